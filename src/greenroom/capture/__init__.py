@@ -1,0 +1,1 @@
+"""Recordings and live inputs: one file per format or protocol."""

@@ -1,0 +1,122 @@
+"""Own time in one place, so that the live loop is paced exactly and tests never sleep.
+
+Convention: a tick is an integer at 30 Hz; nanoseconds appear only here and at the edges. Tick ``k``
+of a show that started at ``t0`` is due at ``t0 + k * 10**9 // 30``: computed from ``k``, never
+accumulated, so it cannot drift.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+TICK_HZ = 30
+NS_PER_S = 1_000_000_000
+PERIOD_NS = NS_PER_S // TICK_HZ
+
+
+def tick_ns(tick: int) -> int:
+    """Return when `tick` is due, in nanoseconds after tick 0.
+
+    >>> tick_ns(0), tick_ns(1), tick_ns(30)
+    (0, 33333333, 1000000000)
+    """
+    return tick * NS_PER_S // TICK_HZ
+
+
+def tick_at(ns: int) -> int:
+    """Return the last tick that was due `ns` nanoseconds after tick 0 (floor).
+
+    >>> tick_at(0), tick_at(33_333_332), tick_at(33_333_333), tick_at(tick_ns(12345))
+    (0, 0, 1, 12345)
+    """
+    return ((ns + 1) * TICK_HZ - 1) // NS_PER_S
+
+
+class Clock(Protocol):
+    """What the loop may ask of time."""
+
+    def now_ns(self) -> int:
+        """Return monotonic nanoseconds."""
+
+    def utc_ns(self) -> int:
+        """Return nanoseconds since 1970-01-01 UTC; for records only, never for pacing."""
+
+    def sleep_until(self, ns: int) -> None:
+        """Return at, or as soon as possible after, monotonic `ns`."""
+
+
+class WallClock:
+    """The machine's clock."""
+
+    def now_ns(self) -> int:
+        """Return monotonic nanoseconds."""
+        return time.monotonic_ns()
+
+    def utc_ns(self) -> int:
+        """Return UTC nanoseconds."""
+        return time.time_ns()
+
+    def sleep_until(self, ns: int) -> None:
+        """Sleep to the absolute time `ns`."""
+        while (left := ns - time.monotonic_ns()) > 0:
+            time.sleep(left / NS_PER_S)
+
+
+class VirtualClock:
+    """A clock that moves only when told to: its sleep advances now.
+
+    >>> clock = VirtualClock()
+    >>> clock.sleep_until(5); clock.sleep_until(3); clock.advance(2); clock.now_ns()
+    7
+    """
+
+    def __init__(self, now_ns: int = 0, utc_ns: int = 0) -> None:
+        """Start at `now_ns` (monotonic) and `utc_ns` (UTC)."""
+        self._now = now_ns
+        self._offset = utc_ns - now_ns
+
+    def now_ns(self) -> int:
+        """Return the virtual monotonic time."""
+        return self._now
+
+    def utc_ns(self) -> int:
+        """Return the virtual UTC time."""
+        return self._now + self._offset
+
+    def advance(self, ns: int) -> None:
+        """Let `ns` nanoseconds pass, as a slow step or a stall would."""
+        self._now += ns
+
+    def sleep_until(self, ns: int) -> None:
+        """Move to `ns`, never back."""
+        self._now = max(self._now, ns)
+
+
+class Pacer:
+    """Give each tick its absolute due time and wait for it.
+
+    Args:
+        clock: whose time it is.
+        start_ns: when tick 0 is due, monotonic nanoseconds.
+    """
+
+    def __init__(self, clock: Clock, start_ns: int) -> None:
+        """Keep the clock and the start."""
+        self.clock = clock
+        self.start_ns = start_ns
+
+    def due_ns(self, tick: int) -> int:
+        """Return when `tick` is due, monotonic nanoseconds."""
+        return self.start_ns + tick_ns(tick)
+
+    def wait(self, tick: int) -> int:
+        """Sleep until `tick` is due; return how late we are, in ns (0 when on time).
+
+        >>> pacer = Pacer(VirtualClock(), start_ns=0)
+        >>> pacer.wait(3), pacer.clock.now_ns()
+        (0, 100000000)
+        """
+        due = self.due_ns(tick)
+        self.clock.sleep_until(due)
+        return max(0, self.clock.now_ns() - due)

@@ -1,0 +1,1 @@
+"""Who is in a recording, what they allowed, and the gate that every use passes."""

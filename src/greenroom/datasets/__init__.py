@@ -1,0 +1,1 @@
+"""Frozen lists of takes with splits, feature specification and statistics."""

@@ -1,0 +1,1 @@
+"""Pose and speech features, the same bits a tick at a time and over a whole take."""

@@ -1,0 +1,1 @@
+"""The show: engine, ladder, sinks, recorder and replay."""

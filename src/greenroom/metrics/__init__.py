@@ -1,0 +1,1 @@
+"""Every figure a model is judged by, with its source."""

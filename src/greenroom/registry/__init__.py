@@ -1,0 +1,1 @@
+"""Releases: models that were approved, and the refs that put one on stage."""

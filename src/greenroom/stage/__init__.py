@@ -1,0 +1,1 @@
+"""The web app: server and built page."""
