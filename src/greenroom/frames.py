@@ -193,7 +193,7 @@ class Body:
     def filled(self) -> Floats:
         """Return rotations with the identity where a bone is missing: for drawing and export."""
         missing = self.validity[..., None] <= 0
-        return np.where(missing, np.float32([0, 0, 0, 1]), self.rotations)
+        return np.where(missing, np.asarray([0, 0, 0, 1], dtype=np.float32), self.rotations)
 
 
 @dataclass(frozen=True)

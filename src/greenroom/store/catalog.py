@@ -1,0 +1,191 @@
+"""Answer questions about manifests quickly; an index that can be dropped and rebuilt at any time.
+
+The catalogue is a projection of the log and the manifests that it names, kept in SQLite. It remembers
+how many log entries it has read, and reads on when it is asked; if it is damaged or of another
+version it is made anew.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from greenroom.errors import GreenroomError
+from greenroom.store.log import Entry, Log
+from greenroom.store.objects import Manifest, Objects
+
+_VERSION = 1
+_SCHEMA = """
+create table manifests(object text primary key, kind text not null, actor text, name text,
+                       at_ns integer not null, by text not null, position integer not null);
+create index manifests_kind on manifests(kind, actor, position);
+create table parents(child text not null, parent text not null, primary key (child, parent));
+create table refs(name text primary key, object text not null);
+create table seen(entries integer not null);
+insert into seen values (0);
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the catalogue knows of a manifest without opening it."""
+
+    object: str
+    kind: str
+    actor: str | None
+    name: str | None
+    at_ns: int
+    by: str
+
+
+class Catalog:
+    """The index of one workspace.
+
+    Args:
+        path: the SQLite file.
+        objects: where the manifests are.
+        log: which of them were published.
+    """
+
+    def __init__(self, path: Path, objects: Objects, log: Log) -> None:
+        """Keep what is needed; the file is opened when it is first asked."""
+        self.path = path
+        self.objects = objects
+        self.log = log
+
+    def find(self, kind: str, *, actor: str | None = None) -> list[Row]:
+        """Return the manifests of a kind in the order in which they were published."""
+        query = "select object, kind, actor, name, at_ns, by from manifests where kind = ?"
+        values: list[Any] = [kind]
+        if actor is not None:
+            query, values = query + " and actor = ?", [kind, actor]
+        with self._synced() as db:
+            return [Row(*row) for row in db.execute(query + " order by position", values)]
+
+    def resolve(self, prefix: str, kind: str) -> list[str]:
+        """Return the objects of `kind` whose hash begins with `prefix` (six digits or more)."""
+        with self._synced() as db:
+            rows = db.execute(
+                "select object from manifests where kind = ? and object glob ? order by position",
+                (kind, f"{prefix}*"),
+            )
+            return [row[0] for row in rows]
+
+    def children(self, name: str) -> list[str]:
+        """Return what names this object as its parent: the lineage, downwards."""
+        with self._synced() as db:
+            rows = db.execute("select child from parents where parent = ? order by child", (name,))
+            return [row[0] for row in rows]
+
+    def refs(self) -> dict[str, str]:
+        """Return the refs as this index has them *without* reading on; fsck compares them."""
+        with closing(self._connect()) as db:
+            return dict(db.execute("select name, object from refs"))
+
+    def rebuild(self) -> None:
+        """Drop the index and make it anew from the log."""
+        self.path.unlink(missing_ok=True)
+        with self._synced():
+            pass
+
+    def sync(self) -> None:
+        """Read on to the end of the log."""
+        with self._synced():
+            pass
+
+    @contextmanager
+    def _synced(self) -> Iterator[sqlite3.Connection]:
+        entries = self.log.entries()
+        try:
+            db = self._connect()
+            self._read_on(db, entries)
+        except sqlite3.DatabaseError:
+            self.path.unlink(missing_ok=True)
+            db = self._connect()
+            self._read_on(db, entries)
+        with closing(db):
+            yield db
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        try:
+            version = db.execute("pragma user_version").fetchone()[0]
+            if version not in (0, _VERSION):
+                raise sqlite3.DatabaseError("another version")
+            if version == 0:
+                db.execute("begin immediate")
+                if db.execute("pragma user_version").fetchone()[0] == 0:
+                    for statement in _SCHEMA.split(";")[:-1]:
+                        db.execute(statement)
+                    db.execute(f"pragma user_version = {_VERSION}")
+                db.execute("commit")
+        except sqlite3.DatabaseError:
+            db.close()
+            raise
+        return db
+
+    def _read_on(self, db: sqlite3.Connection, entries: list[Entry]) -> None:
+        seen = db.execute("select entries from seen").fetchone()[0]
+        if seen >= len(entries):
+            return
+        db.execute("begin immediate")
+        seen = db.execute("select entries from seen").fetchone()[0]
+        for entry in entries[seen:]:
+            self._index(db, entry)
+        db.execute("update seen set entries = ?", (max(seen, len(entries)),))
+        db.execute("commit")
+
+    def _index(self, db: sqlite3.Connection, entry: Entry) -> None:
+        if entry.event == "ref":
+            row = (entry.body["name"], entry.body["new"])
+            db.execute("insert or replace into refs values (?, ?)", row)
+        if entry.event != "publish":
+            return
+        name = entry.body["object"]
+        try:
+            manifest = self.objects.manifest(name)
+        except GreenroomError:
+            return  # lost or damaged: fsck reports it, and no query may offer it
+        db.execute(
+            "insert or ignore into manifests values (?, ?, ?, ?, ?, ?, ?)",
+            (
+                name,
+                manifest["kind"],
+                manifest.get("actor"),
+                manifest.get("name"),
+                entry.at_ns,
+                entry.by,
+                entry.index,
+            ),
+        )
+        rows = [(name, parent) for parent in sorted(set(parents_of(manifest)))]
+        db.executemany("insert or ignore into parents values (?, ?)", rows)
+
+
+def parents_of(manifest: Manifest) -> Iterator[str]:
+    """Yield the manifests that this one was made from: everything under `parents`."""
+    stack = [manifest.get("parents", {})]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+
+
+def blobs_of(manifest: Manifest) -> Iterator[str]:
+    """Yield the blobs that this manifest names: everything under `blobs`."""
+    yield from parents_of({"parents": manifest.get("blobs", {})})
+
+
+def describe(manifest: Manifest) -> str:
+    """Return a manifest as indented JSON for reading."""
+    return json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True)

@@ -1,0 +1,243 @@
+"""Append-only record of everything that was decided; a ref is what this log says it is.
+
+The log is one file, a line an entry: the tree head after the entry (64 hex digits), a blank, the
+entry in canonical JSON. A changed byte anywhere breaks the heads from there on. `log.head` repeats
+size and head and is written after the line, so that a log that lost whole lines is noticed too. A
+line without its newline is an append that a crash cut short: it never happened, and the next append
+drops it.
+
+Moving a ref is one append with the expected old value, under a lock: nothing can fall between.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from greenroom.clock import Clock, WallClock
+from greenroom.errors import BadInput, CheckFailed, GreenroomError
+from greenroom.store.merkle import Tree, leaf_hash
+from greenroom.store.objects import canonical, sync_folder, write_durably
+
+
+class Moved(CheckFailed):
+    """A ref was not where the caller expected it; nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the log.
+
+    Attributes:
+        index: position, from 0.
+        event: what happened, such as "ref" or "approve".
+        at_ns: UTC nanoseconds.
+        by: who did it.
+        body: the rest.
+    """
+
+    index: int
+    event: str
+    at_ns: int
+    by: str
+    body: dict[str, Any]
+
+
+class Log:
+    """The append-only log of one workspace.
+
+    Args:
+        path: the file; made with the first append.
+        clock: stamps the entries.
+    """
+
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        """Keep path and clock; nothing is read until asked."""
+        self.path = path
+        self.clock = clock or WallClock()
+        self._tree = Tree()
+        self._entries: list[Entry] = []
+        self._leaves: list[bytes] = []
+        self._heads: list[str] = []
+        self._refs: dict[str, str] = {}
+        self._offset = 0
+
+    def append(self, event: str, body: dict[str, Any], *, by: str) -> Entry:
+        """Record an event, durably; return the entry."""
+        with self._locked():
+            return self._append(event, body, by)
+
+    def move(self, ref: str, new: str, *, expect: str | None, by: str) -> Entry:
+        """Point `ref` at `new`, provided it is at `expect` (None: not yet there).
+
+        Raises:
+            Moved: it is somewhere else; nothing was changed.
+        """
+        with self._locked():
+            old = self._refs.get(ref)
+            if old != expect:
+                raise Moved(
+                    f"ref {ref} is at {(old or 'nothing')[:12]}, not {(expect or 'nothing')[:12]}",
+                    then="read it again and decide anew",
+                )
+            return self._append("ref", {"name": ref, "old": old, "new": new}, by)
+
+    def entries(self) -> list[Entry]:
+        """Return every entry, checked against the tree heads."""
+        self._catch_up()
+        return list(self._entries)
+
+    def leaves(self) -> list[bytes]:
+        """Return the leaf hashes, for proofs."""
+        self._catch_up()
+        return list(self._leaves)
+
+    def head(self) -> tuple[int, bytes]:
+        """Return (size, tree head)."""
+        self._catch_up()
+        return self._tree.size, self._tree.root()
+
+    def ref(self, name: str) -> str | None:
+        """Return where a ref points, or None."""
+        self._catch_up()
+        return self._refs.get(name)
+
+    def refs(self, prefix: str = "") -> dict[str, str]:
+        """Return every ref that begins with `prefix`."""
+        self._catch_up()
+        return {name: at for name, at in sorted(self._refs.items()) if name.startswith(prefix)}
+
+    def check(self) -> None:
+        """Read the whole file again from the start and compare it with `log.head`.
+
+        Raises:
+            CheckFailed: a line does not match its tree head, or lines are missing.
+        """
+        fresh = Log(self.path, self.clock)
+        fresh._catch_up()
+
+    @property
+    def _head_path(self) -> Path:
+        return self.path.with_suffix(".head")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path.with_suffix(".lock"), "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._catch_up()
+            yield
+
+    def _append(self, event: str, body: dict[str, Any], by: str) -> Entry:
+        at = self.clock.utc_ns()
+        line = canonical({"at": str(at), "by": by, "event": event, "body": body})
+        leaf = leaf_hash(line)
+        record = self._tree.after(leaf).root().hex().encode() + b" " + line + b"\n"
+        new_file = not self.path.exists()
+        try:
+            with open(self.path, "r+b" if not new_file else "xb") as file:
+                file.truncate(self._offset)
+                file.seek(self._offset)
+                try:
+                    file.write(record)
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(self._offset)
+                    raise
+        except OSError as error:
+            raise GreenroomError(
+                f"cannot append to the log: {error.strerror}",
+                where=str(self.path),
+                then="free space or mend the disk; nothing was changed",
+            ) from error
+        if new_file:
+            sync_folder(self.path.parent)
+        self._accept(record, leaf)
+        self._write_head()
+        return self._entries[-1]
+
+    def _write_head(self) -> None:
+        size, head = self._tree.size, self._tree.root().hex()
+        write_durably(self._head_path, canonical({"size": size, "head": head}))
+
+    def _catch_up(self) -> None:
+        """Read what others appended since; verify every line."""
+        try:
+            with open(self.path, "rb") as file:
+                length = file.seek(0, os.SEEK_END)
+                if length < self._offset:
+                    raise CheckFailed("the log became shorter", where=str(self.path), then=_MEND)
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            data = b""
+        for line in data.split(b"\n")[:-1]:
+            self._accept(line + b"\n", leaf_hash(line[65:]))
+        self._compare_head()
+
+    def _accept(self, line: bytes, leaf: bytes) -> None:
+        index = self._tree.size
+        where = f"{self.path}:{index + 1}"
+        self._tree.append(leaf)
+        if line[:65] != self._tree.root().hex().encode() + b" ":
+            raise CheckFailed("this entry does not match the tree head", where=where, then=_MEND)
+        try:
+            raw = msgspec.json.decode(line[65:-1])
+            entry = Entry(index, raw["event"], int(raw["at"]), raw["by"], raw["body"])
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+            raise CheckFailed("this entry cannot be read", where=where, then=_MEND) from None
+        self._entries.append(entry)
+        self._leaves.append(leaf)
+        self._heads.append(line[:64].decode())
+        self._offset += len(line)
+        if entry.event == "ref":
+            self._refs[entry.body["name"]] = entry.body["new"]
+
+    def _compare_head(self) -> None:
+        try:
+            saved = msgspec.json.decode(self._head_path.read_bytes())
+            size, head = int(saved["size"]), str(saved["head"])
+        except FileNotFoundError:
+            if self._tree.size > 1:  # one line may be there: a crash before the first head
+                raise CheckFailed("log.head is missing", where=str(self.path), then=_MEND) from None
+            return
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+            raise CheckFailed(
+                "this tree head cannot be read", where=str(self._head_path), then=_MEND
+            ) from None
+        if size > self._tree.size:
+            raise CheckFailed(
+                f"the log has {self._tree.size} entries, but had {size}",
+                where=str(self.path),
+                then=_MEND,
+            )
+        if size and self._heads[size - 1] != head:
+            raise CheckFailed(
+                f"the log's first {size} entries are not those that log.head names",
+                where=str(self._head_path),
+                then=_MEND,
+            )
+
+
+_MEND = "restore the log from a backup; do not append to it"
+
+
+def require_ref(log: Log, name: str) -> str:
+    """Return where `name` points.
+
+    Raises:
+        BadInput: there is no such ref; the message lists those that there are.
+    """
+    at = log.ref(name)
+    if at is None:
+        known = ", ".join(log.refs()) or "none yet"
+        raise BadInput(f"there is no ref '{name}'", then=f"known: {known}")
+    return at

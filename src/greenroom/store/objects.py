@@ -1,0 +1,163 @@
+"""Keep bytes under their own hash, so that a name can never come to mean other bytes.
+
+An object is a file `objects/<first two digits>/<the other 62>` whose SHA-256 is its name. A manifest
+is an object too: canonical JSON (RFC 8785) that names blobs and parent manifests by hash. Publishing
+is atomic and durable: temporary file, fsync, rename, fsync of the folder. Reads hash what they read
+and fail closed. The names hash the plaintext, so that encryption at rest can come between the file
+and `get` without a change of any name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import rfc8785
+
+from greenroom.errors import BadInput, CorruptObject, GreenroomError
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_MANIFEST_LIMIT = 64 * 1024 * 1024
+
+Manifest = dict[str, Any]
+
+
+def digest(data: bytes | memoryview) -> str:
+    """Return the SHA-256 of `data` in lower-case hex.
+
+    >>> digest(b"")[:8]
+    'e3b0c442'
+    """
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical(manifest: Mapping[str, Any]) -> bytes:
+    """Return the RFC 8785 form of a manifest; NaN, infinity and integers beyond ±2⁵³ are refused."""
+    try:
+        return rfc8785.dumps(cast(Any, manifest))
+    except rfc8785.CanonicalizationError as error:
+        raise BadInput(f"this manifest has no canonical form: {error}") from error
+
+
+def write_durably(path: Path, data: bytes | memoryview) -> None:
+    """Write a file so that after a crash it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise GreenroomError(
+            f"cannot write: {error.strerror}", where=str(path), then="free space or mend the disk"
+        ) from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Objects:
+    """Every blob and manifest of one workspace.
+
+    Args:
+        root: the folder; made when the first object is put.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Keep the folder's path."""
+        self.root = root
+
+    def path(self, name: str) -> Path:
+        """Return where the object is kept.
+
+        Raises:
+            BadInput: `name` is no SHA-256 in hex.
+        """
+        if not _HASH.fullmatch(name):
+            raise BadInput(f"'{name[:80]}' is not an object's hash (64 hexadecimal digits)")
+        return self.root / name[:2] / name[2:]
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether the object is here; its bytes are not checked."""
+        return self.path(name).is_file()
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the name of every object, sorted."""
+        for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
+            for file in sorted(folder.iterdir()):
+                if _HASH.fullmatch(folder.name + file.name):
+                    yield folder.name + file.name
+
+    def put(self, data: bytes | memoryview) -> str:
+        """Keep `data`; return its hash. Putting what is already there costs one read."""
+        name = digest(data)
+        path = self.path(name)
+        if path.is_file() and digest(path.read_bytes()) == name:
+            return name
+        write_durably(path, data)
+        return name
+
+    def get(self, name: str) -> bytes:
+        """Return the object's bytes, checked against its name.
+
+        Raises:
+            BadInput: there is no such object.
+            CorruptObject: the bytes do not match.
+        """
+        path = self.path(name)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise BadInput(
+                f"object {name[:12]} is not in this workspace", then="check --home, or ingest it"
+            ) from None
+        if digest(data) != name:
+            raise CorruptObject(
+                f"object {name} does not match its hash",
+                where=str(path),
+                then="restore it from a backup, or run greenroom fsck for the whole list",
+            )
+        return data
+
+    def put_manifest(self, manifest: Mapping[str, Any]) -> str:
+        """Keep a manifest in canonical form; return its hash."""
+        return self.put(canonical(manifest))
+
+    def manifest(self, name: str, kind: str | None = None) -> Manifest:
+        """Return a manifest.
+
+        Args:
+            name: its hash.
+            kind: what it must be, such as "take"; None for any.
+
+        Raises:
+            BadInput: it is not a manifest, or of another kind.
+        """
+        data = self.get(name)
+        try:
+            if len(data) > _MANIFEST_LIMIT or not data.startswith(b"{"):
+                raise ValueError
+            manifest = msgspec.json.decode(data)
+            found = manifest.get("kind")
+        except (ValueError, msgspec.DecodeError, AttributeError):
+            raise BadInput(f"object {name[:12]} is bytes, not a manifest") from None
+        if kind is not None and found != kind:
+            raise BadInput(f"object {name[:12]} is a {found}, not a {kind}")
+        return cast(Manifest, manifest)

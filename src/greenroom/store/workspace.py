@@ -1,0 +1,141 @@
+"""One workspace: objects, log and catalogue under a folder, and the check of all three."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from greenroom.clock import Clock
+from greenroom.errors import BadInput, GreenroomError
+from greenroom.store.catalog import Catalog, blobs_of, parents_of
+from greenroom.store.log import Log
+from greenroom.store.objects import Manifest, Objects
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that does not hold.
+
+    Attributes:
+        what: "object", "log", "ref" or "manifest".
+        name: its hash, file or name.
+        reason: what is wrong with it.
+    """
+
+    what: str
+    name: str
+    reason: str
+
+
+@dataclass
+class Findings:
+    """What fsck saw."""
+
+    objects: int = 0
+    entries: int = 0
+    refs: int = 0
+    bad: list[Fault] = field(default_factory=list)
+
+
+class Workspace:
+    """Everything under one folder.
+
+    Args:
+        home: the folder; made when something is first kept.
+        clock: stamps the log.
+    """
+
+    def __init__(self, home: Path, clock: Clock | None = None) -> None:
+        """Name the parts; nothing is opened yet."""
+        self.home = home
+        self.objects = Objects(home / "objects")
+        self.log = Log(home / "log", clock)
+        self.catalog = Catalog(home / "catalog.sqlite", self.objects, self.log)
+
+    def publish(self, manifest: Manifest, *, by: str) -> str:
+        """Keep a manifest and say so in the log; publishing the same again adds nothing.
+
+        Raises:
+            BadInput: it names an object that is not here.
+        """
+        for name in (*parents_of(manifest), *blobs_of(manifest)):
+            if name not in self.objects:
+                raise BadInput(
+                    f"this {manifest['kind']} names object {name[:12]}, which is missing"
+                )
+        name = self.objects.put_manifest(manifest)
+        if not self.published(name):
+            self.log.append("publish", {"object": name, "kind": manifest["kind"]}, by=by)
+        return name
+
+    def published(self, name: str) -> bool:
+        """Tell whether the log says that this manifest was published."""
+        return any(e.event == "publish" and e.body["object"] == name for e in self.log.entries())
+
+    def resolve(self, text: str, kind: str) -> str:
+        """Return the full hash of an object given by hash, or by six or more of its first digits.
+
+        Raises:
+            BadInput: none, or more than one, begins so.
+        """
+        if len(text) >= 6 and all(c in "0123456789abcdef" for c in text):
+            found = self.catalog.resolve(text, kind)
+            if len(found) == 1:
+                return found[0]
+            if len(found) > 1:
+                raise BadInput(f"{len(found)} {kind}s begin with {text}", then="give more digits")
+        raise BadInput(
+            f"there is no {kind} '{text}' in {self.home}", then=f"list them: greenroom {kind} list"
+        )
+
+    def fsck(self, progress: Callable[[int], None] = lambda _: None) -> Findings:
+        """Hash every object, check the log from its start, and compare every ref with it."""
+        findings = Findings()
+        for name in self.objects:
+            try:
+                self.objects.get(name)
+            except (GreenroomError, OSError) as error:
+                findings.bad.append(Fault("object", name, str(error)))
+            findings.objects += 1
+            progress(findings.objects)
+        try:
+            self.log.check()
+            self._compare(findings)
+        except GreenroomError as error:
+            findings.bad.append(Fault("log", str(self.log.path), str(error)))
+        return findings
+
+    def _compare(self, findings: Findings) -> None:
+        entries = self.log.entries()
+        findings.entries = len(entries)
+        known_bad = {fault.name for fault in findings.bad}
+        for entry in entries:
+            if entry.event != "publish" or entry.body["object"] in known_bad:
+                continue
+            self._check_manifest(entry.body["object"], findings)
+        refs = self.log.refs()
+        findings.refs = len(refs)
+        indexed = self.catalog.refs() if self.catalog.path.exists() else {}
+        for name, at in refs.items():
+            if at not in self.objects:
+                findings.bad.append(Fault("ref", name, f"points at {at}, which is missing"))
+        for name, at in indexed.items():
+            if refs.get(name) != at and not self._behind(name, at):
+                reason = f"the catalogue has {at[:12]}, the log {str(refs.get(name))[:12]}"
+                findings.bad.append(Fault("ref", name, reason + "; delete catalog.sqlite"))
+
+    def _behind(self, ref: str, at: str) -> bool:
+        """Tell whether the log once had the ref there: an index not read on is no fault."""
+        moves = (e.body for e in self.log.entries() if e.event == "ref")
+        return any(move["name"] == ref and move["new"] == at for move in moves)
+
+    def _check_manifest(self, name: str, findings: Findings) -> None:
+        try:
+            manifest = self.objects.manifest(name)
+        except GreenroomError as error:
+            findings.bad.append(Fault("manifest", name, str(error)))
+            return
+        for part in (*parents_of(manifest), *blobs_of(manifest)):
+            if part not in self.objects:
+                findings.bad.append(Fault("object", part, f"missing, but {name[:12]} names it"))
