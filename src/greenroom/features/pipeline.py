@@ -1,0 +1,153 @@
+"""The one way from a take or a live tick to features, with the same bits either way.
+
+A `FeatureSpec` says which; its hash travels with the dataset, the model and the release, and what was
+made under another specification is refused. A `Pipeline` holds what the past contributes (the last
+pose, the last samples) and is fed any number of ticks at a time: cutting a take into chunks does not
+change a bit (a property test), because each tick's features depend on its own rows alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from greenroom.clock import TICK_HZ
+from greenroom.errors import BadInput
+from greenroom.features.pose import ROOT_CHANNELS, state_features
+from greenroom.features.speech import BANDS, WINDOW, speech_features
+from greenroom.frames import BONE, SAMPLE_RATE, SAMPLES_PER_TICK, Floats
+from greenroom.store.objects import canonical, digest
+
+VERSION = 1
+"""Raised whenever a formula here, in `pose` or in `speech` changes: it is part of the hash."""
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What is computed, for which joints.
+
+    Attributes:
+        joints: bone names, hips first.
+        version: of the formulas.
+    """
+
+    joints: tuple[str, ...]
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse a specification that this code cannot compute."""
+        if self.version != VERSION:
+            raise BadInput(
+                f"feature specification version {self.version} is not {VERSION}",
+                then="use the Greenroom that made it, or train again",
+            )
+        unknown = [name for name in self.joints if name not in BONE]
+        if unknown or self.joints[:1] != ("hips",):
+            raise BadInput(f"feature joints are humanoid bones, hips first, not {self.joints}")
+
+    @property
+    def state_width(self) -> int:
+        """D: 6 a joint, and the root's 4."""
+        return 6 * len(self.joints) + len(ROOT_CHANNELS)
+
+    def manifest(self) -> dict[str, Any]:
+        """Return everything that decides the bits, as JSON."""
+        return {
+            **asdict(self),
+            "joints": list(self.joints),
+            "tick_hz": TICK_HZ,
+            "sample_rate": SAMPLE_RATE,
+            "window": WINDOW,
+            "mel_bands": BANDS,
+            "root": list(ROOT_CHANNELS),
+        }
+
+    @classmethod
+    def load(cls, manifest: dict[str, Any]) -> FeatureSpec:
+        """Read what :meth:`manifest` wrote; refuse another version or other constants."""
+        spec = cls(tuple(manifest["joints"]), manifest["version"])
+        if spec.manifest() != manifest:
+            raise BadInput("this feature specification is not this version's", then="train again")
+        return spec
+
+    @property
+    def hash(self) -> str:
+        """The specification's hash."""
+        return digest(canonical(self.manifest()))
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of T ticks.
+
+    Attributes:
+        state: (T, 6 J + 4); NaN where missing. See `greenroom.features.pose`.
+        velocity: (T, 6 J), a second; NaN where this tick or the one before is missing.
+        valid: (T, J), 0 missing to 1 trusted.
+        speech: (T, 43); see `greenroom.features.speech`.
+        heard: (T,), 1 where audio arrived, else 0 and the row is computed from silence.
+    """
+
+    state: Floats
+    velocity: Floats
+    valid: Floats
+    speech: Floats
+    heard: Floats
+
+
+class Pipeline:
+    """Features a tick at a time, a chunk at a time, or of a whole take.
+
+    Args:
+        spec: what to compute.
+    """
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        """Start with no past: silence, and no pose before the first."""
+        self.spec = spec
+        self._index = np.asarray([BONE[name] for name in spec.joints])
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._before: tuple[Floats, Floats] | None = None
+        self._six = np.full((1, 6 * len(self.spec.joints)), np.nan, dtype=np.float32)
+        self._samples = np.zeros(WINDOW - SAMPLES_PER_TICK, dtype=np.float64)
+
+    def run(
+        self, root: Floats, rotations: Floats, validity: Floats, audio: Floats, heard: Floats
+    ) -> Features:
+        """Return the features of the next T ticks.
+
+        Args:
+            root: (T, 3), metres; NaN where missing.
+            rotations: (T, 55, 4), unit quaternions xyzw; NaN where missing.
+            validity: (T, 55), 0 to 1.
+            audio: (T, 800), float32.
+            heard: (T,), 1 where audio arrived.
+        """
+        valid = np.ascontiguousarray(validity[:, self._index])
+        chosen = rotations[:, self._index]
+        chosen = np.where(valid[..., None] > 0, chosen, np.float32(np.nan))
+        state = state_features(root, chosen, self._before)
+        width = 6 * len(self.spec.joints)
+        six = state[:, :width]
+        velocity = (six - np.concatenate([self._six, six[:-1]])) * np.float32(TICK_HZ)
+        self._six = six[-1:].copy()
+        self._before = (root[-1].copy(), chosen[-1, 0].copy())
+        return Features(state, velocity, valid, self._speech(audio, heard), heard)
+
+    def _speech(self, audio: Floats, heard: Floats) -> Floats:
+        ticks = len(audio)
+        sound = np.where(heard[:, None] > 0, audio, np.float32(0)).reshape(-1)
+        samples = np.concatenate([self._samples, sound])
+        self._samples = samples[-(WINDOW - SAMPLES_PER_TICK) :].copy()
+        windows = np.lib.stride_tricks.as_strided(
+            samples,
+            (ticks, WINDOW),
+            (SAMPLES_PER_TICK * samples.itemsize, samples.itemsize),
+            writeable=False,
+        )
+        return speech_features(np.ascontiguousarray(windows))
