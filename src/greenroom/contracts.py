@@ -1,0 +1,79 @@
+"""What the stages promise each other: the messages that cross a boundary, and the Protocols.
+
+The live side and the workshop side meet only here and in the store. A model is a graph with the
+tensors below; whoever can make such a graph can be on stage, and whoever can run one can perform it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from greenroom.frames import Floats
+
+INPUTS = ("history", "known", "state", "velocity", "valid", "age", "speech", "heard", "noise")
+OUTPUTS = ("pose", "sigma", "confidence", "attention")
+LATE, MISSING = "late", "missing"
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The sizes of a model's tensors, all float32 with a batch of one in front.
+
+    Attributes:
+        joints: J, how many joints it drives.
+        state: D, the width of a state (see `greenroom.features.pose`).
+        speech_channels: F.
+        history: K, ticks of its own past that it sees.
+        speech: S, ticks of speech that it sees; even.
+        noise: Z, width of the draw that chooses among ways to go on; 0 is the mean way.
+        lags: which past ticks the closed form looks at; the first is 1.
+    """
+
+    joints: int
+    state: int
+    speech_channels: int
+    history: int = 16
+    speech: int = 8
+    noise: int = 16
+    lags: tuple[int, ...] = (1, 2, 3, 5, 8, 12)
+
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Return each input's shape without the batch.
+
+        `history` states that were performed, oldest first; `known` which of their joints were
+        captured; `state`, `velocity`, `valid` of this tick's capture; `age` ln(1 + ticks since the
+        joint was captured) / 6; `speech` and `heard` of the last ticks; `noise` the draw.
+        """
+        j, k, s = self.joints, self.history, self.speech
+        sizes = ((k, self.state), (k, j), (self.state,), (6 * j,), (j,), (j,))
+        return dict(
+            zip(INPUTS, (*sizes, (s, self.speech_channels), (s,), (self.noise,)), strict=True)
+        )
+
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """Return each output's shape without the batch."""
+        j = self.joints
+        return dict(zip(OUTPUTS, ((self.state,), (j,), (j,), (j, j + 1)), strict=True))
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the sizes as JSON."""
+        return {**asdict(self), "lags": list(self.lags)}
+
+    @classmethod
+    def load(cls, manifest: dict[str, Any]) -> ModelShape:
+        """Read what :meth:`manifest` wrote."""
+        return cls(**{**manifest, "lags": tuple(manifest["lags"])})
+
+
+class Backend(Protocol):
+    """Run a model's graph: load, warm, run each tick, close; used by one thread.
+
+    `run` may raise nothing for numbers it dislikes: it returns them, and the ladder judges.
+    """
+
+    def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
+        """Return the outputs of one tick; arrays with a batch of one in front."""
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return what decides the bits: runtime, version, provider, options, instruction set."""

@@ -1,0 +1,134 @@
+"""Fit the closed-form core: statistics, ridge forecast, low-rank Gaussian of its errors.
+
+Ridge: W = (XᵀX + λI)⁻¹XᵀY on normalised states, Y the change to the next tick; λ is chosen on the
+validation takes. Gaussian: maximum-likelihood probabilistic PCA (Tipping and Bishop 1999, equation
+8) of the forecast's errors over a gap's length, because a lost limb is lost for many ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from greenroom.contracts import ModelShape
+from greenroom.frames import Array, Doubles, Floats
+from greenroom.training.model import Core
+
+_LAMBDAS = (1.0, 10.0, 100.0, 1000.0)
+_MARGIN = 0.25
+_MIN_STD = 0.03
+
+
+def fit_core(
+    core: Core,
+    shape: ModelShape,
+    train: Sequence[Floats],
+    validation: Sequence[Floats],
+    horizon: int = 8,
+) -> dict[str, float]:
+    """Fill `core` from states; return what was chosen.
+
+    Args:
+        core: to be filled in place.
+        shape: of the model.
+        train: states (T, D) of each take, without gaps.
+        validation: the same of the takes that choose λ.
+        horizon: ticks ahead whose forecast errors the Gaussian describes.
+    """
+    rows = np.concatenate(train).astype(np.float64)
+    mean, std = rows.mean(0), np.maximum(rows.std(0), _MIN_STD)
+    low, high = rows.min(0), rows.max(0)
+    margin = _MARGIN * (high - low)
+    bounds = ((low - margin - mean) / std, (high + margin - mean) / std)
+    x, y = _pairs(train, shape, mean, std)
+    vx, vy = _pairs(validation, shape, mean, std)
+    fits = {penalty: _ridge(x, y, penalty) for penalty in _LAMBDAS}
+    errors = {p: float(np.mean((vx @ w + b - vy) ** 2)) for p, (w, b) in fits.items()}
+    penalty = min(errors, key=lambda p: errors[p])
+    weights, bias = fits[penalty]
+    misses = _rolled(train, shape, mean, std, weights, bias, bounds, horizon)
+    factors, noise = _probabilistic_pca(misses, core.factors.shape[1])
+    for name, value in {
+        "mean": mean,
+        "std": std,
+        "low": bounds[0],
+        "high": bounds[1],
+        "forecast": weights,
+        "bias": bias,
+        "factors": factors,
+        "noise": noise,
+    }.items():
+        getattr(core, name).copy_(torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))
+    return {"ridge_lambda": penalty, "forecast_mse": errors[penalty]}
+
+
+def lagged(history: Array, lags: Sequence[int]) -> Doubles:
+    """Return regressors (T, lags·D) for windows (T, K, D); the same as `Core.lagged`."""
+    newest = history[:, -1]
+    return np.concatenate([newest, *(newest - history[:, -lag] for lag in lags[1:])], axis=-1)
+
+
+def _windows(states: Sequence[Floats], shape: ModelShape, ahead: int) -> tuple[Doubles, Doubles]:
+    """Return windows (T, K, D) and what follows them (T, ahead, D), raw."""
+    k = shape.history
+    past, future = [], []
+    for take in states:
+        # A take's first tick stands in for what came before it.
+        padded = np.concatenate([np.repeat(take[:1], k - 1, axis=0), take]).astype(np.float64)
+        for t in range(len(take) - ahead):
+            past.append(padded[t : t + k])
+            future.append(take[t + 1 : t + 1 + ahead])
+    return np.asarray(past), np.asarray(future, dtype=np.float64)
+
+
+def _pairs(
+    states: Sequence[Floats], shape: ModelShape, mean: Doubles, std: Doubles
+) -> tuple[Doubles, Doubles]:
+    past, future = _windows(states, shape, 1)
+    past, future = (past - mean) / std, (future - mean) / std
+    return lagged(past, shape.lags), future[:, 0] - past[:, -1]
+
+
+def _ridge(x: Doubles, y: Doubles, penalty: float) -> tuple[Doubles, Doubles]:
+    mx, my = x.mean(0), y.mean(0)
+    centred = x - mx
+    weights = np.linalg.solve(
+        centred.T @ centred + penalty * np.eye(x.shape[1]), centred.T @ (y - my)
+    )
+    return weights, my - mx @ weights
+
+
+def _rolled(
+    states: Sequence[Floats],
+    shape: ModelShape,
+    mean: Doubles,
+    std: Doubles,
+    weights: Doubles,
+    bias: Doubles,
+    bounds: tuple[Doubles, Doubles],
+    horizon: int,
+) -> Doubles:
+    """Return the forecast's errors 1, 2, 4 … `horizon` ticks ahead, normalised, one row each."""
+    past, future = _windows(states, shape, horizon)
+    past, future = (past - mean) / std, (future - mean) / std
+    out = []
+    for step in range(horizon):
+        ahead = past[:, -1] + lagged(past, shape.lags) @ weights + bias
+        ahead = np.clip(ahead, *bounds)
+        if step + 1 in (1, 2, 4, 8, 16):
+            out.append(future[:, step] - ahead)
+        past = np.concatenate([past[:, 1:], ahead[:, None]], axis=1)
+    return np.concatenate(out)
+
+
+def _probabilistic_pca(errors: Doubles, rank: int) -> tuple[Doubles, Doubles]:
+    """Return factors (D, rank) and the variance left in each channel (D,)."""
+    covariance = np.cov(errors.T)
+    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    left = float(values[rank:].mean())
+    factors = vectors[:, :rank] * np.sqrt(np.maximum(values[:rank] - left, 0.0))
+    noise = np.maximum(np.diag(covariance) - (factors**2).sum(1), 0.05 * np.diag(covariance).mean())
+    return factors, noise

@@ -1,0 +1,280 @@
+"""The performer's network: a closed-form core, and a learned residual that attends to joints and speech.
+
+One graph does three things with the same weights. With capture it lets through what is trusted and
+completes what is missing; without, it goes on from its own past; with a draw of `noise` it does so in
+one of many ways, without it in the mean way.
+
+The core: a ridge forecast of the state from its own past, then the mean of the missing joints given
+the captured ones under a low-rank Gaussian of the forecast's errors (Tipping and Bishop 1999,
+"Probabilistic principal component analysis", the posterior of equation 13 on the observed rows).
+
+Shapes: N batch, K history ticks, D state width, J joints, S speech ticks, F speech channels, Z noise.
+Softmax is written out, and the small inverse is a fixed number of Newton-Schulz steps, so that the
+exported graph has only operations that give the same bits on every instruction set that was tried.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from greenroom.contracts import INPUTS, ModelShape
+
+_NEWTON_STEPS = 18
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The size of a network; `width` is the dial and the rest follows.
+
+    Attributes:
+        name: what it is called.
+        width: of a token; the attention has width // 32 heads.
+        layers: attention blocks.
+        rank: of the Gaussian that completes missing joints.
+    """
+
+    name: str
+    width: int
+    layers: int
+    rank: int = 24
+
+    @property
+    def heads(self) -> int:
+        """Attention heads."""
+        return self.width // 32
+
+
+MINI = Preset("mini", width=96, layers=3)
+PRESETS = {preset.name: preset for preset in (MINI,)}
+
+
+class Core(nn.Module):
+    """The closed-form part; its numbers are fitted, not learned.
+
+    Args:
+        shape: of the model's tensors.
+        rank: of the Gaussian.
+    """
+
+    def __init__(self, shape: ModelShape, rank: int) -> None:
+        """Make room for the numbers that `greenroom.training.closed_form` fits."""
+        super().__init__()
+        d = shape.state
+        self.lags = shape.lags
+        for name, size in {
+            "mean": (d,),
+            "std": (d,),
+            "low": (d,),
+            "high": (d,),
+            "forecast": (len(self.lags) * d, d),
+            "bias": (d,),
+            "factors": (d, rank),
+            "noise": (d,),
+        }.items():
+            self.register_buffer(name, torch.zeros(size))
+        self.register_buffer("eye", torch.eye(rank))
+
+    def lagged(self, history: Tensor) -> Tensor:
+        """Return the regressors (N, lags·D): the newest row, then differences to older ones."""
+        newest = history[:, -1]
+        older = [newest - history[:, -lag] for lag in self.lags[1:]]
+        return torch.cat([newest, *older], dim=-1)
+
+    def forward(self, history: Tensor, state: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (completed state, forecast), both normalised (N, D).
+
+        Args:
+            history: normalised states (N, K, D), oldest first.
+            state: normalised captured state (N, D), 0 where missing.
+            trust: (N, D), 0 missing to 1 trusted.
+        """
+        forecast = history[:, -1] + self.lagged(history) @ self.forecast + self.bias
+        forecast = torch.minimum(torch.maximum(forecast, self.low), self.high)
+        weight = trust / self.noise
+        scaled = self.factors * weight.unsqueeze(-1)
+        precision = self.eye + self.factors.transpose(0, 1) @ scaled
+        pull = scaled.transpose(1, 2) @ (state - forecast).unsqueeze(-1)
+        hidden = _invert(precision, self.eye) @ pull
+        given = forecast + (self.factors @ hidden).squeeze(-1)
+        return trust * state + (1 - trust) * given, forecast
+
+
+def _invert(matrix: Tensor, eye: Tensor) -> Tensor:
+    """Return the inverse of symmetric positive matrices (N, r, r) by Newton and Schulz's steps."""
+    size = matrix.abs().sum(-1).amax(-1).unsqueeze(-1).unsqueeze(-1)
+    guess = eye / size
+    for _ in range(_NEWTON_STEPS):
+        guess = guess @ (2 * eye - matrix @ guess)
+    return guess
+
+
+class Attention(nn.Module):
+    """One pre-norm block that also returns its attention, averaged over heads."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        """Make the projections."""
+        super().__init__()
+        self.heads = heads
+        self.before = nn.LayerNorm(width)
+        self.mix = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.after = nn.LayerNorm(width)
+        self.wide = nn.Linear(width, 2 * width)
+        self.narrow = nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor, shut: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (tokens (N, T, W), attention (N, T, T)); `shut` (N, 1, 1, T) is added to scores."""
+        n, t, w = x.shape
+        mixed = self.mix(self.before(x)).reshape(n, t, 3, self.heads, w // self.heads)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4)
+        scores = query @ key.transpose(-1, -2) / math.sqrt(w // self.heads) + shut
+        scores = torch.exp(scores - scores.amax(-1, keepdim=True))
+        weights = scores / scores.sum(-1, keepdim=True)
+        x = x + self.out((weights @ value).transpose(1, 2).reshape(n, t, w))
+        x = x + self.narrow(nn.functional.gelu(self.wide(self.after(x))))
+        return x, weights.mean(1)
+
+
+class Performer(nn.Module):
+    """The whole graph.
+
+    Args:
+        shape: of its tensors.
+        preset: its size.
+    """
+
+    def __init__(self, shape: ModelShape, preset: Preset) -> None:
+        """Make the parts."""
+        super().__init__()
+        self.shape, self.preset = shape, preset
+        j, k, w = shape.joints, shape.history, preset.width
+        self.core = Core(shape, preset.rank)
+        self.joint_in = nn.Linear(7 * k + 6 + 6 + 6 + 2, w)
+        self.root_in = nn.Linear(4 * k + 4 + 4, w)
+        self.speech_in = nn.Linear(2 * shape.speech_channels, w)
+        self.context_in = nn.Linear(shape.noise, w)
+        self.place = nn.Parameter(torch.randn(j + 2 + shape.speech // 2, w) * 0.02)
+        self.blocks = nn.ModuleList(Attention(w, preset.heads) for _ in range(preset.layers))
+        self.norm = nn.LayerNorm(w)
+        self.joint_out = nn.Linear(w, 6)
+        self.sigma_out = nn.Linear(w + 2, 1)
+        self.root_out = nn.Linear(w, 4)
+        self.register_buffer("calibration", torch.tensor([0.0, 1.0, 0.0]))
+        self.register_buffer("residual", torch.ones(()))
+        self.register_buffer("speech_mean", torch.zeros(shape.speech_channels))
+        self.register_buffer("speech_std", torch.ones(shape.speech_channels))
+        nn.init.zeros_(self.joint_out.weight)
+        nn.init.zeros_(self.root_out.weight)
+
+    def forward(
+        self,
+        history: Tensor,
+        known: Tensor,
+        state: Tensor,
+        velocity: Tensor,
+        valid: Tensor,
+        age: Tensor,
+        speech: Tensor,
+        heard: Tensor,
+        noise: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return (pose (N, D), sigma (N, J) degrees, confidence (N, J), attention (N, J, J + 1)).
+
+        Inputs are those of `greenroom.contracts.INPUTS`, in raw units, 0 where missing.
+        Sigma and confidence speak of the network's own value of a joint: its completion where the
+        joint is missing, its forecast where it is captured. The last attention column is speech.
+        """
+        j = self.shape.joints
+        past = (history - self.core.mean) / self.core.std
+        trust = torch.cat([valid.repeat_interleave(6, -1), valid[:, :1].expand(-1, 4)], -1)
+        now = trust * (state - self.core.mean) / self.core.std
+        core, forecast = self.core(past, now, trust)
+        tokens = self._tokens(past, known, now, velocity, valid, age, core, speech, noise)
+        closed = (1 - heard.reshape(len(heard), -1, 2).amax(-1)) * -1e4
+        shut = torch.cat([closed.new_zeros(len(closed), j + 2), closed], -1)[:, None, None]
+        flow = None
+        for block in self.blocks:
+            tokens, weights = block(tokens, shut)
+            weights = 0.5 * weights + 0.5 * torch.eye(weights.shape[-1])
+            flow = weights if flow is None else weights @ flow
+        tokens = self.norm(tokens)
+        residual = torch.cat(
+            [self.joint_out(tokens[:, :j]).flatten(1), self.root_out(tokens[:, j])], -1
+        )
+        own = core + self.residual * (1 - trust) * residual
+        own = torch.minimum(torch.maximum(own, self.core.low), self.core.high)
+        pose = (trust * now + (1 - trust) * own) * self.core.std + self.core.mean
+        about = torch.cat([tokens[:, :j], valid.unsqueeze(-1), age.unsqueeze(-1)], -1)
+        spread = self.sigma_out(about).squeeze(-1)
+        a, b, c = self.calibration.unbind()
+        confidence = torch.sigmoid(a - b * spread + c * valid)
+        return pose, torch.exp(spread), confidence, _attention(flow, j)
+
+    def _tokens(
+        self,
+        past: Tensor,
+        known: Tensor,
+        now: Tensor,
+        velocity: Tensor,
+        valid: Tensor,
+        age: Tensor,
+        core: Tensor,
+        speech: Tensor,
+        noise: Tensor,
+    ) -> Tensor:
+        n, j, k = len(past), self.shape.joints, self.shape.history
+        six = 6 * j
+        joint = torch.cat(
+            [
+                past[:, :, :six].reshape(n, k, j, 6).transpose(1, 2).reshape(n, j, 6 * k),
+                known.transpose(1, 2),
+                now[:, :six].reshape(n, j, 6),
+                velocity.reshape(n, j, 6) * 0.2,
+                core[:, :six].reshape(n, j, 6),
+                valid.unsqueeze(-1),
+                age.unsqueeze(-1),
+            ],
+            -1,
+        )
+        root = torch.cat([past[:, :, six:].reshape(n, 4 * k), now[:, six:], core[:, six:]], -1)
+        sound = ((speech - self.speech_mean) / self.speech_std).reshape(
+            n, self.shape.speech // 2, 2 * self.shape.speech_channels
+        )
+        context = self.context_in(noise).unsqueeze(1)
+        tokens = torch.cat(
+            [self.joint_in(joint), self.root_in(root).unsqueeze(1), context, self.speech_in(sound)],
+            1,
+        )
+        return tokens + self.place + context
+
+    @property
+    def parameters_count(self) -> int:
+        """How many numbers, the closed form's counted."""
+        learned = sum(p.numel() for p in self.parameters())
+        return learned + sum(b.numel() for b in self.buffers())
+
+    def describe(self) -> dict[str, Any]:
+        """Return shape and preset, for the manifest."""
+        return {"shape": self.shape.manifest(), "preset": asdict(self.preset)}
+
+
+def _attention(flow: Tensor, joints: int) -> Tensor:
+    """Return attention roll-out (Abnar and Zuidema 2020) to the joints and to speech, rows sum to 1."""
+    rows = flow[:, :joints]
+    hips = rows[:, :, :1] + rows[:, :, joints : joints + 1]  # the root's token is the hips' motion
+    speech = rows[:, :, joints + 2 :].sum(-1, keepdim=True)
+    out = torch.cat([hips, rows[:, :, 1:joints], speech], -1)
+    return out / out.sum(-1, keepdim=True)
+
+
+def example(shape: ModelShape, batch: int = 1) -> dict[str, Tensor]:
+    """Return zeros of every input, for export."""
+    return {
+        name: torch.zeros(batch, *size)
+        for name, size in zip(INPUTS, shape.inputs().values(), strict=True)
+    }
