@@ -1,0 +1,158 @@
+"""What a receiver hands to the engine: raw packets with arrival times; and a player of takes.
+
+A packet keeps the bytes as they came, because a replay starts from them. Greenroom's own packets
+(little-endian) begin with `GR`, a kind (1 body, 2 audio), flags (1: first of a clip) and the tick as
+u32. A body follows with root 3 f32 (metres), 55 × 4 f32 rotations (xyzw, NaN where missing) and 55 f32
+validity; audio with 800 f32 samples.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from greenroom.clock import tick_ns
+from greenroom.errors import BadInput
+from greenroom.frames import BONES, SAMPLES_PER_TICK, Body, Floats
+
+BODY, AUDIO = 1, 2
+FIRST_OF_CLIP = 1
+_HEAD = struct.Struct("<2sBBI")
+_MAGIC = b"GR"
+_J = len(BONES)
+BODY_BYTES = _HEAD.size + 4 * (3 + 5 * _J)
+AUDIO_BYTES = _HEAD.size + 4 * SAMPLES_PER_TICK
+
+
+class Packet(NamedTuple):
+    """Bytes as they arrived.
+
+    Attributes:
+        arrival_ns: nanoseconds after the show's start.
+        data: the bytes.
+    """
+
+    arrival_ns: int
+    data: bytes
+
+
+class Receiver(Protocol):
+    """A live input: opened when made, polled once a tick, closed; `poll` never blocks."""
+
+    def poll(self, now_ns: int) -> list[Packet]:
+        """Return what arrived until `now_ns` nanoseconds after the show's start, oldest first."""
+
+    def close(self) -> None:
+        """Let go of sockets and files."""
+
+
+@dataclass(frozen=True)
+class BodySample:
+    """One tick of captured body: root (3,), rotations (55, 4), validity (55,)."""
+
+    tick: int
+    first_of_clip: bool
+    root: Floats
+    rotations: Floats
+    validity: Floats
+
+
+def encode_body(tick: int, root: Floats, rotations: Floats, validity: Floats, flags: int) -> bytes:
+    """Return the packet of one captured tick."""
+    return b"".join(
+        (
+            _HEAD.pack(_MAGIC, BODY, flags, tick),
+            np.ascontiguousarray(root, dtype="<f4").tobytes(),
+            np.ascontiguousarray(rotations, dtype="<f4").tobytes(),
+            np.ascontiguousarray(validity, dtype="<f4").tobytes(),
+        )
+    )
+
+
+def encode_audio(tick: int, samples: Floats) -> bytes:
+    """Return the packet of one tick's 800 samples."""
+    return _HEAD.pack(_MAGIC, AUDIO, 0, tick) + np.ascontiguousarray(samples, "<f4").tobytes()
+
+
+def decode(data: bytes) -> BodySample | Floats:
+    """Return a packet's body sample, or its audio (800,).
+
+    Raises:
+        BadInput: it is not one of ours, or cut short.
+    """
+    if len(data) < _HEAD.size or data[:2] != _MAGIC:
+        raise BadInput("this packet is not Greenroom's")
+    _, kind, flags, tick = _HEAD.unpack_from(data)
+    if kind == BODY and len(data) == BODY_BYTES:
+        body = np.frombuffer(data, "<f4", offset=_HEAD.size)
+        return BodySample(
+            tick,
+            bool(flags & FIRST_OF_CLIP),
+            body[:3],
+            body[3 : 3 + 4 * _J].reshape(_J, 4),
+            body[3 + 4 * _J :],
+        )
+    if kind == AUDIO and len(data) == AUDIO_BYTES:
+        return np.frombuffer(data, "<f4", offset=_HEAD.size)
+    raise BadInput(f"a packet of kind {kind} with {len(data)} bytes is damaged")
+
+
+class TakePlayer:
+    """Play recorded bodies and sound in real time, as if they were captured now.
+
+    Args:
+        body: what plays; None for sound alone.
+        audio: 24 kHz mono; padded with silence to the body's length; None for no sound.
+        firsts: ticks at which a clip begins.
+        cuts: (first tick, one past the last) pairs in which the body is lost.
+    """
+
+    def __init__(
+        self,
+        body: Body | None,
+        audio: Floats | None,
+        firsts: Sequence[int] = (0,),
+        cuts: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        """Keep what plays; packets are made when they are due."""
+        self.body, self.audio = body, audio
+        self.firsts, self.cuts = frozenset(firsts), tuple(cuts)
+        self._next = 0
+        sound = 0 if audio is None else -(-len(audio) // SAMPLES_PER_TICK)
+        self.ticks = sound if body is None else len(body)
+
+    def poll(self, now_ns: int) -> list[Packet]:
+        """Return the packets of every tick that is due."""
+        out = []
+        while self._next < self.ticks and tick_ns(self._next) <= now_ns:
+            out += [Packet(now_ns, data) for data in self._packets(self._next)]
+            self._next += 1
+        return out
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _packets(self, tick: int) -> list[bytes]:
+        out = []
+        if self.body is not None and not any(a <= tick < b for a, b in self.cuts):
+            flags = FIRST_OF_CLIP if tick in self.firsts else 0
+            body = self.body
+            out.append(
+                encode_body(
+                    tick, body.root[tick], body.rotations[tick], body.validity[tick], flags
+                )
+            )
+        if self.audio is not None:
+            samples = self.audio[tick * SAMPLES_PER_TICK : (tick + 1) * SAMPLES_PER_TICK]
+            if len(samples) < SAMPLES_PER_TICK:
+                samples = np.concatenate(
+                    [samples, np.zeros(SAMPLES_PER_TICK - len(samples), dtype=np.float32)]
+                )
+            out.append(encode_audio(tick, samples))
+        return out
+
+

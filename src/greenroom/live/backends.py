@@ -1,0 +1,115 @@
+"""Run a model's graph; the one place that knows ONNX Runtime.
+
+The runtime's telemetry is switched off before it is imported: the product contacts nobody. Options
+are fixed for the sake of exact replay: extended optimisation (the level above it changes bits between
+instruction sets), sequential execution, one thread unless asked.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from greenroom.contracts import INPUTS, OUTPUTS, ModelShape
+from greenroom.errors import BadInput
+from greenroom.frames import Floats
+
+PORTABLE_OPERATIONS = frozenset(
+    """Add Sub Mul Div Sqrt Pow Neg Abs Exp Log Erf Tanh Sigmoid Relu Min Max Clip Where Cast MatMul Gemm
+    LayerNormalization ReduceMax ReduceSum ReduceMean Reshape Transpose Concat Slice Split Gather Expand
+    Unsqueeze Squeeze Constant ConstantOfShape Shape Identity Less Greater Equal Not And Or GRU LSTM Conv
+    Range Tile Pad Flatten Gelu Reciprocal""".split()
+)
+"""Operations whose bits were equal between AVX-512 and AVX2; Softmax is not among them."""
+
+
+def _runtime() -> Any:
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    return onnxruntime
+
+
+class OnnxBackend:
+    """A model on ONNX Runtime's CPU provider.
+
+    Args:
+        graph: the ONNX file's bytes, already verified.
+        shape: what the graph must take and give.
+        threads: within an operation.
+
+    Raises:
+        BadInput: the graph is unreadable or has other tensors.
+    """
+
+    def __init__(self, graph: bytes, shape: ModelShape, threads: int = 1) -> None:
+        """Load the graph and check its signature."""
+        ort = _runtime()
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self.shape, self.threads = shape, threads
+        try:
+            self.session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's own errors share no other base
+            raise BadInput(f"this graph cannot be loaded: {error}") from error
+        names = tuple(i.name for i in self.session.get_inputs())
+        if set(names) - set(INPUTS) or tuple(o.name for o in self.session.get_outputs()) != OUTPUTS:
+            raise BadInput(f"this graph takes {names}, not a performer's {INPUTS}")
+        self._used = names
+
+    def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
+        """Return the outputs of one tick."""
+        feed = {name: inputs[name] for name in self._used}
+        return dict(zip(OUTPUTS, self.session.run(OUTPUTS, feed), strict=True))
+
+    def warm(self, runs: int = 20) -> None:
+        """Run a few times on zeros, so that the first frame is as fast as the others."""
+        zeros = {
+            name: np.zeros((1, *size), dtype=np.float32) for name, size in self.shape.inputs().items()
+        }
+        for _ in range(runs):
+            self.run(zeros)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return what decides the bits."""
+        return {
+            "runtime": f"onnxruntime {_runtime().__version__}",
+            "provider": "CPUExecutionProvider",
+            "optimisation": "extended",
+            "threads": str(self.threads),
+            **machine(),
+        }
+
+
+@cache
+def machine() -> dict[str, str]:
+    """Return the machine's part of a fingerprint: architecture, instruction set, NumPy."""
+    info = np.show_config(mode="dicts") or {}
+    simd = info.get("SIMD Extensions", {})
+    return {
+        "machine": platform.machine(),
+        "instruction_set": " ".join((*simd.get("baseline", []), *simd.get("found", []))),
+        "numpy": np.__version__,
+    }
+
+
+def replay_class(recorded: dict[str, str], now: dict[str, str], operations: set[str]) -> str:
+    """Return EXACT, PORTABLE or TOLERANT: what may be promised of a replay here.
+
+    The number of threads is left out: it was found not to change a bit.
+    """
+    same = {k: v for k, v in recorded.items() if k != "threads"} == {
+        k: v for k, v in now.items() if k != "threads"
+    }
+    if same:
+        return "EXACT"
+    return "PORTABLE" if operations <= PORTABLE_OPERATIONS else "TOLERANT"

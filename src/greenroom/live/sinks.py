@@ -1,0 +1,166 @@
+"""Send frames to where they are seen: VMC Protocol over OSC, by a template filled in place.
+
+Convention, ours → VMC (Unity): left-handed, +Y up, +Z forward, metres: positions (-x, y, z),
+quaternions (x, -y, -z, w). Bones are Unity's HumanBodyBones names, local to the parent; face weights are
+ARKit's names ("perfect sync"). Every datagram is at most 1500 bytes; each is an OSC bundle.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from greenroom.errors import BadInput
+from greenroom.frames import ARKIT, BONES, HUMANOID, Array, Floats, Frame
+
+DATAGRAM_LIMIT = 1500
+_THUMBS = {"Metacarpal": "Proximal", "Proximal": "Intermediate"}
+
+
+class Sink(Protocol):
+    """An output: opened when made, given each frame, closed. `send` never blocks or raises."""
+
+    def send(self, frame: Frame) -> None:
+        """Pass a frame on."""
+
+    def close(self) -> None:
+        """Let go of sockets."""
+
+
+def unity_name(bone: str) -> str:
+    """Return Unity's name of a VRM 1.0 bone.
+
+    >>> unity_name("leftThumbMetacarpal"), unity_name("leftIndexProximal"), unity_name("hips")
+    ('LeftThumbProximal', 'LeftIndexProximal', 'Hips')
+    """
+    for ours, theirs in _THUMBS.items():
+        if bone.endswith(f"Thumb{ours}"):
+            bone = bone.removesuffix(ours) + theirs
+            break
+    return bone[0].upper() + bone[1:]
+
+
+def _padded(text: str) -> bytes:
+    raw = text.encode()
+    return raw + b"\0" * (4 - len(raw) % 4)
+
+
+class VmcTemplate:
+    """All datagrams of a frame, laid out once; `fill` writes the numbers into place.
+
+    Args:
+        offsets: (55, 3), metres: where each bone sits on its parent.
+        face: names of the face weights.
+    """
+
+    def __init__(self, offsets: Array, face: Sequence[str] = ARKIT) -> None:
+        """Lay out the datagrams."""
+        self._flip = np.asarray([-1, 1, 1, 1, -1, -1, 1], dtype=">f4")
+        self._poses = np.zeros((len(BONES) + 1, 7), dtype=">f4")
+        self._poses[1:, :3] = offsets
+        root = ("/VMC/Ext/Root/Pos", ",sfffffff", "root", 7)
+        bones = [("/VMC/Ext/Bone/Pos", ",sfffffff", unity_name(bone), 7) for bone in BONES]
+        weights = [("/VMC/Ext/Blend/Val", ",sf", name, 1) for name in face]
+        tail: list[tuple[str, str, str | None, int]] = [
+            ("/VMC/Ext/Blend/Apply", ",", None, 0),
+            ("/VMC/Ext/OK", ",i", None, 1),
+            ("/VMC/Ext/T", ",f", None, 1),
+        ]
+        self.datagrams: list[bytearray] = []
+        self._values: list[tuple[int, int, int]] = []  # datagram, offset, how many numbers
+        for message in (root, *bones, *weights, *tail):
+            self._lay(*message)
+        self._order = len(self._values)
+        ok = self._values[-2]
+        struct.pack_into(">i", self.datagrams[ok[0]], ok[1], 1)
+
+    def _lay(self, address: str, tags: str, text: str | None, numbers: int) -> None:
+        body = _padded(address) + _padded(tags) + (b"" if text is None else _padded(text))
+        size = len(body) + 4 * numbers
+        if not self.datagrams or len(self.datagrams[-1]) + 4 + size > DATAGRAM_LIMIT:
+            # "#bundle", time tag "immediately"
+            self.datagrams.append(bytearray(b"#bundle\0" + struct.pack(">Q", 1)))
+        datagram = self.datagrams[-1]
+        datagram += struct.pack(">i", size) + body
+        self._values.append((len(self.datagrams) - 1, len(datagram), numbers))
+        datagram += bytes(4 * numbers)
+
+    def fill(self, frame: Frame, seconds: float) -> list[bytearray]:
+        """Return the datagrams of a frame; the same buffers each time.
+
+        Args:
+            frame: what to send; NaN face weights are sent as 0.
+            seconds: the sender's time.
+        """
+        poses = self._poses
+        poses[0, 6] = -0.0  # the root stands at the origin: the hips carry the movement
+        poses[0] = (0, 0, 0, 0, 0, 0, 1)
+        poses[1, :3] = frame.root
+        poses[1:, 3:] = frame.rotations
+        flipped = (poses * self._flip).astype(">f4")
+        raw = flipped.tobytes()
+        datagrams = self.datagrams
+        n = len(BONES) + 1
+        for i, (at, offset, _) in enumerate(self._values[:n]):
+            datagrams[at][offset : offset + 28] = raw[28 * i : 28 * i + 28]
+        face = np.where(np.isfinite(frame.face), frame.face, np.float32(0)).astype(">f4").tobytes()
+        for i, (at, offset, _) in enumerate(self._values[n:-3]):
+            datagrams[at][offset : offset + 4] = face[4 * i : 4 * i + 4]
+        at, offset, _ = self._values[-1]
+        struct.pack_into(">f", datagrams[at], offset, seconds)
+        return datagrams
+
+
+class VmcSink:
+    """Send frames to a VMC Marionette or Assistant.
+
+    Args:
+        host: an address or name, resolved once.
+        port: 39539 for a Marionette.
+        offsets: (55, 3), metres.
+    """
+
+    def __init__(self, host: str, port: int, offsets: Array = HUMANOID.offsets) -> None:
+        """Resolve the host and open the socket."""
+        try:
+            family, kind, proto, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_DGRAM
+            )[0]
+        except (OSError, OverflowError) as error:
+            raise BadInput(f"vmc://{host}:{port} cannot be reached: {error}") from error
+        self._address = address
+        self._socket = socket.socket(family, kind, proto)
+        self._socket.setblocking(False)
+        self._template = VmcTemplate(offsets)
+        self.lost = 0
+
+    def send(self, frame: Frame) -> None:
+        """Send every datagram; what the network does not take at once is counted as lost."""
+        for datagram in self._template.fill(frame, frame.tick / 30):
+            try:
+                self._socket.sendto(datagram, self._address)
+            except OSError:
+                self.lost += 1
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+class NullSink:
+    """Send nowhere: for a show that is only recorded."""
+
+    def send(self, frame: Frame) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def no_face() -> Floats:
+    """Return 52 missing weights."""
+    return np.full(len(ARKIT), np.nan, dtype=np.float32)
