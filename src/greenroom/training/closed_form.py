@@ -1,8 +1,8 @@
-"""Fit the closed-form core: statistics, ridge forecast, low-rank Gaussian of its errors.
+"""Fit the closed-form core: statistics, ridge forecast, low-rank Gaussian of displacements.
 
 Ridge: W = (XᵀX + λI)⁻¹XᵀY on normalised states, Y the change to the next tick; λ is chosen on the
 validation takes. Gaussian: maximum-likelihood probabilistic PCA (Tipping and Bishop 1999, equation
-8) of the forecast's errors over a gap's length, because a lost limb is lost for many ticks.
+8) of how far states move within a gap's length.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from greenroom.contracts import ModelShape
 from greenroom.frames import Array, Doubles, Floats
 from greenroom.training.model import Core
 
-_LAMBDAS = (1.0, 10.0, 100.0, 1000.0)
+_LAMBDAS = (10.0, 100.0, 1000.0, 10_000.0, 100_000.0)
+_GAPS = (1, 2, 4, 8, 15)
 _MARGIN = 0.25
 _MIN_STD = 0.03
 
@@ -25,8 +26,8 @@ def fit_core(
     core: Core,
     shape: ModelShape,
     train: Sequence[Floats],
-    validation: Sequence[Floats],
-    horizon: int = 8,
+    validation: Sequence[Floats] = (),
+    penalty: float | None = None,
 ) -> dict[str, float]:
     """Fill `core` from states; return what was chosen.
 
@@ -34,8 +35,8 @@ def fit_core(
         core: to be filled in place.
         shape: of the model.
         train: states (T, D) of each take, without gaps.
-        validation: the same of the takes that choose λ.
-        horizon: ticks ahead whose forecast errors the Gaussian describes.
+        validation: the same of other takes, which choose λ.
+        penalty: λ where it has been chosen before; then `validation` is not looked at.
     """
     rows = np.concatenate(train).astype(np.float64)
     mean, std = rows.mean(0), np.maximum(rows.std(0), _MIN_STD)
@@ -43,13 +44,12 @@ def fit_core(
     margin = _MARGIN * (high - low)
     bounds = ((low - margin - mean) / std, (high + margin - mean) / std)
     x, y = _pairs(train, shape, mean, std)
-    vx, vy = _pairs(validation, shape, mean, std)
-    fits = {penalty: _ridge(x, y, penalty) for penalty in _LAMBDAS}
-    errors = {p: float(np.mean((vx @ w + b - vy) ** 2)) for p, (w, b) in fits.items()}
-    penalty = min(errors, key=lambda p: errors[p])
-    weights, bias = fits[penalty]
-    misses = _rolled(train, shape, mean, std, weights, bias, bounds, horizon)
-    factors, noise = _probabilistic_pca(misses, core.factors.shape[1])
+    if penalty is None:
+        vx, vy = _pairs(validation, shape, mean, std)
+        fits = {p: _ridge(x, y, p) for p in _LAMBDAS}
+        penalty = min(fits, key=lambda p: float(np.mean((vx @ fits[p][0] + fits[p][1] - vy) ** 2)))
+    weights, bias = _ridge(x, y, penalty)
+    factors, noise = _probabilistic_pca(_moves(train, std), core.factors.shape[1])
     for name, value in {
         "mean": mean,
         "std": std,
@@ -61,7 +61,7 @@ def fit_core(
         "noise": noise,
     }.items():
         getattr(core, name).copy_(torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))
-    return {"ridge_lambda": penalty, "forecast_mse": errors[penalty]}
+    return {"ridge_lambda": penalty}
 
 
 def lagged(history: Array, lags: Sequence[int]) -> Doubles:
@@ -100,27 +100,11 @@ def _ridge(x: Doubles, y: Doubles, penalty: float) -> tuple[Doubles, Doubles]:
     return weights, my - mx @ weights
 
 
-def _rolled(
-    states: Sequence[Floats],
-    shape: ModelShape,
-    mean: Doubles,
-    std: Doubles,
-    weights: Doubles,
-    bias: Doubles,
-    bounds: tuple[Doubles, Doubles],
-    horizon: int,
-) -> Doubles:
-    """Return the forecast's errors 1, 2, 4 … `horizon` ticks ahead, normalised, one row each."""
-    past, future = _windows(states, shape, horizon)
-    past, future = (past - mean) / std, (future - mean) / std
-    out = []
-    for step in range(horizon):
-        ahead = past[:, -1] + lagged(past, shape.lags) @ weights + bias
-        ahead = np.clip(ahead, *bounds)
-        if step + 1 in (1, 2, 4, 8, 16):
-            out.append(future[:, step] - ahead)
-        past = np.concatenate([past[:, 1:], ahead[:, None]], axis=1)
-    return np.concatenate(out)
+def _moves(states: Sequence[Floats], std: Doubles) -> Doubles:
+    """Return how far the state moves within 1 … 15 ticks, normalised, both ways in time."""
+    moves = [(take[gap:] - take[:-gap]) / std for take in states for gap in _GAPS if len(take) > gap]
+    forward = np.concatenate(moves).astype(np.float64)
+    return np.concatenate([forward, -forward])
 
 
 def _probabilistic_pca(errors: Doubles, rank: int) -> tuple[Doubles, Doubles]:

@@ -1,4 +1,4 @@
-"""Train a performer on streams of states: roll-outs with gaps, so that it learns to live on its own past.
+"""Train a performer on streams of states: roll-outs with gaps, so that it can live on its own past.
 
 Each step takes windows from the streams, hides joints, limbs or everything, and lets the network go
 on from what it said itself. Two ways of going on are trained with the same weights: the mean way
@@ -220,6 +220,7 @@ def sample_windows(
 
 def fit(
     train: Sequence[Floats],
+    takes: Sequence[Floats],
     validation: Sequence[Floats],
     joints: Sequence[str],
     shape: ModelShape,
@@ -230,7 +231,8 @@ def fit(
     """Return a trained performer and its figures.
 
     Args:
-        train: states (T, D) of each stream, nothing missing.
+        train: states (T, D) of each stream, nothing missing: what the network is trained on.
+        takes: states of the single takes that the streams were made of, for the closed form.
         validation: the same of held-out takes; they choose λ, the residual's weight, the calibration.
         joints: names, in the states' order.
         shape: of the model.
@@ -241,7 +243,8 @@ def fit(
     torch.manual_seed(recipe.seed)
     random = torch.Generator().manual_seed(recipe.seed)
     model = Performer(shape, preset)
-    figures = fit_core(model.core, shape, train, validation)
+    held = [torch.from_numpy(np.ascontiguousarray(take)) for take in validation]
+    figures = tune_core(model, joints, takes)
     encoder = Encoder(shape.state, shape.noise)
     parameters = [*model.parameters(), *encoder.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=recipe.rate, weight_decay=1e-2)
@@ -262,9 +265,76 @@ def fit(
         optimiser.step()
         progress(step + 1, recipe.steps, {"loss": float(loss.detach())})
     model.eval()
-    held = [torch.from_numpy(np.ascontiguousarray(take)) for take in validation]
     figures |= calibrate(model, joints, held, random)
     return model, figures
+
+
+def limb_gaps(
+    model: Performer, joints: Sequence[str], held: Sequence[Tensor], ticks: int = 15, every: int = 3
+) -> tuple[Tensor, Tensor]:
+    """Return windows and validity: every limb lost for `ticks` all along the takes.
+
+    A take too short for the history is preceded by its own first tick.
+    """
+    k = model.shape.history
+    windows, valid = [], []
+    for take in held:
+        padded = torch.cat([take[:1].expand(k - 1, -1), take])
+        for at in range(0, len(padded) - k - ticks + 1, every):
+            for limb in LIMBS.values():
+                lost = [i for i, name in enumerate(joints) if name in limb]
+                if lost:
+                    windows.append(padded[at : at + k + ticks])
+                    see = torch.ones(ticks, len(joints))
+                    see[:, lost] = 0
+                    valid.append(see)
+    return torch.stack(windows), torch.stack(valid)
+
+
+def gap_error(model: Performer, windows: Tensor, valid: Tensor) -> Tensor:
+    """Return degrees of error of each joint lost in each window, shape (lost,)."""
+    with torch.no_grad():
+        done = roll_out(model, windows, valid)
+    truth = windows[:, model.shape.history :, : 6 * model.shape.joints].reshape(*valid.shape, 6)
+    return six_angles(done.own, truth)[valid == 0]
+
+
+_MIXES = (0.0, 0.2, 0.4, 0.6)
+_GAINS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def tune_core(
+    model: Performer, joints: Sequence[str], takes: Sequence[Floats], folds: int = 5
+) -> dict[str, float]:
+    """Choose how much of the forecast and of the Gaussian fills a gap, and fit the core, in place.
+
+    Grouped cross-validation: each fold's takes are judged by a core that was fitted without them.
+    """
+    folds = min(folds, len(takes))
+    errors = dict.fromkeys([(mix, gain) for mix in _MIXES for gain in _GAINS], 0.0)
+    penalties: list[float] = []
+    model.residual.fill_(0.0)
+    for fold in range(folds):
+        out = [take for i, take in enumerate(takes) if i % folds == fold]
+        rest = [take for i, take in enumerate(takes) if i % folds != fold]
+        penalties.append(fit_core(model.core, model.shape, rest, out)["ridge_lambda"])
+        windows, valid = limb_gaps(model, joints, [torch.from_numpy(take) for take in out], every=7)
+        for mix, gain in errors:
+            model.core.mix.fill_(mix)
+            model.core.gain.fill_(gain)
+            errors[mix, gain] += float(gap_error(model, windows, valid).mean()) / folds
+    mix, gain = min(errors, key=lambda pair: errors[pair])
+    figures = fit_core(model.core, model.shape, takes, penalty=float(np.median(penalties)))
+    model.core.mix.fill_(mix)
+    model.core.gain.fill_(gain)
+    model.residual.fill_(1.0)
+    return {
+        **figures,
+        "mix": mix,
+        "gain": gain,
+        "cross_validated_hold": errors[0.0, 0.0],
+        "cross_validated_core": errors[mix, gain],
+    }
 
 
 def calibrate(
@@ -279,11 +349,10 @@ def calibrate(
     truth = windows[:, model.shape.history :, : 6 * model.shape.joints]
     truth = truth.reshape(*valid.shape, 6)
     errors = {}
+    lost_windows, lost_valid = limb_gaps(model, joints, held)
     for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
         model.residual.fill_(weight)
-        with torch.no_grad():
-            done = roll_out(model, windows, valid)
-        errors[weight] = float(six_angles(done.own, truth)[valid == 0].mean())
+        errors[weight] = float(gap_error(model, lost_windows, lost_valid).mean())
     best = min(errors, key=lambda weight: errors[weight])
     model.residual.fill_(best)
     with torch.no_grad():
@@ -300,7 +369,6 @@ def calibrate(
     model.calibration.copy_(torch.from_numpy(found.x.astype(np.float32)))
     return {
         "residual": best,
-        "gap_degrees_core": errors[0.0],
-        "gap_degrees": errors[best],
+        "limb_model": errors[best],
         "confidence_log_loss": surprise(found.x),
     }

@@ -4,9 +4,10 @@ One graph does three things with the same weights. With capture it lets through 
 completes what is missing; without, it goes on from its own past; with a draw of `noise` it does so in
 one of many ways, without it in the mean way.
 
-The core: a ridge forecast of the state from its own past, then the mean of the missing joints given
-the captured ones under a low-rank Gaussian of the forecast's errors (Tipping and Bishop 1999,
-"Probabilistic principal component analysis", the posterior of equation 13 on the observed rows).
+The core: a ridge forecast of the state from its own past; and for a gap, where the missing joints were
+last seen plus the mean of how far they moved given how far the captured ones moved since, under a
+low-rank Gaussian of displacements (Tipping and Bishop 1999, "Probabilistic principal component
+analysis": the posterior mean from the observed rows). With nothing captured the forecast alone counts.
 
 Shapes: N batch, K history ticks, D state width, J joints, S speech ticks, F speech channels, Z noise.
 Softmax is written out, and the small inverse is a fixed number of Newton-Schulz steps, so that the
@@ -41,7 +42,7 @@ class Preset:
     name: str
     width: int
     layers: int
-    rank: int = 24
+    rank: int = 8
 
     @property
     def heads(self) -> int:
@@ -78,6 +79,9 @@ class Core(nn.Module):
         }.items():
             self.register_buffer(name, torch.zeros(size))
         self.register_buffer("eye", torch.eye(rank))
+        self.register_buffer("later", torch.triu(torch.ones(shape.history, shape.history), 1))
+        self.register_buffer("mix", torch.zeros(()))
+        self.register_buffer("gain", torch.ones(()))
 
     def lagged(self, history: Tensor) -> Tensor:
         """Return the regressors (N, lags·D): the newest row, then differences to older ones."""
@@ -85,23 +89,46 @@ class Core(nn.Module):
         older = [newest - history[:, -lag] for lag in self.lags[1:]]
         return torch.cat([newest, *older], dim=-1)
 
-    def forward(self, history: Tensor, state: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (completed state, forecast), both normalised (N, D).
+    def forward(self, history: Tensor, known: Tensor, state: Tensor, trust: Tensor) -> Tensor:
+        """Return the completed state, normalised (N, D).
 
         Args:
             history: normalised states (N, K, D), oldest first.
+            known: which joints of the history were captured (N, K, J).
             state: normalised captured state (N, D), 0 where missing.
             trust: (N, D), 0 missing to 1 trusted.
         """
         forecast = history[:, -1] + self.lagged(history) @ self.forecast + self.bias
-        forecast = torch.minimum(torch.maximum(forecast, self.low), self.high)
+        seen = self.last_seen(history, known, trust)
         weight = trust / self.noise
         scaled = self.factors * weight.unsqueeze(-1)
         precision = self.eye + self.factors.transpose(0, 1) @ scaled
-        pull = scaled.transpose(1, 2) @ (state - forecast).unsqueeze(-1)
+        pull = scaled.transpose(1, 2) @ (trust * (state - seen)).unsqueeze(-1)
         hidden = _invert(precision, self.eye) @ pull
-        given = forecast + (self.factors @ hidden).squeeze(-1)
-        return trust * state + (1 - trust) * given, forecast
+        given = seen + self.gain * (self.factors @ hidden).squeeze(-1)
+        ahead = 1 - (1 - self.mix) * share_captured(trust)
+        own = ahead * forecast + (1 - ahead) * given
+        own = torch.minimum(torch.maximum(own, self.low), self.high)
+        return trust * state + (1 - trust) * own
+
+    def last_seen(self, history: Tensor, known: Tensor, trust: Tensor) -> Tensor:
+        """Return the state (N, D) at the last tick at which the joints now missing were captured.
+
+        Where that is longer ago than the history, or nothing is missing: the newest state.
+        """
+        later = (self.later @ known.flatten(2)).clamp(max=1.0)
+        last = known * (1 - later)
+        lost = 1 - trust[:, : 6 * known.shape[-1] : 6]
+        weight = (last * lost.unsqueeze(1)).sum(-1)
+        total = weight.sum(-1, keepdim=True)
+        weight = weight / torch.clamp(total, min=1e-3)
+        rest = 1 - torch.clamp(weight.sum(-1, keepdim=True), max=1.0)
+        return (weight.unsqueeze(1) @ history).squeeze(1) + rest * history[:, -1]
+
+
+def share_captured(trust: Tensor) -> Tensor:
+    """Return (N, 1): 0 where nothing is captured, rising to 1 where a quarter is."""
+    return torch.clamp(4 * trust.mean(-1, keepdim=True), max=1.0)
 
 
 def _invert(matrix: Tensor, eye: Tensor) -> Tensor:
@@ -193,7 +220,7 @@ class Performer(nn.Module):
         past = (history - self.core.mean) / self.core.std
         trust = torch.cat([valid.repeat_interleave(6, -1), valid[:, :1].expand(-1, 4)], -1)
         now = trust * (state - self.core.mean) / self.core.std
-        core, forecast = self.core(past, now, trust)
+        core = self.core(past, known, now, trust)
         tokens = self._tokens(past, known, now, velocity, valid, age, core, speech, noise)
         closed = (1 - heard.reshape(len(heard), -1, 2).amax(-1)) * -1e4
         shut = torch.cat([closed.new_zeros(len(closed), j + 2), closed], -1)[:, None, None]
@@ -206,7 +233,9 @@ class Performer(nn.Module):
         residual = torch.cat(
             [self.joint_out(tokens[:, :j]).flatten(1), self.root_out(tokens[:, j])], -1
         )
-        own = core + self.residual * (1 - trust) * residual
+        # With nothing captured the residual is what moves; in a gap it counts as much as it earned.
+        weight = 1 - (1 - self.residual) * share_captured(trust)
+        own = core + weight * (1 - trust) * residual
         own = torch.minimum(torch.maximum(own, self.core.low), self.core.high)
         pose = (trust * now + (1 - trust) * own) * self.core.std + self.core.mean
         about = torch.cat([tokens[:, :j], valid.unsqueeze(-1), age.unsqueeze(-1)], -1)
@@ -256,7 +285,7 @@ class Performer(nn.Module):
     def parameters_count(self) -> int:
         """How many numbers, the closed form's counted."""
         learned = sum(p.numel() for p in self.parameters())
-        return learned + sum(b.numel() for b in self.buffers())
+        return int(learned + sum(b.numel() for b in self.buffers()))
 
     def describe(self) -> dict[str, Any]:
         """Return shape and preset, for the manifest."""
