@@ -1,9 +1,9 @@
 """Read and write BVH, the text that motion capture is handed around in, fast and without surprises.
 
-Convention (source → ours): degrees → unit quaternions; the order in which a joint's rotation channels
-stand is its Euler order, outermost first; position channels replace the joint's OFFSET; one unit →
-metres by the guess in :mod:`greenroom.capture.units` unless it is given. Axes and rate stay the
-source's: :mod:`greenroom.capture.retarget` turns them into ours.
+Convention (source → ours): degrees → unit quaternions; the order in which a joint's rotation
+channels stand is its Euler order, outermost first; position channels replace the joint's OFFSET;
+one unit → metres by the guess in :mod:`greenroom.capture.units` unless it is given. Axes and rate
+stay the source's: :mod:`greenroom.capture.retarget` turns them into ours.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import re
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from greenroom.capture.units import guess_unit
 from greenroom.errors import BadInput
-from greenroom.frames import TICK_HZ, Body, Doubles, Motion, Skeleton
+from greenroom.frames import TICK_HZ, Array, Body, Doubles, Motion, Skeleton
 from greenroom.rotations import from_euler, to_euler
 
 MAX_BYTES = 512 << 20
@@ -50,7 +49,7 @@ class _Tree:
 
 
 def read_bvh(data: bytes, *, where: str, metres_per_unit: float | None = None) -> Motion:
-    """Parse a BVH file (source → ours: degrees → quaternions, units → metres; own axes and rate).
+    r"""Parse a BVH file (source → ours: degrees → quaternions, units → metres; own axes and rate).
 
     Args:
         data: the file. A byte-order mark, CRLF, tabs, blank lines, trailing blanks and keywords in
@@ -65,14 +64,16 @@ def read_bvh(data: bytes, *, where: str, metres_per_unit: float | None = None) -
     Raises:
         BadInput: names the file with its line or frame, what is wrong there, and what to do.
 
-    >>> text = b"HIERARCHY\\nROOT a\\n{\\nOFFSET 0 0 0\\nCHANNELS 1 Zrotation\\nEnd Site\\n{\\n"
-    >>> text += b"OFFSET 0 1 0\\n}\\n}\\nMOTION\\nFrames: 1\\nFrame Time: 0.1\\n90\\n"
+    >>> text = b"HIERARCHY\nROOT a\n{\nOFFSET 0 0 0\nCHANNELS 1 Zrotation\nEnd Site\n{\n"
+    >>> text += b"OFFSET 0 1 0\n}\n}\nMOTION\nFrames: 1\nFrame Time: 0.1\n90\n"
     >>> motion = read_bvh(text, where="a.bvh", metres_per_unit=1.0)
     >>> motion.skeleton.names, motion.rate, motion.rotations.round(4).tolist()
     (('a',), 10.0, [[[0.0, 0.0, 0.7071, 0.7071]]])
     """
     if len(data) > MAX_BYTES:
-        raise BadInput(f"{len(data)} bytes; a BVH may have {MAX_BYTES}", where=where, then="split it")
+        raise BadInput(
+            f"{len(data)} bytes; a BVH may have {MAX_BYTES}", where=where, then="split it"
+        )
     data = data.removeprefix(b"\xef\xbb\xbf")
     found = _MOTION.search(data, 0, MAX_HEADER)
     if found is None:
@@ -183,7 +184,9 @@ class _TreeReader:
         matches = [_CHANNEL.match(word) for word in words[1:]]
         named = [(m[1].upper(), m[2].lower() == "rotation") for m in matches if m is not None]
         if len(named) != len(matches):
-            raise self.fail(line, f"unknown channel in {words[1:]}", "use [XYZ]position, [XYZ]rotation")
+            raise self.fail(
+                line, f"unknown channel in {words[1:]}", "use [XYZ]position, [XYZ]rotation"
+            )
         if not words or words[0] != str(len(named)):
             raise self.fail(line, f"CHANNELS {' '.join(words[:1])} but {len(named)} names follow")
         if len(set(named)) != len(named) or joint.channels is not None:
@@ -212,7 +215,9 @@ def _read_timing(data: bytes, position: int, where: str) -> tuple[int, float, in
     line = _line_of(data, frames.start(1))
     if not frames[1].isdigit() or len(frames[1]) > 9 or int(frames[1]) < 1:
         count = frames[1][:20].decode(errors="replace")
-        raise BadInput(f"Frames: {count!r}; at least 1", where=f"{where}:{line}", then="record again")
+        raise BadInput(
+            f"Frames: {count!r}; at least 1", where=f"{where}:{line}", then="record again"
+        )
     time = _TIME.match(data, frames.end())
     try:
         period = float(time[1]) if time else float("nan")
@@ -229,7 +234,7 @@ def _read_timing(data: bytes, position: int, where: str) -> tuple[int, float, in
 
 
 def _read_block(data: bytes, start: int, frames: int, columns: int, where: str) -> Doubles:
-    """Return the motion block (T, C). Memory follows the bytes present, not the header's promise."""
+    """Return the motion block (T, C); memory follows the bytes present, not the header's word."""
     body = data[start:]
     if not columns:
         raise BadInput("no joint has channels", where=where, then="export it with its motion")
@@ -249,7 +254,9 @@ def _read_block(data: bytes, start: int, frames: int, columns: int, where: str) 
         raise _row_error(body, _line_of(data, start), columns, where)
     if len(values) != frames:
         problem = f"Frames: {frames}, but {len(values)} rows follow"
-        then = "the file is cut short: copy it again" if len(values) < frames else "correct the count"
+        then = (
+            "the file is cut short: copy it again" if len(values) < frames else "correct the count"
+        )
         raise BadInput(problem, where=f"{where}: frame {min(len(values), frames)}", then=then)
     bad = ~(np.abs(values) <= MAX_VALUE)
     if bad.any():
@@ -272,7 +279,9 @@ def _row_error(body: bytes, first: int, columns: int, where: str) -> BadInput:
         place = f"{where}:{number}"
         if len(words) != columns:
             what = f"frame {frame} has {len(words)} values, the hierarchy has {columns} channels"
-            return BadInput(what, where=place, then="the file is cut short or damaged: copy it again")
+            return BadInput(
+                what, where=place, then="the file is cut short or damaged: copy it again"
+            )
         for word in words:
             try:
                 float(word)
@@ -335,9 +344,9 @@ def _assemble(
 def write_bvh(motion: Motion) -> bytes:
     """Write a motion as BVH on its own skeleton, in its own unit and Euler orders.
 
-    Rotations are written with nine decimals of a degree, positions with nine of a unit. A joint that
-    turned about one or two axes is written with three, in an order that begins with its own; one
-    that moved along some axes is written with three.
+    Rotations are written with nine decimals of a degree, positions with nine of a unit. A joint
+    that turned about one or two axes is written with three, in an order that begins with its own;
+    one that moved along some axes is written with three.
 
     Args:
         motion: as :func:`read_bvh` returns it, or :func:`body_to_motion`.
@@ -349,7 +358,7 @@ def write_bvh(motion: Motion) -> bytes:
     lines = ["HIERARCHY"]
     _write_joints(motion, orders, lines)
     lines += ["MOTION", f"Frames: {len(motion)}", f"Frame Time: {1 / motion.rate:.10g}"]
-    columns: list[NDArray[np.float64]] = []
+    columns: list[Array] = []
     for j, order in enumerate(orders):
         if motion.moving[j]:
             columns.append(motion.translations[:, j] / motion.metres_per_unit)

@@ -4,9 +4,9 @@ A mapping file is JSON, and every key is optional::
 
     {"names": {"Wirbel1": "spine", "Helfer": null}, "unit": "cm", "up": "Z"}
 
-``names`` says which joint is which VRM 1.0 bone (null leaves a joint out) and wins over what the names
-and the tree's shape would say; ``unit`` is a name of :data:`greenroom.capture.units.UNITS` or a number
-of metres; ``up`` is the source's up axis: X, Y, Z, -X, -Y or -Z.
+``names`` says which joint is which VRM 1.0 bone (null leaves a joint out) and wins over what the
+names and the tree's shape would say; ``unit`` is a name of :data:`greenroom.capture.units.UNITS` or
+a number of metres; ``up`` is the source's up axis: X, Y, Z, -X, -Y or -Z.
 """
 
 from __future__ import annotations

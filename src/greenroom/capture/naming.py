@@ -1,9 +1,9 @@
 """Find the humanoid in a skeleton: by the names in common use, by the tree's shape where they fail.
 
-Names are folded first: namespace and rig prefixes go (``mixamorig:``, ``Bip01``, ``joint_``), the side
-is taken from ``left``/``right``, ``l``/``r`` or a leading ``l``/``r``, the rest is lowered and joined.
-So one table serves Mixamo, MotionBuilder, Bandai Namco, CMU, DAZ and Poser, Biped, Unreal, VRM, Rokoko,
-Xsens and Blender's suffixes. A name is believed only where the tree agrees with it.
+Names are folded first: namespace and rig prefixes go (``mixamorig:``, ``Bip01``, ``joint_``), the
+side is taken from ``left``/``right``, ``l``/``r`` or a leading ``l``/``r``, the rest is lowered and
+joined. So one table serves Mixamo, MotionBuilder, Bandai Namco, CMU, DAZ and Poser, Biped, Unreal,
+VRM, Rokoko, Xsens and Blender's suffixes. A name is believed only where the tree agrees with it.
 """
 
 from __future__ import annotations
@@ -108,9 +108,9 @@ def by_name(skeleton: Skeleton) -> Bones:
             bones[bone] = found[0]
     legs = [bones[f"{s}UpperLeg"] for s in ("left", "right") if f"{s}UpperLeg" in bones]
     for name in _HIPS:
-        j = middle.get(name)
-        if j is not None and all(j in _above(leg, skeleton.parents) for leg in legs):
-            bones["hips"] = j
+        found_at = middle.get(name, -1)
+        if found_at >= 0 and all(found_at in _above(leg, skeleton.parents) for leg in legs):
+            bones["hips"] = found_at
             break
     necks = [j for j, (where, name) in enumerate(folded) if not where and name.startswith("neck")]
     return _trunk(bones, necks, skeleton)
@@ -125,7 +125,9 @@ def _sided(side: str, known: dict[str, int]) -> Bones:
                 break
     # "Leg" is the shin beside an "UpLeg", the thigh beside a "Knee"; "Arm" and "Shoulder" alike.
     if "leg" in known:
-        out.setdefault(side + ("LowerLeg" if side + "UpperLeg" in out else "UpperLeg"), known["leg"])
+        out.setdefault(
+            side + ("LowerLeg" if side + "UpperLeg" in out else "UpperLeg"), known["leg"]
+        )
     if "arm" in known:
         lower = side + "UpperArm" in out and side + "LowerArm" not in out
         out.setdefault(side + ("LowerArm" if lower else "UpperArm"), known["arm"])
@@ -175,7 +177,7 @@ def _trunk(bones: Bones, necks: list[int], skeleton: Skeleton) -> Bones:
     if necks:
         bones["neck"] = necks[-1]
     top = necks[0] if necks else head
-    between = []
+    between: list[int] = []
     for j in _above(top, skeleton.parents):
         if j == bones["hips"]:
             break
@@ -265,7 +267,7 @@ def _reach(j: int, children: dict[int, list[int]], skeleton: Skeleton) -> float:
 
 
 def _chain(j: int, children: dict[int, list[int]], skeleton: Skeleton) -> list[int]:
-    """Return the joints from j down to the first branching, without those placed on their parent."""
+    """Return the joints from j down to the first branching, less those placed on their parent."""
     chain = [j]
     while len(children.get(chain[-1], [])) == 1:
         chain.append(children[chain[-1]][0])

@@ -21,8 +21,8 @@ from greenroom.frames import (
     PARENTS,
     RATE_TOLERANCE,
     TICK_HZ,
+    Array,
     Body,
-    Doubles,
     Motion,
     Skeleton,
     ticks_of,
@@ -43,6 +43,8 @@ def resample(motion: Motion) -> Motion:
         BadInput: the motion would last more than twelve hours.
     """
     rate = motion.rate
+    turns: Array
+    places: Array
     whole = round(rate / TICK_HZ)
     if whole >= 1 and abs(rate / (whole * TICK_HZ) - 1) <= RATE_TOLERANCE:
         places, turns = motion.translations[::whole], motion.rotations[::whole]
@@ -54,12 +56,19 @@ def resample(motion: Motion) -> Motion:
         turns = slerp(motion.rotations[left], motion.rotations[right], part[:, None])
         a, b = motion.translations[left], motion.translations[right]
         places = a + (b - a) * part[:, None, None]
-    return replace(motion, rate=float(TICK_HZ), translations=places, rotations=turns)
+    return replace(
+        motion,
+        rate=float(TICK_HZ),
+        translations=places.astype(np.float64),
+        rotations=turns.astype(np.float64),
+    )
 
 
 def _between(
     rate: float, ticks: int, frames: int
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], np.ndarray[tuple[int], np.dtype[np.intp]], Doubles]:
+) -> tuple[
+    np.ndarray[tuple[int], np.dtype[np.intp]], np.ndarray[tuple[int], np.dtype[np.intp]], Array
+]:
     """Return for each tick the source frames around it and how far between them it lies."""
     at = np.minimum(np.arange(ticks) * (rate / TICK_HZ), frames - 1)
     left = np.minimum(at.astype(np.intp), max(frames - 2, 0))
@@ -89,7 +98,7 @@ def to_body(motion: Motion, mapping: Mapping = AUTOMATIC, *, where: str = "") ->
     driven = {bone for bone, j in bones.items() if motion.orders[j] or bone == "hips"}
     rotations = np.full((len(ticks), len(BONES), 4), np.nan, dtype=np.float32)
     validity = np.zeros((len(ticks), len(BONES)), dtype=np.float32)
-    world: dict[str, Doubles] = {}
+    world: dict[str, Array] = {}
     for bone, j in bones.items():
         if bone not in driven:
             continue
@@ -106,14 +115,14 @@ def to_body(motion: Motion, mapping: Mapping = AUTOMATIC, *, where: str = "") ->
     return Body(pose.skeleton, root.astype(np.float32), _signed(rotations), validity)
 
 
-def _check(root: Doubles, rotations: object, where: str) -> None:
+def _check(root: Array, rotations: object, where: str) -> None:
     if not np.isfinite(root).all():
         raise BadInput("the root leaves every measure", where=where, then="check the unit")
 
 
-def _signed(q: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> np.ndarray[
-    tuple[int, ...], np.dtype[np.float32]
-]:
+def _signed(
+    q: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """Flip signs along time so that neighbours lie in the same half; NaN stays NaN."""
     dot = np.einsum("tji,tji->tj", q[1:], q[:-1])
     sign = np.cumprod(np.where(dot < 0, np.float32(-1), np.float32(1)), axis=0)
@@ -123,7 +132,7 @@ def _signed(q: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> np.ndarray[
     return out
 
 
-def _world(motion: Motion, bones: Bones) -> tuple[Doubles, Doubles]:
+def _world(motion: Motion, bones: Bones) -> tuple[Array, Array]:
     """Return the hips' world positions (T, 3) and every joint's world rotations (T, J, 4)."""
     parents = motion.skeleton.parents
     line = [bones["hips"]]
@@ -157,8 +166,8 @@ class HumanoidError:
 def humanoid_error(motion: Motion, body: Body, mapping: Mapping = AUTOMATIC) -> HumanoidError:
     """Return how far the humanoid's joints are from the source's at the same moments.
 
-    Source positions are computed at the source's rate and taken linearly between frames, so the
-    figure holds what resampling, rigid lengths and 55 bones cost together.
+    The source is brought to 30 Hz on its own skeleton, by slerp, and both are placed by forward
+    kinematics; so the figure is what rigid lengths and 55 bones cost, joints left out included.
 
     Args:
         motion: the source.
@@ -167,13 +176,8 @@ def humanoid_error(motion: Motion, body: Body, mapping: Mapping = AUTOMATIC) -> 
     """
     bones = map_joints(motion, mapping)
     turn = find_tpose(motion, bones, mapping.up).turn
-    source, _ = motion.skeleton.world(motion.translations, motion.rotations)
-    whole = round(motion.rate / TICK_HZ)
-    if whole >= 1 and abs(motion.rate / (whole * TICK_HZ) - 1) <= RATE_TOLERANCE:
-        source = source[::whole]
-    else:
-        left, right, part = _between(motion.rate, len(body), len(motion))
-        source = source[left] + (source[right] - source[left]) * part[:, None, None]
+    ticks = resample(motion)
+    source, _ = ticks.skeleton.world(ticks.translations, ticks.rotations)
     skeleton: Skeleton = body.skeleton
     ours, _ = skeleton.world(skeleton.rest_translations(len(body), body.root), body.filled())
     names = list(bones)

@@ -1,10 +1,11 @@
-"""Find a source skeleton's T-pose, because formats give no rest rotation and rigs rest as they like.
+"""Find a source skeleton's T-pose, because formats don't give it and rigs rest as they like.
 
-Convention: the result takes each joint's own axes to the T-pose (+Y up, facing +Z, arms along ±X), so
-humanoid_world(t) = turn · source_world(t) · pose⁻¹. Where the pose with all rotations zero is a person
-(T, A, arms down), it is corrected bone by bone the shortest way. Where it is not, as in rigs whose
-joint axes are folded into the motion (Bandai Namco, many exports of Maya), the take's mean pose stands
-in, and each joint's axes are then snapped to the world's, which those rigs' axes are parallel to.
+Convention: the result takes each joint's own axes to the T-pose (+Y up, facing +Z, arms along ±X),
+so humanoid_world(t) = turn · source_world(t) · pose⁻¹. Where the pose with all rotations zero is a
+person (T, A, arms down), it is corrected bone by bone the shortest way. Where it is not, as in rigs
+whose joint axes are folded into the motion (Bandai Namco, many exports of Maya), the take's mean
+pose stands in, and each joint's axes are then snapped to the world's, which those rigs' axes are
+parallel to.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import permutations, product
 import numpy as np
 
 from greenroom.capture.naming import Bones
-from greenroom.frames import BONE, BONES, HUMANOID, PARENTS, Doubles, Motion, Skeleton
+from greenroom.frames import BONE, BONES, HUMANOID, PARENTS, Array, Motion, Skeleton
 from greenroom.rotations import (
     IDENTITY,
     angle_between,
@@ -61,8 +62,8 @@ class TPose:
         folded: True where the zero pose was no person and the mean pose stood in.
     """
 
-    turn: Doubles
-    poses: dict[str, Doubles]
+    turn: Array
+    poses: dict[str, Array]
     skeleton: Skeleton
     folded: bool
 
@@ -100,33 +101,33 @@ def find_tpose(motion: Motion, bones: Bones, up: str | None = None) -> TPose:
     return TPose(turn, poses, lengths, folded)
 
 
-def mean_rotation(q: Doubles) -> Doubles:
+def mean_rotation(q: Array) -> Array:
     """Return the mean over axis 0 of unit quaternions (T, J, 4), whatever their signs.
 
     Source: the eigenvector of Σ q qᵀ with the largest eigenvalue (Markley et al. 2007).
     """
     step = max(1, len(q) // 1000)
     _, vectors = np.linalg.eigh(np.einsum("tji,tjk->jik", q[::step], q[::step]))
-    mean: Doubles = vectors[..., -1]
+    mean: Array = vectors[..., -1]
     return mean * np.where(mean[..., 3:] < 0, -1.0, 1.0)
 
 
-def _axis(name: str) -> Doubles:
+def _axis(name: str) -> Array:
     axis = np.zeros(3)
     axis["XYZ".index(name[-1])] = -1.0 if name[0] == "-" else 1.0
     return axis
 
 
-def _unit(v: Doubles) -> Doubles:
+def _unit(v: Array) -> Array:
     length = float(np.linalg.norm(v))
     return v / length if length > 1e-9 else np.zeros(3)
 
 
-def _crown(places: Doubles, bones: Bones) -> Doubles:
+def _crown(places: Array, bones: Bones) -> Array:
     return _unit(places[bones.get("neck", bones["head"])] - places[bones["hips"]])
 
 
-def _is_person(places: Doubles, bones: Bones) -> bool:
+def _is_person(places: Array, bones: Bones) -> bool:
     """Return whether the pose stands: legs down, apart and straight, trunk in one line."""
     up = _crown(places, bones)
     across = places[bones["leftUpperLeg"]] - places[bones["rightUpperLeg"]]
@@ -140,7 +141,7 @@ def _is_person(places: Doubles, bones: Bones) -> bool:
     return float(_unit(arms[0] - arms[1]) @ _unit(across)) > 0.7
 
 
-def _snap_axis(v: Doubles, degrees: float = 20.0) -> Doubles:
+def _snap_axis(v: Array, degrees: float = 20.0) -> Array:
     """Return the nearest of the six axes where `v` is within `degrees` of it, else `v`."""
     i = int(np.argmax(np.abs(v)))
     if abs(v[i]) < np.cos(np.deg2rad(degrees)):
@@ -150,7 +151,7 @@ def _snap_axis(v: Doubles, degrees: float = 20.0) -> Doubles:
     return out
 
 
-def _facing(places: Doubles, bones: Bones, up: Doubles | None) -> Doubles:
+def _facing(places: Array, bones: Bones, up: Array | None) -> Array:
     """Return the rotation (4,) that turns a standing pose upright and to face +Z."""
     if up is None:
         up = _snap_axis(_crown(places, bones))
@@ -162,7 +163,7 @@ def _facing(places: Doubles, bones: Bones, up: Doubles | None) -> Doubles:
     return from_matrix(np.stack([left, up, np.cross(left, up)]))
 
 
-def _world_turn(motion: Motion, bones: Bones, up: Doubles | None) -> Doubles:
+def _world_turn(motion: Motion, bones: Bones, up: Array | None) -> Array:
     """Return the rotation (4,) that brings the source's up axis to +Y, by the mean trunk."""
     if up is None:
         step = max(1, len(motion) // 200)
@@ -175,11 +176,11 @@ def _world_turn(motion: Motion, bones: Bones, up: Doubles | None) -> Doubles:
 
 
 def _poses(
-    places: Doubles, turns: Doubles, bones: Bones, frame: Doubles, folded: bool
-) -> dict[str, Doubles]:
+    places: Array, turns: Array, bones: Bones, frame: Array, folded: bool
+) -> dict[str, Array]:
     """Correct a standing pose into the T-pose bone by bone, carrying each correction down."""
-    carried: dict[str, Doubles] = {}
-    poses: dict[str, Doubles] = {}
+    carried: dict[str, Array] = {}
+    poses: dict[str, Array] = {}
     identity = np.array(IDENTITY)
     for bone in BONES:
         if bone not in bones:
@@ -208,7 +209,7 @@ def _poses(
     return poses
 
 
-def _swing(bone: str, way: Doubles) -> Doubles:
+def _swing(bone: str, way: Array) -> Array:
     """Return the correction (4,) that takes a bone's direction to the T-pose's."""
     if np.linalg.norm(way) < 1e-6:
         return np.array(IDENTITY)
@@ -226,16 +227,14 @@ def _swing(bone: str, way: Doubles) -> Doubles:
     return between(way, target)
 
 
-def _folded_arms(
-    motion: Motion, bones: Bones, offsets: Doubles
-) -> dict[str, Doubles]:
+def _folded_arms(motion: Motion, bones: Bones, offsets: Array) -> dict[str, Array]:
     """Settle the arms' twist by the elbow, which bends one way only, whatever the take shows.
 
-    In the T-pose an elbow bends forward: about -Y on the left, +Y on the right. The mean pose cannot
-    say it: arms that wave turn by 90 degrees and more. Forearm and hand share the upper arm's axes
+    In the T-pose an elbow bends forward: about -Y on the left, +Y on the right. The mean pose
+    cannot say it: arms that wave turn by 90 degrees and more. Forearm and hand share the upper arm's axes
     where the forearm's direction allows it.
     """
-    out: dict[str, Doubles] = {}
+    out: dict[str, Array] = {}
     for side, sign in (("left", 1.0), ("right", -1.0)):
         upper, lower, hand = (bones[side + b] for b in ("UpperArm", "LowerArm", "Hand"))
         step = max(1, len(motion) // 1000)
@@ -255,7 +254,7 @@ def _folded_arms(
     return out
 
 
-def _axis_turns() -> Doubles:
+def _axis_turns() -> Array:
     """Return the 24 rotations that map axes to axes, as quaternions."""
     out = []
     for order in permutations(range(3)):
@@ -270,17 +269,15 @@ def _axis_turns() -> Doubles:
 _TURNS = _axis_turns()
 
 
-def _snap_pose(pose: Doubles) -> Doubles:
+def _snap_pose(pose: Array) -> Array:
     """Return the axis-parallel rotation nearest to `pose`."""
-    nearest: Doubles = _TURNS[int(np.argmin(angle_between(_TURNS, pose[None])))]
+    nearest: Array = _TURNS[int(np.argmin(angle_between(_TURNS, pose[None])))]
     return nearest
 
 
-def _lengths(
-    places: Doubles, turns: Doubles, bones: Bones, poses: dict[str, Doubles]
-) -> Skeleton:
+def _lengths(places: Array, turns: Array, bones: Bones, poses: dict[str, Array]) -> Skeleton:
     """Return the 55 bones in the T-pose; a missing one lies on its line, or at a scaled default."""
-    at: dict[str, Doubles] = {"hips": np.zeros(3)}
+    at: dict[str, Array] = {"hips": np.zeros(3)}
     for bone in BONES[1:]:
         if bone not in bones:
             continue

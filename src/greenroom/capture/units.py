@@ -2,12 +2,13 @@
 
 A person's thigh and shin together are 0.49 of the stature (Drillis and Contini 1966, thigh 0.245,
 shin 0.246); without known legs, the longest way from the root to a leaf is taken as 0.62 of it.
-Among the units in use, those that give a stature between 1.0 and 2.3 m are kept, and the one nearest
-to 1.68 m wins. The mapping file's ``unit`` overrides the guess.
+Among the units in use, those that give a stature between 1.0 and 2.3 m are kept, and the one
+nearest to 1.68 m wins. The mapping file's ``unit`` overrides the guess.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -71,6 +72,6 @@ def guess_unit(
         raise BadInput(
             f"no unit makes a person of a skeleton about {tall:.3g} units tall",
             where=where,
-            then="say the unit: a mapping file with \"unit\", such as {\"unit\": \"cm\"}",
+            then='say the unit: a mapping file with "unit", such as {"unit": "cm"}',
         )
-    return min(fits, key=lambda m: abs(np.log(fits[m] / LIKELY)))
+    return min(fits, key=lambda m: abs(math.log(fits[m] / LIKELY)))
