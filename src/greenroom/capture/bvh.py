@@ -102,7 +102,7 @@ def _pieces(header: bytes) -> list[tuple[int, str]]:
 
 
 class _TreeReader:
-    """Walk the pieces of a hierarchy with an explicit stack, so that nesting cannot exhaust ours."""
+    """Walk a hierarchy's pieces with a stack of our own, so that nesting cannot exhaust ours."""
 
     def __init__(self, where: str) -> None:
         self.where = where

@@ -231,8 +231,8 @@ def _folded_arms(motion: Motion, bones: Bones, offsets: Array) -> dict[str, Arra
     """Settle the arms' twist by the elbow, which bends one way only, whatever the take shows.
 
     In the T-pose an elbow bends forward: about -Y on the left, +Y on the right. The mean pose
-    cannot say it: arms that wave turn by 90 degrees and more. Forearm and hand share the upper arm's axes
-    where the forearm's direction allows it.
+    cannot say it: arms that wave turn by 90 degrees and more. Forearm and hand share the upper
+    arm's axes where the forearm's direction allows it.
     """
     out: dict[str, Array] = {}
     for side, sign in (("left", 1.0), ("right", -1.0)):
