@@ -1,0 +1,33 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.clock import NS_PER_S, PERIOD_NS, TICK_HZ, Pacer, VirtualClock, tick_at, tick_ns
+
+ticks = st.integers(0, 10**9)
+
+
+@given(ticks)
+def test_a_tick_comes_back_from_its_time(tick):
+    assert tick_at(tick_ns(tick)) == tick
+    assert tick_at(tick_ns(tick + 1) - 1) == tick
+    assert tick_ns(tick + 1) - tick_ns(tick) in (PERIOD_NS, PERIOD_NS + 1)
+
+
+@given(st.integers(0, 10**18))
+def test_the_tick_at_a_time_is_the_last_that_was_due(ns):
+    assert tick_ns(tick_at(ns)) <= ns < tick_ns(tick_at(ns) + 1)
+
+
+@given(st.integers(0, 10**6))
+def test_time_does_not_drift(seconds):
+    assert tick_ns(seconds * TICK_HZ) == seconds * NS_PER_S
+
+
+@given(st.lists(st.integers(0, 10**8), max_size=30))
+def test_the_pacer_is_late_by_what_the_step_overran(costs):
+    clock = VirtualClock(now_ns=5)
+    pacer = Pacer(clock, start_ns=5)
+    for tick, cost in enumerate(costs):
+        late = pacer.wait(tick)
+        assert clock.now_ns() == pacer.due_ns(tick) + late and late >= 0
+        clock.advance(cost)
