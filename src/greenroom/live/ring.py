@@ -1,0 +1,164 @@
+"""Pass frames from the engine to whoever watches, through shared memory, without ever waiting.
+
+One writer, one reader that records, any number that only look. A slot's sequence number is written
+last; a reader that finds another number than it expects was overtaken and says how many it lost.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES, Packet
+from greenroom.contracts import ModelShape
+from greenroom.frames import ARKIT, BONES, Floats, Frame
+from greenroom.live.ladder import RUNGS
+
+SLOTS = 1800
+"""A minute: as long as a recorder may be busy before frames are lost to it."""
+PACKETS = 6
+PACKET_BYTES = 2 * (BODY_BYTES + AUDIO_BYTES)
+STAMPS = ("due", "arrival", "features", "inference", "post", "emit")
+
+
+def sizes(shapes: dict[str, tuple[int, ...]]) -> dict[str, slice]:
+    """Return where each tensor lies in one flat row."""
+    out, at = {}, 0
+    for name, shape in shapes.items():
+        size = int(np.prod(shape))
+        out[name] = slice(at, at + size)
+        at += size
+    return out
+
+
+def slot_type(shape: ModelShape) -> np.dtype[Any]:
+    """Return the layout of one frame."""
+    width_in = sum(int(np.prod(size)) for size in shape.inputs().values())
+    width_out = sum(int(np.prod(size)) for size in shape.outputs().values())
+    return np.dtype(
+        [
+            ("seq", "<i8"),
+            ("tick", "<i8"),
+            *((stamp, "<i8") for stamp in STAMPS),
+            ("late", "u1"),
+            ("rung", "u1"),
+            ("reason", "S32"),
+            ("packets", "<i4"),
+            ("packet_arrival", "<i8", (PACKETS,)),
+            ("packet_length", "<i4", (PACKETS,)),
+            ("packet_data", "u1", (PACKET_BYTES,)),
+            ("asked", "u1"),
+            ("inputs", "<f4", (width_in,)),
+            ("outputs", "<f4", (width_out,)),
+            ("root", "<f4", (3,)),
+            ("rotations", "<f4", (len(BONES), 4)),
+            ("face", "<f4", (len(ARKIT),)),
+            ("capture", "u1"),
+            ("speech", "<f4", (3,)),
+            ("sound", "<f4", (2,)),
+        ],
+        align=True,
+    )
+
+
+def shared_folder() -> Path:
+    """Return a folder in memory where there is one."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() else Path(tempfile.gettempdir())
+
+
+class Ring:
+    """Slots in a shared file.
+
+    Args:
+        path: the file.
+        shape: of the model; it decides the layout.
+        create: make it anew (the supervisor), else open it.
+    """
+
+    def __init__(self, path: Path, shape: ModelShape, create: bool = False) -> None:
+        """Map the file."""
+        self.path, self.shape = path, shape
+        kind = slot_type(shape)
+        mode: Any = "w+" if create else "r+"
+        self.slots: NDArray[Any] = np.memmap(path, dtype=kind, mode=mode, shape=(SLOTS,))
+        if create:
+            self.slots["seq"] = -1
+        self.written = 0
+
+    def write(self, row: NDArray[Any]) -> None:
+        """Publish a frame; `row` is a 0-d record of :func:`slot_type` and its seq is set here."""
+        at = self.written % SLOTS
+        row["seq"] = -1
+        self.slots[at] = row
+        self.slots["seq"][at] = self.written
+        self.written += 1
+
+    def read(self, start: int) -> tuple[list[NDArray[Any]], int, int]:
+        """Return (frames from number `start` on, the next number, how many were lost)."""
+        out: list[NDArray[Any]] = []
+        lost = 0
+        while True:
+            at = start % SLOTS
+            seq = int(self.slots["seq"][at])
+            if seq == start:
+                copy = self.slots[at].copy()
+                if int(self.slots["seq"][at]) == start:
+                    out.append(copy)
+                    start += 1
+                    continue
+                seq = int(self.slots["seq"][at])
+            if seq > start:  # overtaken: go on where the writer is not about to write
+                ahead = int(self.slots["seq"].max()) - SLOTS // 2
+                lost += ahead - start
+                start = ahead
+                continue
+            return out, start, lost
+
+    def close(self) -> None:
+        """Remove the file."""
+        self.path.unlink(missing_ok=True)
+
+
+def put_packets(row: NDArray[Any], packets: Sequence[Packet]) -> None:
+    """Lay packets into a slot; the newest ones, as far as there is room."""
+    at = 0
+    kept = list(packets)[-PACKETS:]
+    while sum(len(p.data) for p in kept) > PACKET_BYTES:
+        kept.pop(0)
+    row["packets"] = len(kept)
+    for i, packet in enumerate(kept):
+        row["packet_arrival"][i] = packet.arrival_ns
+        row["packet_length"][i] = len(packet.data)
+        row["packet_data"][at : at + len(packet.data)] = np.frombuffer(packet.data, np.uint8)
+        at += len(packet.data)
+
+
+def get_packets(row: NDArray[Any]) -> Iterator[Packet]:
+    """Yield the packets of a slot, as they were."""
+    at = 0
+    for i in range(int(row["packets"])):
+        length = int(row["packet_length"][i])
+        yield Packet(int(row["packet_arrival"][i]), row["packet_data"][at : at + length].tobytes())
+        at += length
+
+
+def get_tensors(flat: Floats, shapes: dict[str, tuple[int, ...]]) -> dict[str, Floats]:
+    """Return the tensors of one flat row, each with a batch of one in front."""
+    where = sizes(shapes)
+    return {name: flat[where[name]].reshape(1, *size) for name, size in shapes.items()}
+
+
+def frame_of(row: NDArray[Any]) -> Frame:
+    """Return the emitted frame of a slot."""
+    return Frame(int(row["tick"]), row["root"], row["rotations"], row["face"])
+
+
+def rung_of(row: NDArray[Any]) -> str:
+    """Return the rung's name."""
+    return RUNGS[int(row["rung"])]
