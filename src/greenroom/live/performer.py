@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from greenroom.capture.packets import BodySample, Packet, decode
-from greenroom.contracts import Backend, ModelShape
+from greenroom.contracts import Backend
 from greenroom.errors import BadInput
-from greenroom.features.pipeline import Features, FeatureSpec, Pipeline
+from greenroom.features.pipeline import Features, Pipeline
 from greenroom.features.pose import Placer
 from greenroom.frames import BONE, BONES, SAMPLES_PER_TICK, Body, Floats, Frame
 from greenroom.live.ladder import (
@@ -26,29 +26,13 @@ from greenroom.live.ladder import (
     Blender,
 )
 from greenroom.live.sinks import no_face
+from greenroom.registry.release import Role
 
 SILENT_TICKS = 15
 """Without capture and without a voice for this long, the performer holds."""
 _NAN3 = np.full(3, np.nan, dtype=np.float32)
 _NAN4 = np.full((len(BONES), 4), np.nan, dtype=np.float32)
 _NONE = np.zeros(len(BONES), dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class Role:
-    """What a release says about how to perform it.
-
-    Attributes:
-        spec: the features.
-        shape: the model's tensors.
-        rest: state (D,) to begin from and to return to on `hold`.
-        uses_speech: whether the model was trained to be driven by speech.
-    """
-
-    spec: FeatureSpec
-    shape: ModelShape
-    rest: Floats
-    uses_speech: bool
 
 
 @dataclass(frozen=True)

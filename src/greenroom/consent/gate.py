@@ -1,0 +1,41 @@
+"""Decide whether a take may be used for a purpose on a day; everything that uses takes asks here."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from greenroom.errors import Refused
+
+
+def refusal(take: dict[str, Any], purpose: str, day: datetime.date) -> str:
+    """Return why a take may not be used, or an empty string where it may.
+
+    >>> refusal({"rights": None}, "train", datetime.date(2026, 1, 1))
+    'it is quarantined: nobody said who is in it and what they allow'
+    """
+    rights = take.get("rights")
+    if not rights or not take.get("participant"):
+        return "it is quarantined: nobody said who is in it and what they allow"
+    if purpose not in rights["purposes"]:
+        return f"its rights do not cover '{purpose}', only {', '.join(rights['purposes'])}"
+    if "expiry" in rights:
+        if day > datetime.date.fromisoformat(rights["expiry"]):
+            return f"the consent of {take['participant']} expired on {rights['expiry']}"
+        if day < datetime.date.fromisoformat(rights["start"]):
+            return f"the consent of {take['participant']} starts on {rights['start']}"
+    return ""
+
+
+def require(take: dict[str, Any], name: str, purpose: str, day: datetime.date) -> None:
+    """Pass, or raise.
+
+    Raises:
+        Refused: the take may not be used for `purpose` on `day`.
+    """
+    reason = refusal(take, purpose, day)
+    if reason:
+        raise Refused(
+            f"take {name[:12]} may not be used: {reason}",
+            then="ingest it again with --participant and --rights",
+        )

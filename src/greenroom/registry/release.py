@@ -1,0 +1,132 @@
+"""Models that were approved: what a release holds, how it is made, loaded and refused.
+
+A release names its model by hash; the model names its graph, feature specification and baselines. The
+log says who approved it. A release that the log does not know is refused, and so is every byte that
+does not match its hash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from greenroom.contracts import ModelShape
+from greenroom.errors import BadInput, Refused
+from greenroom.features.pipeline import FeatureSpec
+from greenroom.frames import BONES, PARENTS, Floats, Skeleton
+from greenroom.store.objects import Manifest
+from greenroom.store.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a release says about how to perform it.
+
+    Attributes:
+        spec: the features.
+        shape: the model's tensors.
+        rest: state (D,) to begin from and to return to on `hold`.
+        uses_speech: whether the model was trained to be driven by speech.
+    """
+
+    spec: FeatureSpec
+    shape: ModelShape
+    rest: Floats
+    uses_speech: bool
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release, loaded and verified.
+
+    Attributes:
+        name: its hash.
+        actor: whose.
+        graph: the ONNX file.
+        role: how to perform it.
+        skeleton: the performer's bones.
+        manifest: the release's own.
+        model: the model's manifest.
+    """
+
+    name: str
+    actor: str
+    graph: bytes
+    role: Role
+    skeleton: Skeleton
+    manifest: Manifest
+    model: Manifest
+
+
+def approve(workspace: Workspace, model: str, by: str) -> str:
+    """Make a release of a model, record who approved it, and return its hash.
+
+    Raises:
+        BadInput: there is no such model, or no name was given.
+    """
+    if not by.strip():
+        raise BadInput("an approval needs a name", then="give --by NAME")
+    found = workspace.objects.manifest(model, "model")
+    for blob in found["blobs"].values():
+        workspace.objects.get(blob)
+    release = {
+        "kind": "release",
+        "version": 1,
+        "actor": found["actor"],
+        "parents": {"model": model},
+        "baselines": found["baselines"],
+        "rights": found["rights"],
+        "graph_sha256": found["blobs"]["graph"],
+        "feature_spec": found["feature_spec"],
+    }
+    name = workspace.publish(release, by=by)
+    if approver(workspace, name) is None:
+        workspace.log.append("approve", {"release": name, "model": model}, by=by)
+    return name
+
+
+def approver(workspace: Workspace, release: str) -> str | None:
+    """Return who approved a release, by the log; None if nobody did."""
+    for entry in workspace.log.entries():
+        if entry.event == "approve" and entry.body["release"] == release:
+            return entry.by
+    return None
+
+
+def load_release(workspace: Workspace, name: str) -> Release:
+    """Return a release with every byte verified.
+
+    Raises:
+        Refused: nobody approved it, or its parts contradict each other.
+        CorruptObject: a byte changed.
+    """
+    manifest = workspace.objects.manifest(name, "release")
+    if approver(workspace, name) is None:
+        raise Refused(
+            f"release {name[:12]} was approved by nobody",
+            then=f"run: greenroom approve {manifest['parents']['model'][:12]} --by NAME",
+        )
+    model = workspace.objects.manifest(manifest["parents"]["model"], "model")
+    spec = FeatureSpec.load(model["features"])
+    if not spec.hash == model["feature_spec"] == manifest["feature_spec"]:
+        raise Refused(f"release {name[:12]} was made for other features", then="train it again")
+    if manifest["graph_sha256"] != model["blobs"]["graph"]:
+        raise Refused(f"release {name[:12]} names another graph than its model")
+    rest = np.asarray(model["rest"], dtype=np.float32)
+    role = Role(spec, ModelShape.load(model["shape"]), rest, model["uses_speech"])
+    skeleton = Skeleton(BONES, PARENTS, np.asarray(model["offsets"], dtype=np.float64))
+    graph = workspace.objects.get(model["blobs"]["graph"])
+    return Release(name, manifest["actor"], graph, role, skeleton, manifest, model)
+
+
+def summary(release: Release) -> dict[str, Any]:
+    """Return what people ask of a release first."""
+    return {
+        "release": release.name,
+        "actor": release.actor,
+        "model": release.manifest["parents"]["model"],
+        "joints": list(release.role.spec.joints),
+        "figures": release.model["figures"],
+    }
