@@ -16,7 +16,7 @@ from greenroom.contracts import Backend
 from greenroom.errors import BadInput
 from greenroom.features.pipeline import Features, Pipeline
 from greenroom.features.pose import Placer
-from greenroom.frames import BONE, BONES, SAMPLES_PER_TICK, Body, Floats, Frame
+from greenroom.frames import BONE, BONES, SAMPLES_PER_TICK, Floats, Frame
 from greenroom.live.ladder import (
     CAPTURE,
     HOLD,
@@ -250,11 +250,3 @@ class Performer:
         self.known[:-1] = self.known[1:]
         self.known[-1] = valid
 
-
-def as_body(frames: Sequence[Frame], skeleton_of: Body) -> Body:
-    """Return performed frames as a body track on the skeleton of `skeleton_of`."""
-    rotations = np.stack([frame.rotations for frame in frames])
-    validity = np.ones(rotations.shape[:2], dtype=np.float32)
-    return Body(
-        skeleton_of.skeleton, np.stack([frame.root for frame in frames]), rotations, validity
-    )

@@ -1,0 +1,128 @@
+"""Keep a show: what came in, what was decided, what went out, in segments of ten seconds.
+
+A segment is a blob: the ring's rows, packed and compressed. The chained digest over every emitted tensor
+(SHA-256 of the last digest and the frame's bytes) is what a replay has to reach.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from greenroom.contracts import ModelShape
+from greenroom.errors import BadInput
+from greenroom.frames import Frame
+from greenroom.live.ladder import RUNGS
+from greenroom.live.ring import STAMPS, frame_of, rung_of, slot_type
+from greenroom.store.objects import Manifest
+from greenroom.store.workspace import Workspace
+
+SEGMENT = 300
+
+
+def chain(before: bytes, frame: Frame) -> bytes:
+    """Return the digest after one more frame; `before` is empty at the start."""
+    state = hashlib.sha256(before)
+    for part in (frame.root, frame.rotations, frame.face):
+        state.update(np.ascontiguousarray(part, dtype="<f4").tobytes())
+    return state.digest()
+
+
+class Recorder:
+    """Take rows from the ring and keep them.
+
+    Args:
+        workspace: where the segments go.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Begin an empty show."""
+        self.workspace = workspace
+        self.digest = b""
+        self.frames = self.late = self.lost = 0
+        self.rungs = dict.fromkeys(RUNGS, 0)
+        self.stamps: list[tuple[int, ...]] = []
+        self._rows: list[NDArray[Any]] = []
+        self._segments: list[str] = []
+
+    def take(self, row: NDArray[Any]) -> None:
+        """Keep one row."""
+        self.digest = chain(self.digest, frame_of(row))
+        self.frames += 1
+        stamps = tuple(int(row[stamp]) for stamp in STAMPS)
+        self.stamps.append(stamps)
+        self.late += stamps[-1] > stamps[0] + 1_000_000_000 // 30
+        self.rungs[rung_of(row)] += 1
+        self._rows.append(row)
+        if len(self._rows) == SEGMENT:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            packed = np.stack(self._rows).tobytes()
+            self._segments.append(self.workspace.objects.put(zlib.compress(packed, 1)))
+            self._rows = []
+
+    def finish(self, facts: Manifest, by: str) -> str:
+        """Publish the show; return its hash."""
+        self._flush()
+        manifest = {
+            "kind": "show",
+            "version": 1,
+            **facts,
+            "frames": self.frames,
+            "late": self.late,
+            "lost_to_recorder": self.lost,
+            "rungs": self.rungs,
+            "digest": self.digest.hex(),
+            "blobs": {"segments": self._segments},
+        }
+        return self.workspace.publish(manifest, by=by)
+
+
+def rows_of(workspace: Workspace, show: Manifest, shape: ModelShape) -> Iterator[NDArray[Any]]:
+    """Yield the rows of a show, each segment verified.
+
+    Raises:
+        BadInput: a segment is of another layout.
+        CorruptObject: a byte changed.
+    """
+    kind = slot_type(shape)
+    for name in show["blobs"]["segments"]:
+        data = zlib.decompress(workspace.objects.get(name))
+        if len(data) % kind.itemsize:
+            raise BadInput(f"segment {name[:12]} was recorded by another version")
+        yield from np.frombuffer(data, dtype=kind)
+
+
+def percentiles(stamps: list[tuple[int, ...]]) -> dict[str, dict[str, float]]:
+    """Return milliseconds a frame: whole, without the model, the model alone, and each section."""
+    ledger = np.asarray(stamps, dtype=np.float64) / 1e6
+    if not len(ledger):
+        return {}
+    due, arrival, features, inference, post, emit = ledger.T
+    model = inference - features
+    whole = emit - due
+    work = emit - arrival - model
+    out = {
+        "frame_ms": whole,
+        "overhead_ms": work,
+        "model_ms": model,
+        "wait_ms": arrival - due,
+        "features_ms": features - arrival,
+        "post_ms": post - inference,
+        "emit_ms": emit - post,
+    }
+    return {
+        name: {
+            "p50": round(float(np.percentile(values, 50)), 4),
+            "p99": round(float(np.percentile(values, 99)), 4),
+            "max": round(float(values.max()), 4),
+        }
+        for name, values in out.items()
+    }

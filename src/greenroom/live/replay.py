@@ -1,0 +1,142 @@
+"""Perform a recorded show again and compare every bit; give it to post-production.
+
+Two judgements a frame. Features: the raw packets, with what the performer had done until then, make the
+same input tensors. Model: the recorded input tensors make the same outputs, and the ladder the same
+frame. A frame is exact if both hold and the chained digest is the recorded one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from greenroom.capture.bvh import body_to_motion, write_bvh
+from greenroom.frames import Body, Frame
+from greenroom.live.backends import OnnxBackend, replay_class
+from greenroom.live.performer import Performer
+from greenroom.live.recorder import chain, rows_of
+from greenroom.live.ring import frame_of, get_packets, get_tensors
+from greenroom.registry.release import load_release
+from greenroom.store.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a replay found.
+
+    Attributes:
+        frames: of the show.
+        exact: how many were the same in every bit, features and model both.
+        features: how many had the same input tensors.
+        model: how many had the same outputs and frame.
+        first_difference: {"frame", "what", "why"}, or None.
+        kind: EXACT, PORTABLE or TOLERANT: what may be promised on this machine.
+    """
+
+    frames: int
+    exact: int
+    features: int
+    model: int
+    first_difference: dict[str, Any] | None
+    kind: str
+
+    def json(self) -> dict[str, Any]:
+        """Return it as people read it."""
+        return {
+            "frames": self.frames,
+            "exact": self.exact,
+            "first_difference": self.first_difference,
+            "class": self.kind,
+            "features": self.features,
+            "model": self.model,
+        }
+
+
+def verify(
+    workspace: Workspace,
+    show: str,
+    threads: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Verdict:
+    """Perform a show again from its packets and decisions.
+
+    Args:
+        workspace: where it is.
+        show: its hash.
+        threads: of the model; the bits are the same.
+        progress: called with (frames done, frames).
+
+    Raises:
+        CorruptObject: an object that the show needs was changed.
+    """
+    manifest = workspace.objects.manifest(show, "show")
+    release = load_release(workspace, manifest["parents"]["release"])
+    shape = release.role.shape
+    backend = OnnxBackend(release.graph, shape, threads)
+    performer = Performer(release.role, backend, manifest["seed"])
+    frames = features = model = exact = 0
+    first: dict[str, Any] | None = None
+    digest = b""
+    for row in rows_of(workspace, manifest, shape):
+        recorded = get_tensors(row["inputs"], shape.inputs())
+        said = get_tensors(row["outputs"], shape.outputs())
+        outcome = performer.step(
+            int(row["tick"]), list(get_packets(row)), bool(row["late"]), recorded
+        )
+        wrong_in = [n for n, v in outcome.inputs.items() if v.tobytes() != recorded[n].tobytes()]
+        wrong_out = []
+        if outcome.outputs is not None:
+            wrong_out = [n for n, v in outcome.outputs.items() if v.tobytes() != said[n].tobytes()]
+        if (outcome.outputs is not None) != bool(row["asked"]):
+            wrong_out.append("whether the model was asked")
+        frame = frame_of(row)
+        for part in ("root", "rotations", "face"):
+            if getattr(outcome.frame, part).tobytes() != getattr(frame, part).tobytes():
+                wrong_out.append(part)
+        digest = chain(digest, outcome.frame)
+        features += not wrong_in
+        model += not wrong_out
+        exact += not wrong_in and not wrong_out
+        if first is None and (wrong_in or wrong_out):
+            first = _difference(frames, wrong_in, wrong_out)
+        frames += 1
+        progress(frames, manifest["frames"])
+    if first is None and digest.hex() != manifest["digest"]:
+        first = {"frame": None, "what": "digest", "why": "the chained digest differs"}
+        exact = 0
+    if first is None and manifest["lost_to_recorder"]:
+        first = {"frame": None, "what": "recording", "why": "frames were lost to the recorder"}
+    kind = replay_class(
+        manifest["fingerprint"], backend.fingerprint(), set(release.model["operations"])
+    )
+    return Verdict(frames, exact, features, model, first, kind)
+
+
+def _difference(frame: int, inputs: list[str], outputs: list[str]) -> dict[str, Any]:
+    if inputs:
+        why = "the features made from the raw packets differ"
+        return {"frame": frame, "what": ", ".join(inputs), "why": why}
+    why = "the model or the ladder gave something else for the same tensors"
+    return {"frame": frame, "what": ", ".join(outputs), "why": why}
+
+
+def performed(workspace: Workspace, show: str) -> Body:
+    """Return what a show performed, on the release's skeleton."""
+    manifest = workspace.objects.manifest(show, "show")
+    release = load_release(workspace, manifest["parents"]["release"])
+    frames: list[Frame] = [frame_of(r) for r in rows_of(workspace, manifest, release.role.shape)]
+    rotations = np.stack([frame.rotations for frame in frames])
+    return Body(
+        release.skeleton,
+        np.stack([frame.root for frame in frames]),
+        rotations,
+        np.ones(rotations.shape[:2], dtype=np.float32),
+    )
+
+
+def export_bvh(workspace: Workspace, show: str) -> bytes:
+    """Return a show as a BVH file."""
+    return write_bvh(body_to_motion(performed(workspace, show)))
