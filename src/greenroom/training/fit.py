@@ -299,8 +299,8 @@ def gap_error(model: Performer, windows: Tensor, valid: Tensor) -> Tensor:
     return six_angles(done.own, truth)[valid == 0]
 
 
-_MIXES = (0.0, 0.2, 0.4, 0.6)
-_GAINS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_MIXES = (0.0, 0.3, 0.6)
+_GAINS = (0.0, 0.5, 0.75)
 
 
 def tune_core(
@@ -318,7 +318,7 @@ def tune_core(
         out = [take for i, take in enumerate(takes) if i % folds == fold]
         rest = [take for i, take in enumerate(takes) if i % folds != fold]
         penalties.append(fit_core(model.core, model.shape, rest, out)["ridge_lambda"])
-        windows, valid = limb_gaps(model, joints, [torch.from_numpy(take) for take in out], every=7)
+        windows, valid = limb_gaps(model, joints, [torch.from_numpy(take) for take in out], every=14)
         for mix, gain in errors:
             model.core.mix.fill_(mix)
             model.core.gain.fill_(gain)

@@ -1,0 +1,247 @@
+"""From a dataset's hash to a model's: streams, fit, export, parity, figures, manifest."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from greenroom.capture.sequence import join, mirrored
+from greenroom.contracts import INPUTS, OUTPUTS, ModelShape
+from greenroom.datasets.build import bodies_of
+from greenroom.errors import CheckFailed
+from greenroom.features.pipeline import FeatureSpec, Pipeline
+from greenroom.features.speech import CHANNELS
+from greenroom.frames import LIMBS, SAMPLES_PER_TICK, Body, Floats
+from greenroom.store.workspace import Workspace
+from greenroom.training.fit import (
+    Progress,
+    Recipe,
+    fit,
+    gap_error,
+    limb_gaps,
+    roll_out,
+    six_angles,
+)
+from greenroom.training.model import PRESETS, Performer, example
+
+PARITY = 2e-3
+"""How far the exported graph may be from the trained one, in the outputs' own units."""
+STREAMS = 6
+
+
+def states_of(spec: FeatureSpec, body: Body) -> Floats:
+    """Return the states (T - 1, D) of a body; the first tick has no velocity and is left out."""
+    ticks = len(body)
+    silence = np.zeros((ticks, SAMPLES_PER_TICK), dtype=np.float32)
+    features = Pipeline(spec).run(
+        body.root, body.rotations, body.validity, silence, silence[:, 0].copy()
+    )
+    return features.state[1:]
+
+
+def train(
+    workspace: Workspace,
+    dataset: str,
+    by: str,
+    preset: str = "mini",
+    recipe: Recipe = Recipe(),
+    progress: Progress = lambda step, steps, figures: None,
+) -> str:
+    """Train on a dataset; return the model's hash.
+
+    Raises:
+        CheckFailed: the exported graph does not do what the trained one does.
+    """
+    manifest = workspace.objects.manifest(dataset, "dataset")
+    spec = FeatureSpec.load(manifest["features"])
+    bodies = {split: bodies_of(workspace, manifest, split) for split in manifest["splits"]}
+    learn = bodies["train"] + [mirrored(body) for body in bodies["train"]]
+    order = np.random.default_rng(recipe.seed)
+    streams = [
+        states_of(spec, join([learn[i] for i in order.permutation(len(learn))]))
+        for _ in range(STREAMS)
+    ]
+    held = bodies["validation"] + [mirrored(body) for body in bodies["validation"]]
+    shape = ModelShape(len(spec.joints), spec.state_width, len(CHANNELS))
+    model, figures = fit(
+        streams,
+        [states_of(spec, body) for body in bodies["train"] + bodies["validation"]],
+        [states_of(spec, body) for body in held],
+        spec.joints,
+        shape,
+        PRESETS[preset],
+        recipe,
+        progress,
+    )
+    graph, operations = export(model)
+    check_parity(model, graph, [states_of(spec, body) for body in bodies["validation"]])
+    test = [states_of(spec, body) for body in bodies["test"]]
+    figures |= judge(model, spec.joints, test)
+    rights = _rights(workspace, manifest)
+    out = {
+        "kind": "model",
+        "version": 1,
+        "actor": manifest["actor"],
+        "preset": preset,
+        "parameters": model.parameters_count,
+        "recipe": recipe.manifest(),
+        "features": spec.manifest(),
+        "feature_spec": spec.hash,
+        "shape": shape.manifest(),
+        "operations": operations,
+        "rest": _rounded(_rest(streams)),
+        "offsets": [_rounded(row) for row in bodies["train"][0].skeleton.offsets],
+        "uses_speech": False,
+        "figures": {name: round(value, 4) for name, value in sorted(figures.items())},
+        "baselines": baselines(model, test),
+        "rights": rights,
+        "parents": {"dataset": dataset},
+        "blobs": {"graph": workspace.objects.put(graph)},
+    }
+    return workspace.publish(out, by=by)
+
+
+def _rounded(values: Any) -> list[float]:
+    return [round(float(value), 6) for value in values]
+
+
+def _rest(streams: Sequence[Floats]) -> Floats:
+    """Return a quiet, upright state from the streams: the slowest of the tallest fifth, at rest."""
+    rows = np.concatenate(streams)
+    speed = np.abs(np.diff(rows, axis=0)).mean(axis=1)
+    height = rows[:-1, -4]
+    tall = height >= np.quantile(height, 0.8) - 1e-6
+    rest: Floats = rows[:-1][tall][np.argmin(speed[tall])].copy()
+    rest[-3:] = 0
+    return rest
+
+
+def _rights(workspace: Workspace, dataset: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rights under which the takes were used, each once: the snapshot."""
+    found = []
+    for take in dataset["parents"]["takes"]:
+        rights = workspace.objects.manifest(take, "take")["rights"]
+        if rights not in found:
+            found.append(rights)
+    return found
+
+
+def export(model: Performer) -> tuple[bytes, list[str]]:
+    """Return the ONNX graph and the names of its operations, sorted."""
+    import onnx
+
+    inputs = example(model.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own internals
+        program = torch.onnx.export(
+            model,
+            tuple(inputs.values()),
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            opset_version=18,
+            dynamo=True,
+            verbose=False,
+        )
+    graph = program.model_proto
+    for node in graph.graph.node:  # where it was exported on is nobody's business, nor the same
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    onnx.checker.check_model(graph)
+    return graph.SerializeToString(), sorted({node.op_type for node in graph.graph.node})
+
+
+def check_parity(model: Performer, graph: bytes, takes: Sequence[Floats]) -> float:
+    """Return the largest difference between graph and model on real states.
+
+    Raises:
+        CheckFailed: it is more than `PARITY`.
+    """
+    shape = model.shape
+    session = _session(graph)
+    worst = 0.0
+    random = torch.Generator().manual_seed(0)
+    for take in takes:
+        k = shape.history
+        if len(take) <= k:
+            continue
+        state = torch.from_numpy(take)
+        inputs = example(shape)
+        inputs["history"] = state[None, :k]
+        inputs["known"] = (torch.rand(1, k, shape.joints, generator=random) < 0.8).float()
+        inputs["valid"] = (torch.rand(1, shape.joints, generator=random) < 0.7).float()
+        inputs["state"] = state[None, k]
+        inputs["noise"] = torch.randn(1, shape.noise, generator=random)
+        with torch.no_grad():
+            ours = model(*inputs.values())
+        theirs = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+        worst = max(
+            worst, *(float(np.abs(a.numpy() - b).max()) for a, b in zip(ours, theirs, strict=True))
+        )
+    if worst > PARITY:
+        raise CheckFailed(f"the exported graph differs from the model by {worst:.2g}")
+    return worst
+
+
+def _session(graph: bytes) -> Any:
+    import os
+
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+
+def judge(model: Performer, joints: Sequence[str], test: Sequence[Floats]) -> dict[str, float]:
+    """Return figures on takes that neither training nor any choice has seen.
+
+    Degrees of error of a limb's joints, the limb removed for 0.5 s: hold, closed form, model.
+    """
+    takes = [torch.from_numpy(take) for take in test]
+    windows, valid = limb_gaps(model, joints, takes)
+    earned = float(model.residual)
+    ours = gap_error(model, windows, valid)
+    model.residual.fill_(0.0)
+    core = gap_error(model, windows, valid)
+    model.residual.fill_(earned)
+    k, six = model.shape.history, 6 * model.shape.joints
+    last = windows[:, k - 1 : k, :six].reshape(len(windows), 1, -1, 6)
+    truth = windows[:, k:, :six].reshape(*valid.shape, 6)
+    hold = six_angles(last.expand_as(truth), truth)[valid == 0]
+    speeds = torch.cat([_speeds(take, six) for take in takes])
+    return {
+        "test_takes": float(len(test)),
+        "test_windows": float(len(windows)),
+        "test_limbs": float(len(LIMBS)),
+        "test_limb_hold_degrees": float(hold.mean()),
+        "test_limb_core_degrees": float(core.mean()),
+        "test_limb_model_degrees": float(ours.mean()),
+        "test_median_joint_speed": float(speeds.median()),
+    }
+
+
+def _speeds(take: torch.Tensor, six: int) -> torch.Tensor:
+    """Return joint speeds in degrees a second."""
+    turns = take[:, :six].reshape(len(take), -1, 6)
+    return (six_angles(turns[1:], turns[:-1]) * 30).flatten()
+
+
+def baselines(model: Performer, takes: Sequence[Floats]) -> dict[str, float]:
+    """Return what is normal for confidence with everything captured: what watching compares with."""
+    k = model.shape.history
+    values = []
+    for take in takes:
+        if len(take) <= k + 1:
+            continue
+        windows = torch.from_numpy(take)[None]
+        with torch.no_grad():
+            done = roll_out(model, windows, torch.ones(1, len(take) - k, model.shape.joints))
+        values.append(done.confidence.flatten())
+    all_of = torch.cat(values)
+    return {
+        "confidence_mean": round(float(all_of.mean()), 4),
+        "confidence_p05": round(float(all_of.quantile(0.05)), 4),
+    }
