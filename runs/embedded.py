@@ -14,11 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from greenroom.config import cache
-from greenroom.embedded import ACTOR, HELD, pack
 from greenroom.capture import published
+from greenroom.config import cache
 from greenroom.datasets.build import build
-from greenroom.embedded import ingest_clips
+from greenroom.embedded import ACTOR, HELD, ingest_clips, pack
 from greenroom.registry.release import approve
 from greenroom.store.workspace import Workspace
 from greenroom.training.fit import Recipe

@@ -119,6 +119,14 @@ def _told_to_stop() -> bool:
     return False
 
 
+def _order() -> bytes:
+    """Return the first line of standard input, reading not a byte more."""
+    out = bytearray()
+    while (byte := os.read(sys.stdin.fileno(), 1)) not in (b"", b"\n"):
+        out += byte
+    return bytes(out)
+
+
 def _prepare() -> None:
     """Ask for real-time scheduling, where it is allowed; keep the collector out of the loop."""
     with suppress(OSError, AttributeError):
@@ -130,7 +138,7 @@ def _prepare() -> None:
 
 def main() -> int:
     """Read the order from standard input, perform, and report on standard output."""
-    order = msgspec.json.decode(sys.stdin.buffer.raw.read(1 << 20))  # type: ignore[attr-defined]
+    order = msgspec.json.decode(_order())
     release = load_release(Workspace(Path(order["home"])), order["release"])
     backend = OnnxBackend(release.graph, release.role.shape, order["threads"])
     backend.warm()

@@ -41,8 +41,8 @@ class Blender:
         self.rest = rest
         self._last: tuple[Floats, Floats] | None = None
         self._before: tuple[Floats, Floats] | None = None
-        self._offset = np.zeros((len(BONES) + 1, 3), dtype=np.float32)
-        self._speed = np.zeros_like(self._offset)
+        self._offset: Floats = np.zeros((len(BONES) + 1, 3), dtype=np.float32)
+        self._speed: Floats = np.zeros_like(self._offset)
         self._half_life = SWITCH_HALF_LIFE
         self._moving = False
 
