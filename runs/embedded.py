@@ -27,6 +27,7 @@ RECIPE = Recipe(steps=1500, rollout=16)
 
 
 def main() -> None:
+    """Fetch, ingest, build, train, approve, pack."""
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else RECIPE.steps
     published.fetch(cache())
     workspace = Workspace(Path(tempfile.mkdtemp(prefix="embedded-")))

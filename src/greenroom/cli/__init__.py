@@ -1,1 +1,47 @@
 """The `greenroom` command; a file per room."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from greenroom import __version__
+from greenroom.cli import models, shows, store, takes
+from greenroom.cli.context import Context
+from greenroom.config import home
+from greenroom.errors import GreenroomError
+
+
+class _Group(click.Group):
+    """Format every error as one line that says what to do next; the only place that does."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GreenroomError as error:
+            click.echo(f"greenroom: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("greenroom: interrupted; what was finished is kept", err=True)
+            ctx.exit(130)
+        except OSError as error:
+            click.echo(f"greenroom: {error.filename or ''}: {error.strerror or error}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+@click.option("--home", "folder", metavar="DIR", help="The workspace [GREENROOM_HOME, ~/.greenroom].")
+@click.pass_context
+def main(ctx: click.Context, folder: str | None) -> None:
+    """Keep a live virtual performer's model in shape."""
+    ctx.obj = Context(home(folder))
+
+
+for command in (*takes.COMMANDS, *models.COMMANDS, *shows.COMMANDS, *store.COMMANDS):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -85,8 +85,8 @@ class Blender:
         y = np.float32(2 * math.log(2) / self._half_life)
         push = self._speed + y * self._offset
         fade = np.float32(math.exp(-float(y * _DT)))
-        self._offset = fade * (self._offset + push * _DT)
-        self._speed = fade * (self._speed - y * push * _DT)
+        self._offset = (fade * (self._offset + push * _DT)).astype(np.float32)
+        self._speed = (fade * (self._speed - y * push * _DT)).astype(np.float32)
         if float(np.abs(self._offset).max()) < _SETTLED and self._half_life < HOLD_HALF_LIFE:
             self._moving = False
         turned = multiply(from_vector(self._offset[:-1]), rotations)

@@ -53,6 +53,9 @@ class Recipe:
         return asdict(self)
 
 
+DEFAULT = Recipe()
+
+
 class Encoder(nn.Module):
     """Say by a small draw which way a recording went; used in training only."""
 
@@ -225,7 +228,7 @@ def fit(
     joints: Sequence[str],
     shape: ModelShape,
     preset: Preset = MINI,
-    recipe: Recipe = Recipe(),
+    recipe: Recipe = DEFAULT,
     progress: Progress = lambda step, steps, figures: None,
 ) -> tuple[Performer, dict[str, float]]:
     """Return a trained performer and its figures.

@@ -18,6 +18,7 @@ from greenroom.features.speech import CHANNELS
 from greenroom.frames import LIMBS, SAMPLES_PER_TICK, Body, Floats
 from greenroom.store.workspace import Workspace
 from greenroom.training.fit import (
+    DEFAULT,
     Progress,
     Recipe,
     fit,
@@ -48,7 +49,7 @@ def train(
     dataset: str,
     by: str,
     preset: str = "mini",
-    recipe: Recipe = Recipe(),
+    recipe: Recipe = DEFAULT,
     progress: Progress = lambda step, steps, figures: None,
 ) -> str:
     """Train on a dataset; return the model's hash.

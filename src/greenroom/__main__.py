@@ -1,0 +1,5 @@
+"""Let `python -m greenroom` be the `greenroom` command."""
+
+from greenroom.cli import main
+
+main(prog_name="greenroom")

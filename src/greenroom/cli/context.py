@@ -1,0 +1,60 @@
+"""What every command shares: the workspace, who is asking, and how an answer is printed."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from greenroom.store.workspace import Workspace
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
+
+
+class Context:
+    """What a command works on.
+
+    Args:
+        home: the workspace's folder.
+    """
+
+    def __init__(self, home: Path) -> None:
+        """Open nothing yet."""
+        self.workspace = Workspace(home)
+
+    @property
+    def user(self) -> str:
+        """Who is asking, for the log."""
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):
+            return "unknown"
+
+
+def answer(as_json: bool, result: dict[str, Any], text: str) -> None:
+    """Print the answer: one object, or words."""
+    click.echo(json.dumps(result, ensure_ascii=False) if as_json else text)
+
+
+def short(name: str | None) -> str:
+    """Return a hash as people read it."""
+    return name[:12] if name else "none"
+
+
+def meter(label: str, quiet: bool) -> Callable[[int, int], None]:
+    """Return a progress line for `(done, total)`, on a terminal's stderr only."""
+    if quiet or not sys.stderr.isatty():
+        return lambda done, total: None
+
+    def show(done: int, total: int) -> None:
+        width = 30 * done // max(total, 1)
+        end = "\n" if done >= total else ""
+        bar = f"\r{label} [{'█' * width}{'·' * (30 - width)}] {done:,}/{total:,}"
+        click.echo(bar + end, nl=False, err=True)
+
+    return show
