@@ -1,0 +1,145 @@
+"""Pass the show to every viewer, so that no viewer, however slow, can hold up the show.
+
+Frames are worth having only while they are fresh, so a slow viewer loses the oldest. What is said
+once (`hello`, `alert`, `end`, `verdict`) is never lost, and is said again to whoever comes later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+
+QUEUE_FRAMES = 8
+"""Frames that wait for one viewer, at most: a quarter of a second."""
+KEPT_ALERTS = 64
+"""Alerts repeated to a viewer who comes later."""
+PATIENCE = 256
+"""Messages that must not be lost, at most, before a viewer who takes none is sent away."""
+
+
+class Viewer:
+    """One page's queue; made by :meth:`Hub.join` inside that page's event loop.
+
+    Args:
+        loop: the loop in which the page waits.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start with an empty queue."""
+        self.lost = 0
+        self._loop = loop
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._frames = 0
+        self._closed = False
+        self._lock = threading.Lock()
+        self._wake = asyncio.Event()
+
+    def offer(self, kind: str, message: bytes) -> None:
+        """Queue a message from any thread; the oldest frame makes room for a new one."""
+        with self._lock:
+            if kind == "hello":
+                self._waiting.clear()  # what was said of the last show no longer matters
+                self._frames = 0
+            elif kind == "frame":
+                self._frames += 1
+                if self._frames > QUEUE_FRAMES:
+                    self._drop_oldest_frame()
+            self._waiting.append((kind, message))
+            self._closed = self._closed or len(self._waiting) > PATIENCE
+        self._ring()
+
+    def close(self) -> None:
+        """Let the page know that nothing more will come."""
+        with self._lock:
+            self._closed = True
+        self._ring()
+
+    async def take(self) -> bytes | None:
+        """Return the next message, waiting for it; None when this viewer is closed."""
+        while True:
+            with self._lock:
+                if self._closed:
+                    return None
+                if self._waiting:
+                    kind, message = self._waiting.popleft()
+                    self._frames -= kind == "frame"
+                    return message
+                self._wake.clear()
+            await self._wake.wait()
+
+    def _drop_oldest_frame(self) -> None:
+        for i, (kind, _) in enumerate(self._waiting):
+            if kind == "frame":
+                del self._waiting[i]
+                self._frames -= 1
+                self.lost += 1
+                return
+
+    def _ring(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._wake.set)
+        except RuntimeError:  # the loop is gone, and with it whoever waited
+            self._closed = True
+
+
+class Hub:
+    """The one place where a show's messages come in and from which every page hears them.
+
+    ``publish`` may be called from any thread, takes microseconds and waits for nobody.
+
+    >>> hub = Hub()
+    >>> hub.publish("hello", b'{"type": "hello"}')
+    >>> hub.viewers
+    0
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing said and nobody listening."""
+        self._lock = threading.Lock()
+        self._viewers: set[Viewer] = set()
+        self._said: dict[str, bytes] = {}
+        self._alerts: deque[bytes] = deque(maxlen=KEPT_ALERTS)
+
+    @property
+    def viewers(self) -> int:
+        """How many pages are listening."""
+        return len(self._viewers)
+
+    def publish(self, kind: str, message: bytes) -> None:
+        """Give every viewer a message, and keep what a later viewer must hear.
+
+        Args:
+            kind: the message's ``type``: hello, frame, alert, end or verdict.
+            message: the whole message, UTF-8 JSON.
+        """
+        with self._lock:
+            if kind == "hello":
+                self._said.clear()
+                self._alerts.clear()
+            if kind == "alert":
+                self._alerts.append(message)
+            else:
+                self._said[kind] = message
+            for viewer in self._viewers:
+                viewer.offer(kind, message)
+
+    def join(self) -> Viewer:
+        """Return a new viewer who has already been told all that was said; call it in its loop."""
+        viewer = Viewer(asyncio.get_running_loop())
+        with self._lock:
+            for kind in ("hello", "frame"):
+                if kind in self._said:
+                    viewer.offer(kind, self._said[kind])
+            for alert in self._alerts:
+                viewer.offer("alert", alert)
+            for kind in ("end", "verdict"):
+                if kind in self._said:
+                    viewer.offer(kind, self._said[kind])
+            self._viewers.add(viewer)
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        """Forget a viewer who went away."""
+        with self._lock:
+            self._viewers.discard(viewer)

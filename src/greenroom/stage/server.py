@@ -1,0 +1,320 @@
+"""Serve the stage page, its messages and the metrics, so that a browser here sees the show.
+
+Nothing here is in the show's way: the engine publishes into a :class:`Hub` and goes on.
+
+    hub = Hub()
+    server = serve_in_thread(create_app(hub), "127.0.0.1", 8470)
+    hub.publish("hello", b"...")
+    server.stop()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from greenroom.errors import BadInput
+from greenroom.stage.hub import Hub, Viewer
+
+PAGE = Path(__file__).parent / "page"
+"""Where `npm run build` in `web/` puts the page; the wheel carries it."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Names under which a browser on this machine reaches the page."""
+START_S = 10.0
+
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": _CSP,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+_NOT_BUILT = (
+    "The stage page is not built yet.\n\n"
+    "Build it:  make setup        (or: cd web && npm ci && npm run build)\n"
+    "Then load this page again. The show itself does not need it.\n"
+)
+
+
+class _Guard:
+    """Add the security headers to every answer and turn away hosts that are not ours.
+
+    The host is checked because a name that a stranger controls may point at this machine (DNS
+    rebinding); such a page would otherwise count as the same origin.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
+        self.app = app
+        self.hosts = frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        if "*" in self.hosts or _host(Headers(scope=scope).get("host", "")) in self.hosts:
+            await self.app(scope, receive, send_guarded)
+        elif scope["type"] == "websocket":
+            await WebSocket(scope, receive, send).close(1008)
+        else:
+            told = _told("this page answers only on this machine", f"open http://{LOOPBACK[0]}")
+            await JSONResponse(told, 421)(scope, receive, send_guarded)
+
+
+class _Assets(StaticFiles):
+    """Files whose name holds their hash: they never change, so a browser may keep them."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def _host(netloc: str) -> str:
+    """Return the host of a Host header, without its port, in lower case.
+
+    >>> _host("LocalHost:80"), _host("[::1]:80"), _host("127.0.0.1")
+    ('localhost', '::1', '127.0.0.1')
+    """
+    if netloc.startswith("["):
+        return netloc[1:].partition("]")[0].lower()
+    return netloc.partition(":")[0].lower()
+
+
+def _same_origin(connection: HTTPConnection) -> bool:
+    """Return whether the page that connects came from this very server; programs send no origin."""
+    origin = connection.headers.get("origin")
+    if origin is None:
+        return True
+    scheme, _, netloc = origin.partition("://")
+    return scheme in ("http", "https") and netloc == connection.headers.get("host")
+
+
+def _told(what: str, then: str) -> dict[str, str]:
+    return {"error": what, "then": then}
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    """Answer a wrong address or method in JSON that says what there is."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        what = f"there is nothing at {request.url.path}"
+        return JSONResponse(_told(what, "try / (page), /ws, /metrics or /healthz"), 404)
+    return JSONResponse(
+        _told(error.detail, "see docs/stage.md"), error.status_code, headers=error.headers
+    )
+
+
+def create_app(
+    hub: Hub,
+    *,
+    api_routes: Sequence[BaseRoute] = (),
+    registry: CollectorRegistry | None = None,
+    hosts: Sequence[str] = LOOPBACK,
+    page: Path = PAGE,
+) -> Starlette:
+    """Build the web app: `/` (page), `/ws`, `/healthz`, `/metrics` and what `api_routes` adds.
+
+    Args:
+        hub: where the show's messages come from.
+        api_routes: further routes, such as the contracts over HTTP.
+        registry: what `/metrics` shows; nothing when None.
+        hosts: names under which the page may be asked for; ("*",) for every name.
+        page: folder of the built page.
+
+    >>> [route.path for route in create_app(Hub()).routes]
+    ['/', '/favicon.svg', '/ws', '/healthz', '/metrics', '/assets']
+    """
+    metrics = registry if registry is not None else CollectorRegistry()
+
+    async def index(request: Request) -> Response:
+        if not (page / "index.html").is_file():
+            return PlainTextResponse(_NOT_BUILT, 503, headers={"cache-control": "no-store"})
+        return FileResponse(page / "index.html", headers={"cache-control": "no-cache"})
+
+    async def favicon(request: Request) -> Response:
+        if not (page / "favicon.svg").is_file():
+            raise HTTPException(404)
+        return FileResponse(page / "favicon.svg", headers={"cache-control": "no-cache"})
+
+    async def healthz(request: Request) -> Response:
+        return JSONResponse({"ok": True, "viewers": hub.viewers})
+
+    async def exposition(request: Request) -> Response:
+        return Response(generate_latest(metrics), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    async def ws(socket_: WebSocket) -> None:
+        if not _same_origin(socket_):
+            await socket_.close(1008)
+            return
+        await _watch(hub, socket_)
+
+    app = Starlette(
+        routes=[
+            Route("/", index),
+            Route("/favicon.svg", favicon),
+            WebSocketRoute("/ws", ws),
+            Route("/healthz", healthz),
+            Route("/metrics", exposition),
+            *api_routes,
+            Mount("/assets", _Assets(directory=page / "assets", check_dir=False)),
+        ],
+        exception_handlers={HTTPException: _problem},
+    )
+    app.add_middleware(_Guard, hosts=hosts)
+    return app
+
+
+async def _watch(hub: Hub, socket_: WebSocket) -> None:
+    """Send one page all it must hear, until it goes or is sent away."""
+    await socket_.accept()
+    viewer = hub.join()
+    sender = asyncio.create_task(_send_all(viewer, socket_))
+    try:
+        while (await socket_.receive())["type"] != "websocket.disconnect":
+            pass  # a page has nothing to say; whatever comes is dropped
+    finally:
+        hub.leave(viewer)
+        viewer.close()
+        sender.cancel()
+        with suppress(asyncio.CancelledError, WebSocketDisconnect):
+            await sender
+
+
+async def _send_all(viewer: Viewer, socket_: WebSocket) -> None:
+    while (message := await viewer.take()) is not None:
+        await socket_.send_text(message.decode())
+    with suppress(RuntimeError, WebSocketDisconnect):  # it may have closed first
+        await socket_.close(1013)
+
+
+class ServerHandle:
+    """A server that runs in a thread.
+
+    Attributes:
+        host: where it listens.
+        port: the port it got; useful when it was asked for port 0.
+    """
+
+    def __init__(self, server: uvicorn.Server, thread: threading.Thread, bound: tuple[str, int]):
+        """Keep what :func:`serve_in_thread` started."""
+        self.host, self.port = bound
+        self._server = server
+        self._thread = thread
+
+    @property
+    def url(self) -> str:
+        """The address to open in a browser."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/"
+
+    def stop(self) -> None:
+        """Close every connection and wait for the thread; may be called twice."""
+        self._server.should_exit = True
+        self._thread.join(START_S)
+
+    def __enter__(self) -> ServerHandle:
+        """Return itself; the server already runs."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.stop()
+
+
+def serve_in_thread(app: ASGIApp, host: str = LOOPBACK[0], port: int = 0) -> ServerHandle:
+    """Serve `app` from a thread of its own and return once it answers.
+
+    Args:
+        app: what :func:`create_app` returned.
+        host: address to listen on; only this machine reaches the default.
+        port: 0 takes any free port.
+
+    Raises:
+        BadInput: the address cannot be listened on, with what to do about it.
+    """
+    listener = _listen(host, port)
+    bound = (host, int(listener.getsockname()[1]))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            ws="websockets-sansio",
+            http="h11",
+            loop="asyncio",
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            ws_max_size=4096,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=2,
+        )
+    )
+    thread = threading.Thread(
+        target=server.run, args=([listener],), name="greenroom-stage", daemon=True
+    )
+    thread.start()
+    patience = time.monotonic() + START_S
+    while not server.started and thread.is_alive() and time.monotonic() < patience:
+        time.sleep(0.005)
+    if not server.started:
+        server.should_exit = True
+        raise BadInput("the page's server did not start", where=f"{host}:{port}", then="try again")
+    return ServerHandle(server, thread, bound)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen()
+    except (OSError, OverflowError) as error:
+        listener.close()
+        number = getattr(error, "errno", None)
+        if number == errno.EADDRINUSE:
+            what, then = (
+                "the port is in use",
+                "stop the program that has it, or choose another port",
+            )
+        elif number in (errno.EACCES, errno.EPERM):
+            what, then = "the port needs more rights than you have", "choose a port above 1023"
+        else:
+            what, then = (
+                f"cannot listen there ({error})",
+                "use 127.0.0.1 and a port from 0 to 65535",
+            )
+        raise BadInput(what, where=f"{host}:{port}", then=then) from error
+    return listener

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from synthetic_show import frame, hello
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from greenroom.errors import BadInput
+from greenroom.stage import Hub, ServerHandle, create_app, serve_in_thread
+from greenroom.stage.hub import PATIENCE, QUEUE_FRAMES
+
+
+def say(hub: Hub, kind: str, **fields: object) -> None:
+    hub.publish(kind, json.dumps({"type": kind, **fields}).encode())
+
+
+def hear(socket_: ClientConnection) -> dict[str, object]:
+    message: dict[str, object] = json.loads(socket_.recv(timeout=5))
+    return message
+
+
+@pytest.fixture
+def hub() -> Hub:
+    return Hub()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "index.html").write_text("<!doctype html><title>stage</title>")
+    (tmp_path / "assets" / "main-1a2b3c.js").write_text("export {}")
+    return tmp_path
+
+
+@pytest.fixture
+def server(hub: Hub, page: Path) -> Iterator[ServerHandle]:
+    registry = CollectorRegistry()
+    Counter("frames", "Frames emitted.", ["rung"], registry=registry).labels("capture").inc(3)
+
+    async def extra(request: Request) -> JSONResponse:
+        return JSONResponse({"extra": True})
+
+    routes = [Route("/api/extra", extra)]
+    app = create_app(hub, api_routes=routes, registry=registry, page=page)
+    with serve_in_thread(app) as handle:
+        yield handle
+
+
+def ws_url(server: ServerHandle) -> str:
+    return server.url.replace("http", "ws") + "ws"
+
+
+def test_a_viewer_hears_hello_and_then_the_frames(server: ServerHandle, hub: Hub) -> None:
+    hub.publish("hello", json.dumps(hello()).encode())
+    with connect(ws_url(server)) as viewer:
+        first = hear(viewer)
+        assert (first["type"], first["actor"]) == ("hello", "mira")
+        for tick in range(3):
+            hub.publish("frame", json.dumps(frame(tick, "capture", {})).encode())
+            assert hear(viewer)["tick"] == tick
+
+
+def test_who_comes_later_is_told_what_matters(server: ServerHandle, hub: Hub) -> None:
+    for kind in ("hello", "frame", "frame", "alert", "end", "verdict"):
+        say(hub, kind)
+    with connect(ws_url(server)) as viewer:
+        kinds = [hear(viewer)["type"] for _ in range(5)]
+    assert kinds == ["hello", "frame", "alert", "end", "verdict"]
+
+
+def test_a_new_show_forgets_the_last_one(server: ServerHandle, hub: Hub) -> None:
+    for kind in ("hello", "alert", "end", "verdict"):
+        say(hub, kind, show=1)
+    say(hub, "hello", show=2)
+    with connect(ws_url(server)) as viewer:
+        assert hear(viewer) == {"type": "hello", "show": 2}
+        say(hub, "frame", tick=0)
+        assert hear(viewer)["type"] == "frame"
+
+
+def test_a_slow_viewer_loses_old_frames_and_nothing_else() -> None:
+    async def main() -> tuple[list[dict[str, object]], int]:
+        hub = Hub()
+        say(hub, "hello")
+        viewer = hub.join()
+        for tick in range(1000):
+            say(hub, "frame", tick=tick)
+            if tick == 10:
+                say(hub, "alert")
+        say(hub, "end")
+        say(hub, "verdict")
+        heard = []
+        while not heard or heard[-1]["type"] != "verdict":
+            message = await viewer.take()
+            assert message is not None
+            heard.append(json.loads(message))
+        return heard, viewer.lost
+
+    heard, lost = asyncio.run(main())
+    kinds = [str(message["type"]) for message in heard]
+    assert kinds == ["hello", "alert", *["frame"] * QUEUE_FRAMES, "end", "verdict"]
+    ticks = [message["tick"] for message in heard if message["type"] == "frame"]
+    assert ticks == list(range(1000 - QUEUE_FRAMES, 1000))
+    assert lost == 1000 - QUEUE_FRAMES
+
+
+def test_a_viewer_who_takes_nothing_is_sent_away_rather_than_kept_for_ever() -> None:
+    async def main() -> bytes | None:
+        hub = Hub()
+        viewer = hub.join()
+        for _ in range(PATIENCE + 1):
+            say(hub, "alert")
+        return await viewer.take()
+
+    assert asyncio.run(main()) is None
+
+
+def test_viewers_are_counted_and_forgotten(server: ServerHandle, hub: Hub) -> None:
+    say(hub, "hello")
+    with connect(ws_url(server)) as viewer:
+        hear(viewer)
+        assert httpx.get(server.url + "healthz").json() == {"ok": True, "viewers": 1}
+        viewer.send("a page has nothing to say")
+        say(hub, "frame")
+        assert hear(viewer)["type"] == "frame"
+    for _ in range(200):
+        if httpx.get(server.url + "healthz").json()["viewers"] == 0:
+            break
+    assert hub.viewers == 0
+
+
+def test_stopping_with_a_viewer_connected_ends_its_connection(hub: Hub) -> None:
+    say(hub, "hello")
+    handle = serve_in_thread(create_app(hub))
+    with connect(ws_url(handle)) as viewer:
+        hear(viewer)
+        handle.stop()
+        handle.stop()
+        with pytest.raises(Exception, match="1012|1001|close"):
+            viewer.recv(timeout=5)
+    say(hub, "frame")  # nobody hears it and nothing breaks
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "http://127.0.0.1:1", "null", "file://127.0.0.1"]
+)
+def test_another_origin_may_not_listen(server: ServerHandle, origin: str) -> None:
+    with pytest.raises(InvalidStatus) as refusal:
+        connect(ws_url(server), origin=origin)  # type: ignore[arg-type]
+    assert refusal.value.response.status_code == 403
+
+
+def test_the_page_itself_may_listen(server: ServerHandle, hub: Hub) -> None:
+    say(hub, "hello")
+    origin = server.url.rstrip("/")
+    with connect(ws_url(server), origin=origin) as viewer:  # type: ignore[arg-type]
+        assert hear(viewer)["type"] == "hello"
+
+
+def test_a_name_that_a_stranger_points_here_is_turned_away(server: ServerHandle) -> None:
+    answer = httpx.get(server.url, headers={"host": f"evil.example:{server.port}"})
+    assert answer.status_code == 421 and "only on this machine" in answer.json()["error"]
+    with pytest.raises(InvalidStatus):
+        connect(ws_url(server), additional_headers={"Host": "evil.example"})
+
+
+def test_headers(server: ServerHandle) -> None:
+    index = httpx.get(server.url)
+    assert index.headers["cache-control"] == "no-cache"
+    policy = index.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+    assert index.headers["x-content-type-options"] == "nosniff"
+    assert index.headers["referrer-policy"] == "no-referrer"
+    asset = httpx.get(server.url + "assets/main-1a2b3c.js")
+    assert "immutable" in asset.headers["cache-control"]
+    assert "javascript" in asset.headers["content-type"]
+    for missing in ("nothing", "assets/nothing.js", "assets/..%2f..%2fserver.py", "favicon.svg"):
+        answer = httpx.get(server.url + missing)
+        assert answer.status_code == 404 and "/metrics" in answer.json()["then"]
+        assert "immutable" not in answer.headers.get("cache-control", "")
+    assert httpx.post(server.url).status_code == 405
+
+
+def test_metrics_and_extra_routes(server: ServerHandle) -> None:
+    answer = httpx.get(server.url + "metrics")
+    assert 'frames_total{rung="capture"} 3.0' in answer.text
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert httpx.get(server.url + "api/extra").json() == {"extra": True}
+
+
+def test_a_page_that_is_not_built_says_how_to_build_it(hub: Hub, tmp_path: Path) -> None:
+    with serve_in_thread(create_app(hub, page=tmp_path)) as handle:
+        answer = httpx.get(handle.url)
+    assert answer.status_code == 503 and "make setup" in answer.text
+
+
+def test_a_busy_port_says_what_to_do() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(BadInput, match="in use; stop the program"):
+            serve_in_thread(create_app(Hub()), port=port)
+    with pytest.raises(BadInput, match="0 to 65535"):
+        serve_in_thread(create_app(Hub()), port=70_000)

@@ -1,0 +1,173 @@
+// Remember the last two minutes, so that any recent moment can be looked at again. One slot a tick in
+// typed arrays: nothing is allocated while a show runs.
+
+import type { Frame } from "./protocol";
+
+/** Two minutes at 30 Hz. */
+export const KEPT_TICKS = 3600;
+
+export type Series = "frame" | "model" | "features" | "post" | "confidence" | "energy" | "f0";
+
+export class History {
+  /** First and last tick ever seen since the show began; -1 before the first frame. */
+  first = -1;
+  latest = -1;
+  readonly rungs: string[] = [];
+  readonly low = new Float32Array(KEPT_TICKS);
+  readonly high = new Float32Array(KEPT_TICKS);
+  private readonly ticks = new Float64Array(KEPT_TICKS).fill(-1);
+  private readonly rung = new Uint8Array(KEPT_TICKS);
+  private readonly late = new Uint32Array(KEPT_TICKS);
+  private readonly frames = new Uint32Array(KEPT_TICKS);
+  private readonly series: Record<Series, Float32Array>;
+  private readonly root = new Float32Array(KEPT_TICKS * 3);
+  private readonly rotations: Float32Array;
+  private readonly hasGhost = new Uint8Array(KEPT_TICKS);
+  private readonly ghostRoot = new Float32Array(KEPT_TICKS * 3);
+  private readonly ghostRotations: Float32Array;
+  private readonly ghostValid: Float32Array;
+  private readonly attention: Float32Array;
+
+  constructor(
+    private readonly bones: number,
+    private readonly joints: number,
+  ) {
+    const empty = () => new Float32Array(KEPT_TICKS).fill(NaN);
+    this.series = {
+      frame: empty(),
+      model: empty(),
+      features: empty(),
+      post: empty(),
+      confidence: empty(),
+      energy: empty(),
+      f0: empty(),
+    };
+    this.rotations = new Float32Array(KEPT_TICKS * bones * 4);
+    this.ghostRotations = new Float32Array(KEPT_TICKS * bones * 4);
+    this.ghostValid = new Float32Array(KEPT_TICKS * bones);
+    this.attention = new Float32Array(KEPT_TICKS * (joints + 1));
+  }
+
+  push(frame: Frame): void {
+    const i = frame.tick % KEPT_TICKS;
+    this.ticks[i] = frame.tick;
+    if (this.first < 0) this.first = frame.tick;
+    this.latest = Math.max(this.latest, frame.tick);
+    this.rung[i] = this.rungNumber(frame.rung);
+    this.late[i] = frame.late;
+    this.frames[i] = frame.frames;
+    this.low[i] = frame.audio?.[0] ?? NaN;
+    this.high[i] = frame.audio?.[1] ?? NaN;
+    this.series.frame[i] = frame.ms.frame ?? NaN;
+    this.series.model[i] = frame.ms.model ?? NaN;
+    this.series.features[i] = frame.ms.features ?? NaN;
+    this.series.post[i] = frame.ms.post ?? NaN;
+    this.series.confidence[i] = frame.confidence ?? NaN;
+    this.series.energy[i] = frame.energy_db ?? NaN;
+    this.series.f0[i] = frame.voiced === false ? NaN : (frame.f0_hz ?? NaN);
+    this.root.set(frame.root, i * 3);
+    this.rotations.set(frame.rotations, i * this.bones * 4);
+    this.hasGhost[i] = frame.ghost === null ? 0 : 1;
+    if (frame.ghost !== null) {
+      this.ghostRoot.set(frame.ghost.root, i * 3);
+      this.ghostRotations.set(frame.ghost.rotations, i * this.bones * 4);
+      this.ghostValid.set(frame.ghost.valid, i * this.bones);
+    }
+    this.keepAttention(frame, i * (this.joints + 1));
+  }
+
+  /** Whether `tick` was received and is still remembered. */
+  has(tick: number): boolean {
+    return tick >= 0 && this.ticks[tick % KEPT_TICKS] === tick;
+  }
+
+  /** The oldest tick that may still be remembered. */
+  get oldest(): number {
+    return Math.max(this.first, this.latest - KEPT_TICKS + 1);
+  }
+
+  /** The remembered tick nearest to `tick`, or -1 when there is none. */
+  nearest(tick: number): number {
+    if (this.latest < 0) return -1;
+    const from = Math.min(Math.max(Math.round(tick), this.oldest), this.latest);
+    for (let away = 0; away <= KEPT_TICKS; away++) {
+      if (from - away >= this.oldest && this.has(from - away)) return from - away;
+      if (from + away <= this.latest && this.has(from + away)) return from + away;
+    }
+    return -1;
+  }
+
+  /** A figure at a tick; NaN where it is missing. */
+  value(name: Series, tick: number): number {
+    return this.has(tick) ? this.series[name][tick % KEPT_TICKS] : NaN;
+  }
+
+  rungAt(tick: number): string | null {
+    return this.has(tick) ? this.rungs[this.rung[tick % KEPT_TICKS]] : null;
+  }
+
+  lateAt(tick: number): number {
+    return this.has(tick) ? this.late[tick % KEPT_TICKS] : 0;
+  }
+
+  framesAt(tick: number): number {
+    return this.has(tick) ? this.frames[tick % KEPT_TICKS] : 0;
+  }
+
+  poseAt(tick: number): { root: Float32Array; rotations: Float32Array } {
+    const i = tick % KEPT_TICKS;
+    return {
+      root: this.root.subarray(i * 3, i * 3 + 3),
+      rotations: this.rotations.subarray(i * this.bones * 4, (i + 1) * this.bones * 4),
+    };
+  }
+
+  ghostAt(tick: number): {
+    root: Float32Array;
+    rotations: Float32Array;
+    valid: Float32Array;
+  } | null {
+    const i = tick % KEPT_TICKS;
+    if (!this.has(tick) || this.hasGhost[i] === 0) return null;
+    return {
+      root: this.ghostRoot.subarray(i * 3, i * 3 + 3),
+      rotations: this.ghostRotations.subarray(i * this.bones * 4, (i + 1) * this.bones * 4),
+      valid: this.ghostValid.subarray(i * this.bones, (i + 1) * this.bones),
+    };
+  }
+
+  /** One number a joint and, last, speech; null where nothing was inferred. */
+  attentionAt(tick: number): Float32Array | null {
+    if (!this.has(tick)) return null;
+    const at = (tick % KEPT_TICKS) * (this.joints + 1);
+    const out = this.attention.subarray(at, at + this.joints + 1);
+    return Number.isNaN(out[this.joints]) ? null : out;
+  }
+
+  /** The percentiles (0 to 100) of a figure over the last `span` ticks up to `tick`; null if none. */
+  percentiles(name: Series, tick: number, span: number, wanted: number[]): number[] | null {
+    const values: number[] = [];
+    for (let t = Math.max(this.oldest, tick - span + 1); t <= tick; t++) {
+      const value = this.value(name, t);
+      if (!Number.isNaN(value)) values.push(value);
+    }
+    if (values.length === 0) return null;
+    values.sort((a, b) => a - b);
+    return wanted.map((p) => values[Math.min(values.length - 1, Math.ceil((p / 100) * values.length) - 1)]);
+  }
+
+  private rungNumber(rung: string): number {
+    let i = this.rungs.indexOf(rung);
+    if (i < 0) i = this.rungs.push(rung) - 1;
+    return i;
+  }
+
+  private keepAttention(frame: Frame, at: number): void {
+    if (frame.attention === null) {
+      this.attention[at + this.joints] = NaN;
+      return;
+    }
+    this.attention.set(frame.attention.joints, at);
+    this.attention[at + this.joints] = frame.attention.speech;
+  }
+}

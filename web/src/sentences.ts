@@ -1,0 +1,136 @@
+// Every state in a word, a cue and a sentence that says what to do.
+
+import { span, whole } from "./format";
+import type { Show, State } from "./show";
+
+/** fine, watch and act are the three cue colours; unknown is the fourth. */
+export type Cue = "fine" | "watch" | "act" | "unknown";
+
+export interface Told {
+  cue: Cue;
+  word: string;
+  text: string;
+}
+
+export const LADDER = ["capture", "speech", "previous", "hold"] as const;
+
+export function rungCue(rung: string | null): Cue {
+  if (rung === "capture") return "fine";
+  if (rung === "speech" || rung === "previous") return "watch";
+  return rung === "hold" ? "act" : "unknown";
+}
+
+/** Tell the state of the page. */
+export function tell(show: Show, state: State, now: number): Told {
+  const silence = span(show.silence(now));
+  switch (state) {
+    case "connecting":
+      return show.connected
+        ? { cue: "unknown", word: "STAND BY", text: "The show is about to start. Nothing to do." }
+        : { cue: "unknown", word: "CONNECTING", text: "Connecting to the show…" };
+    case "idle":
+      return {
+        cue: "unknown",
+        word: "IDLE",
+        text: "Nobody is on stage. Start a show: greenroom perform ACTOR, or greenroom demo.",
+      };
+    case "offline":
+      return { cue: "act", word: "OFFLINE", text: offline(show, now, silence) };
+    case "stale":
+      return {
+        cue: "act",
+        word: "STALE",
+        text: `No frame for ${silence}. The engine may have stopped: check its terminal. The picture below is that old.`,
+      };
+    case "error":
+      return {
+        cue: "act",
+        word: "ERROR",
+        text: `The page cannot read what the server sent: ${show.error}. Reload; if it stays, page and server are of different versions: run make setup.`,
+      };
+    case "ended":
+      return ended(show);
+    case "live":
+      return live(show);
+  }
+}
+
+function offline(show: Show, now: number, silence: string): string {
+  const next =
+    show.retryAt === null || show.retryAt - now < 500
+      ? "Trying now."
+      : `Trying again in ${span((show.retryAt - now + 999) / 1000)}.`;
+  return show.frame === null
+    ? `The server does not answer. ${next} Is greenroom serve running?`
+    : `Connection lost; no frame for ${silence}. ${next} The show may still be on: check the engine.`;
+}
+
+function live(show: Show): Told {
+  const frame = show.frame!;
+  const ago =
+    show.rungSince === null
+      ? "before this page was opened"
+      : `${span((frame.tick - show.rungSince) / show.hz)} ago`;
+  switch (frame.rung) {
+    case "capture": {
+      const alert = show.alerts.values().next().value;
+      return alert === undefined
+        ? { cue: "fine", word: "LIVE", text: "Playing from capture. Nothing to do." }
+        : { cue: "watch", word: "LIVE", text: alert.text };
+    }
+    case "speech":
+      return {
+        cue: "watch",
+        word: "SPEECH",
+        text: `Capture lost ${ago}; playing from speech. Check the camera.`,
+      };
+    case "previous":
+      return {
+        cue: "watch",
+        word: "PREVIOUS",
+        text: `The release failed ${ago}; playing from the one before it. Check the alerts.`,
+      };
+    case "hold":
+      return {
+        cue: "act",
+        word: "HOLD",
+        text: `No usable frame since ${ago.replace(" ago", "")}${ago.endsWith("ago") ? " ago" : ""}; holding the pose. Check the capture, then the engine's terminal.`,
+      };
+    default:
+      return {
+        cue: "unknown",
+        word: frame.rung.toUpperCase(),
+        text: `The show is on a rung that this page does not know: ${frame.rung}. Run make setup to bring the page up to date.`,
+      };
+  }
+}
+
+function ended(show: Show): Told {
+  const { end, verdict } = show;
+  const over =
+    end === null
+      ? "The show is over."
+      : `The show is over: ${whole(end.frames)} frames, ${whole(end.late)} late.`;
+  if (verdict === null) {
+    const wait = show.connected
+      ? "Replaying it to check that every frame comes out the same…"
+      : "The connection was lost before the replay was checked; run greenroom replay --verify.";
+    return { cue: "unknown", word: "ENDED", text: `${over} ${wait}` };
+  }
+  return verdict.exact === verdict.frames
+    ? { cue: "fine", word: "ENDED", text: `${over} ${verdictText(show)}` }
+    : { cue: "act", word: "ENDED", text: `${over} ${verdictText(show)}` };
+}
+
+/** "Replayed bit-exactly: 2,700 of 2,700 frames." or what differed first and why. */
+export function verdictText(show: Show): string {
+  const verdict = show.verdict!;
+  const frames = `${whole(verdict.exact)} of ${whole(verdict.frames)} frames`;
+  if (verdict.exact === verdict.frames) return `Replayed bit-exactly: ${frames}.`;
+  const first = verdict.first_difference ?? {};
+  const tick = first.tick ?? first.frame;
+  const where = typeof tick === "number" ? `first difference at frame ${whole(tick)}` : "they differ";
+  const why = first.why ?? first.reason;
+  const because = typeof why === "string" ? `: ${why}` : "";
+  return `Not bit-exact: ${frames}; ${where}${because}. Keep the show and compare the machines.`;
+}

@@ -1,0 +1,150 @@
+// What the page knows of the show, and in which state that puts it. No drawing here.
+
+import { History } from "./history";
+import type { Alert, End, Frame, Hello, Message, Shape, Verdict } from "./protocol";
+
+export type State = "connecting" | "idle" | "live" | "stale" | "offline" | "ended" | "error";
+
+/** Without a frame for this long the page says so. */
+export const STALE_MS = 2_000;
+const READABLE_AGAIN = 30;
+
+export class Show {
+  hello: Hello | null = null;
+  frame: Frame | null = null;
+  history: History | null = null;
+  end: End | null = null;
+  verdict: Verdict | null = null;
+  readonly alerts = new Map<string, Alert>();
+  /** Every stretch of an alert, for the time axis; `to` is null while it lasts. */
+  readonly alertSpans: { name: string; from: number; to: number | null }[] = [];
+  /** Tick at which the present rung began; null when it began before this page listened. */
+  rungSince: number | null = null;
+  received = 0;
+  unreadable = 0;
+  error: string | null = null;
+  connected = false;
+  everConnected = false;
+  retryAt: number | null = null;
+  private lastHeard = performance.now();
+  private readableInRow = 0;
+  private rejoining = false;
+
+  /** What frames are held against; null before `hello`. */
+  get shape(): Shape | null {
+    return this.hello === null
+      ? null
+      : { bones: this.hello.skeleton.names.length, joints: this.hello.joints.length };
+  }
+
+  get hz(): number {
+    return this.hello?.tick_hz ?? 30;
+  }
+
+  opened(): void {
+    this.connected = true;
+    this.rejoining = this.everConnected;
+    this.everConnected = true;
+    this.retryAt = null;
+    if (this.frame === null) this.lastHeard = performance.now();
+  }
+
+  closed(retryAt: number): void {
+    this.connected = false;
+    this.retryAt = retryAt;
+  }
+
+  broken(reason: string): void {
+    this.unreadable += 1;
+    this.readableInRow = 0;
+    this.error = reason;
+  }
+
+  accept(message: Message): void {
+    this.readableInRow += 1;
+    if (message.type === "hello" || this.readableInRow >= READABLE_AGAIN) this.error = null;
+    if (message.type === "hello") this.begin(message);
+    else if (message.type === "frame") this.advance(message);
+    else if (message.type === "alert") this.alert(message);
+    else if (message.type === "end") this.end = message;
+    else this.verdict = message;
+  }
+
+  /** Seconds since the last frame, or since the page began to wait for one. */
+  silence(now: number): number {
+    return (now - this.lastHeard) / 1000;
+  }
+
+  state(now: number): State {
+    if (this.error !== null) return "error";
+    if (this.end !== null || this.verdict !== null || this.hello?.state === "ended") return "ended";
+    if (!this.connected) {
+      return this.everConnected || this.retryAt !== null ? "offline" : "connecting";
+    }
+    if (this.hello === null || this.hello.state === "idle") return this.frame ? this.fresh(now) : "idle";
+    return this.frame === null && now - this.lastHeard <= STALE_MS ? "connecting" : this.fresh(now);
+  }
+
+  private fresh(now: number): State {
+    return now - this.lastHeard > STALE_MS ? "stale" : "live";
+  }
+
+  /** Whether `hello` opens the show we are watching: then nothing is forgotten. */
+  private sameShow(hello: Hello): boolean {
+    return (
+      this.rejoining &&
+      this.hello !== null &&
+      JSON.stringify(hello) === JSON.stringify(this.hello)
+    );
+  }
+
+  private begin(hello: Hello): void {
+    const again = this.sameShow(hello);
+    this.hello = hello;
+    this.rejoining = false;
+    if (!again) {
+      this.restart(hello);
+      return;
+    }
+    this.end = null; // both are said again if they still hold
+    this.verdict = null;
+  }
+
+  private restart(hello: Hello): void {
+    this.history = new History(hello.skeleton.names.length, hello.joints.length);
+    this.frame = null;
+    this.end = null;
+    this.verdict = null;
+    this.alerts.clear();
+    this.alertSpans.length = 0;
+    this.rungSince = null;
+    this.received = 0;
+    this.lastHeard = performance.now();
+  }
+
+  private advance(frame: Frame): void {
+    if (this.frame !== null && this.hello !== null && frame.tick < this.frame.tick) {
+      this.restart(this.hello); // a show began again without saying so
+    }
+    if (frame.tick === this.frame?.tick) return; // said again because we came back
+    if (this.frame === null) this.rungSince = frame.tick === 0 ? 0 : null;
+    else if (frame.rung !== this.frame.rung) this.rungSince = frame.tick;
+    this.frame = frame;
+    this.received += 1;
+    this.lastHeard = performance.now();
+    this.history?.push(frame);
+  }
+
+  private alert(alert: Alert): void {
+    const running = this.alertSpans.find((s) => s.name === alert.name && s.to === null);
+    if (alert.active) {
+      this.alerts.set(alert.name, alert);
+      if (running === undefined) {
+        this.alertSpans.push({ name: alert.name, from: alert.since_tick, to: null });
+      }
+    } else {
+      this.alerts.delete(alert.name);
+      if (running !== undefined) running.to = Math.max(this.frame?.tick ?? 0, running.from);
+    }
+  }
+}

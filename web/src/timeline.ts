@@ -1,0 +1,220 @@
+// One time axis for everything that happens in time: voice, rung, confidence, frame time, alerts.
+
+import { Axis, curve, line, sheet } from "./chart";
+import { clock } from "./format";
+import { KEPT_TICKS } from "./history";
+import { LADDER, rungCue, type Cue } from "./sentences";
+import type { Show } from "./show";
+import type { Theme } from "./theme";
+
+const GAP = 9;
+const RULE = 18;
+
+interface Row {
+  label: string;
+  share: number;
+  draw(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void;
+}
+
+export class Timeline {
+  private axis: Axis | null = null;
+  private readonly rows: Row[];
+
+  constructor(
+    private readonly canvas: HTMLCanvasElement,
+    private readonly show: Show,
+    private theme: Theme,
+  ) {
+    this.rows = [
+      { label: "voice", share: 3, draw: (...a) => this.voice(...a) },
+      { label: "rung", share: 2, draw: (...a) => this.rungs(...a) },
+      { label: "confidence", share: 2.6, draw: (...a) => this.confidence(...a) },
+      { label: "frame", share: 2.2, draw: (...a) => this.frame(...a) },
+      { label: "alerts", share: 1, draw: (...a) => this.alerts(...a) },
+    ];
+  }
+
+  paint(theme: Theme): void {
+    this.theme = theme;
+  }
+
+  /** The tick under a place on the canvas (CSS pixels from its left edge). */
+  tickAt(x: number): number | null {
+    return this.axis === null ? null : this.axis.tick(x);
+  }
+
+  /** Draw all rows, and the moment looked at as a line through them. */
+  draw(cursor: number | null): void {
+    const { c, w, h } = sheet(this.canvas);
+    if (w === 0) return;
+    const gutter = w < 600 ? 0 : 92;
+    const axis = this.span(gutter, w - 6);
+    this.axis = axis;
+    const names = w < 600 ? 14 : 0; // on a narrow page the label stands above its row
+    const room = h - RULE - this.rows.length * (GAP + names);
+    const shares = this.rows.reduce((sum, row) => sum + row.share, 0);
+    let top = 2;
+    c.font = `12px ${this.theme.font}`;
+    for (const row of this.rows) {
+      const height = (room * row.share) / shares;
+      c.fillStyle = this.theme.quiet;
+      c.textAlign = "left";
+      c.textBaseline = names > 0 ? "top" : "middle";
+      c.fillText(row.label, 0, names > 0 ? top : top + height / 2);
+      top += names;
+      line(c, axis.left, top + height, axis.right, top + height, this.theme.faint);
+      row.draw(c, axis, top, height);
+      top += height + GAP;
+    }
+    this.rule(c, axis, top, cursor);
+  }
+
+  /** A show of known length is shown whole if it fits our memory; otherwise the last two minutes. */
+  private span(left: number, right: number): Axis {
+    const { hello, history } = this.show;
+    const latest = history?.latest ?? -1;
+    const length = hello?.ticks ?? 0;
+    if (length > 0 && length <= KEPT_TICKS && latest < length) return new Axis(0, length, left, right);
+    const to = Math.max(latest + 1, KEPT_TICKS);
+    return new Axis(to - KEPT_TICKS, to, left, right);
+  }
+
+  private rule(c: CanvasRenderingContext2D, axis: Axis, top: number, cursor: number | null): void {
+    const hz = this.show.hz;
+    const seconds = (axis.to - axis.from) / hz;
+    const fit = (axis.right - axis.left) / 74;
+    const step = [1, 2, 5, 10, 15, 30, 60].find((s) => seconds / s <= fit) ?? 120;
+    c.fillStyle = this.theme.quiet;
+    c.textBaseline = "top";
+    c.font = `11px ${this.theme.font}`;
+    for (let s = Math.ceil(axis.from / hz / step) * step; s * hz <= axis.to; s += step) {
+      const x = axis.x(s * hz);
+      c.textAlign = x - axis.left < 20 ? "left" : axis.right - x < 24 ? "right" : "center";
+      c.fillText(clock(s * hz, hz), x, top + 3);
+      line(c, x, top - 3, x, top, this.theme.line);
+    }
+    const latest = this.show.history?.latest ?? -1;
+    if (latest >= 0) line(c, axis.x(latest), 0, axis.x(latest), top - 2, this.theme.line);
+    if (cursor === null) return;
+    const x = axis.x(cursor);
+    c.strokeStyle = this.theme.cursor;
+    c.lineWidth = 1.5;
+    c.beginPath();
+    c.moveTo(x, 0);
+    c.lineTo(x, top);
+    c.stroke();
+    c.fillStyle = this.theme.cursor;
+    c.beginPath();
+    c.moveTo(x - 5, 0);
+    c.lineTo(x + 5, 0);
+    c.lineTo(x, 7);
+    c.fill();
+  }
+
+  private voice(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
+    const history = this.show.history;
+    const middle = top + height / 2;
+    line(c, axis.left, middle, axis.right, middle, this.theme.faint);
+    if (history === null) return;
+    c.fillStyle = this.theme.text;
+    c.beginPath();
+    axis.columns(history.oldest, history.latest, (x, width, a, b) => {
+      let [low, high] = [0, 0];
+      for (let t = a; t <= b; t++) {
+        if (!history.has(t)) continue;
+        low = Math.min(low, history.low[t % KEPT_TICKS] || 0);
+        high = Math.max(high, history.high[t % KEPT_TICKS] || 0);
+      }
+      const up = (Math.min(high, 1) * height) / 2;
+      const down = (Math.max(low, -1) * height) / 2;
+      if (up - down > 0.4) c.rect(x, middle - up, width, up - down);
+    });
+    c.fill();
+  }
+
+  /** The higher the step, the better the rung, so that it reads without colour. */
+  private rungs(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
+    const history = this.show.history;
+    if (history === null || history.latest < 0) return;
+    const boxes = new Map<Cue, Path2D>();
+    axis.columns(history.oldest, history.latest, (x, width, a, b) => {
+      let worst: string | null = null;
+      let depth = -1;
+      for (let t = a; t <= b; t++) {
+        const rung = history.rungAt(t);
+        if (rung === null) continue;
+        const at = (LADDER as readonly string[]).indexOf(rung);
+        if (worst === null || at > depth) [worst, depth] = [rung, at];
+      }
+      if (worst === null) return;
+      const tall = depth < 0 ? 0.2 : 1 - depth * 0.24;
+      const path = boxes.get(rungCue(worst)) ?? new Path2D();
+      boxes.set(rungCue(worst), path);
+      path.rect(x, top + height * (1 - tall), width + 0.3, height * tall);
+    });
+    for (const [cue, path] of boxes) {
+      c.fillStyle = this.theme.cue[cue];
+      c.fill(path);
+    }
+    this.nameRungs(c, axis, top, height);
+  }
+
+  /** Write each stretch's rung into it where there is room. */
+  private nameRungs(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
+    const history = this.show.history!;
+    c.font = `600 11px ${this.theme.font}`;
+    c.textAlign = "left";
+    c.textBaseline = "bottom";
+    let from = history.oldest;
+    for (let t = from; t <= history.latest + 1; t++) {
+      const rung = history.rungAt(from);
+      if (t <= history.latest && history.rungAt(t) === rung) continue;
+      const width = axis.x(t) - axis.x(Math.max(from, axis.from));
+      if (rung !== null && c.measureText(rung).width + 10 < width && height * 0.5 > 10) {
+        c.fillStyle = this.theme.dark ? "#101113" : "#ffffff";
+        c.fillText(rung, axis.x(Math.max(from, axis.from)) + 5, top + height - 0.5);
+      }
+      from = t;
+    }
+  }
+
+  private confidence(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
+    const { history, hello } = this.show;
+    const y = (v: number) => top + height * (1 - Math.min(Math.max(v, 0), 1));
+    const base = hello?.confidence_base ?? null;
+    if (base !== null) line(c, axis.left, y(base), axis.right, y(base), this.theme.quiet, [4, 4]);
+    if (history === null) return;
+    curve(c, axis, history.oldest, history.latest, (t) => history.value("confidence", t), y, this.theme.text);
+  }
+
+  private frame(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
+    const { history, hello } = this.show;
+    const limit = hello?.limit_ms ?? 33.3;
+    const y = (v: number) => top + height * (1 - Math.min(v / (limit * 1.25), 1));
+    line(c, axis.left, y(limit), axis.right, y(limit), this.theme.quiet, [4, 4]);
+    if (history === null) return;
+    curve(c, axis, history.oldest, history.latest, (t) => history.value("frame", t), y, this.theme.text);
+    c.fillStyle = this.theme.cue.act;
+    axis.columns(history.oldest, history.latest, (x, width, a, b) => {
+      for (let t = a; t <= b; t++) {
+        if (history.value("frame", t) > limit) c.fillRect(x - 1, top, width + 2, height);
+      }
+    });
+  }
+
+  private alerts(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
+    const now = this.show.history?.latest ?? 0;
+    c.fillStyle = this.theme.cue.watch;
+    for (const { from, to } of this.show.alertSpans) {
+      const [a, b] = [Math.max(from, axis.from), Math.min(to ?? now, axis.to)];
+      if (b < axis.from || a > axis.to) continue;
+      const [x0, x1] = [axis.x(a), axis.x(b)];
+      c.fillRect(x0, top + height / 2 - 1, Math.max(x1 - x0, 1), 3);
+      c.beginPath();
+      c.moveTo(x0 - 5, top + height);
+      c.lineTo(x0 + 5, top + height);
+      c.lineTo(x0, top + height - 9);
+      c.fill();
+    }
+  }
+}
