@@ -1,0 +1,300 @@
+"""Commands on shows: `perform`, `replay`, `demo`, `serve`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from greenroom import embedded
+from greenroom.capture import published
+from greenroom.cli.context import Context, answer, as_json, meter, short
+from greenroom.config import cache
+from greenroom.consent.gate import require
+from greenroom.errors import BadInput, CheckFailed
+from greenroom.live.inputs import Playlist, open_playlist
+from greenroom.live.replay import export_bvh, verify
+from greenroom.live.show import Order, Performed, perform
+from greenroom.registry.promote import on_stage
+from greenroom.registry.release import Release, load_release
+from greenroom.stage.hub import Hub
+from greenroom.stage.observer import Metrics, PageObserver, hello
+from greenroom.stage.server import ServerHandle, create_app, serve_in_thread
+from greenroom.store.objects import write_durably
+
+PAGE_PORT = 8030
+
+
+@dataclass
+class Outputs:
+    """Where a show goes."""
+
+    vmc: list[tuple[str, int]] = field(default_factory=list)
+    page: tuple[str, int] | None = None
+
+
+def _host_port(url: str, scheme: str, default: int) -> tuple[str, int]:
+    parts = urlsplit(url)
+    try:
+        port = parts.port or default
+    except ValueError:
+        raise BadInput(f"'{url}' has no usable port", then=f"like {scheme}://127.0.0.1:{default}") from None
+    if not parts.hostname:
+        raise BadInput(f"'{url}' names no host", then=f"like {scheme}://127.0.0.1:{default}")
+    return parts.hostname, port
+
+
+def read_outputs(urls: Sequence[str]) -> Outputs:
+    """Return where `--out` URLs point.
+
+    Raises:
+        BadInput: another scheme, no host, no port.
+    """
+    out = Outputs()
+    for url in urls:
+        if url.startswith("vmc://"):
+            out.vmc.append(_host_port(url, "vmc", 39539))
+        elif url.startswith("ws://"):
+            out.page = _host_port(url, "ws", PAGE_PORT)
+        else:
+            raise BadInput(f"'{url}' is no output", then="give vmc://HOST:PORT or ws://HOST:PORT")
+    return out
+
+
+def read_inputs(context: Context, urls: Sequence[str]) -> list[str]:
+    """Return the takes that `--in` URLs name, each allowed to be performed.
+
+    Raises:
+        BadInput: another scheme, or no such take.
+        Refused: a take whose rights do not cover a performance.
+    """
+    import datetime
+
+    takes = []
+    for url in urls:
+        if not url.startswith("take:"):
+            raise BadInput(f"'{url}' is no input", then="give take:HASH; see greenroom take list")
+        name = context.workspace.resolve(url.removeprefix("take:"), "take")
+        manifest = context.workspace.objects.manifest(name, "take")
+        require(manifest, name, "perform", datetime.date.today())
+        takes.append(name)
+    return takes
+
+
+class Stage:
+    """The page beside a show; does nothing where nobody asked for it."""
+
+    def __init__(self, at: tuple[str, int] | None, release: Release, playlist: Playlist) -> None:
+        """Start the server."""
+        self.handle: ServerHandle | None = None
+        self.hub = Hub()
+        registry = CollectorRegistry()
+        self.observers: list[Any] = []
+        if at is not None:
+            self.handle = serve_in_thread(create_app(self.hub, registry=registry), *at)
+            self.observers = [PageObserver(self.hub, release, playlist.clips), Metrics(registry)]
+
+    def open(self, greeting: bytes) -> None:
+        """Greet viewers; what to look at stands on stderr."""
+        if self.handle is not None:
+            self.hub.publish("hello", greeting)
+            click.echo(f"stage page: {self.handle.url}", err=True)
+
+    def say(self, kind: str, message: dict[str, Any]) -> None:
+        """Tell viewers how it ended."""
+        if self.handle is not None:
+            self.hub.publish(kind, msgspec.json.encode({"type": kind, **message}))
+
+    def close(self, linger_s: float = 0.0) -> None:
+        """Stop the server after viewers had a moment."""
+        if self.handle is not None:
+            time.sleep(linger_s)
+            self.handle.stop()
+
+
+NOT_SPEECH = (
+    "This release was not trained to be driven by speech: when the capture is lost, "
+    "it goes on by its own past."
+)
+NOT_TOGETHER = "Speech and motion were not recorded together."
+
+
+def _notices(release: Release, playlist: Playlist) -> list[str]:
+    notices = [] if release.role.uses_speech else [NOT_SPEECH]
+    if playlist.audio is not None and playlist.body is not None:
+        notices.append(NOT_TOGETHER)
+    if playlist.repeats:
+        notices.append("The takes are shorter than the show and repeat; a repeat is marked.")
+    return notices
+
+
+@click.command("perform")
+@click.argument("actor")
+@click.option("--in", "inputs", multiple=True, required=True, metavar="URL", help="take:HASH; repeatable.")
+@click.option("--out", "outputs", multiple=True, metavar="URL", help="vmc://HOST:PORT, ws://HOST:PORT.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), help="How long; takes repeat until then.")
+@click.option("--seed", default=0, show_default=True, help="Of how it goes on without capture.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 64))
+@as_json
+@click.pass_obj
+def perform_command(
+    context: Context,
+    actor: str,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    seconds: float | None,
+    seed: int,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Perform live at 30 fps and record the show."""
+    out = read_outputs(outputs)
+    takes = read_inputs(context, inputs)
+    release = load_release(context.workspace, on_stage(context.workspace, actor))
+    playlist = open_playlist(context.workspace, takes, seconds and round(seconds * 30))
+    ticks = round(seconds * 30) if seconds else playlist.ticks
+    order = Order(release, takes, ticks, vmc=out.vmc, seed=seed, threads=threads)
+    stage = Stage(out.page, release, playlist)
+    try:
+        stage.open(hello(release, ticks, _notices(release, playlist), []))
+        show = meter("on air", as_json)
+        done = perform(context.workspace, order, context.user, stage.observers, show)
+        stage.say("end", {k: done.json[k] for k in ("show", "frames", "late", "rungs")})
+    finally:
+        stage.close()
+    answer(as_json, done.json, _told(done))
+
+
+def _told(done: Performed) -> str:
+    lines = [
+        f"show {done.show}",
+        f"  {done.json['frames']:,} frames, {done.json['late']} late, "
+        + ", ".join(f"{name} {count:,}" for name, count in done.json["rungs"].items()),
+        "  milliseconds      p50      p99      max",
+    ]
+    for name, values in done.ledger.items():
+        row = "".join(f"{values[key]:9.3f}" for key in ("p50", "p99", "max"))
+        lines.append(f"  {name.removesuffix('_ms'):12}{row}")
+    return "\n".join(lines)
+
+
+@click.command("replay")
+@click.argument("show")
+@click.option("--verify", "check", is_flag=True, help="Compute every frame again and compare.")
+@click.option("--export", "export", type=click.Path(path_type=Path), help="Write the show as BVH.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 64))
+@as_json
+@click.pass_context
+def replay_command(
+    ctx: click.Context, show: str, check: bool, export: Path | None, threads: int, as_json: bool
+) -> None:
+    """Replay a show bit for bit, or give it to post-production."""
+    context: Context = ctx.obj
+    name = context.workspace.resolve(show, "show")
+    if not check and export is None:
+        raise BadInput("nothing to do", then="give --verify, or --export FILE.bvh")
+    result: dict[str, Any] = {}
+    lines = []
+    failed = False
+    if check:
+        verdict = verify(context.workspace, name, threads, meter("replay", as_json))
+        result |= verdict.json()
+        failed = verdict.exact != verdict.frames or verdict.first_difference is not None
+        lines.append(f"bit-exact {verdict.exact}/{verdict.frames} ({verdict.kind})")
+        if verdict.first_difference:
+            first = verdict.first_difference
+            lines.append(f"  first difference: frame {first['frame']}, {first['what']}: {first['why']}")
+    if export is not None:
+        data = export_bvh(context.workspace, name)
+        write_durably(export, data)
+        result |= {"file": str(export), "bytes": len(data)}
+        lines.append(f"wrote {export}")
+    answer(as_json, result, "\n".join(lines))
+    if failed:
+        ctx.exit(1)
+
+
+@click.command("demo")
+@click.option("--seconds", default=90.0, show_default=True, type=click.FloatRange(3, 3600))
+@click.option("--headless", is_flag=True, help="No page, for scripts.")
+@click.option("--port", default=PAGE_PORT, show_default=True, help="Of the page.")
+@as_json
+@click.pass_context
+def demo_command(
+    ctx: click.Context, seconds: float, headless: bool, port: int, as_json: bool
+) -> None:
+    """Perform the embedded release on clips it never saw, lose the capture, and replay the show."""
+    context: Context = ctx.obj
+    if not published.fetched(cache()):
+        click.echo("fetching the published clips, once (about 110 MB)", err=True)
+        published.fetch(cache())
+    release = load_release(context.workspace, embedded.install(context.workspace))
+    clips = embedded.ingest_clips(context.workspace, context.user)
+    voices = [clips[clip] for clip in clips if not clip.startswith("humanoid3d_")]
+    takes = [clips[name] for name in embedded.TEST] + voices
+    ticks = round(seconds * 30)
+    playlist = open_playlist(context.workspace, takes, ticks)
+    cut = (4 * ticks // 9, 5 * ticks // 9)
+    order = Order(release, takes, ticks, cuts=[cut])
+    stage = Stage(None if headless else ("127.0.0.1", port), release, playlist)
+    try:
+        credits = [wheel.credit for wheel in published.WHEELS]
+        stage.open(hello(release, ticks, _notices(release, playlist), credits))
+        if not as_json:
+            told = "; ".join(_notices(release, playlist))
+            click.echo(f"{release.actor} performs {short(release.name)} for {seconds:g} s. {told}", err=True)
+        show = meter("on air", as_json)
+        done = perform(context.workspace, order, context.user, stage.observers, show)
+        stage.say("end", {k: done.json[k] for k in ("show", "frames", "late", "rungs")})
+        verdict = _replayed(context, done.show)
+        stage.say("verdict", verdict)
+        text = f"{_told(done)}\nreplay in a fresh process: bit-exact {verdict['exact']}/{verdict['frames']}"
+        answer(as_json, {**done.json, "replay": verdict}, f"{text} ({verdict['class']})")
+        if verdict["exact"] != done.json["frames"]:
+            raise CheckFailed(f"the replay differs: {verdict['first_difference']}")
+        stage.close(linger_s=2.0)
+    except BaseException:
+        stage.close()
+        raise
+
+
+def _replayed(context: Context, show: str) -> dict[str, Any]:
+    """Return the verdict of a replay in a process of its own."""
+    command = [sys.executable, "-m", "greenroom", "--home", str(context.workspace.home)]
+    done = subprocess.run(
+        [*command, "replay", show, "--verify", "--json"], capture_output=True, text=True, check=False
+    )
+    if not done.stdout:
+        raise CheckFailed(f"the replay could not run: {done.stderr.strip()}")
+    verdict: dict[str, Any] = json.loads(done.stdout)
+    return verdict
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=PAGE_PORT, show_default=True)
+@click.pass_obj
+def serve_command(context: Context, host: str, port: int) -> None:
+    """Serve page, API and metrics over this workspace until interrupted."""
+    from greenroom.stage.api import routes
+
+    registry = CollectorRegistry()
+    Metrics(registry)
+    app = create_app(Hub(), api_routes=routes(context.workspace), registry=registry)
+    with serve_in_thread(app, host, port) as handle:
+        click.echo(f"stage page: {handle.url}", err=True)
+        while True:
+            time.sleep(1)
+
+
+COMMANDS = (perform_command, replay_command, demo_command, serve_command)
