@@ -142,9 +142,7 @@ class TakePlayer:
             flags = FIRST_OF_CLIP if tick in self.firsts else 0
             body = self.body
             out.append(
-                encode_body(
-                    tick, body.root[tick], body.rotations[tick], body.validity[tick], flags
-                )
+                encode_body(tick, body.root[tick], body.rotations[tick], body.validity[tick], flags)
             )
         if self.audio is not None:
             samples = self.audio[tick * SAMPLES_PER_TICK : (tick + 1) * SAMPLES_PER_TICK]
@@ -154,5 +152,3 @@ class TakePlayer:
                 )
             out.append(encode_audio(tick, samples))
         return out
-
-

@@ -216,3 +216,9 @@ def clips(cache: Path, wheels: tuple[Wheel, ...] = WHEELS) -> list[Clip]:
                 )
             )
     return out
+
+
+if __name__ == "__main__":  # `make setup` fetches them so that the first demo need not
+    from greenroom.config import cache as _cache
+
+    fetch(_cache())

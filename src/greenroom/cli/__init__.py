@@ -33,7 +33,9 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
-@click.option("--home", "folder", metavar="DIR", help="The workspace [GREENROOM_HOME, ~/.greenroom].")
+@click.option(
+    "--home", "folder", metavar="DIR", help="The workspace [GREENROOM_HOME, ~/.greenroom]."
+)
 @click.pass_context
 def main(ctx: click.Context, folder: str | None) -> None:
     """Keep a live virtual performer's model in shape."""

@@ -13,7 +13,9 @@ import click
 
 from greenroom.store.workspace import Workspace
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object, nothing else."
+)
 
 
 class Context:

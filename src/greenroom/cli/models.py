@@ -36,7 +36,11 @@ def train_command(
         Recipe(steps=steps, seed=seed),
         lambda step, total, figures: show(step, total),
     )
-    answer(as_json, {"model": model}, f"model {model}\nnext: greenroom approve {short(model)} --by NAME")
+    answer(
+        as_json,
+        {"model": model},
+        f"model {model}\nnext: greenroom approve {short(model)} --by NAME",
+    )
 
 
 @click.command("approve")

@@ -48,7 +48,9 @@ def _host_port(url: str, scheme: str, default: int) -> tuple[str, int]:
     try:
         port = parts.port or default
     except ValueError:
-        raise BadInput(f"'{url}' has no usable port", then=f"like {scheme}://127.0.0.1:{default}") from None
+        raise BadInput(
+            f"'{url}' has no usable port", then=f"like {scheme}://127.0.0.1:{default}"
+        ) from None
     if not parts.hostname:
         raise BadInput(f"'{url}' names no host", then=f"like {scheme}://127.0.0.1:{default}")
     return parts.hostname, port
@@ -140,9 +142,15 @@ def _notices(release: Release, playlist: Playlist) -> list[str]:
 
 @click.command("perform")
 @click.argument("actor")
-@click.option("--in", "inputs", multiple=True, required=True, metavar="URL", help="take:HASH; repeatable.")
-@click.option("--out", "outputs", multiple=True, metavar="URL", help="vmc://HOST:PORT, ws://HOST:PORT.")
-@click.option("--seconds", type=click.FloatRange(min=0.1), help="How long; takes repeat until then.")
+@click.option(
+    "--in", "inputs", multiple=True, required=True, metavar="URL", help="take:HASH; repeatable."
+)
+@click.option(
+    "--out", "outputs", multiple=True, metavar="URL", help="vmc://HOST:PORT, ws://HOST:PORT."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(min=0.1), help="How long; takes repeat until then."
+)
 @click.option("--seed", default=0, show_default=True, help="Of how it goes on without capture.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 64))
 @as_json
@@ -213,7 +221,9 @@ def replay_command(
         lines.append(f"bit-exact {verdict.exact}/{verdict.frames} ({verdict.kind})")
         if verdict.first_difference:
             first = verdict.first_difference
-            lines.append(f"  first difference: frame {first['frame']}, {first['what']}: {first['why']}")
+            lines.append(
+                f"  first difference: frame {first['frame']}, {first['what']}: {first['why']}"
+            )
     if export is not None:
         data = export_bvh(context.workspace, name)
         write_durably(export, data)
@@ -252,7 +262,10 @@ def demo_command(
         stage.open(hello(release, ticks, _notices(release, playlist), credits))
         if not as_json:
             told = "; ".join(_notices(release, playlist))
-            click.echo(f"{release.actor} performs {short(release.name)} for {seconds:g} s. {told}", err=True)
+            click.echo(
+                f"{release.actor} performs {short(release.name)} for {seconds:g} s. {told}",
+                err=True,
+            )
         show = meter("on air", as_json)
         done = perform(context.workspace, order, context.user, stage.observers, show)
         stage.say("end", {k: done.json[k] for k in ("show", "frames", "late", "rungs")})
@@ -272,7 +285,10 @@ def _replayed(context: Context, show: str) -> dict[str, Any]:
     """Return the verdict of a replay in a process of its own."""
     command = [sys.executable, "-m", "greenroom", "--home", str(context.workspace.home)]
     done = subprocess.run(
-        [*command, "replay", show, "--verify", "--json"], capture_output=True, text=True, check=False
+        [*command, "replay", show, "--verify", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if not done.stdout:
         raise CheckFailed(f"the replay could not run: {done.stderr.strip()}")

@@ -22,7 +22,9 @@ from greenroom.store.objects import write_durably
 @click.option("--actor", required=True, help="The virtual performer.")
 @click.option("--participant", default="", help="The person in the recording, or a pseudonym.")
 @click.option("--rights", default="", metavar="FILE|LICENCE", help="A JSON record, or a licence.")
-@click.option("--mapping", type=click.Path(path_type=Path, exists=True), help="Joint names, unit, up.")
+@click.option(
+    "--mapping", type=click.Path(path_type=Path, exists=True), help="Joint names, unit, up."
+)
 @as_json
 @click.pass_context
 def ingest_command(
@@ -134,7 +136,9 @@ def dataset_build(context: Context, name: str, actor: str, as_json: bool) -> Non
     """Freeze every allowed body take of an actor, split 80/10/10 by take."""
     built = build(context.workspace, name, actor, context.user, datetime.date.today())
     result = {"dataset": built.dataset, "takes": built.takes, "left_out": built.left_out}
-    text = f"dataset {short(built.dataset)}: {len(built.takes)} takes, {len(built.left_out)} left out"
+    text = (
+        f"dataset {short(built.dataset)}: {len(built.takes)} takes, {len(built.left_out)} left out"
+    )
     answer(as_json, result, text)
 
 

@@ -74,7 +74,8 @@ class OnnxBackend:
     def warm(self, runs: int = 20) -> None:
         """Run a few times on zeros, so that the first frame is as fast as the others."""
         zeros = {
-            name: np.zeros((1, *size), dtype=np.float32) for name, size in self.shape.inputs().items()
+            name: np.zeros((1, *size), dtype=np.float32)
+            for name, size in self.shape.inputs().items()
         }
         for _ in range(runs):
             self.run(zeros)

@@ -249,4 +249,3 @@ class Performer:
         self.history[-1] = state
         self.known[:-1] = self.known[1:]
         self.known[-1] = valid
-

@@ -53,7 +53,10 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register every series, so that each is there before the first frame."""
         self.latency = Histogram(
-            "model_latency_seconds", "The model's time a frame.", buckets=_BUCKETS, registry=registry
+            "model_latency_seconds",
+            "The model's time a frame.",
+            buckets=_BUCKETS,
+            registry=registry,
         )
         self.frames = Total("frames_total", "Frames, by rung.", ["rung"], registry=registry)
         self.late = Total("frames_late_total", "Frames after their tick.", registry=registry)
@@ -133,7 +136,9 @@ class PageObserver:
         asked = bool(row["asked"])
         attention = outputs["attention"][0].mean(axis=0) if asked else None
         level, log_f0, voicing = (float(value) for value in row["speech"])
-        stamps = [float(row[name]) / 1e6 for name in ("arrival", "features", "inference", "post", "emit")]
+        stamps = [
+            float(row[name]) / 1e6 for name in ("arrival", "features", "inference", "post", "emit")
+        ]
         message = {
             "type": "frame",
             "tick": int(row["tick"]),
@@ -191,5 +196,3 @@ def _inputs(row: NDArray[Any]) -> tuple[BodySample | None, list[float]]:
         else:
             sound = [round(float(content.min()), 4), round(float(content.max()), 4)]
     return capture, sound
-
-

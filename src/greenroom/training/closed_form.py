@@ -102,7 +102,9 @@ def _ridge(x: Doubles, y: Doubles, penalty: float) -> tuple[Doubles, Doubles]:
 
 def _moves(states: Sequence[Floats], std: Doubles) -> Doubles:
     """Return how far the state moves within 1 … 15 ticks, normalised, both ways in time."""
-    moves = [(take[gap:] - take[:-gap]) / std for take in states for gap in _GAPS if len(take) > gap]
+    moves = [
+        (take[gap:] - take[:-gap]) / std for take in states for gap in _GAPS if len(take) > gap
+    ]
     forward = np.concatenate(moves).astype(np.float64)
     return np.concatenate([forward, -forward])
 

@@ -104,9 +104,7 @@ def six_angles(a: Tensor, b: Tensor) -> Tensor:
 
 def _matrix(six: Tensor) -> Tensor:
     x = nn.functional.normalize(six[..., :3], dim=-1)
-    y = nn.functional.normalize(
-        six[..., 3:] - (x * six[..., 3:]).sum(-1, keepdim=True) * x, dim=-1
-    )
+    y = nn.functional.normalize(six[..., 3:] - (x * six[..., 3:]).sum(-1, keepdim=True) * x, dim=-1)
     return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
 
 
@@ -170,7 +168,9 @@ def roll_out(
         history = torch.cat([history[:, 1:], pose[:, None]], 1)
         known = torch.cat([known[:, 1:], see[:, None]], 1)
         before_valid = see
-        for name, value in zip(("pose", "sigma", "confidence"), (pose, sigma, confidence), strict=True):
+        for name, value in zip(
+            ("pose", "sigma", "confidence"), (pose, sigma, confidence), strict=True
+        ):
             out[name].append(value)
         out["own"].append(_own(model, history, truth, see, pose))
     stacked = {name: torch.stack(values, 1) for name, values in out.items()}
@@ -321,7 +321,9 @@ def tune_core(
         out = [take for i, take in enumerate(takes) if i % folds == fold]
         rest = [take for i, take in enumerate(takes) if i % folds != fold]
         penalties.append(fit_core(model.core, model.shape, rest, out)["ridge_lambda"])
-        windows, valid = limb_gaps(model, joints, [torch.from_numpy(take) for take in out], every=14)
+        windows, valid = limb_gaps(
+            model, joints, [torch.from_numpy(take) for take in out], every=14
+        )
         for mix, gain in errors:
             model.core.mix.fill_(mix)
             model.core.gain.fill_(gain)
