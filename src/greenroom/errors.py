@@ -1,11 +1,11 @@
 """One tree of errors, so that every room fails in the same words and only the CLI formats them.
 
-    GreenroomError            what went wrong, where, what to do next
-    ├── BadInput              exit 2: a file, an option or a value that cannot be used
-    │   ├── Refused           exit 2: usable, but not allowed (rights, approval)
-    │   └── MissingExtra      exit 2: a part that is not installed, with the line that installs it
-    └── CheckFailed           exit 1: something that should hold does not
-        └── CorruptObject     exit 1: bytes that do not match their name
+GreenroomError            what went wrong, where, what to do next
+├── BadInput              exit 2: a file, an option or a value that cannot be used
+│   ├── Refused           exit 2: usable, but not allowed (rights, approval)
+│   └── MissingExtra      exit 2: a part that is not installed, with the line that installs it
+└── CheckFailed           exit 1: something that should hold does not
+    └── CorruptObject     exit 1: bytes that do not match their name
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ PHONLAB = Wheel(
     "phonlab",
     "0.0.70",
     "phonlab-0.0.70-py3-none-any.whl",
-    "08de4e92a9e67de469417e71beb9a70d8cf17c90a28b32c80cfc4fa58122d8fb",
+    "8de4e92a9e67de469417e71beb9a70d8cf17c90a28b32c80cfc4fa58122d8fb6",
     "BSD-3-Clause",
     "Speech: examples in phonlab 0.0.70, The Regents of the University of California (BSD)",
     "phonlab/data/example_audio/",
