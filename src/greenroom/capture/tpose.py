@@ -15,6 +15,7 @@ from itertools import permutations, product
 
 import numpy as np
 
+from greenroom.capture.kinematics import pose_world, turn, world
 from greenroom.capture.naming import Bones
 from greenroom.frames import BONE, BONES, HUMANOID, PARENTS, Array, Motion, Skeleton
 from greenroom.rotations import (
@@ -25,7 +26,6 @@ from greenroom.rotations import (
     from_vector,
     inverse,
     multiply,
-    rotate,
 )
 
 UP = np.array([0.0, 1.0, 0.0])
@@ -82,23 +82,23 @@ def find_tpose(motion: Motion, bones: Bones, up: str | None = None) -> TPose:
     offsets = skeleton.offsets.copy()
     if motion.moving.any():
         offsets[motion.moving] = motion.translations[:, motion.moving].mean(axis=0)
-    places, turns = skeleton.world(offsets[None], local[None])
+    places, turns = pose_world(skeleton, offsets, local)
     axis = None if up is None else _axis(up)
-    folded = not _is_person(places[0], bones)
+    folded = not _is_person(places, bones)
     if folded:
         local = mean_rotation(motion.rotations)
         above = bones["hips"]
         while above >= 0:  # in the hips' own axes
             local[above] = IDENTITY
             above = skeleton.parents[above]
-        places, turns = skeleton.world(offsets[None], local[None])
-    frame = _facing(places[0], bones, None if folded else axis)
-    poses = _poses(places[0], turns[0], bones, frame, folded)
+        places, turns = pose_world(skeleton, offsets, local)
+    frame = _facing(places, bones, None if folded else axis)
+    poses = _poses(places, turns, bones, frame, folded)
     if folded:
         poses |= _folded_arms(motion, bones, offsets)
-    turn = _world_turn(motion, bones, axis) if folded else frame
-    lengths = _lengths(places[0], turns[0], bones, poses)
-    return TPose(turn, poses, lengths, folded)
+    upright = _world_turn(motion, bones, axis) if folded else frame
+    lengths = _lengths(places, turns, bones, poses)
+    return TPose(upright, poses, lengths, folded)
 
 
 def mean_rotation(q: Array) -> Array:
@@ -106,7 +106,7 @@ def mean_rotation(q: Array) -> Array:
 
     Source: the eigenvector of Σ q qᵀ with the largest eigenvalue (Markley et al. 2007).
     """
-    step = max(1, len(q) // 1000)
+    step = max(1, len(q) // 300)
     _, vectors = np.linalg.eigh(np.einsum("tji,tjk->jik", q[::step], q[::step]))
     mean: Array = vectors[..., -1]
     return mean * np.where(mean[..., 3:] < 0, -1.0, 1.0)
@@ -166,8 +166,8 @@ def _facing(places: Array, bones: Bones, up: Array | None) -> Array:
 def _world_turn(motion: Motion, bones: Bones, up: Array | None) -> Array:
     """Return the rotation (4,) that brings the source's up axis to +Y, by the mean trunk."""
     if up is None:
-        step = max(1, len(motion) // 200)
-        places, _ = motion.skeleton.world(motion.translations[::step], motion.rotations[::step])
+        step = max(1, len(motion) // 16)
+        places, _ = world(motion.skeleton, motion.translations[::step], motion.rotations[::step])
         trunk = places[:, bones.get("neck", bones["head"])] - places[:, bones["hips"]]
         up = _unit(trunk.mean(axis=0))
         i = int(np.argmax(np.abs(up)))
@@ -197,7 +197,7 @@ def _poses(
             aim = bone.replace("Foot", "Toes")
         own = turns[bones[bone]]
         if aim:
-            way = rotate(multiply(swing, frame), places[bones[aim]] - places[bones[bone]])
+            way = turn(multiply(swing, frame), places[bones[aim]] - places[bones[bone]])
             swing = multiply(_swing(bone, way), swing)
         pose = multiply(multiply(swing, frame), own)
         if folded:
@@ -237,9 +237,9 @@ def _folded_arms(motion: Motion, bones: Bones, offsets: Array) -> dict[str, Arra
     out: dict[str, Array] = {}
     for side, sign in (("left", 1.0), ("right", -1.0)):
         upper, lower, hand = (bones[side + b] for b in ("UpperArm", "LowerArm", "Hand"))
-        step = max(1, len(motion) // 1000)
+        step = max(1, len(motion) // 300)
         way = _unit(offsets[lower])
-        bent = rotate(motion.rotations[::step, lower], _unit(offsets[hand]))
+        bent = turn(motion.rotations[::step, lower], _unit(offsets[hand]))
         axes = np.cross(way, bent)
         hinge = (axes * np.linalg.norm(axes, axis=-1, keepdims=True) ** 2).mean(axis=0)
         if np.linalg.norm(hinge) < 1e-4:  # a take that never bends its elbow
@@ -248,7 +248,7 @@ def _folded_arms(motion: Motion, bones: Bones, offsets: Array) -> dict[str, Arra
         x, y = LEFT * sign, -UP * sign
         pose = _snap_pose(from_matrix(np.stack([x, y, np.cross(x, y)], axis=1) @ own.T))
         out[f"{side}UpperArm"] = pose
-        if rotate(pose, _unit(offsets[hand])) @ x > 0.98:
+        if turn(pose, _unit(offsets[hand])) @ x > 0.98:
             out[f"{side}LowerArm"] = pose
             out[f"{side}Hand"] = pose
     return out
@@ -286,8 +286,8 @@ def _lengths(places: Array, turns: Array, bones: Bones, poses: dict[str, Array])
             parent = PARENTS[parent]
         above = BONES[parent]
         way = places[bones[bone]] - places[bones[above]]
-        local = rotate(inverse(turns[bones[above]]), way)
-        at[bone] = at[above] + rotate(poses[above], local)
+        local = turn(inverse(turns[bones[above]]), way)
+        at[bone] = at[above] + turn(poses[above], local)
     leg = abs(float(at["leftFoot"][1]))
     scale = leg / 0.87
     missing = [bone for bone in BONES if bone not in at]
