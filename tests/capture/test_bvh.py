@@ -95,7 +95,7 @@ BAD = {
     "zero frames": (GOOD.replace(b"Frames: 2", b"Frames: 0"), "a.bvh:17: Frames: '0'"),
     "no frames": (GOOD.replace(b"Frames: 2", b"Frames:"), "a.bvh:17"),
     "promise": (
-        GOOD[: GOOD.index(b"0 1 0")].replace(b"Frames: 2", b"Frames: 1000000"),
+        GOOD[: GOOD.index(b"0 1 0 0 0")].replace(b"Frames: 2", b"Frames: 1000000"),
         "a.bvh: frame 0: Frames: 1000000",
     ),
     "few rows": (GOOD.replace(b"Frames: 2", b"Frames: 3"), "3"),
@@ -159,12 +159,13 @@ def test_a_body_is_written_for_post_production(person, tmp_path):
     body = to_body(read_bvh(person(), where="p"))
     data = write_bvh(body_to_motion(body))
     again = read_bvh(data, where="q")
-    assert again.skeleton.names == BONES and again.metres_per_unit == 0.01
+    assert sorted(again.skeleton.names) == sorted(BONES) and again.metres_per_unit == 0.01
     ours, _ = body.skeleton.world(
         body.skeleton.rest_translations(len(body), body.root), body.filled()
     )
     theirs, _ = again.skeleton.world(again.translations, again.rotations)
-    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    order = [again.skeleton.names.index(bone) for bone in BONES]
+    np.testing.assert_allclose(ours, theirs[:, order], atol=1e-5)
     assert len(bvhio_places(data, tmp_path, [0])[0]) == 55
 
 

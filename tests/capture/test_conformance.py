@@ -120,6 +120,7 @@ def test_a_file_by_name_is_taken_or_refused(tmp_path, samples):
         assert isinstance(one, Refusal) and name in one.reason
 
 
+@pytest.mark.slow
 def test_every_shared_bvh_is_taken(shared_data):
     got = list(open_recordings(shared_data / "bandai_namco_motion_1" / "bvh.zip"))
     assert len(got) == 127 and all(isinstance(one, Recording) for one in got)

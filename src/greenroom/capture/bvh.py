@@ -356,14 +356,14 @@ def write_bvh(motion: Motion) -> bytes:
     """
     orders = [_full(order) for order in motion.orders]
     lines = ["HIERARCHY"]
-    _write_joints(motion, orders, lines)
+    written = _write_joints(motion, orders, lines)
     lines += ["MOTION", f"Frames: {len(motion)}", f"Frame Time: {1 / motion.rate:.10g}"]
     columns: list[Array] = []
-    for j, order in enumerate(orders):
+    for j in written:
         if motion.moving[j]:
             columns.append(motion.translations[:, j] / motion.metres_per_unit)
-        if order:
-            columns.append(to_euler(motion.rotations[:, j], order))
+        if orders[j]:
+            columns.append(to_euler(motion.rotations[:, j], orders[j]))
     block = np.concatenate(columns, axis=1) + 0.0  # + 0.0 turns -0.0 into 0.0
     row = " ".join(["%.9f"] * block.shape[1])
     lines += [row % tuple(values) for values in block.tolist()]
@@ -379,7 +379,8 @@ def _full(order: str) -> str:
     return order + "".join(axis for axis in "ZXY" if axis not in order) if order else ""
 
 
-def _write_joints(motion: Motion, orders: list[str], lines: list[str]) -> None:
+def _write_joints(motion: Motion, orders: list[str], lines: list[str]) -> list[int]:
+    """Add the hierarchy to `lines`; return the joints in its order, which is the columns'."""
     skeleton, unit = motion.skeleton, motion.metres_per_unit
     ends = dict(motion.ends)
     children: dict[int, list[int]] = {}
@@ -390,6 +391,7 @@ def _write_joints(motion: Motion, orders: list[str], lines: list[str]) -> None:
         x, y, z = np.asarray(place, dtype=np.float64) / unit + 0.0
         return f"OFFSET {x:.9f} {y:.9f} {z:.9f}"
 
+    written: list[int] = []
     todo: list[tuple[int, int]] = [(j, 0) for j in reversed(children.get(-1, []))]
     while todo:
         j, depth = todo.pop()
@@ -397,6 +399,7 @@ def _write_joints(motion: Motion, orders: list[str], lines: list[str]) -> None:
         if j < 0:
             lines.append(f"{pad}}}")
             continue
+        written.append(j)
         channels = ["Xposition", "Yposition", "Zposition"] if motion.moving[j] else []
         channels += [f"{axis}rotation" for axis in orders[j]]
         lines.append(f"{pad}{'JOINT' if depth else 'ROOT'} {skeleton.names[j]}")
@@ -407,6 +410,7 @@ def _write_joints(motion: Motion, orders: list[str], lines: list[str]) -> None:
             lines += [f"{pad}  End Site", f"{pad}  {{", f"{pad}    {place}", f"{pad}  }}"]
         todo.append((-1, depth))
         todo += [(child, depth + 1) for child in reversed(children.get(j, []))]
+    return written
 
 
 def body_to_motion(body: Body) -> Motion:

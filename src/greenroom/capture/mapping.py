@@ -124,6 +124,8 @@ def map_joints(motion: Motion, mapping: Mapping = AUTOMATIC, *, where: str = "")
     shaped = _overlay(by_shape(skeleton, places[0]), mapping, index)
     if not _problems(shaped, skeleton.parents):
         return shaped
+    if len(shaped) > len(named):  # the attempt that came further says more
+        problems = _problems(shaped, skeleton.parents)
     raise BadInput(
         f"cannot find the humanoid in joints {', '.join(skeleton.names)[:120]}: {problems[0]}",
         where=where,

@@ -7,10 +7,13 @@ rotations and linearly on its positions, never on Euler angles.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from greenroom.capture.kinematics import turn, world_rotations
+from greenroom.capture.kinematics import world as place
 from greenroom.capture.mapping import AUTOMATIC, Mapping, map_joints
 from greenroom.capture.naming import Bones
 from greenroom.capture.tpose import find_tpose
@@ -27,7 +30,7 @@ from greenroom.frames import (
     Skeleton,
     ticks_of,
 )
-from greenroom.rotations import inverse, multiply, rotate, slerp
+from greenroom.rotations import inverse, multiply, slerp
 
 MAX_TICKS = 30 * 60 * 60 * 12
 """Twelve hours; a longer derived take is a mistake in the Frame Time."""
@@ -95,29 +98,35 @@ def to_body(motion: Motion, mapping: Mapping = AUTOMATIC, *, where: str = "") ->
     pose = find_tpose(motion, bones, mapping.up)
     ticks = resample(motion)
     places, turns = _world(ticks, bones)
-    driven = {bone for bone, j in bones.items() if motion.orders[j] or bone == "hips"}
+    driven = [bone for bone, j in bones.items() if motion.orders[j] or bone == "hips"]
+    rows = [BONE[bone] for bone in driven]
+    undo = inverse(np.stack([pose.poses[bone] for bone in driven]))
+    # Bone by tick, so that each product runs over one stretch of memory.
+    source = np.ascontiguousarray(np.moveaxis(turns[:, [bones[bone] for bone in driven]], 1, 0))
+    world = multiply(multiply(pose.turn, source), undo[:, None])
+    own = world.copy()
+    above = [driven.index(parent) for parent in map(_parent_in(set(driven)), driven[1:])]
+    own[1:] = multiply(inverse(world[above]), world[1:])
     rotations = np.full((len(ticks), len(BONES), 4), np.nan, dtype=np.float32)
     validity = np.zeros((len(ticks), len(BONES)), dtype=np.float32)
-    world: dict[str, Array] = {}
-    for bone, j in bones.items():
-        if bone not in driven:
-            continue
-        i = BONE[bone]
-        world[bone] = multiply(multiply(pose.turn, turns[:, j]), inverse(pose.poses[bone]))
-        parent = PARENTS[i]
-        while parent >= 0 and BONES[parent] not in world:
-            parent = PARENTS[parent]
-        own = multiply(inverse(world[BONES[parent]]), world[bone]) if parent >= 0 else world[bone]
-        rotations[:, i] = own
-        validity[:, i] = 1.0
-    root = rotate(np.broadcast_to(pose.turn, (len(ticks), 4)), places)
-    _check(root, rotations, where)
+    rotations[:, rows] = np.moveaxis(own, 0, 1)
+    validity[:, rows] = 1.0
+    root = turn(np.broadcast_to(pose.turn, (len(ticks), 4)), places)
+    if not np.isfinite(root).all():
+        raise BadInput("the root leaves every measure", where=where, then="check the unit")
     return Body(pose.skeleton, root.astype(np.float32), _signed(rotations), validity)
 
 
-def _check(root: Array, rotations: object, where: str) -> None:
-    if not np.isfinite(root).all():
-        raise BadInput("the root leaves every measure", where=where, then="check the unit")
+def _parent_in(known: set[str]) -> Callable[[str], str]:
+    """Return a function from a bone to its nearest ancestor among `known`."""
+
+    def parent(bone: str) -> str:
+        i = PARENTS[BONE[bone]]
+        while BONES[i] not in known:
+            i = PARENTS[i]
+        return BONES[i]
+
+    return parent
 
 
 def _signed(
@@ -138,13 +147,10 @@ def _world(motion: Motion, bones: Bones) -> tuple[Array, Array]:
     line = [bones["hips"]]
     while parents[line[0]] >= 0:
         line.insert(0, parents[line[0]])
-    turns = motion.rotations.copy()
-    for j, parent in enumerate(parents):
-        if parent >= 0:
-            turns[:, j] = multiply(turns[:, parent], turns[:, j])
+    turns = world_rotations(parents, motion.rotations)
     place = motion.translations[:, line[0]].copy()
     for parent, j in zip(line[:-1], line[1:], strict=True):
-        place += rotate(turns[:, parent], motion.translations[:, j])
+        place += turn(turns[:, parent], motion.translations[:, j])
     return place, turns
 
 
@@ -175,13 +181,17 @@ def humanoid_error(motion: Motion, body: Body, mapping: Mapping = AUTOMATIC) -> 
         mapping: the same mapping.
     """
     bones = map_joints(motion, mapping)
-    turn = find_tpose(motion, bones, mapping.up).turn
+    upright = find_tpose(motion, bones, mapping.up).turn
     ticks = resample(motion)
-    source, _ = ticks.skeleton.world(ticks.translations, ticks.rotations)
+    source, _ = place(ticks.skeleton, ticks.translations, ticks.rotations)
     skeleton: Skeleton = body.skeleton
-    ours, _ = skeleton.world(skeleton.rest_translations(len(body), body.root), body.filled())
+    ours, _ = place(
+        skeleton,
+        skeleton.rest_translations(len(body), body.root),
+        body.filled().astype(np.float64),
+    )
     names = list(bones)
-    theirs = rotate(turn, source[:, [bones[bone] for bone in names]])
+    theirs = turn(upright, source[:, [bones[bone] for bone in names]])
     gaps = np.linalg.norm(theirs - ours[:, [BONE[bone] for bone in names]], axis=-1) * 1000
     worst = int(np.argmax(gaps.max(axis=0)))
     return HumanoidError(float(gaps.mean()), float(gaps.max()), names[worst])

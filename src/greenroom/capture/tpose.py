@@ -15,17 +15,15 @@ from itertools import permutations, product
 
 import numpy as np
 
+from greenroom.capture.kinematics import pose_world, turn, world
 from greenroom.capture.naming import Bones
 from greenroom.frames import BONE, BONES, HUMANOID, PARENTS, Array, Motion, Skeleton
 from greenroom.rotations import (
     IDENTITY,
-    angle_between,
     between,
     from_matrix,
     from_vector,
-    inverse,
-    multiply,
-    rotate,
+    to_matrix,
 )
 
 UP = np.array([0.0, 1.0, 0.0])
@@ -81,24 +79,25 @@ def find_tpose(motion: Motion, bones: Bones, up: str | None = None) -> TPose:
     local = np.tile(np.array(IDENTITY), (joints, 1))
     offsets = skeleton.offsets.copy()
     if motion.moving.any():
-        offsets[motion.moving] = motion.translations[:, motion.moving].mean(axis=0)
-    places, turns = skeleton.world(offsets[None], local[None])
+        step = max(1, len(motion) // 100)
+        offsets[motion.moving] = motion.translations[::step].mean(axis=0)[motion.moving]
+    places, turns = pose_world(skeleton, offsets, local)
     axis = None if up is None else _axis(up)
-    folded = not _is_person(places[0], bones)
+    folded = not _is_person(places, bones)
     if folded:
         local = mean_rotation(motion.rotations)
         above = bones["hips"]
         while above >= 0:  # in the hips' own axes
             local[above] = IDENTITY
             above = skeleton.parents[above]
-        places, turns = skeleton.world(offsets[None], local[None])
-    frame = _facing(places[0], bones, None if folded else axis)
-    poses = _poses(places[0], turns[0], bones, frame, folded)
+        places, turns = pose_world(skeleton, offsets, local)
+    frame = _facing(places, bones, None if folded else axis)
+    poses = _poses(places, turns, bones, frame, folded)
     if folded:
         poses |= _folded_arms(motion, bones, offsets)
-    turn = _world_turn(motion, bones, axis) if folded else frame
-    lengths = _lengths(places[0], turns[0], bones, poses)
-    return TPose(turn, poses, lengths, folded)
+    upright = _world_turn(motion, bones, axis) if folded else frame
+    lengths = _lengths(places, turns, bones, poses)
+    return TPose(upright, poses, lengths, folded)
 
 
 def mean_rotation(q: Array) -> Array:
@@ -106,7 +105,7 @@ def mean_rotation(q: Array) -> Array:
 
     Source: the eigenvector of Σ q qᵀ with the largest eigenvalue (Markley et al. 2007).
     """
-    step = max(1, len(q) // 1000)
+    step = max(1, len(q) // 300)
     _, vectors = np.linalg.eigh(np.einsum("tji,tjk->jik", q[::step], q[::step]))
     mean: Array = vectors[..., -1]
     return mean * np.where(mean[..., 3:] < 0, -1.0, 1.0)
@@ -166,8 +165,8 @@ def _facing(places: Array, bones: Bones, up: Array | None) -> Array:
 def _world_turn(motion: Motion, bones: Bones, up: Array | None) -> Array:
     """Return the rotation (4,) that brings the source's up axis to +Y, by the mean trunk."""
     if up is None:
-        step = max(1, len(motion) // 200)
-        places, _ = motion.skeleton.world(motion.translations[::step], motion.rotations[::step])
+        step = max(1, len(motion) // 16)
+        places, _ = world(motion.skeleton, motion.translations[::step], motion.rotations[::step])
         trunk = places[:, bones.get("neck", bones["head"])] - places[:, bones["hips"]]
         up = _unit(trunk.mean(axis=0))
         i = int(np.argmax(np.abs(up)))
@@ -181,38 +180,37 @@ def _poses(
     """Correct a standing pose into the T-pose bone by bone, carrying each correction down."""
     carried: dict[str, Array] = {}
     poses: dict[str, Array] = {}
-    identity = np.array(IDENTITY)
+    facing, own = to_matrix(frame), to_matrix(turns)
     for bone in BONES:
         if bone not in bones:
             continue
         parent = PARENTS[BONE[bone]]
         while parent >= 0 and BONES[parent] not in carried:
             parent = PARENTS[parent]
-        swing = carried[BONES[parent]] if parent >= 0 else identity
+        swing = carried[BONES[parent]] if parent >= 0 else _NONE
         foot = bone.endswith("Foot")
         if not folded and (foot or bone.endswith("Toes")):
-            swing = identity
+            swing = _NONE
         aim = next((b for b in _AIM.get(bone, ()) if b in bones), "")
         if foot and folded and bone.replace("Foot", "Toes") in bones:
             aim = bone.replace("Foot", "Toes")
-        own = turns[bones[bone]]
         if aim:
-            way = rotate(multiply(swing, frame), places[bones[aim]] - places[bones[bone]])
-            swing = multiply(_swing(bone, way), swing)
-        pose = multiply(multiply(swing, frame), own)
+            way = swing @ facing @ (places[bones[aim]] - places[bones[bone]])
+            swing = _swing(bone, way) @ swing
+        pose = swing @ facing @ own[bones[bone]]
         if folded:
             snapped = _snap_pose(pose)
             if foot:
-                snapped = multiply(from_vector(LEFT * _FOOT_PITCH), snapped)
-            pose, swing = snapped, multiply(multiply(snapped, inverse(pose)), swing)
+                snapped = _TILT @ snapped
+            pose, swing = snapped, snapped @ pose.T @ swing
         carried[bone], poses[bone] = swing, pose
-    return poses
+    return dict(zip(poses, from_matrix(np.stack(list(poses.values()))), strict=True))
 
 
 def _swing(bone: str, way: Array) -> Array:
-    """Return the correction (4,) that takes a bone's direction to the T-pose's."""
+    """Return the correction (3, 3) that takes a bone's direction to the T-pose's."""
     if np.linalg.norm(way) < 1e-6:
-        return np.array(IDENTITY)
+        return _NONE
     sign = 1.0 if bone.startswith("left") else -1.0
     if "Leg" in bone:
         target, keep = -UP, 0.0
@@ -223,8 +221,8 @@ def _swing(bone: str, way: Array) -> Array:
     else:
         target, keep = LEFT * sign, 60.0 if "Shoulder" in bone else 0.0
     if _unit(way) @ target > np.cos(np.deg2rad(keep)):
-        return np.array(IDENTITY)
-    return between(way, target)
+        return _NONE
+    return to_matrix(between(way, target))
 
 
 def _folded_arms(motion: Motion, bones: Bones, offsets: Array) -> dict[str, Array]:
@@ -237,25 +235,26 @@ def _folded_arms(motion: Motion, bones: Bones, offsets: Array) -> dict[str, Arra
     out: dict[str, Array] = {}
     for side, sign in (("left", 1.0), ("right", -1.0)):
         upper, lower, hand = (bones[side + b] for b in ("UpperArm", "LowerArm", "Hand"))
-        step = max(1, len(motion) // 1000)
+        step = max(1, len(motion) // 300)
         way = _unit(offsets[lower])
-        bent = rotate(motion.rotations[::step, lower], _unit(offsets[hand]))
+        bent = turn(motion.rotations[::step, lower], _unit(offsets[hand]))
         axes = np.cross(way, bent)
         hinge = (axes * np.linalg.norm(axes, axis=-1, keepdims=True) ** 2).mean(axis=0)
         if np.linalg.norm(hinge) < 1e-4:  # a take that never bends its elbow
             continue
         own = np.stack([way, _unit(hinge), np.cross(way, _unit(hinge))], axis=1)
         x, y = LEFT * sign, -UP * sign
-        pose = _snap_pose(from_matrix(np.stack([x, y, np.cross(x, y)], axis=1) @ own.T))
+        snapped = _snap_pose(np.stack([x, y, np.cross(x, y)], axis=1) @ own.T)
+        pose = from_matrix(snapped)
         out[f"{side}UpperArm"] = pose
-        if rotate(pose, _unit(offsets[hand])) @ x > 0.98:
+        if (snapped @ _unit(offsets[hand])) @ x > 0.98:
             out[f"{side}LowerArm"] = pose
             out[f"{side}Hand"] = pose
     return out
 
 
 def _axis_turns() -> Array:
-    """Return the 24 rotations that map axes to axes, as quaternions."""
+    """Return the 24 rotations that map axes to axes, shape (24, 3, 3)."""
     out = []
     for order in permutations(range(3)):
         for signs in product((-1.0, 1.0), repeat=3):
@@ -263,20 +262,24 @@ def _axis_turns() -> Array:
             m[range(3), order] = signs
             if np.linalg.det(m) > 0:
                 out.append(m)
-    return from_matrix(np.array(out))
+    return np.array(out)
 
 
 _TURNS = _axis_turns()
+_NONE = np.eye(3)
+_TILT = to_matrix(from_vector(LEFT * _FOOT_PITCH))
 
 
 def _snap_pose(pose: Array) -> Array:
-    """Return the axis-parallel rotation nearest to `pose`."""
-    nearest: Array = _TURNS[int(np.argmin(angle_between(_TURNS, pose[None])))]
+    """Return the axis-parallel rotation nearest to `pose`, both as matrices (3, 3)."""
+    nearest: Array = _TURNS[int(np.argmax(np.einsum("nij,ij->n", _TURNS, pose)))]
     return nearest
 
 
 def _lengths(places: Array, turns: Array, bones: Bones, poses: dict[str, Array]) -> Skeleton:
     """Return the 55 bones in the T-pose; a missing one lies on its line, or at a scaled default."""
+    own = to_matrix(turns)
+    upright = dict(zip(poses, to_matrix(np.stack(list(poses.values()))), strict=True))
     at: dict[str, Array] = {"hips": np.zeros(3)}
     for bone in BONES[1:]:
         if bone not in bones:
@@ -286,12 +289,9 @@ def _lengths(places: Array, turns: Array, bones: Bones, poses: dict[str, Array])
             parent = PARENTS[parent]
         above = BONES[parent]
         way = places[bones[bone]] - places[bones[above]]
-        local = rotate(inverse(turns[bones[above]]), way)
-        at[bone] = at[above] + rotate(poses[above], local)
-    leg = abs(float(at["leftFoot"][1]))
-    scale = leg / 0.87
-    missing = [bone for bone in BONES if bone not in at]
-    for bone in missing:
+        at[bone] = at[above] + upright[above] @ (own[bones[above]].T @ way)
+    scale = abs(float(at["leftFoot"][1])) / 0.87
+    for bone in [bone for bone in BONES if bone not in at]:
         parent_at = at[BONES[PARENTS[BONE[bone]]]]
         line = _line_to_mapped(bone, bones)
         if line:

@@ -38,19 +38,19 @@ def stature(skeleton: Skeleton, ends: Sequence[tuple[int, Doubles]] = ()) -> flo
     """
     lengths = np.sqrt(np.square(skeleton.offsets).sum(axis=1))
     bones = find_bones(skeleton)
-    legs = []
+    legs: list[float] = []
     for side in ("left", "right"):
         thigh, shin, foot = (bones.get(f"{side}{b}") for b in ("UpperLeg", "LowerLeg", "Foot"))
         if thigh is not None and shin is not None and foot is not None:
             legs.append(float(lengths[shin] + lengths[foot]))
     if legs and max(legs) > 0:
-        return max(legs) / 0.491
+        return float(max(legs)) / 0.491
     lengths[0] = 0.0
     reach = np.zeros(len(lengths))
     for j, parent in enumerate(skeleton.parents):
         reach[j] = lengths[j] + (reach[parent] if parent >= 0 else 0.0)
     tips = [reach[j] + float(np.linalg.norm(place)) for j, place in ends]
-    return max([float(reach.max()), *tips]) / 0.62
+    return float(max([float(reach.max()), *tips]) / 0.62)
 
 
 def guess_unit(
