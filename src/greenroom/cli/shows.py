@@ -169,7 +169,7 @@ def perform_command(
     out = read_outputs(outputs)
     takes = read_inputs(context, inputs)
     release = load_release(context.workspace, on_stage(context.workspace, actor))
-    playlist = open_playlist(context.workspace, takes, seconds and round(seconds * 30))
+    playlist = open_playlist(context.workspace, takes, round(seconds * 30) if seconds else None)
     ticks = round(seconds * 30) if seconds else playlist.ticks
     order = Order(release, takes, ticks, vmc=out.vmc, seed=seed, threads=threads)
     stage = Stage(out.page, release, playlist)
@@ -271,8 +271,9 @@ def demo_command(
         stage.say("end", {k: done.json[k] for k in ("show", "frames", "late", "rungs")})
         verdict = _replayed(context, done.show)
         stage.say("verdict", verdict)
-        text = f"{_told(done)}\nreplay in a fresh process: bit-exact {verdict['exact']}/{verdict['frames']}"
-        answer(as_json, {**done.json, "replay": verdict}, f"{text} ({verdict['class']})")
+        proof = f"bit-exact {verdict['exact']}/{verdict['frames']} ({verdict['class']})"
+        text = f"{_told(done)}\nreplay in a fresh process: {proof}"
+        answer(as_json, {**done.json, "replay": verdict}, text)
         if verdict["exact"] != done.json["frames"]:
             raise CheckFailed(f"the replay differs: {verdict['first_difference']}")
         stage.close(linger_s=2.0)

@@ -19,7 +19,7 @@ from greenroom.frames import Floats
 from greenroom.live.ladder import RUNGS
 from greenroom.live.ring import get_packets, rung_of
 from greenroom.registry.release import Release
-from greenroom.stage.server import Hub
+from greenroom.stage.hub import Hub
 
 _BUCKETS = (0.0005, 0.001, 0.0015, 0.002, 0.004, 0.008, 0.015, 0.0333, 0.1)
 
