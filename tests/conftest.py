@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from greenroom import config
 from greenroom.capture.published import Clip, clips, fetched
 
 VRM = {
@@ -94,7 +95,7 @@ def person() -> Callable[..., bytes]:
 
 @pytest.fixture(scope="session")
 def published() -> list[Clip]:
-    cache = Path(os.environ.get("GREENROOM_CLIPS", "~/.cache/greenroom/clips")).expanduser()
+    cache = config.cache()
     if not fetched(cache):
         pytest.skip("published clips not fetched: run make setup, or set GREENROOM_CLIPS")
     return clips(cache)

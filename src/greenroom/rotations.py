@@ -72,32 +72,33 @@ def to_matrix(q: Array) -> Array:
     return m
 
 
+def _shepperd() -> Array:
+    """Return (4, 4, 9): the four candidates' numbers as sums of the matrix's, less the identity."""
+    table = np.zeros((4, 4, 9))
+    signs = np.asarray([[1, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, 1]])
+    for i in range(4):
+        table[i, i, [0, 4, 8]] = signs[i]
+    pairs = {(0, 1): (1, 3, 1), (0, 2): (2, 6, 1), (1, 2): (5, 7, 1)}
+    pairs |= {(0, 3): (7, 5, -1), (1, 3): (2, 6, -1), (2, 3): (3, 1, -1)}
+    for (i, j), (plus, other, sign) in pairs.items():
+        for row, column in ((i, j), (j, i)):
+            table[row, column, plus] = 1
+            table[row, column, other] = sign
+    return table
+
+
+_SHEPPERD = _shepperd()
+
+
 def from_matrix(m: Array) -> Array:
     """Return unit quaternions (..., 4) of rotation matrices (..., 3, 3), with w ≥ 0.
 
     Takes the largest of the four candidates (Shepperd 1978), so it is stable near half turns.
     """
-    m00, m11, m22 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    candidates = np.empty((*m.shape[:-2], 4, 4), dtype=m.dtype)
-    d21, d02, d10 = (
-        m[..., 2, 1] - m[..., 1, 2],
-        m[..., 0, 2] - m[..., 2, 0],
-        m[..., 1, 0] - m[..., 0, 1],
+    flat = m.reshape(*m.shape[:-2], 9)
+    candidates = np.einsum("...i,jki->...jk", flat, _SHEPPERD.astype(m.dtype)) + np.eye(
+        4, dtype=m.dtype
     )
-    s01, s02, s12 = (
-        m[..., 0, 1] + m[..., 1, 0],
-        m[..., 0, 2] + m[..., 2, 0],
-        m[..., 1, 2] + m[..., 2, 1],
-    )
-    rows = (
-        (1 + m00 - m11 - m22, s01, s02, d21),
-        (s01, 1 - m00 + m11 - m22, s12, d02),
-        (s02, s12, 1 - m00 - m11 + m22, d10),
-        (d21, d02, d10, 1 + m00 + m11 + m22),
-    )
-    for i, row in enumerate(rows):
-        for j, value in enumerate(row):
-            candidates[..., i, j] = value
     best = np.argmax(np.einsum("...ii->...i", candidates), axis=-1)
     q = np.take_along_axis(candidates, best[..., None, None], axis=-2)[..., 0, :]
     q = normalise(q)
@@ -171,7 +172,13 @@ def from_six(six: Array) -> Array:
     x = a / np.maximum(np.sqrt(np.einsum("...i,...i->...", a, a)), 1e-9)[..., None]
     b = b - np.einsum("...i,...i->...", x, b)[..., None] * x
     y = b / np.maximum(np.sqrt(np.einsum("...i,...i->...", b, b)), 1e-9)[..., None]
-    return from_matrix(np.stack([x, y, np.cross(x, y)], axis=-1))
+    m = np.empty((*six.shape[:-1], 3, 3), dtype=x.dtype)
+    m[..., 0], m[..., 1] = x, y
+    m[..., 2] = x[..., _NEXT] * y[..., _AFTER] - x[..., _AFTER] * y[..., _NEXT]
+    return from_matrix(m)
+
+
+_NEXT, _AFTER = [1, 2, 0], [2, 0, 1]
 
 
 def from_vector(v: Array) -> Array:

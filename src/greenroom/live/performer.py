@@ -164,8 +164,8 @@ class Performer:
         self.ages = np.where(valid > 0, np.float32(0), self.ages + np.float32(1))
         inputs["history"][0] = self.history
         inputs["known"][0] = self.known
-        inputs["state"][0] = np.nan_to_num(features.state[0], nan=0.0)
-        inputs["velocity"][0] = np.nan_to_num(features.velocity[0], nan=0.0)
+        for name, value in (("state", features.state[0]), ("velocity", features.velocity[0])):
+            inputs[name][0] = np.where(np.isfinite(value), value, np.float32(0))
         inputs["valid"][0] = valid
         inputs["age"][0] = np.log1p(self.ages) / np.float32(6)
         self.speech[:-1] = self.speech[1:]

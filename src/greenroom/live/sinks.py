@@ -59,60 +59,68 @@ class VmcTemplate:
 
     def __init__(self, offsets: Array, face: Sequence[str] = ARKIT) -> None:
         """Lay out the datagrams."""
-        self._flip = np.asarray([-1, 1, 1, 1, -1, -1, 1], dtype=">f4")
-        self._poses = np.zeros((len(BONES) + 1, 7), dtype=">f4")
+        self._flip = np.asarray([-1, 1, 1, 1, -1, -1, 1], dtype=np.float32)
+        self._poses = np.zeros((len(BONES) + 1, 7), dtype=np.float32)
         self._poses[1:, :3] = offsets
+        self._poses[0, 6] = 1  # the root stands at the origin: the hips carry the movement
         root = ("/VMC/Ext/Root/Pos", ",sfffffff", "root", 7)
         bones = [("/VMC/Ext/Bone/Pos", ",sfffffff", unity_name(bone), 7) for bone in BONES]
         weights = [("/VMC/Ext/Blend/Val", ",sf", name, 1) for name in face]
         tail: list[tuple[str, str, str | None, int]] = [
             ("/VMC/Ext/Blend/Apply", ",", None, 0),
-            ("/VMC/Ext/OK", ",i", None, 1),
             ("/VMC/Ext/T", ",f", None, 1),
         ]
-        self.datagrams: list[bytearray] = []
-        self._values: list[tuple[int, int, int]] = []  # datagram, offset, how many numbers
+        layout: list[bytearray] = []
+        places: list[tuple[int, int]] = []  # (datagram, offset) of every number
         for message in (root, *bones, *weights, *tail):
-            self._lay(*message)
-        self._order = len(self._values)
-        ok = self._values[-2]
-        struct.pack_into(">i", self.datagrams[ok[0]], ok[1], 1)
+            _lay(layout, places, *message)
+        _lay(layout, [], "/VMC/Ext/OK", ",i", None, 1)
+        layout[-1][-4:] = struct.pack(">i", 1)
+        starts = np.cumsum([0, *(len(datagram) for datagram in layout)])
+        self._bytes = bytearray(b"".join(layout))
+        self.datagrams = [
+            memoryview(self._bytes)[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)
+        ]
+        # OSC keeps everything on four bytes, so all numbers of all datagrams are one array's.
+        self._numbers = np.frombuffer(self._bytes, dtype=">f4")
+        self._places = np.asarray([(starts[i] + offset) // 4 for i, offset in places])
+        self._values = np.zeros(len(places), dtype=np.float32)
 
-    def _lay(self, address: str, tags: str, text: str | None, numbers: int) -> None:
-        body = _padded(address) + _padded(tags) + (b"" if text is None else _padded(text))
-        size = len(body) + 4 * numbers
-        if not self.datagrams or len(self.datagrams[-1]) + 4 + size > DATAGRAM_LIMIT:
-            # "#bundle", time tag "immediately"
-            self.datagrams.append(bytearray(b"#bundle\0" + struct.pack(">Q", 1)))
-        datagram = self.datagrams[-1]
-        datagram += struct.pack(">i", size) + body
-        self._values.append((len(self.datagrams) - 1, len(datagram), numbers))
-        datagram += bytes(4 * numbers)
-
-    def fill(self, frame: Frame, seconds: float) -> list[bytearray]:
+    def fill(self, frame: Frame, seconds: float) -> list[memoryview]:
         """Return the datagrams of a frame; the same buffers each time.
 
         Args:
             frame: what to send; NaN face weights are sent as 0.
             seconds: the sender's time.
         """
-        poses = self._poses
-        poses[0, 6] = -0.0  # the root stands at the origin: the hips carry the movement
-        poses[0] = (0, 0, 0, 0, 0, 0, 1)
+        poses, values, n = self._poses, self._values, self._poses.size
         poses[1, :3] = frame.root
         poses[1:, 3:] = frame.rotations
-        flipped = (poses * self._flip).astype(">f4")
-        raw = flipped.tobytes()
-        datagrams = self.datagrams
-        n = len(BONES) + 1
-        for i, (at, offset, _) in enumerate(self._values[:n]):
-            datagrams[at][offset : offset + 28] = raw[28 * i : 28 * i + 28]
-        face = np.where(np.isfinite(frame.face), frame.face, np.float32(0)).astype(">f4").tobytes()
-        for i, (at, offset, _) in enumerate(self._values[n:-3]):
-            datagrams[at][offset : offset + 4] = face[4 * i : 4 * i + 4]
-        at, offset, _ = self._values[-1]
-        struct.pack_into(">f", datagrams[at], offset, seconds)
-        return datagrams
+        values[:n] = (poses * self._flip).ravel() + np.float32(0)  # no negative zero
+        values[n:-1] = np.where(np.isfinite(frame.face), frame.face, np.float32(0))
+        values[-1] = seconds
+        self._numbers[self._places] = values
+        return self.datagrams
+
+
+def _lay(
+    layout: list[bytearray],
+    places: list[tuple[int, int]],
+    address: str,
+    tags: str,
+    text: str | None,
+    numbers: int,
+) -> None:
+    """Append a message to the last datagram that has room, and note where its numbers are."""
+    body = _padded(address) + _padded(tags) + (b"" if text is None else _padded(text))
+    size = len(body) + 4 * numbers
+    if not layout or len(layout[-1]) + 4 + size > DATAGRAM_LIMIT:
+        # "#bundle", time tag "immediately"
+        layout.append(bytearray(b"#bundle\0" + struct.pack(">Q", 1)))
+    datagram = layout[-1]
+    datagram += struct.pack(">i", size) + body
+    places += [(len(layout) - 1, len(datagram) + 4 * i) for i in range(numbers)]
+    datagram += bytes(4 * numbers)
 
 
 class VmcSink:

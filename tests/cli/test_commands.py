@@ -1,0 +1,131 @@
+"""The commands as a new user types them: real process boundaries, real files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from greenroom.cli import main
+
+
+def run(home: Path, *args: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(main, ["--home", str(home), *args])
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.fixture
+def clip(tmp_path: Path, person: object) -> Path:
+    path = tmp_path / "walk.bvh"
+    path.write_bytes(person() if callable(person) else person)  # type: ignore[arg-type]
+    return path
+
+
+def test_ingest_lists_shows_and_exports(tmp_path: Path, clip: Path) -> None:
+    home = tmp_path / "home"
+    code, out, _ = run(
+        home, "ingest", str(clip), "--actor", "a", "--participant", "p", "--rights", "MIT", "--json"
+    )
+    assert code == 0
+    (take,) = json.loads(out)["takes"]
+    code, out, _ = run(home, "take", "list", "--json")
+    assert [t["take"] for t in json.loads(out)["takes"]] == [take]
+    assert json.loads(out)["takes"][0]["usable"]
+    code, out, _ = run(home, "take", "show", take[:8], "--json")
+    assert json.loads(out)["facts"]["humanoid_error_mm_mean"] < 5
+    exported = tmp_path / "out.bvh"
+    assert run(home, "take", "export", take, str(exported))[0] == 0
+    assert exported.read_bytes().startswith(b"HIERARCHY")
+    code, out, _ = run(home, "fsck", "--json")
+    assert code == 0 and json.loads(out)["bad"] == []
+
+
+def test_without_rights_a_take_is_quarantined_and_performed_by_nobody(
+    tmp_path: Path, clip: Path
+) -> None:
+    home = tmp_path / "home"
+    code, out, _ = run(home, "ingest", str(clip), "--actor", "mira", "--json")
+    (take,) = json.loads(out)["takes"]
+    code, out, err = run(home, "perform", "mira", "--in", f"take:{take}")
+    assert code == 2 and "quarantined" in err and len(err.strip().splitlines()) == 1
+    code, _, err = run(home, "dataset", "build", "d", "--actor", "mira")
+    assert code == 2 and "0 takes" in err
+
+
+def test_the_same_recording_is_the_same_take(tmp_path: Path, clip: Path) -> None:
+    home = tmp_path / "home"
+    args = ("ingest", str(clip), "--actor", "a", "--json")
+    first, second = run(home, *args)[1], run(home, *args)[1]
+    assert json.loads(first) == json.loads(second)
+    assert len(json.loads(run(home, "take", "list", "--json")[1])["takes"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("cut.bvh", b"HIERARCHY\nROOT hips\n{\n"),
+        ("noise.wav", b"RIFF\x00\x00"),
+        ("empty.bvh", b""),
+        ("what.xyz", b"hello"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line_and_nothing_is_kept(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    home, path = tmp_path / "home", tmp_path / name
+    path.write_bytes(content)
+    code, out, _ = run(home, "ingest", str(path), "--actor", "a", "--json")
+    assert code == 2
+    (refused,) = json.loads(out)["refused"]
+    assert name in refused["path"] and refused["reason"]
+    assert run(home, "fsck")[0] == 0
+
+
+def test_one_good_file_among_bad_ones_is_success(tmp_path: Path, clip: Path) -> None:
+    bad = tmp_path / "bad.bvh"
+    bad.write_bytes(b"HIERARCHY")
+    code, out, _ = run(tmp_path / "h", "ingest", str(bad), str(clip), "--actor", "a", "--json")
+    assert code == 0 and len(json.loads(out)["takes"]) == 1 == len(json.loads(out)["refused"])
+
+
+@pytest.mark.parametrize(
+    ("args", "word"),
+    [
+        (("perform", "nobody", "--in", "take:abcdef"), "take"),
+        (("perform", "mira", "--in", "midi:1"), "take:HASH"),
+        (("replay", "123456", "--verify"), "show"),
+        (("approve", "123456", "--by", "me"), "model"),
+        (("promote", "mira", "123456"), "release"),
+        (("train", "123456"), ""),
+        (("ingest", "x.bvh", "--actor", "a", "--participant", "p"), "--rights"),
+        (("take", "show", "zz"), "take"),
+    ],
+)
+def test_errors_are_one_line_that_says_what_to_do(
+    tmp_path: Path, args: tuple[str, ...], word: str
+) -> None:
+    code, out, err = run(tmp_path / "home", *args)
+    assert code == 2
+    assert out == "" and word in err and len(err.strip().splitlines()) == 1
+
+
+def test_every_command_is_told_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    for name, command in main.commands.items():
+        assert f"`greenroom {name}" in text, name
+        for option in command.params:
+            for flag in option.opts:
+                if flag.startswith("--"):
+                    assert flag in text, (name, flag)
+
+
+def test_it_runs_as_a_module(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "greenroom", "--home", str(tmp_path), "fsck", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == {"objects": 0, "bad": []}

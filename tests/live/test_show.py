@@ -1,0 +1,98 @@
+"""A whole show: a real engine process, a real graph, a recording, a replay in another process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from greenroom import embedded
+from greenroom.capture.readers import read_recording
+from greenroom.capture.takes import Who, keep
+from greenroom.consent.records import read_rights
+from greenroom.errors import CorruptObject, Refused
+from greenroom.live.replay import export_bvh, performed, verify
+from greenroom.live.show import Order, Performed, perform
+from greenroom.registry.promote import on_stage, promote
+from greenroom.registry.release import load_release
+from greenroom.store.workspace import Workspace
+
+TICKS = 75
+
+
+@pytest.fixture(scope="module")
+def show(tmp_path_factory: pytest.TempPathFactory, person: object) -> tuple[Workspace, Performed]:
+    workspace = Workspace(tmp_path_factory.mktemp("home"))
+    release = load_release(workspace, embedded.install(workspace))
+    data = person() if callable(person) else person
+    recording = read_recording(data, "walk.bvh")
+    take = keep(workspace, recording, Who("mira", "p", read_rights("MIT", "p")), "test")
+    order = Order(release, [take], TICKS, cuts=[(30, 45)], vmc=[("127.0.0.1", 39539)])
+    return workspace, perform(workspace, order, "test")
+
+
+def test_every_frame_is_performed_and_accounted_for(show: tuple[Workspace, Performed]) -> None:
+    _, done = show
+    assert done.json["frames"] == TICKS
+    assert sum(done.json["rungs"].values()) == TICKS
+    assert done.json["rungs"].get("speech", 0) + done.json["rungs"].get("hold", 0) >= 15
+    assert done.json["model_ms"]["p50"] > 0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_it_replays_bit_for_bit_in_a_fresh_process(
+    show: tuple[Workspace, Performed], threads: int
+) -> None:
+    workspace, done = show
+    command = [sys.executable, "-m", "greenroom", "--home", str(workspace.home), "replay"]
+    options = ["--verify", "--json", "--threads", str(threads)]
+    out = subprocess.run([*command, done.show, *options], capture_output=True, text=True)
+    verdict = json.loads(out.stdout)
+    assert (verdict["exact"], verdict["first_difference"]) == (TICKS, None)
+    assert (verdict["features"], verdict["model"], verdict["class"]) == (TICKS, TICKS, "EXACT")
+
+
+def test_a_flipped_bit_in_any_object_is_caught(show: tuple[Workspace, Performed]) -> None:
+    workspace, done = show
+    for name in list(workspace.objects):
+        path = workspace.objects.path(name)
+        data = path.read_bytes()
+        flipped = bytearray(data)
+        flipped[len(flipped) // 2] ^= 4
+        path.write_bytes(flipped)
+        assert any(name in fault.name for fault in workspace.fsck().bad), name
+        path.write_bytes(data)
+    segment = workspace.objects.manifest(done.show)["blobs"]["segments"][0]
+    path = workspace.objects.path(segment)
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(CorruptObject, match=segment):
+        verify(workspace, done.show)
+    path.write_bytes(data)
+
+
+def test_the_performer_never_jumps_when_the_capture_goes_and_comes(
+    show: tuple[Workspace, Performed],
+) -> None:
+    workspace, done = show
+    body = performed(workspace, done.show)
+    step = np.abs(np.diff(body.root, axis=0)).max()
+    assert np.isfinite(body.rotations).all() and step < 0.25
+
+
+def test_a_show_is_exported_for_post_production(show: tuple[Workspace, Performed]) -> None:
+    workspace, done = show
+    again = read_recording(export_bvh(workspace, done.show), "show.bvh").body
+    assert again is not None and len(again) == TICKS
+
+
+def test_a_release_that_nobody_approved_is_refused(show: tuple[Workspace, Performed]) -> None:
+    workspace, _ = show
+    release = on_stage(workspace, "mira")
+    manifest = workspace.objects.manifest(release)
+    other = workspace.publish({**manifest, "note": "nobody approved this"}, by="test")
+    with pytest.raises(Refused, match="approved by nobody"):
+        promote(workspace, "mira", other, "test")
+    assert on_stage(workspace, "mira") == release
