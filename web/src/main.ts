@@ -111,7 +111,7 @@ function readout(tick: number, cursor: number | null): void {
         history.rungAt(tick) ?? "",
         `confidence ${share(history.value("confidence", tick))}`,
         `frame ${ms(history.value("frame", tick))} ms`,
-        Number.isNaN(energy) ? "no voice" : `voice ${energy.toFixed(0)} dB${Number.isNaN(f0) ? "" : `, ${f0.toFixed(0)} Hz`}`,
+        Number.isNaN(energy) ? "no voice" : `voice ${energy.toFixed(0).replace("-", "\u2212")} dB${Number.isNaN(f0) ? "" : `, ${f0.toFixed(0)} Hz`}`,
       ]
     : ["nothing to show yet"];
   if (cursor !== null && at) parts.push(`${span((history.latest - tick) / show.hz)} before the newest frame`);
