@@ -142,8 +142,8 @@ export class Stage implements Picture {
     this.pool.material.opacity = theme.dark ? 0.5 : 0.9;
     this.floor.material.opacity = theme.shade;
     this.rim.intensity = theme.dark ? 1.5 : 0.7;
-    this.key.intensity = theme.dark ? 2.0 : 2.3;
-    this.scene.environmentIntensity = theme.dark ? 0.62 : 1.0;
+    this.key.intensity = theme.dark ? 2.0 : 1.5;
+    this.scene.environmentIntensity = theme.dark ? 0.62 : 1.5;
     this.redraw();
   }
 
@@ -202,8 +202,8 @@ export class Stage implements Picture {
     generator.dispose();
     const shadow = this.key.shadow;
     this.key.castShadow = true;
-    shadow.mapSize.set(1024, 1024);
-    shadow.radius = 8;
+    shadow.mapSize.set(512, 512);
+    shadow.radius = 3.5;
     shadow.bias = -0.0004;
     shadow.normalBias = 0.02;
     const box = shadow.camera;

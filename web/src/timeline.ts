@@ -56,6 +56,10 @@ export class Timeline {
     this.theme = theme;
   }
 
+  private font(size: number, weight = ""): string {
+    return `${weight}${size * this.theme.scale}px ${this.theme.font}`;
+  }
+
   /** The tick under a place on the canvas (CSS pixels from its left edge). */
   tickAt(x: number): number | null {
     return this.axis === null ? null : this.axis.tick(x);
@@ -65,15 +69,15 @@ export class Timeline {
   draw(cursor: number | null): void {
     const { c, w, h } = sheet(this.canvas);
     if (w === 0) return;
-    const gutter = w < 600 ? 0 : GUTTER;
+    const gutter = w < 600 ? 0 : GUTTER * this.theme.scale;
     const axis = this.span(gutter, w - 6);
     this.axis = axis;
-    const names = w < 600 ? 14 : 0; // on a narrow page the label stands above its row
-    const room = h - RULE - this.rows.length * (GAP + names);
+    const names = w < 600 ? 15 : 0; // on a narrow page the label stands above its row
+    const room = h - RULE * this.theme.scale - this.rows.length * (GAP + names);
     const shares = this.rows.reduce((sum, row) => sum + row.share, 0);
     let top = 2;
     for (const row of this.rows) {
-      c.font = `12px ${this.theme.font}`;
+      c.font = this.font(12);
       const height = (room * row.share) / shares;
       c.fillStyle = this.theme.quiet;
       c.textAlign = "left";
@@ -96,11 +100,11 @@ export class Timeline {
     height: number,
   ): void {
     if (limit === null) return;
-    c.font = `11px ${this.theme.font}`;
+    c.font = this.font(11);
     c.textAlign = "right";
     c.textBaseline = "middle";
     c.fillStyle = this.theme.quiet;
-    c.fillText(limit.text, GUTTER - 6, top + height * (1 - limit.at));
+    c.fillText(limit.text, GUTTER * this.theme.scale - 6, top + height * (1 - limit.at));
   }
 
   /** A show of known length is shown whole if it fits our memory; otherwise the last two minutes. */
@@ -116,11 +120,11 @@ export class Timeline {
   private rule(c: CanvasRenderingContext2D, axis: Axis, top: number, cursor: number | null): void {
     const hz = this.show.hz;
     const seconds = (axis.to - axis.from) / hz;
-    const fit = (axis.right - axis.left) / 74;
+    const fit = (axis.right - axis.left) / (74 * this.theme.scale);
     const step = [1, 2, 5, 10, 15, 30, 60].find((s) => seconds / s <= fit) ?? 120;
     c.fillStyle = this.theme.quiet;
     c.textBaseline = "top";
-    c.font = `11px ${this.theme.font}`;
+    c.font = this.font(11);
     for (let s = Math.ceil(axis.from / hz / step) * step; s * hz <= axis.to; s += step) {
       const x = axis.x(s * hz);
       c.textAlign = x - axis.left < 20 ? "left" : axis.right - x < 24 ? "right" : "center";
@@ -196,7 +200,7 @@ export class Timeline {
   /** Write each stretch's rung into it where there is room. */
   private nameRungs(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
     const history = this.show.history!;
-    c.font = `600 11px ${this.theme.font}`;
+    c.font = this.font(11, "600 ");
     c.textAlign = "left";
     c.textBaseline = "bottom";
     let from = history.oldest;
