@@ -61,7 +61,7 @@ export class FollowCamera {
     this.at.lerp(this.wanted, 1 - Math.exp((-2.3 * seconds) / FOLLOW_S));
     const camera = this.camera;
     const half = Math.tan((camera.fov * Math.PI) / 360);
-    const tall = (this.height * 1.24) / 2 / half;
+    const tall = (this.height * 1.16) / 2 / half;
     const wide = (this.height * 0.86) / 2 / (half * camera.aspect);
     const away = Math.max(tall, wide) * this.zoom;
     const flat = Math.cos(this.elevation) * away;

@@ -12,7 +12,8 @@ export class Desk {
 
   constructor(private readonly show: Show) {
     for (const rung of LADDER) {
-      const item = make("li", "rung", rung);
+      const item = make("li", "rung");
+      item.append(make("span", "", rung));
       this.rungs.set(rung, item);
       byId("ladder").append(item);
     }

@@ -8,8 +8,8 @@ import type { Skeleton } from "./protocol";
 export interface Part {
   bone: number;
   shape: Shape;
-  /** How light the part is, 1 for skin. */
-  tint: number;
+  /** A part that bends: the bones it follows, each from its own height upwards. */
+  bends?: number[];
 }
 
 const UP = new Vector3(0, 1, 0);
@@ -55,9 +55,11 @@ function scaled(stations: Station[], s: number): Station[] {
 export function figure(skeleton: Skeleton): Part[] {
   const m = new Measures(skeleton);
   const parts: Part[] = [];
-  const add = (name: string, shape: Shape, tint = 1) => {
+  const add: Add = (name, shape, bends) => {
     const bone = m.bone(name);
-    if (bone >= 0) parts.push({ bone, shape, tint });
+    if (bone < 0) return;
+    const chain = (bends ?? []).map((bend) => m.bone(bend)).filter((bend) => bend >= 0);
+    parts.push(chain.length > 0 ? { bone, shape, bends: chain } : { bone, shape });
   };
   trunk(m, add);
   head(m, add);
@@ -69,53 +71,39 @@ export function figure(skeleton: Skeleton): Part[] {
   return parts;
 }
 
-type Add = (name: string, shape: Shape, tint?: number) => void;
+type Add = (name: string, shape: Shape, bends?: string[]) => void;
 
 function trunk(m: Measures, add: Add): void {
   const s = m.scale;
   const hip = Math.max(Math.abs(m.offset("leftUpperLeg").x), 0.05 * s);
   const shoulder = Math.abs(m.offset("leftShoulder").x) + Math.abs(m.offset("leftUpperArm").x);
   const w = Math.max(shoulder, 0.1 * s) / 0.15;
-  add("hips", {
+  const back = ["spine", "chest", "upperChest"];
+  const [low, mid, top] = back.map((_, i) =>
+    back.slice(0, i + 1).reduce((sum, name) => sum + Math.max(m.offset(name).y, 0.02 * s), 0),
+  );
+  const neck = top + Math.max(m.offset("neck").y, 0.06 * s);
+  const shape: Shape = {
     axis: UP,
     front: FRONT,
-    square: 2.3,
+    square: 2.25,
+    along: 44,
+    around: 40,
     stations: [
-      [-0.135 * s, 0, 0, 0, 0],
-      [-0.1 * s, hip * 0.78, 0.082 * s, 0, -0.004 * s],
-      [-0.045 * s, hip + 0.068 * s, 0.108 * s, 0, -0.008 * s],
-      [0.03 * s, hip + 0.052 * s, 0.098 * s, 0, -0.002 * s],
-      [0.1 * s, hip + 0.034 * s, 0.088 * s],
-      [0.16 * s, 0, 0],
+      [-0.135 * s, 0, 0, 0, -0.004 * s],
+      [-0.105 * s, hip * 0.7, 0.074 * s, 0, -0.004 * s],
+      [-0.05 * s, hip + 0.066 * s, 0.106 * s, 0, -0.008 * s],
+      [0.02 * s, hip + 0.056 * s, 0.1 * s, 0, -0.003 * s],
+      [(low + mid) / 2, (hip + 0.026 * s + 0.116 * s * w) / 2, 0.084 * s, 0, 0.002 * s],
+      [mid + (top - mid) * 0.5, 0.132 * s * w, 0.098 * s, 0, 0.003 * s],
+      [top + (neck - top) * 0.22, 0.152 * s * w, 0.108 * s, 0, 0.002 * s],
+      [top + (neck - top) * 0.62, 0.138 * s * w, 0.09 * s, 0, -0.006 * s],
+      [top + (neck - top) * 0.9, 0.09 * s * w, 0.066 * s, 0, -0.012 * s],
+      [neck + 0.012 * s, 0.055 * s, 0.052 * s, 0, -0.012 * s],
+      [neck + 0.05 * s, 0, 0, 0, -0.008 * s],
     ],
-  });
-  const chest = m.length("chest");
-  add("spine", {
-    axis: UP,
-    front: FRONT,
-    square: 2.2,
-    stations: [
-      [-0.09 * s, 0, 0],
-      [-0.04 * s, hip + 0.036 * s, 0.09 * s],
-      [chest * 0.3, hip + 0.026 * s, 0.085 * s, 0, 0.003 * s],
-      [chest + 0.02 * s, 0.122 * s * w, 0.092 * s],
-      [chest + 0.1 * s, 0, 0],
-    ],
-  });
-  add("upperChest", {
-    axis: UP,
-    front: FRONT,
-    square: 2.3,
-    stations: [
-      [-0.19 * s, 0, 0],
-      [-0.13 * s, 0.122 * s * w, 0.09 * s, 0, 0.002 * s],
-      [-0.03 * s, 0.148 * s * w, 0.108 * s, 0, 0.004 * s],
-      [0.035 * s, 0.152 * s * w, 0.104 * s, 0, 0.002 * s],
-      [0.085 * s, 0.128 * s * w, 0.083 * s, 0, -0.006 * s],
-      [0.125 * s, 0.075 * s * w, 0.06 * s, 0, -0.012 * s],
-      [0.165 * s, 0, 0, 0, -0.012 * s],
-    ],
-  });
+  };
+  add("hips", shape, ["hips", ...back]);
 }
 
 function head(m: Measures, add: Add): void {
@@ -151,18 +139,19 @@ function head(m: Measures, add: Add): void {
       s,
     ),
   });
-  // A brow and a nose, no more: enough to see which way the face looks from any seat.
+  // A nose, no more: enough to see which way the face looks from any seat.
   add("head", {
-    axis: new Vector3(0, -1, 0.42),
+    axis: new Vector3(0, -1, 0.3),
     front: FRONT,
-    along: 12,
+    along: 14,
     around: 14,
     stations: scaled(
       [
-        [-0.06, 0, 0, 0, 0.094],
-        [-0.045, 0.007, 0.008, 0, 0.094],
-        [-0.016, 0.011, 0.016, 0, 0.0925],
-        [0.0, 0, 0, 0, 0.086],
+        [-0.056, 0, 0, 0, 0.1085],
+        [-0.043, 0.006, 0.007, 0, 0.1075],
+        [-0.012, 0.0095, 0.0115, 0, 0.1065],
+        [0.002, 0.0115, 0.0115, 0, 0.105],
+        [0.012, 0, 0, 0, 0.099],
       ],
       s,
     ),
@@ -264,10 +253,11 @@ function foot(m: Measures, side: string, add: Add): void {
     square: 2.6,
     along: 24,
     stations: [
-      [-0.075 * s, 0, 0, 0, sole + 0.03 * s],
-      at(-0.05 * s, 0.03, 0.038),
-      at(0.01 * s, 0.034, 0.05),
-      at(reach * 0.6, 0.039, 0.032),
+      [-0.07 * s, 0, 0, 0, sole + 0.024 * s],
+      at(-0.045 * s, 0.027, 0.028),
+      at(0.0, 0.03, 0.043),
+      at(reach * 0.35, 0.034, 0.037),
+      at(reach * 0.7, 0.041, 0.026),
       at(reach, 0.043, 0.02),
       [reach + 0.035 * s, 0, 0, 0, sole + 0.018 * s],
     ],

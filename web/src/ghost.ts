@@ -17,6 +17,8 @@ import type { Pose } from "./skeleton";
 const UP = new Vector3(0, 1, 0);
 const THIN = 0.0032;
 const EDGE = 0.0064;
+const FACE = /Eye$|^jaw$/;
+const FINGER = /Thumb|Index|Middle|Ring|Little/;
 
 export class GhostLines {
   readonly group = new Group();
@@ -60,13 +62,14 @@ export class GhostLines {
     let n = 0;
     for (let j = 0; j < names.length; j++) {
       const parent = parents[j];
-      if (parent < 0 || valid[j] <= 0 || valid[parent] <= 0) continue;
+      if (parent < 0 || valid[j] <= 0 || valid[parent] <= 0 || FACE.test(names[j])) continue;
       a.fromArray(pose.positions, parent * 3);
       b.fromArray(pose.positions, j * 3);
       const length = way.subVectors(b, a).length();
       if (length < 1e-4) continue;
+      const thick = FINGER.test(names[j]) ? 0.45 : 1;
       turn.setFromUnitVectors(UP, way.divideScalar(length));
-      matrix.compose(a, turn, size.set(1, length, 1));
+      matrix.compose(a, turn, size.set(thick, length, thick));
       this.line.setMatrixAt(n, matrix);
       this.edge.setMatrixAt(n, matrix);
       n += 1;

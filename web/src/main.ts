@@ -11,7 +11,7 @@ import { ProtocolError, read } from "./protocol";
 import { Show } from "./show";
 import { Sketch } from "./sketch";
 import { Stage, type Moment, type Picture } from "./stage";
-import { calm, onThemeChange, theme } from "./theme";
+import { onThemeChange, theme } from "./theme";
 import { Timeline } from "./timeline";
 
 /** Charts and figures are written ten times a second; the performer at every frame. */
@@ -111,7 +111,7 @@ function readout(tick: number, cursor: number | null): void {
         history.rungAt(tick) ?? "",
         `confidence ${share(history.value("confidence", tick))}`,
         `frame ${ms(history.value("frame", tick))} ms`,
-        Number.isNaN(energy) ? "no voice" : `voice ${energy.toFixed(0)} dB${Number.isNaN(f0) ? "" : `, ${f0.toFixed(0)} Hz`}`,
+        Number.isNaN(energy) ? "no voice" : `voice ${energy.toFixed(0).replace("-", "\u2212")} dB${Number.isNaN(f0) ? "" : `, ${f0.toFixed(0)} Hz`}`,
       ]
     : ["nothing to show yet"];
   if (cursor !== null && at) parts.push(`${span((history.latest - tick) / show.hz)} before the newest frame`);
@@ -165,17 +165,14 @@ function start(): void {
     edge: (end) => pin(end ? Infinity : 0),
     picture: () => picture,
   });
-  onThemeChange(() => {
+  const repaint = () => {
     const next = theme();
     for (const part of [picture, timeline, panel]) part.paint(next);
     figuresDue = true;
     redraw();
-  });
-  new ResizeObserver(() => {
-    figuresDue = true;
-    redraw();
-  }).observe(strip);
-  document.documentElement.classList.toggle("calm", calm());
+  };
+  onThemeChange(repaint);
+  new ResizeObserver(repaint).observe(strip); // the size of text depends on the window's
   const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
   const refresh = () => {
     figuresDue = true;

@@ -13,25 +13,36 @@ import {
   Vector4,
 } from "three";
 import { mergeGeometries } from "three/examples/jsm/utils/BufferGeometryUtils.js";
-import { figure } from "./figure";
+import { figure, type Part } from "./figure";
 import { loft } from "./loft";
 import type { Skeleton } from "./protocol";
-import type { Pose } from "./skeleton";
+import { Pose, restRotations } from "./skeleton";
 
 /** Joints that may shine at once. */
 const LIGHTS = 24;
-/** How far the light of a joint reaches, metres. */
-const REACH = 0.085;
+/** How far from a joint its light has half gone, metres: it must come out of the thickest parts. */
+const REACH: [RegExp, number][] = [
+  [/hips|spine|chest/i, 0.11],
+  [/head|neck|UpperLeg|Shoulder/, 0.09],
+  [/Hand|Foot|Toes/, 0.06],
+];
+const REACH_ELSE = 0.07;
+/** Half the height over which the back bends from one bone to the next, metres. */
+const BEND = 0.05;
 
 export class Mannequin {
   readonly mesh: SkinnedMesh;
   private readonly bones: Bone[];
   private readonly lights: Vector4[] = [];
+  private readonly reaches: number[] = new Array<number>(LIGHTS).fill(1);
   private readonly glow = { value: new Color(1, 1, 1) };
   private readonly material: MeshStandardMaterial;
+  private readonly rest: Pose;
 
   constructor(private readonly skeleton: Skeleton) {
     for (let i = 0; i < LIGHTS; i++) this.lights.push(new Vector4());
+    this.rest = new Pose(skeleton);
+    this.rest.set([0, 0, 0], restRotations(skeleton.names.length));
     this.material = this.makeMaterial();
     this.bones = skeleton.names.map(() => {
       const bone = new Bone();
@@ -43,8 +54,11 @@ export class Mannequin {
     this.mesh.frustumCulled = false;
     this.mesh.castShadow = true;
     this.mesh.receiveShadow = true;
-    // The parts are drawn in their bone's own axes, so there is nothing to undo when binding.
-    this.mesh.bind(new BoneSet(this.bones, this.bones.map(() => new Matrix4())), new Matrix4());
+    const undo = this.bones.map((_, j) => {
+      const [x, y, z] = this.rest.positions.subarray(j * 3, j * 3 + 3);
+      return new Matrix4().makeTranslation(-x, -y, -z);
+    });
+    this.mesh.bind(new BoneSet(this.bones, undo), new Matrix4());
   }
 
   /** Take the colours of the page's scheme. */
@@ -83,8 +97,10 @@ export class Mannequin {
         pose.positions[bone * 3],
         pose.positions[bone * 3 + 1],
         pose.positions[bone * 3 + 2],
-        Math.min(share / (even * 3.5), 1),
+        Math.min(share / (even * 3), 1),
       );
+      const name = this.skeleton.names[bone];
+      this.reaches[i] = REACH.find(([pattern]) => pattern.test(name))?.[1] ?? REACH_ELSE;
     });
   }
 
@@ -95,15 +111,12 @@ export class Mannequin {
   }
 
   private makeGeometry() {
-    const pieces = figure(this.skeleton).map(({ bone, shape }) => {
-      const piece = loft(shape);
-      const n = piece.getAttribute("position").count;
-      const index = new Uint16Array(n * 4);
-      const weight = new Float32Array(n * 4);
-      for (let i = 0; i < n; i++) {
-        index[i * 4] = bone;
-        weight[i * 4] = 1;
-      }
+    const pieces = figure(this.skeleton).map((part) => {
+      const piece = loft(part.shape);
+      const index = new Uint16Array(piece.getAttribute("position").count * 4);
+      const weight = new Float32Array(index.length);
+      this.follow(part, piece.getAttribute("position") as BufferAttribute, index, weight);
+      piece.translate(...(this.rest.positions.subarray(part.bone * 3, part.bone * 3 + 3) as unknown as [number, number, number]));
       piece.setAttribute("skinIndex", new BufferAttribute(index, 4));
       piece.setAttribute("skinWeight", new BufferAttribute(weight, 4));
       return piece;
@@ -113,10 +126,28 @@ export class Mannequin {
     return merged;
   }
 
+  /** Say which bones every point of a part follows: one, or two where a bending part bends. */
+  private follow(part: Part, points: BufferAttribute, index: Uint16Array, weight: Float32Array): void {
+    const chain = part.bends ?? [part.bone];
+    const base = this.rest.positions[part.bone * 3 + 1];
+    const heights = chain.map((bone) => this.rest.positions[bone * 3 + 1] - base);
+    for (let i = 0; i < points.count; i++) {
+      const y = points.getY(i);
+      let k = 0;
+      while (k + 1 < chain.length && y > heights[k + 1] - BEND) k += 1;
+      const on = k === 0 ? 1 : Math.min((y - heights[k] + BEND) / (2 * BEND), 1);
+      index[i * 4] = chain[k];
+      weight[i * 4] = on * on * (3 - 2 * on);
+      index[i * 4 + 1] = chain[Math.max(k - 1, 0)];
+      weight[i * 4 + 1] = 1 - weight[i * 4];
+    }
+  }
+
   private makeMaterial(): MeshStandardMaterial {
     const material = new MeshStandardMaterial({ roughness: 0.62, metalness: 0 });
     material.onBeforeCompile = (shader) => {
       shader.uniforms.joints = { value: this.lights };
+      shader.uniforms.reaches = { value: this.reaches };
       shader.uniforms.glow = this.glow;
       shader.vertexShader = shader.vertexShader
         .replace("#include <common>", "#include <common>\nvarying vec3 vPlace;")
@@ -130,6 +161,7 @@ export class Mannequin {
           `#include <common>
           varying vec3 vPlace;
           uniform vec4 joints[${LIGHTS}];
+          uniform float reaches[${LIGHTS}];
           uniform vec3 glow;`,
         )
         .replace(
@@ -139,9 +171,10 @@ export class Mannequin {
           for (int i = 0; i < ${LIGHTS}; i++) {
             if (joints[i].w <= 0.0) break;
             vec3 away = vPlace - joints[i].xyz;
-            lit += joints[i].w * exp(-dot(away, away) / ${(REACH * REACH * 0.5).toFixed(6)});
+            lit += joints[i].w * exp2(-dot(away, away) / (reaches[i] * reaches[i]));
           }
-          totalEmissiveRadiance += glow * min(lit, 1.2);`,
+          float facing = clamp(dot(normal, normalize(vViewPosition)), 0.0, 1.0);
+          totalEmissiveRadiance += glow * min(lit, 1.1) * (0.12 + 0.62 * facing * facing);`,
         );
     };
     return material;

@@ -40,7 +40,7 @@ export function tell(show: Show, state: State, now: number): Told {
       return {
         cue: "act",
         word: "STALE",
-        text: `No frame for ${silence}. The engine may have stopped: check its terminal. The picture below is that old.`,
+        text: `No frame for ${silence}; the picture is that old. Check the engine's terminal.`,
       };
     case "error":
       return {
@@ -62,7 +62,7 @@ function offline(show: Show, now: number, silence: string): string {
       : `Trying again in ${span((show.retryAt - now + 999) / 1000)}.`;
   return show.frame === null
     ? `The server does not answer. ${next} Is greenroom serve running?`
-    : `Connection lost; no frame for ${silence}. ${next} The show may still be on: check the engine.`;
+    : `Connection lost; no frame for ${silence}. ${next} The show may still be on.`;
 }
 
 function live(show: Show): Told {
@@ -88,13 +88,13 @@ function live(show: Show): Told {
       return {
         cue: "watch",
         word: "PREVIOUS",
-        text: `The release failed ${ago}; playing from the one before it. Check the alerts.`,
+        text: `The release failed ${ago}; playing from the one before it. Read the alerts.`,
       };
     case "hold":
       return {
         cue: "act",
         word: "HOLD",
-        text: `No usable frame since ${ago.replace(" ago", "")}${ago.endsWith("ago") ? " ago" : ""}; holding the pose. Check the capture, then the engine's terminal.`,
+        text: `No usable frame since ${ago}; holding the pose. Check the capture, then the engine's terminal.`,
       };
     default:
       return {
@@ -118,8 +118,8 @@ function ended(show: Show): Told {
     return { cue: "unknown", word: "ENDED", text: `${over} ${wait}` };
   }
   return verdict.exact === verdict.frames
-    ? { cue: "fine", word: "ENDED", text: `${over} ${verdictText(show)}` }
-    : { cue: "act", word: "ENDED", text: `${over} ${verdictText(show)}` };
+    ? { cue: "fine", word: "ENDED", text: `${over} The replay is bit-exact. Nothing to do.` }
+    : { cue: "act", word: "ENDED", text: `${over} The replay differs: read the verdict below.` };
 }
 
 /** "Replayed bit-exactly: 2,700 of 2,700 frames." or what differed first and why. */

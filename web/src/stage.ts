@@ -11,7 +11,7 @@ import {
   Mesh,
   MeshBasicMaterial,
   NeutralToneMapping,
-  PCFSoftShadowMap,
+  PCFShadowMap,
   PlaneGeometry,
   PMREMGenerator,
   Scene,
@@ -70,7 +70,7 @@ export class Stage implements Picture {
     this.renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true, powerPreference: "default" });
     this.renderer.toneMapping = NeutralToneMapping;
     this.renderer.shadowMap.enabled = true;
-    this.renderer.shadowMap.type = PCFSoftShadowMap;
+    this.renderer.shadowMap.type = PCFShadowMap;
     this.view = new FollowCamera(canvas, () => this.redraw());
     this.pool = new Mesh(
       new CircleGeometry(3.4, 64).rotateX(-Math.PI / 2),
@@ -142,8 +142,8 @@ export class Stage implements Picture {
     this.pool.material.opacity = theme.dark ? 0.5 : 0.9;
     this.floor.material.opacity = theme.shade;
     this.rim.intensity = theme.dark ? 1.5 : 0.7;
-    this.key.intensity = theme.dark ? 2.0 : 2.3;
-    this.scene.environmentIntensity = theme.dark ? 0.62 : 1.0;
+    this.key.intensity = theme.dark ? 2.0 : 1.5;
+    this.scene.environmentIntensity = theme.dark ? 0.62 : 1.5;
     this.redraw();
   }
 
@@ -202,8 +202,8 @@ export class Stage implements Picture {
     generator.dispose();
     const shadow = this.key.shadow;
     this.key.castShadow = true;
-    shadow.mapSize.set(1024, 1024);
-    shadow.radius = 7;
+    shadow.mapSize.set(512, 512);
+    shadow.radius = 3.5;
     shadow.bias = -0.0004;
     shadow.normalBias = 0.02;
     const box = shadow.camera;
@@ -217,7 +217,7 @@ export class Stage implements Picture {
     this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
     this.renderer.setSize(w, h, false);
     this.view.resize(w, h);
-    this.redraw();
+    this.draw(performance.now()); // at once: changing the size has wiped the picture
   }
 
   private redraw(): void {
@@ -225,8 +225,9 @@ export class Stage implements Picture {
   }
 
   private draw(now: number): void {
+    cancelAnimationFrame(this.pending);
     this.pending = 0;
-    const moving = this.view.step(Math.min((now - this.drawnAt) / 1000, 0.1));
+    const moving = this.view.step(Math.min((now - this.drawnAt) / 1000, 0.25));
     this.drawnAt = now;
     this.renderer.render(this.scene, this.view.camera);
     if (moving) this.redraw();

@@ -17,6 +17,8 @@ export interface Theme {
   pool: string;
   shade: number;
   font: string;
+  /** How much larger than on a laptop text is. */
+  scale: number;
 }
 
 const scheme = window.matchMedia("(prefers-color-scheme: dark)");
@@ -40,6 +42,7 @@ export function theme(): Theme {
     pool: get("pool"),
     shade: Number(get("shade")),
     font: style.fontFamily,
+    scale: parseFloat(style.fontSize) / 15 || 1,
   };
 }
 

@@ -8,11 +8,16 @@ import type { Show } from "./show";
 import type { Theme } from "./theme";
 
 const GAP = 9;
+const GUTTER = 124;
 const RULE = 18;
+/** The frame row reaches this many times its limit. */
+const HEADROOM = 1.25;
 
 interface Row {
   label: string;
   share: number;
+  /** The limit or baseline of this row: what it says and how high it lies, 0 to 1. */
+  limit?(): { text: string; at: number } | null;
   draw(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void;
 }
 
@@ -28,14 +33,31 @@ export class Timeline {
     this.rows = [
       { label: "voice", share: 3, draw: (...a) => this.voice(...a) },
       { label: "rung", share: 2, draw: (...a) => this.rungs(...a) },
-      { label: "confidence", share: 2.6, draw: (...a) => this.confidence(...a) },
-      { label: "frame", share: 2.2, draw: (...a) => this.frame(...a) },
+      {
+        label: "confidence",
+        share: 2.6,
+        draw: (...a) => this.confidence(...a),
+        limit: () => {
+          const base = this.show.hello?.confidence_base ?? null;
+          return base === null ? null : { text: base.toFixed(2), at: base };
+        },
+      },
+      {
+        label: "frame",
+        share: 2.4,
+        draw: (...a) => this.frame(...a),
+        limit: () => ({ text: `${(this.show.hello?.limit_ms ?? 33.3).toFixed(1)} ms`, at: 1 / HEADROOM }),
+      },
       { label: "alerts", share: 1, draw: (...a) => this.alerts(...a) },
     ];
   }
 
   paint(theme: Theme): void {
     this.theme = theme;
+  }
+
+  private font(size: number, weight = ""): string {
+    return `${weight}${size * this.theme.scale}px ${this.theme.font}`;
   }
 
   /** The tick under a place on the canvas (CSS pixels from its left edge). */
@@ -47,15 +69,15 @@ export class Timeline {
   draw(cursor: number | null): void {
     const { c, w, h } = sheet(this.canvas);
     if (w === 0) return;
-    const gutter = w < 600 ? 0 : 92;
+    const gutter = w < 600 ? 0 : GUTTER * this.theme.scale;
     const axis = this.span(gutter, w - 6);
     this.axis = axis;
-    const names = w < 600 ? 14 : 0; // on a narrow page the label stands above its row
-    const room = h - RULE - this.rows.length * (GAP + names);
+    const names = w < 600 ? 15 : 0; // on a narrow page the label stands above its row
+    const room = h - RULE * this.theme.scale - this.rows.length * (GAP + names);
     const shares = this.rows.reduce((sum, row) => sum + row.share, 0);
     let top = 2;
-    c.font = `12px ${this.theme.font}`;
     for (const row of this.rows) {
+      c.font = this.font(12);
       const height = (room * row.share) / shares;
       c.fillStyle = this.theme.quiet;
       c.textAlign = "left";
@@ -64,9 +86,25 @@ export class Timeline {
       top += names;
       line(c, axis.left, top + height, axis.right, top + height, this.theme.faint);
       row.draw(c, axis, top, height);
+      if (names === 0 && row.limit !== undefined) this.nameLimit(c, row.limit(), top, height);
       top += height + GAP;
     }
     this.rule(c, axis, top, cursor);
+  }
+
+  /** Write a limit beside its line, in the gutter. */
+  private nameLimit(
+    c: CanvasRenderingContext2D,
+    limit: { text: string; at: number } | null,
+    top: number,
+    height: number,
+  ): void {
+    if (limit === null) return;
+    c.font = this.font(11);
+    c.textAlign = "right";
+    c.textBaseline = "middle";
+    c.fillStyle = this.theme.quiet;
+    c.fillText(limit.text, GUTTER * this.theme.scale - 6, top + height * (1 - limit.at));
   }
 
   /** A show of known length is shown whole if it fits our memory; otherwise the last two minutes. */
@@ -82,11 +120,11 @@ export class Timeline {
   private rule(c: CanvasRenderingContext2D, axis: Axis, top: number, cursor: number | null): void {
     const hz = this.show.hz;
     const seconds = (axis.to - axis.from) / hz;
-    const fit = (axis.right - axis.left) / 74;
+    const fit = (axis.right - axis.left) / (74 * this.theme.scale);
     const step = [1, 2, 5, 10, 15, 30, 60].find((s) => seconds / s <= fit) ?? 120;
     c.fillStyle = this.theme.quiet;
     c.textBaseline = "top";
-    c.font = `11px ${this.theme.font}`;
+    c.font = this.font(11);
     for (let s = Math.ceil(axis.from / hz / step) * step; s * hz <= axis.to; s += step) {
       const x = axis.x(s * hz);
       c.textAlign = x - axis.left < 20 ? "left" : axis.right - x < 24 ? "right" : "center";
@@ -162,7 +200,7 @@ export class Timeline {
   /** Write each stretch's rung into it where there is room. */
   private nameRungs(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
     const history = this.show.history!;
-    c.font = `600 11px ${this.theme.font}`;
+    c.font = this.font(11, "600 ");
     c.textAlign = "left";
     c.textBaseline = "bottom";
     let from = history.oldest;
@@ -190,7 +228,7 @@ export class Timeline {
   private frame(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
     const { history, hello } = this.show;
     const limit = hello?.limit_ms ?? 33.3;
-    const y = (v: number) => top + height * (1 - Math.min(v / (limit * 1.25), 1));
+    const y = (v: number) => top + height * (1 - Math.min(v / (limit * HEADROOM), 1));
     line(c, axis.left, y(limit), axis.right, y(limit), this.theme.quiet, [4, 4]);
     if (history === null) return;
     curve(c, axis, history.oldest, history.latest, (t) => history.value("frame", t), y, this.theme.text);
