@@ -43,6 +43,7 @@ def main() -> None:
     model = train(workspace, built.dataset, "embedded", "mini", recipe, show)
     release = approve(workspace, model, "The Greenroom developers")
     pack(workspace, release)
+    Path("docs/card.md").write_text(card(workspace, release))
     print(workspace.objects.manifest(model)["figures"])
 
 

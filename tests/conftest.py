@@ -97,7 +97,7 @@ def person() -> Callable[..., bytes]:
 def published() -> list[Clip]:
     cache = config.cache()
     if not fetched(cache):
-        pytest.skip("published clips not fetched: run make setup, or set GREENROOM_CLIPS")
+        pytest.skip("published clips not fetched: run make setup")
     return clips(cache)
 
 
