@@ -17,7 +17,7 @@ from pathlib import Path
 from greenroom.capture import published
 from greenroom.config import cache
 from greenroom.datasets.build import build
-from greenroom.embedded import ACTOR, HELD, ingest_clips, pack
+from greenroom.embedded import ACTOR, HELD, card, ingest_clips, pack
 from greenroom.registry.release import approve
 from greenroom.store.workspace import Workspace
 from greenroom.training.fit import Recipe

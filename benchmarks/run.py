@@ -1,0 +1,193 @@
+"""Measure against peers and floors in one run; prints a Markdown table. Usage: make bench."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from greenroom import embedded
+from greenroom.capture import published
+from greenroom.capture.bvh import body_to_motion, read_bvh, write_bvh
+from greenroom.capture.packets import Packet
+from greenroom.capture.readers import read_recording
+from greenroom.clock import WallClock
+from greenroom.config import cache
+from greenroom.features.speech import log_mel
+from greenroom.frames import ARKIT, BONES, HUMANOID, Frame
+from greenroom.live.backends import OnnxBackend
+from greenroom.live.engine import Engine
+from greenroom.live.inputs import Playlist, open_playlist
+from greenroom.live.performer import Performer
+from greenroom.live.ring import STAMPS, Ring, shared_folder
+from greenroom.live.sinks import VmcSink, VmcTemplate, unity_name
+from greenroom.registry.release import load_release
+from greenroom.store.objects import Objects
+from greenroom.store.workspace import Workspace
+
+
+def timed(action: Callable[[], object], runs: int) -> float:
+    """Return the median milliseconds of a call."""
+    action()
+    out = []
+    for _ in range(runs):
+        start = time.perf_counter_ns()
+        action()
+        out.append((time.perf_counter_ns() - start) / 1e6)
+    return statistics.median(out)
+
+
+class Listed:
+    """Packets of a playlist, one tick a poll, whatever the time."""
+
+    def __init__(self, playlist: Playlist) -> None:
+        self.player, self.tick = playlist.player(), 0
+
+    def poll(self, now_ns: int) -> list[Packet]:
+        packets = [Packet(now_ns, data) for data in self.player._packets(self.tick)]
+        self.tick += 1
+        return packets
+
+    def close(self) -> None:
+        pass
+
+
+def frame(workspace: Workspace, ticks: int = 900) -> list[str]:
+    """A frame at 30 Hz, and the same inputs through a bare session.run right after it."""
+    release = load_release(workspace, embedded.install(workspace))
+    clips = embedded.ingest_clips(workspace, "bench")
+    names = [*embedded.TEST, "three_plus_five"]
+    playlist = open_playlist(workspace, [clips[n] for n in names], ticks)
+    backend = OnnxBackend(release.graph, release.role.shape)
+    backend.warm()
+    ring = Ring(shared_folder() / "greenroom-bench", release.role.shape, create=True)
+    sink = VmcSink("127.0.0.1", 39539)
+    engine = Engine(
+        Performer(release.role, backend, 0), Listed(playlist), [sink], ring, WallClock()
+    )
+    engine.start_ns = time.monotonic_ns()
+    whole, model, bare = [], [], []
+    for tick in range(ticks):
+        time.sleep(max(0.0, (engine.start_ns + tick * 33_333_333 - time.monotonic_ns()) / 1e9))
+        start = time.perf_counter_ns()
+        outcome = engine.tick(tick, late=False)
+        whole.append(time.perf_counter_ns() - start)
+        stamps = {name: int(engine.row[name]) for name in STAMPS}
+        model.append(stamps["inference"] - stamps["features"])
+        start = time.perf_counter_ns()
+        backend.run(outcome.inputs)
+        bare.append(time.perf_counter_ns() - start)
+    ring.close()
+    sink.close()
+    work = (np.asarray(whole) - np.asarray(model)) / 1e6
+    session = np.asarray(bare) / 1e6
+    rows = [f"| frame | everything but the model, ms | {spread(work)} |"]
+    rows.append(f"| frame | the model's own session.run, interleaved, ms | {spread(session)} |")
+    rows.append(f"| frame | whole, ms | {spread(np.asarray(whole) / 1e6)} |")
+    ratio = np.median(work) / np.median(session)
+    return [*rows, f"| frame | overhead ÷ session.run, medians | {ratio:.2f} |"]
+
+
+def spread(values: np.ndarray) -> str:
+    """Return the distribution in words."""
+    cuts = np.percentile(values, [50, 90, 99, 99.9])
+    return "p50 {:.3f}, p90 {:.3f}, p99 {:.3f}, p99.9 {:.3f}, max {:.3f}".format(
+        *cuts, values.max()
+    )
+
+
+def bvh() -> list[str]:
+    """Frames a second, from bytes to a validated humanoid, against bvhio's parse."""
+    import bvhio
+
+    clip = published.clips(cache())[0]
+    body = read_recording(clip.data, clip.path).body
+    assert body is not None
+    many = np.arange(3000) % len(body)
+    long = type(body)(body.skeleton, body.root[many], body.rotations[many], body.validity[many])
+    data = write_bvh(body_to_motion(long))
+    path = Path(tempfile.mkdtemp()) / "long.bvh"
+    path.write_bytes(data)
+    ours = timed(lambda: read_recording(data, "long.bvh"), 5)
+    parse = timed(lambda: read_bvh(data, where="long.bvh"), 5)
+    theirs = timed(lambda: bvhio.readAsBvh(str(path)), 3)
+    return [
+        f"| BVH, 3,000 frames, 55 joints | to a validated take ÷ bvhio's parse | {theirs / ours:.2f} × as fast |",
+        f"| BVH | parse ÷ bvhio's parse | {theirs / parse:.2f} × as fast |",
+    ]
+
+
+def vmc() -> list[str]:
+    """A frame of 55 bones and 52 weights against python-osc."""
+    from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
+    from pythonosc.osc_message_builder import OscMessageBuilder
+
+    template = VmcTemplate(HUMANOID.offsets)
+    rotations = np.tile(np.asarray([0, 0, 0, 1], dtype=np.float32), (55, 1))
+    shown = Frame(0, np.zeros(3, np.float32), rotations, np.zeros(52, np.float32))
+
+    def builder() -> bytes:
+        bundle = OscBundleBuilder(IMMEDIATELY)
+        for bone in BONES:
+            message = OscMessageBuilder("/VMC/Ext/Bone/Pos")
+            message.add_arg(unity_name(bone))
+            for value in (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0):
+                message.add_arg(value)
+            bundle.add_content(message.build())
+        for name in ARKIT:
+            message = OscMessageBuilder("/VMC/Ext/Blend/Val")
+            message.add_arg(name)
+            message.add_arg(0.0)
+            bundle.add_content(message.build())
+        return bundle.build().dgram
+
+    ours, theirs = timed(lambda: template.fill(shown, 0.0), 300), timed(builder, 100)
+    return [f"| VMC frame | template ÷ python-osc | {theirs / ours:.0f} × as fast |"]
+
+
+def mel() -> list[str]:
+    """Log-mel against librosa: speed, and the largest difference."""
+    import librosa
+
+    sound = np.random.default_rng(0).normal(0, 0.1, 24_000 * 30)
+    padded = np.concatenate([np.zeros(224), sound])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 1024)[::800].copy()
+
+    def theirs() -> np.ndarray:
+        power = librosa.feature.melspectrogram(
+            y=padded, sr=24_000, n_fft=1024, hop_length=800, n_mels=40, center=False
+        )
+        return np.log(np.maximum(power, 1e-10)).T
+
+    apart = float(np.abs(log_mel(windows) - theirs()).max())
+    ratio = timed(theirs, 5) / timed(lambda: log_mel(windows), 5)
+    return [
+        f"| log-mel, 30 s | ours ÷ librosa | {ratio:.1f} × as fast, largest difference {apart:.1e} |"
+    ]
+
+
+def hashing() -> list[str]:
+    """Putting an object against bare SHA-256 and a plain write."""
+    data = np.random.default_rng(0).bytes(32 << 20)
+    objects = Objects(Path(tempfile.mkdtemp()))
+    name = objects.put(data)
+    bare = timed(lambda: hashlib.sha256(data).hexdigest(), 5)
+    read = timed(lambda: objects.get(name), 5)
+    return [f"| verified read of 32 MiB | ÷ bare SHA-256 | {read / bare:.2f} × the time |"]
+
+
+def main() -> None:
+    """Run everything and print the table."""
+    print("| what | figure | measured |\n|---|---|---|")
+    workspace = Workspace(Path(tempfile.mkdtemp()))
+    for row in [*frame(workspace), *bvh(), *vmc(), *mel(), *hashing()]:
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
