@@ -1,0 +1,83 @@
+"""A shortened training, from takes to a release that performs."""
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from greenroom.capture.packets import Packet, encode_body
+from greenroom.capture.published import Clip
+from greenroom.capture.readers import read_recording
+from greenroom.capture.takes import Who, keep
+from greenroom.consent.records import read_rights
+from greenroom.datasets.build import build
+from greenroom.live.backends import PORTABLE_OPERATIONS, OnnxBackend
+from greenroom.live.performer import Performer
+from greenroom.registry.release import approve, load_release
+from greenroom.store.workspace import Workspace
+
+pytestmark = pytest.mark.train
+CLIPS = ("walk", "run", "jump", "dance_a")
+
+
+def test_from_takes_to_a_release_that_performs(tmp_path: Path, published: list[Clip]) -> None:
+    from greenroom.training.fit import Recipe
+    from greenroom.training.train import train
+
+    workspace = Workspace(tmp_path)
+    for clip in published:
+        if clip.name.removeprefix("humanoid3d_") in CLIPS:
+            who = Who("a", "p", read_rights(clip.licence, "p"))
+            keep(workspace, read_recording(clip.data, clip.path), who, "test")
+    held = {"test": ("humanoid3d_dance_a",), "validation": ("humanoid3d_jump",)}
+    built = build(workspace, "d", "a", "test", datetime.date.today(), held)
+    assert len(built.takes) == len(CLIPS)
+    steps = []
+    recipe = Recipe(steps=4, batch=4, rollout=8)
+    model = train(
+        workspace,
+        built.dataset,
+        "test",
+        recipe=recipe,
+        progress=lambda step, total, figures: steps.append((step, total)),
+    )
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    manifest = workspace.objects.manifest(model, "model")
+    assert set(manifest["operations"]) <= PORTABLE_OPERATIONS
+    assert manifest["parameters"] <= 1_200_000
+    release = load_release(workspace, approve(workspace, model, "tester"))
+    performer = Performer(release.role, OnnxBackend(release.graph, release.role.shape), 0)
+    body = read_recording(published[0].data, published[0].path).body
+    assert body is not None
+    for tick in range(30):
+        packet = encode_body(tick, body.root[tick], body.rotations[tick], body.validity[tick], 0)
+        outcome = performer.step(tick, [Packet(0, packet)], late=False)
+        assert outcome.rung == "capture" and np.isfinite(outcome.frame.rotations).all()
+    assert workspace.fsck().bad == []
+
+
+def test_the_same_dataset_and_seed_give_the_same_model(
+    tmp_path: Path, published: list[Clip]
+) -> None:
+    import torch
+
+    from greenroom.contracts import ModelShape
+    from greenroom.features.pipeline import FeatureSpec
+    from greenroom.frames import BONES
+    from greenroom.training.fit import Recipe, fit
+    from greenroom.training.train import states_of
+
+    torch.set_num_threads(1)
+    bodies = [read_recording(c.data, c.path).body for c in published if c.kind == "body"][:4]
+    assert bodies[0] is not None
+    joints = tuple(b for b, v in zip(BONES, bodies[0].validity[0], strict=True) if v > 0)
+    spec = FeatureSpec(joints)
+    states = [states_of(spec, body) for body in bodies if body is not None]
+    shape = ModelShape(len(joints), spec.state_width, 43)
+    both = [
+        fit(states, states, states[:2], joints, shape, recipe=Recipe(2, 2, 4))[0].state_dict()
+        for _ in range(2)
+    ]
+    for name, value in both[0].items():
+        assert torch.equal(value, both[1][name]), name
