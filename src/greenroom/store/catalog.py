@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from greenroom.errors import GreenroomError
+from greenroom.errors import CheckFailed, GreenroomError
 from greenroom.store.log import Entry, Log
 from greenroom.store.objects import Manifest, Objects
 
@@ -61,55 +61,65 @@ class Catalog:
     def find(self, kind: str, *, actor: str | None = None) -> list[Row]:
         """Return the manifests of a kind in the order in which they were published."""
         query = "select object, kind, actor, name, at_ns, by from manifests where kind = ?"
-        values: list[Any] = [kind]
+        values: tuple[str, ...] = (kind,)
         if actor is not None:
-            query, values = query + " and actor = ?", [kind, actor]
-        with self._synced() as db:
-            return [Row(*row) for row in db.execute(query + " order by position", values)]
+            query, values = query + " and actor = ?", (kind, actor)
+        return [Row(*row) for row in self._ask(query + " order by position", values)]
 
     def resolve(self, prefix: str, kind: str) -> list[str]:
         """Return the objects of `kind` whose hash begins with `prefix` (six digits or more)."""
-        with self._synced() as db:
-            rows = db.execute(
-                "select object from manifests where kind = ? and object glob ? order by position",
-                (kind, f"{prefix}*"),
-            )
-            return [row[0] for row in rows]
+        query = "select object from manifests where kind = ? and object glob ? order by position"
+        return [row[0] for row in self._ask(query, (kind, f"{prefix}*"))]
 
     def children(self, name: str) -> list[str]:
         """Return what names this object as its parent: the lineage, downwards."""
-        with self._synced() as db:
-            rows = db.execute("select child from parents where parent = ? order by child", (name,))
-            return [row[0] for row in rows]
+        query = "select child from parents where parent = ? order by child"
+        return [row[0] for row in self._ask(query, (name,))]
 
     def refs(self) -> dict[str, str]:
-        """Return the refs as this index has them *without* reading on; fsck compares them."""
-        with closing(self._connect()) as db:
-            return dict(db.execute("select name, object from refs"))
+        """Return the refs as this index has them *without* reading on; fsck compares them.
+
+        Raises:
+            CheckFailed: the file is damaged.
+        """
+        try:
+            with closing(self._connect()) as db:
+                return dict(db.execute("select name, object from refs"))
+        except sqlite3.DatabaseError as error:
+            raise CheckFailed(
+                f"the catalogue is damaged: {error}", where=str(self.path), then="delete it"
+            ) from None
 
     def rebuild(self) -> None:
         """Drop the index and make it anew from the log."""
         self.path.unlink(missing_ok=True)
-        with self._synced():
-            pass
+        self.sync()
 
     def sync(self) -> None:
         """Read on to the end of the log."""
-        with self._synced():
-            pass
+        self._ask("select entries from seen", ())
 
-    @contextmanager
-    def _synced(self) -> Iterator[sqlite3.Connection]:
+    def _ask(self, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        """Read on, then answer; where the file is damaged, make it anew and answer then."""
         entries = self.log.entries()
         try:
-            db = self._connect()
-            self._read_on(db, entries)
+            return self._answer(entries, query, values)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL):
+                raise GreenroomError(
+                    f"the catalogue cannot be used: {error}", where=str(self.path)
+                ) from error
         except sqlite3.DatabaseError:
-            self.path.unlink(missing_ok=True)
-            db = self._connect()
+            pass
+        self.path.unlink(missing_ok=True)
+        return self._answer(entries, query, values)
+
+    def _answer(
+        self, entries: list[Entry], query: str, values: tuple[str, ...]
+    ) -> list[tuple[Any, ...]]:
+        with closing(self._connect()) as db:
             self._read_on(db, entries)
-        with closing(db):
-            yield db
+            return db.execute(query, values).fetchall()
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +141,10 @@ class Catalog:
         return db
 
     def _read_on(self, db: sqlite3.Connection, entries: list[Entry]) -> None:
-        seen = db.execute("select entries from seen").fetchone()[0]
+        row = db.execute("select entries from seen").fetchone()
+        if row is None or not isinstance(row[0], int):
+            raise sqlite3.DatabaseError("it does not say how far it has read")
+        seen = row[0]
         if seen >= len(entries):
             return
         db.execute("begin immediate")

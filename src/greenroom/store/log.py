@@ -169,7 +169,11 @@ class Log:
         write_durably(self._head_path, canonical({"size": size, "head": head}))
 
     def _catch_up(self) -> None:
-        """Read what others appended since; verify every line."""
+        """Read what others appended since; verify every line.
+
+        The head is read first: whoever appends meanwhile makes the log longer than it, never shorter.
+        """
+        saved = self._saved_head()
         try:
             with open(self.path, "rb") as file:
                 length = file.seek(0, os.SEEK_END)
@@ -181,19 +185,26 @@ class Log:
             data = b""
         for line in data.split(b"\n")[:-1]:
             self._accept(line + b"\n", leaf_hash(line[65:]))
-        self._compare_head()
+        if saved is None and self._tree.size > 1:  # one line may be there before the first head
+            saved = self._saved_head()
+            if saved is None:
+                raise CheckFailed("log.head is missing", where=str(self.path), then=_MEND)
+            saved = None if saved[0] > self._tree.size else saved
+        if saved is not None:
+            self._compare_head(*saved)
 
     def _accept(self, line: bytes, leaf: bytes) -> None:
         index = self._tree.size
         where = f"{self.path}:{index + 1}"
-        self._tree.append(leaf)
-        if line[:65] != self._tree.root().hex().encode() + b" ":
+        tree = self._tree.after(leaf)
+        if line[:65] != tree.root().hex().encode() + b" ":
             raise CheckFailed("this entry does not match the tree head", where=where, then=_MEND)
         try:
             raw = msgspec.json.decode(line[65:-1])
             entry = Entry(index, raw["event"], int(raw["at"]), raw["by"], raw["body"])
         except (msgspec.DecodeError, KeyError, TypeError, ValueError):
             raise CheckFailed("this entry cannot be read", where=where, then=_MEND) from None
+        self._tree = tree
         self._entries.append(entry)
         self._leaves.append(leaf)
         self._heads.append(line[:64].decode())
@@ -201,25 +212,29 @@ class Log:
         if entry.event == "ref":
             self._refs[entry.body["name"]] = entry.body["new"]
 
-    def _compare_head(self) -> None:
+    def _saved_head(self) -> tuple[int, str] | None:
+        """Return size and head of `log.head`, or None where there is none yet."""
         try:
             saved = msgspec.json.decode(self._head_path.read_bytes())
             size, head = int(saved["size"]), str(saved["head"])
+            if size < 1:
+                raise ValueError
         except FileNotFoundError:
-            if self._tree.size > 1:  # one line may be there: a crash before the first head
-                raise CheckFailed("log.head is missing", where=str(self.path), then=_MEND) from None
-            return
+            return None
         except (msgspec.DecodeError, KeyError, TypeError, ValueError):
             raise CheckFailed(
                 "this tree head cannot be read", where=str(self._head_path), then=_MEND
             ) from None
+        return size, head
+
+    def _compare_head(self, size: int, head: str) -> None:
         if size > self._tree.size:
             raise CheckFailed(
                 f"the log has {self._tree.size} entries, but had {size}",
                 where=str(self.path),
                 then=_MEND,
             )
-        if size and self._heads[size - 1] != head:
+        if self._heads[size - 1] != head:
             raise CheckFailed(
                 f"the log's first {size} entries are not those that log.head names",
                 where=str(self._head_path),

@@ -47,21 +47,23 @@ def canonical(manifest: Mapping[str, Any]) -> bytes:
 
 def write_durably(path: Path, data: bytes | memoryview) -> None:
     """Write a file so that after a crash it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
         raise GreenroomError(
             f"cannot write: {error.strerror}", where=str(path), then="free space or mend the disk"
         ) from error
     finally:
-        Path(temporary).unlink(missing_ok=True)
-    sync_folder(path.parent)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -18,7 +18,7 @@ class Fault:
     """One thing that does not hold.
 
     Attributes:
-        what: "object", "log", "ref" or "manifest".
+        what: "object", "log", "ref", "manifest" or "catalogue".
         name: its hash, file or name.
         reason: what is wrong with it.
     """
@@ -116,10 +116,14 @@ class Workspace:
             self._check_manifest(entry.body["object"], findings)
         refs = self.log.refs()
         findings.refs = len(refs)
-        indexed = self.catalog.refs() if self.catalog.path.exists() else {}
         for name, at in refs.items():
             if at not in self.objects:
                 findings.bad.append(Fault("ref", name, f"points at {at}, which is missing"))
+        try:
+            indexed = self.catalog.refs() if self.catalog.path.exists() else {}
+        except GreenroomError as error:
+            findings.bad.append(Fault("catalogue", str(self.catalog.path), str(error)))
+            return
         for name, at in indexed.items():
             if refs.get(name) != at and not self._behind(name, at):
                 reason = f"the catalogue has {at[:12]}, the log {str(refs.get(name))[:12]}"

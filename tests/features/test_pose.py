@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greenroom.features.pose import Placer, heading_of, state_features
+from greenroom.frames import Floats
+from greenroom.rotations import angle_between, from_euler, from_vector, multiply, normalise
+
+J = 4
+
+
+def walk(seed: int, ticks: int = 90) -> tuple[Floats, Floats]:
+    """A body that wanders, turns and leans: root (T, 3) and rotations (T, J, 4)."""
+    rng = np.random.default_rng(seed)
+    heading = np.cumsum(rng.normal(0, 0.1, ticks)) + rng.uniform(-3, 3)
+    lean = np.cumsum(rng.normal(0, 0.03, (ticks, 3)), axis=0)
+    turn = from_vector(np.stack([0 * heading, heading, 0 * heading], axis=1))
+    rotations = from_vector(np.cumsum(rng.normal(0, 0.1, (ticks, J, 3)), axis=0))
+    rotations[:, 0] = multiply(turn, from_vector(lean))
+    root = np.cumsum(rng.normal(0, 0.03, (ticks, 3)), axis=0) + [0, 0.95, 0]
+    signs = rng.choice([-1, 1], (ticks, J, 1))
+    return root.astype(np.float32), (normalise(rotations) * signs).astype(np.float32)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_placing_states_gives_the_walk_back(seed: int) -> None:
+    root, rotations = walk(seed)
+    state = state_features(root, rotations, None)
+    placer = Placer.at_origin()
+    placer.anchor(root[0], rotations[0, 0])
+    placed, turned = placer.upright(state[0], J)
+    np.testing.assert_allclose(placed, root[0])
+    assert angle_between(turned, rotations[0]).max() < 0.05
+    for t in range(1, len(root)):
+        placed, turned = placer.place(state[t], J)
+        np.testing.assert_allclose(placed, root[t], atol=1e-4)
+        assert angle_between(turned, rotations[t]).max() < 0.05  # degrees
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(-180, 180), st.floats(-9, 9), st.floats(-9, 9))
+def test_a_state_does_not_depend_on_where_and_which_way(
+    seed: int, turn: float, x: float, z: float
+) -> None:
+    root, rotations = walk(seed, ticks=20)
+    about = from_euler(np.asarray([turn]), "Y").astype(np.float32)
+    moved = root.astype(np.float64)
+    sin, cos = np.sin(np.deg2rad(turn)), np.cos(np.deg2rad(turn))
+    moved = np.stack(
+        [
+            cos * moved[:, 0] + sin * moved[:, 2] + x,
+            moved[:, 1],
+            cos * moved[:, 2] - sin * moved[:, 0] + z,
+        ],
+        axis=1,
+    ).astype(np.float32)
+    turned = rotations.copy()
+    turned[:, 0] = multiply(np.broadcast_to(about, turned[:, 0].shape), turned[:, 0])
+    before, after = state_features(root, rotations, None), state_features(moved, turned, None)
+    np.testing.assert_allclose(after, before, atol=2e-3)
+
+
+def test_forward_is_plus_z_and_left_is_plus_x_whichever_way_one_faces() -> None:
+    for degrees in (0.0, 90.0, 200.0):
+        facing = from_euler(np.asarray([degrees]), "Y").astype(np.float32)
+        rotations = np.broadcast_to(facing, (2, 1, 4)).astype(np.float32)
+        ahead = np.asarray([np.sin(np.deg2rad(degrees)), 0, np.cos(np.deg2rad(degrees))])
+        root = np.stack([[0, 1, 0], [0, 1, 0] + ahead / 30]).astype(np.float32)
+        np.testing.assert_allclose(
+            state_features(root, rotations, None)[1, 6:], [1, 0, 1, 0], atol=1e-4
+        )
+
+
+def test_the_turn_rate_is_in_radians_a_second() -> None:
+    angles = np.asarray([0.0, 3.0, 6.0])
+    rotations = from_euler(angles[:, None, None], "Y").astype(np.float32)
+    state = state_features(np.zeros((3, 3), np.float32), rotations, None)
+    assert np.isnan(state[0, 9])
+    np.testing.assert_allclose(state[1:, 9], np.deg2rad(90), rtol=1e-4)
+
+
+def test_missing_stays_missing_and_touches_nothing_else() -> None:
+    root, rotations = walk(1, ticks=10)
+    whole = state_features(root, rotations, None)
+    rotations[4, 2] = np.nan
+    state = state_features(root, rotations, None)
+    assert np.isnan(state[4, 12:18]).all()
+    state[4, 12:18] = whole[4, 12:18]
+    np.testing.assert_array_equal(state, whole)
+
+
+def test_missing_hips_take_the_velocities_of_two_ticks_with_them() -> None:
+    root, rotations = walk(2, ticks=10)
+    rotations[4, 0] = np.nan
+    state = state_features(root, rotations, None)
+    assert np.flatnonzero(np.isnan(state[:, -1])).tolist() == [0, 4, 5]
+    assert np.flatnonzero(np.isnan(state[:, 0])).tolist() == [4]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_heading_is_about_y_of_one_sign(seed: int) -> None:
+    q = normalise(np.random.default_rng(seed).normal(size=(8, 4))).astype(np.float32)
+    heading = heading_of(q)
+    assert (heading[:, [0, 2]] == 0).all() and (heading[:, 3] >= 0).all()
+    np.testing.assert_allclose(np.linalg.norm(heading, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(heading_of(-q), heading)
+
+
+@pytest.mark.parametrize("upside_down", [[1, 0, 0, 0], [0, 0, 1, 0]])
+def test_upside_down_there_is_no_heading(upside_down: list[float]) -> None:
+    heading = heading_of(np.asarray(upside_down, np.float32))
+    assert heading.tolist() == [0, 0, 0, 1]

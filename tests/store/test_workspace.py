@@ -1,0 +1,149 @@
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from greenroom.clock import VirtualClock
+from greenroom.errors import BadInput
+from greenroom.store.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """One small take, a model of it, and a ref to the model."""
+    workspace = Workspace(tmp_path / "home", VirtualClock())
+    blob = workspace.objects.put(b"bvh")
+    take = workspace.publish({"kind": "take", "blobs": {"body": blob}}, by="ada")
+    model = workspace.publish({"kind": "model", "parents": {"take": take}}, by="ada")
+    workspace.log.move("models/ada", model, expect=None, by="ada")
+    workspace.catalog.sync()
+    return workspace
+
+
+def only(workspace: Workspace, kind: str) -> str:
+    return workspace.catalog.find(kind)[0].object
+
+
+def test_a_whole_workspace_has_no_faults(workspace: Workspace) -> None:
+    seen: list[int] = []
+    findings = workspace.fsck(seen.append)
+    assert findings.bad == []
+    assert (findings.objects, findings.entries, findings.refs) == (3, 3, 1)
+    assert seen == [1, 2, 3]
+
+
+def test_an_empty_one_has_none_either(tmp_path: Path) -> None:
+    findings = Workspace(tmp_path / "nothing").fsck()
+    assert findings.bad == [] and findings.objects == 0
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_every_flipped_bit_of_every_object_is_reported(workspace: Workspace) -> None:
+    for name in list(workspace.objects):
+        path = workspace.objects.path(name)
+        whole = path.read_bytes()
+        for byte in range(len(whole)):
+            damaged = bytearray(whole)
+            damaged[byte] ^= 1 << byte % 8
+            path.write_bytes(damaged)
+            faults = workspace.fsck().bad
+            assert [(fault.what, fault.name) for fault in faults] == [("object", name)]
+        path.write_bytes(whole)
+    assert workspace.fsck().bad == []
+
+
+def test_a_flipped_bit_of_the_log_is_reported(workspace: Workspace) -> None:
+    whole = workspace.log.path.read_bytes()
+    for byte in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[byte] ^= 1
+        workspace.log.path.write_bytes(damaged)
+        assert [fault.what for fault in Workspace(workspace.home).fsck().bad] == ["log"]
+
+
+def test_a_missing_blob_is_reported_with_who_names_it(workspace: Workspace) -> None:
+    take = only(workspace, "take")
+    blob = workspace.objects.manifest(take)["blobs"]["body"]
+    workspace.objects.path(blob).unlink()
+    [fault] = workspace.fsck().bad
+    assert (fault.what, fault.name) == ("object", blob) and take[:12] in fault.reason
+
+
+def test_a_missing_manifest_is_reported_where_it_was_published_and_named(
+    workspace: Workspace,
+) -> None:
+    take, model = only(workspace, "take"), only(workspace, "model")
+    workspace.objects.path(take).unlink()
+    faults = {(fault.what, fault.name) for fault in workspace.fsck().bad}
+    assert faults == {("manifest", take), ("object", take)}
+    workspace.objects.path(model).unlink()
+    faults = {(fault.what, fault.name) for fault in workspace.fsck().bad}
+    assert faults == {("manifest", take), ("manifest", model), ("ref", "models/ada")}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update refs set object = '" + "0" * 64 + "'",
+        "insert into refs values ('models/eve', '" + "0" * 64 + "')",
+    ],
+)
+def test_a_catalogue_that_disagrees_is_reported(workspace: Workspace, change: str) -> None:
+    with closing(sqlite3.connect(workspace.catalog.path)) as db:
+        db.execute(change)
+        db.commit()
+    [fault] = workspace.fsck().bad
+    assert fault.what == "ref" and "the catalogue has 000000000000" in fault.reason
+    workspace.catalog.rebuild()
+    assert workspace.fsck().bad == []
+
+
+def test_a_catalogue_that_has_not_read_on_is_no_fault(workspace: Workspace) -> None:
+    take, model = only(workspace, "take"), only(workspace, "model")
+    workspace.log.move("models/ada", take, expect=model, by="ada")
+    assert workspace.fsck().bad == []
+
+
+def test_a_damaged_catalogue_is_reported(workspace: Workspace) -> None:
+    workspace.catalog.path.write_bytes(b"not a database")
+    [fault] = workspace.fsck().bad
+    assert fault.what == "catalogue" and "catalog.sqlite" in fault.name
+    workspace.catalog.sync()
+    assert workspace.fsck().bad == []
+
+
+def test_publishing_needs_what_is_named(workspace: Workspace) -> None:
+    before = list(workspace.objects), workspace.log.head()
+    for manifest in (
+        {"kind": "take", "blobs": {"body": "0" * 64}},
+        {"kind": "model", "parents": {"takes": ["0" * 64]}},
+    ):
+        with pytest.raises(BadInput, match="which is missing"):
+            workspace.publish(manifest, by="ada")
+    assert (list(workspace.objects), workspace.log.head()) == before
+
+
+def test_publishing_twice_adds_nothing(workspace: Workspace) -> None:
+    take = only(workspace, "take")
+    size = workspace.log.head()
+    assert workspace.publish(workspace.objects.manifest(take), by="bob") == take
+    assert workspace.log.head() == size
+    assert workspace.published(take) and not workspace.published("0" * 64)
+
+
+def test_resolve_by_six_digits_or_more(workspace: Workspace) -> None:
+    take = only(workspace, "take")
+    for digits in (6, 12, 63, 64):
+        assert workspace.resolve(take[:digits], "take") == take
+    for text in (take[:5], "", take[:6] + "*", take.upper()[:12] + "G", take + "0"):
+        with pytest.raises(BadInput, match="there is no take"):
+            workspace.resolve(text, "take")
+    with pytest.raises(BadInput, match="there is no model"):
+        workspace.resolve(take[:12], "model")
+
+
+def test_a_prefix_of_two_is_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspace.catalog, "resolve", lambda *_: ["a" * 64, "a" * 63 + "b"])
+    with pytest.raises(BadInput, match="2 takes begin with aaaaaa; give more digits"):
+        workspace.resolve("aaaaaa", "take")
