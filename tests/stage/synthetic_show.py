@@ -99,7 +99,7 @@ def pose(tick: int) -> tuple[np.ndarray, np.ndarray]:
     root = np.array(
         [
             -0.9 * math.cos(heading) + 0.9,
-            0.935 + 0.018 * math.cos(2 * phase),
+            0.952 + 0.014 * math.cos(2 * phase),
             0.9 * math.sin(heading),
         ]
     )
@@ -154,14 +154,15 @@ class SyntheticShow:
         self.hub = hub
         self.ticks = ticks
         self.routes = [Route("/cue/{name}", self.cue, methods=["POST"])]
+        self.outage = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self.rewind()
+        self.tick, self.rung, self.running = 0, "capture", False
+        self.counts: dict[str, int] = {}
 
     def rewind(self) -> None:
         """Forget what was played and open the show again."""
-        self.tick, self.rung, self.running = 0, "capture", True
-        self.counts: dict[str, int] = {}
+        self.tick, self.rung, self.running, self.counts = 0, "capture", True, {}
         self.say(hello(self.ticks))
 
     def say(self, message: dict[str, Any]) -> None:
@@ -209,6 +210,8 @@ class SyntheticShow:
             self.running = name == "start"
         elif name == "rewind":
             self.rewind()
+        elif name == "outage":
+            self.outage.set()
         elif name == "end":
             self.running = False
             total = sum(self.counts.values())
@@ -236,6 +239,7 @@ def main() -> None:
     show = SyntheticShow(hub, chosen.ticks or None)
     with serve_in_thread(create_app(hub, api_routes=show.routes), port=chosen.port) as server:
         print(server.url, flush=True)
+        show.rewind()
         show.start()
         threading.Event().wait()
 

@@ -7,6 +7,7 @@ export type State = "connecting" | "idle" | "live" | "stale" | "offline" | "ende
 
 /** Without a frame for this long the page says so. */
 export const STALE_MS = 2_000;
+const COMING_BACK_MS = 1_000;
 const READABLE_AGAIN = 30;
 
 export class Show {
@@ -29,6 +30,7 @@ export class Show {
   private lastHeard = performance.now();
   private readableInRow = 0;
   private rejoining = false;
+  private openedAt = 0;
 
   /** What frames are held against; null before `hello`. */
   get shape(): Shape | null {
@@ -46,6 +48,7 @@ export class Show {
     this.rejoining = this.everConnected;
     this.everConnected = true;
     this.retryAt = null;
+    this.openedAt = performance.now();
     if (this.frame === null) this.lastHeard = performance.now();
   }
 
@@ -78,11 +81,17 @@ export class Show {
   state(now: number): State {
     if (this.error !== null) return "error";
     if (this.end !== null || this.verdict !== null || this.hello?.state === "ended") return "ended";
-    if (!this.connected) {
+    if (!this.connected || this.comingBack(now)) {
       return this.everConnected || this.retryAt !== null ? "offline" : "connecting";
     }
     if (this.hello === null || this.hello.state === "idle") return this.frame ? this.fresh(now) : "idle";
     return this.frame === null && now - this.lastHeard <= STALE_MS ? "connecting" : this.fresh(now);
+  }
+
+  /** Connected again, but too short a time ago to blame the engine for its silence. */
+  private comingBack(now: number): boolean {
+    const waiting = this.frame !== null && this.lastHeard < this.openedAt;
+    return waiting && now - this.openedAt < COMING_BACK_MS;
   }
 
   private fresh(now: number): State {

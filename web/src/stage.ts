@@ -1,13 +1,13 @@
 // The lit performer: scene, light, floor. A picture is drawn only when something in it changed.
 
 import {
-  AmbientLight,
   BackSide,
   BoxGeometry,
   CanvasTexture,
   CircleGeometry,
   Color,
   DirectionalLight,
+  HemisphereLight,
   Mesh,
   MeshBasicMaterial,
   NeutralToneMapping,
@@ -24,6 +24,9 @@ import { Mannequin } from "./mannequin";
 import type { Skeleton } from "./protocol";
 import { Pose } from "./skeleton";
 import type { Theme } from "./theme";
+
+/** A little below zero, so that a sole that sinks by a hair does not flicker in the floor. */
+const FLOOR = -0.012;
 
 /** One moment of the performer. */
 export interface Moment {
@@ -44,11 +47,14 @@ export interface Picture {
 }
 
 export class Stage implements Picture {
+  /** True where the machine draws without a graphics card: then the light is simpler. */
+  private readonly plain: boolean;
   private readonly renderer: WebGLRenderer;
   private readonly scene = new Scene();
   private readonly view: FollowCamera;
   private readonly key = new DirectionalLight(0xffffff, 2.1);
   private readonly rim = new DirectionalLight(0xffffff, 1.3);
+  private readonly sky = new HemisphereLight(0xffffff, 0x2a2b2e, 0.12);
   private readonly pool: Mesh<CircleGeometry, MeshBasicMaterial>;
   private readonly contacts: Mesh<PlaneGeometry, MeshBasicMaterial>[] = [];
   private readonly floor: Mesh<PlaneGeometry, ShadowMaterial>;
@@ -67,16 +73,17 @@ export class Stage implements Picture {
     private readonly canvas: HTMLCanvasElement,
     theme: Theme,
   ) {
-    this.renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true, powerPreference: "default" });
+    this.plain = drawsSlowly();
+    this.renderer = new WebGLRenderer({ canvas, antialias: !this.plain, alpha: true });
     this.renderer.toneMapping = NeutralToneMapping;
-    this.renderer.shadowMap.enabled = true;
+    this.renderer.shadowMap.enabled = !this.plain;
     this.renderer.shadowMap.type = PCFShadowMap;
     this.view = new FollowCamera(canvas, () => this.redraw());
     this.pool = new Mesh(
       new CircleGeometry(3.4, 64).rotateX(-Math.PI / 2),
       new MeshBasicMaterial({ map: radial([[0, 1], [0.35, 0.72], [0.7, 0.2], [1, 0]]), transparent: true, depthWrite: false }),
     );
-    this.pool.position.y = -0.002;
+    this.pool.position.y = FLOOR - 0.002;
     this.floor = new Mesh(new PlaneGeometry(14, 14).rotateX(-Math.PI / 2), new ShadowMaterial());
     this.floor.receiveShadow = true;
     const soft = radial([[0, 1], [0.3, 0.7], [0.65, 0.2], [1, 0]]);
@@ -85,7 +92,7 @@ export class Stage implements Picture {
         new PlaneGeometry(1, 1).rotateX(-Math.PI / 2),
         new MeshBasicMaterial({ map: soft, color: 0, transparent: true, depthWrite: false }),
       );
-      contact.position.y = 0.001;
+      contact.position.y = FLOOR + 0.001;
       this.contacts.push(contact);
     }
     this.lightUp();
@@ -143,6 +150,7 @@ export class Stage implements Picture {
     this.floor.material.opacity = theme.shade;
     this.rim.intensity = theme.dark ? 1.5 : 0.7;
     this.key.intensity = theme.dark ? 2.0 : 1.5;
+    if (this.plain) this.sky.intensity = theme.dark ? 1.5 : 2.6;
     this.scene.environmentIntensity = theme.dark ? 0.62 : 1.5;
     this.redraw();
   }
@@ -164,7 +172,7 @@ export class Stage implements Picture {
     this.view.aim(x, z, this.height);
     this.pool.position.x = x;
     this.pool.position.z = z;
-    this.floor.position.set(x, 0, z);
+    this.floor.position.set(x, FLOOR, z);
     this.key.position.set(x + 1.1, 5.2, z + 1.7);
     this.key.target.position.set(x, 0.7, z);
     this.rim.position.set(x - 1.6, 3.2, z - 3.2);
@@ -178,27 +186,17 @@ export class Stage implements Picture {
       const lift = Math.max(fy - (i % 2 === 0 ? 0.08 : 0.015), 0);
       contact.position.x = fx;
       contact.position.z = fz;
-      contact.scale.setScalar(0.24 + lift * 1.2);
+      contact.scale.setScalar((this.plain ? 0.42 : 0.24) + lift * 1.2);
       contact.material.opacity = this.theme.shade * Math.max(0, 1 - lift * 5) * 0.9;
     });
   }
 
   /** Soft light from above: a large panel for the reflections, a key with a shadow, a rim. */
   private lightUp(): void {
-    const room = new Scene();
-    const panel = (w: number, h: number, d: number, grey: number, side: 0 | 1 | 2 = 0) => {
-      const material = new MeshBasicMaterial({ side });
-      material.color.setScalar(grey);
-      const mesh = new Mesh(new BoxGeometry(w, h, d), material);
-      room.add(mesh);
-      return mesh;
-    };
-    panel(12, 8, 12, 0.16, BackSide);
-    panel(5, 0.1, 5, 7).position.y = 3.9;
-    panel(0.1, 3, 4, 0.9).position.x = -5.8;
-    panel(0.1, 3, 4, 0.5).position.x = 5.8;
+    this.scene.add(this.key, this.key.target, this.rim, this.rim.target, this.sky);
+    if (this.plain) return;
     const generator = new PMREMGenerator(this.renderer);
-    this.scene.environment = generator.fromScene(room, 0.05).texture;
+    this.scene.environment = generator.fromScene(lightRoom(), 0.05).texture;
     generator.dispose();
     const shadow = this.key.shadow;
     this.key.castShadow = true;
@@ -208,7 +206,6 @@ export class Stage implements Picture {
     shadow.normalBias = 0.02;
     const box = shadow.camera;
     [box.left, box.right, box.top, box.bottom, box.near, box.far] = [-1.6, 1.6, 1.8, -1.8, 1, 9];
-    this.scene.add(this.key, this.key.target, this.rim, this.rim.target, new AmbientLight(0xffffff, 0.12));
   }
 
   private resize(): void {
@@ -232,6 +229,34 @@ export class Stage implements Picture {
     this.renderer.render(this.scene, this.view.camera);
     if (moving) this.redraw();
   }
+}
+
+/** Whether WebGL runs on the processor here; `?quality=full` in the address overrules it. */
+function drawsSlowly(): boolean {
+  if (new URLSearchParams(location.search).get("quality") === "full") return false;
+  const probe = document.createElement("canvas").getContext("webgl2");
+  const info = probe?.getExtension("WEBGL_debug_renderer_info");
+  if (!probe || !info) return false;
+  const name = String(probe.getParameter(info.UNMASKED_RENDERER_WEBGL));
+  probe.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|software|basic render/i.test(name);
+}
+
+/** What the performer's skin reflects: a dim room with a bright panel above. */
+function lightRoom(): Scene {
+  const room = new Scene();
+  const panel = (w: number, h: number, d: number, grey: number, side: 0 | 1 = 0) => {
+    const material = new MeshBasicMaterial({ side });
+    material.color.setScalar(grey);
+    const mesh = new Mesh(new BoxGeometry(w, h, d), material);
+    room.add(mesh);
+    return mesh;
+  };
+  panel(12, 8, 12, 0.16, BackSide);
+  panel(5, 0.1, 5, 7).position.y = 3.9;
+  panel(0.1, 3, 4, 0.9).position.x = -5.8;
+  panel(0.1, 3, 4, 0.5).position.x = 5.8;
+  return room;
 }
 
 /** A white spot whose opacity falls off outwards: [radius, opacity] pairs. */

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from synthetic_show import NOTICE, RELEASE, SHOW, SyntheticShow, pose
+
+from greenroom.frames import BONES, HUMANOID
+from greenroom.stage import Hub, create_app, serve_in_thread
+from greenroom.stage.server import PAGE
+
+WEB = Path(__file__).parents[2] / "web"
+CHROMIUM = os.environ.get("GREENROOM_CHROMIUM") or shutil.which("chromium")
+NODE = shutil.which("node")
+PICTURES = os.environ.get("GREENROOM_SCREENSHOTS")
+OUTAGE_S = 1.5
+
+Report = dict[str, Any]
+
+
+def node(script: str, *args: str, stdin: str = "", limit_s: float = 60) -> Any:
+    if NODE is None:
+        pytest.skip("no node on PATH")
+    if not (WEB / "node_modules" / "playwright-core").is_dir():
+        pytest.skip("web/node_modules is missing: run `npm ci` in web/")
+    done = subprocess.run(
+        [NODE, f"e2e/{script}", *args],
+        cwd=WEB,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=limit_s,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    """Play the synthetic show to headless Chromium and return what it saw."""
+    if not (PAGE / "index.html").is_file():
+        pytest.skip("the stage page is not built: run `npm ci && npm run build` in web/")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: install chromium, or set GREENROOM_CHROMIUM to its binary")
+    if PICTURES:
+        Path(PICTURES).mkdir(parents=True, exist_ok=True)
+    hub = Hub()
+    show = SyntheticShow(hub)
+    app = create_app(hub, api_routes=show.routes)
+    server = serve_in_thread(app)
+    over = threading.Event()
+
+    def tend() -> None:
+        """Take the server away for a moment when the test asks for an outage."""
+        nonlocal server
+        while not over.is_set():
+            if show.outage.wait(0.1):
+                show.outage.clear()
+                server.stop()
+                time.sleep(OUTAGE_S)
+                server = serve_in_thread(app, port=server.port)
+
+    tender = threading.Thread(target=tend)
+    tender.start()
+    show.start()
+    try:
+        folder = [str(Path(PICTURES).resolve())] if PICTURES else []
+        seen: Report = node("page.mjs", server.url, CHROMIUM, *folder, limit_s=300)
+    finally:
+        over.set()
+        tender.join()
+        show.close()
+        server.stop()
+    return seen
+
+
+def test_the_page_places_bones_as_the_vocabulary_does() -> None:
+    root, rotations = pose(37)
+    skeleton = {
+        "names": list(BONES),
+        "parents": list(HUMANOID.parents),
+        "offsets": HUMANOID.offsets.tolist(),
+    }
+    sent = {"skeleton": skeleton, "root": root.tolist(), "rotations": rotations.ravel().tolist()}
+    drawn = node("pose.mjs", stdin=json.dumps(sent))
+    placed, turned = HUMANOID.world(HUMANOID.rest_translations(1, root), rotations[None])
+    np.testing.assert_allclose(np.reshape(drawn["positions"], (-1, 3)), placed[0], atol=1e-5)
+    np.testing.assert_allclose(np.reshape(drawn["rotations"], (-1, 4)), turned[0], atol=1e-5)
+
+
+def test_without_a_show_the_page_says_how_to_start_one(report: Report) -> None:
+    idle = report["said"]["idle"]
+    assert idle["word"] == "IDLE" and "greenroom perform" in idle["sentence"]
+
+
+def test_live_the_performer_is_drawn_and_time_goes_on(report: Report) -> None:
+    live = report["said"]["capture"]
+    assert (live["state"], live["rung"], live["cue"]) == ("live", "capture", "fine")
+    before, after = report["ticks"]
+    assert after > before + 10
+    assert report["painted"] > 12
+    assert NOTICE in report["notice"]
+    assert RELEASE in report["release"]
+
+
+def test_any_recent_moment_can_be_looked_at(report: Report) -> None:
+    look = report["look"]
+    assert look["at"] == look["paused"] - 2 and look["mode"] == "paused at"
+    assert look["help"] and look["hovered"] <= look["paused"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cue", "word", "sentence"),
+    [
+        (
+            "speech",
+            "watch",
+            "SPEECH",
+            "ago; playing from speech. Check the camera.",
+        ),
+        ("previous", "watch", "PREVIOUS", "playing from the one before it"),
+        ("hold", "act", "HOLD", "holding the pose. Check the capture"),
+        ("stale", "act", "STALE", "No frame for 2 s"),
+        ("error", "act", "ERROR", "frame.rotations is 4 values, expected 220 numbers"),
+        ("offline", "act", "OFFLINE", "Connection lost"),
+        ("back", "fine", "LIVE", "Playing from capture"),
+        ("ended", "unknown", "ENDED", "Replaying it"),
+        ("differs", "act", "ENDED", "The replay differs"),
+        ("verdict", "fine", "ENDED", "The replay is bit-exact"),
+    ],
+)
+def test_every_state_has_a_word_a_cue_and_a_sentence(
+    report: Report, name: str, cue: str, word: str, sentence: str
+) -> None:
+    said = report["said"][name]
+    assert (said["cue"], said["word"]) == (cue, word)
+    assert sentence in said["sentence"]
+    assert word.lower() in said["announced"]
+
+
+def test_the_verdict_is_told_in_full(report: Report) -> None:
+    assert report["verdict"].startswith("Replayed bit-exactly: ")
+    assert "first difference at frame 41: the model's output differs" in report["differs"]
+    assert SHOW in report["show"]
+
+
+@pytest.mark.parametrize("name", ["phone-dark", "phone-light", "laptop-light", "wide-dark"])
+def test_it_fits_the_window_in_both_schemes(report: Report, name: str) -> None:
+    fit = report["fits"][name]
+    assert fit["overflow"] == [0]
+    assert fit["painted"] > 12
+
+
+def test_without_webgl_the_performer_is_drawn_flat(report: Report) -> None:
+    assert report["flat"]["told"] and report["flat"]["painted"] > 8
+
+
+def test_the_page_asks_nobody_but_its_server(report: Report) -> None:
+    assert {urlsplit(url).hostname for url in report["requests"]} == {"127.0.0.1"}
+    assert len(report["requests"]) > 4
+
+
+def test_the_browser_has_nothing_to_complain_of(report: Report) -> None:
+    assert report["problems"] == []

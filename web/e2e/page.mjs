@@ -1,0 +1,223 @@
+// Drive the page in headless Chromium through every state and print, as JSON, what was seen.
+// Usage: node e2e/page.mjs URL CHROMIUM [FOLDER FOR SCREENSHOTS]
+import { chromium } from "playwright-core";
+
+const [url, executablePath, pictures] = process.argv.slice(2);
+const WAIT = { timeout: 60_000 };
+const ARGS = [
+  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+  "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+];
+const LAPTOP = { width: 1440, height: 900 };
+const PHONE = { width: 390, height: 844 };
+
+const browser = await chromium.launch({ executablePath, args: ARGS });
+const blank = await (await browser.newContext()).newPage();
+const report = { requests: [], problems: [], fits: {}, said: {} };
+
+const cue = async (name) => {
+  const answer = await fetch(`${url}cue/${name}`, { method: "POST" });
+  if (!answer.ok) throw new Error(`no cue ${name}`);
+};
+const data = (page) => page.evaluate(() => ({ ...document.documentElement.dataset }));
+const started = Date.now();
+report.took = [];
+const took = (name) => report.took.push([name, Date.now() - started]);
+const text = (page, id) => page.locator(`#${id}`).innerText();
+const until = (page, name, value) =>
+  page.waitForFunction(([n, v]) => document.documentElement.dataset[n] === v, [name, value], WAIT);
+const frames = async (page, more) => {
+  const from = Number((await data(page)).frames);
+  await page.waitForFunction((n) => Number(document.documentElement.dataset.frames) >= n, from + more, WAIT);
+};
+
+async function open(viewport, colorScheme, more = {}) {
+  const context = await browser.newContext({ viewport, colorScheme, ...more });
+  const page = await context.newPage();
+  page.on("request", (request) => report.requests.push(request.url()));
+  page.on("websocket", (socket) => report.requests.push(socket.url()));
+  page.on("pageerror", (error) => report.problems.push(String(error)));
+  page.on("console", (message) => {
+    // A server that is gone is an error to the browser's console, and a state to the page.
+    const outage = message.text().includes("WebSocket connection to");
+    if (message.type() === "error" && !outage) report.problems.push(message.text());
+  });
+  return page;
+}
+
+async function picture(page, name) {
+  if (pictures) await page.screenshot({ path: `${pictures}/${name}.png` });
+}
+
+/** How much the picture varies: 0 for a blank one; computed from what is on the screen. */
+async function painted(page) {
+  const png = (await page.locator("#stage").screenshot()).toString("base64");
+  return blank.evaluate(async (base64) => {
+    const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+    const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+    const canvas = new OffscreenCanvas(image.width, image.height);
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const { data } = context.getImageData(image.width * 0.25, 0, image.width * 0.5, image.height * 0.9);
+    let [sum, squares, n] = [0, 0, 0];
+    for (let i = 0; i < data.length; i += 16) {
+      const grey = (data[i] + data[i + 1] + data[i + 2]) / 3;
+      [sum, squares, n] = [sum + grey, squares + grey * grey, n + 1];
+    }
+    return Math.sqrt(squares / n - (sum / n) ** 2);
+  }, png);
+}
+
+/** What sticks out to the side of the window, or of the element that holds it. */
+const overflow = (page) =>
+  page.evaluate(() => {
+    const wide = [...document.querySelectorAll("body *")].filter((element) => {
+      if (element.closest("[hidden], dialog:not([open])") || element.matches(".unseen, .unseen *")) return false;
+      const box = element.getBoundingClientRect();
+      return box.width > 0 && (box.right > innerWidth + 1 || box.left < -1);
+    });
+    return [document.documentElement.scrollWidth - innerWidth, ...wide.map((e) => e.id || e.className)];
+  });
+
+async function say(page, name) {
+  report.said[name] = await page.evaluate(() => ({
+    ...document.documentElement.dataset,
+    word: document.getElementById("word").textContent,
+    sentence: document.getElementById("sentence").textContent,
+    announced: document.getElementById("announce").textContent,
+  }));
+  await picture(page, `laptop-dark-${name}`);
+}
+
+async function live(page) {
+  await until(page, "state", "live");
+  await frames(page, 5);
+  const before = Number((await data(page)).tick);
+  await frames(page, 20);
+  await say(page, "capture");
+  report.ticks = [before, Number((await data(page)).tick)];
+  report.painted = await painted(page);
+  report.notice = await text(page, "notices");
+  report.release = await page.locator("#release").getAttribute("title");
+}
+
+async function look(page) {
+  await page.keyboard.press("Space");
+  const paused = (await data(page)).tick;
+  await page.keyboard.press("ArrowLeft");
+  await page.keyboard.press("ArrowLeft");
+  await page.waitForFunction((t) => Number(document.documentElement.dataset.tick) === t - 2, Number(paused), WAIT);
+  await frames(page, 10);
+  const [at, mode] = [(await data(page)).tick, await text(page, "moment-mode")];
+  await picture(page, "laptop-dark-paused");
+  await page.keyboard.press("l");
+  await page.waitForFunction((t) => Number(document.documentElement.dataset.tick) > t, Number(paused), WAIT);
+  await page.keyboard.press("?");
+  const help = await page.locator("#help").isVisible();
+  await picture(page, "laptop-dark-keys");
+  await page.keyboard.press("Escape");
+  const box = await page.locator("#timeline").boundingBox();
+  await page.mouse.move(box.x + 140, box.y + 40);
+  await page.waitForFunction(() => document.getElementById("moment-mode").textContent === "looking at", null, WAIT);
+  const hovered = Number((await data(page)).tick);
+  await page.mouse.move(box.x + 140, box.y - 300);
+  await page.waitForFunction(() => document.getElementById("moment-mode").textContent === "now", null, WAIT);
+  report.look = { paused: Number(paused), at: Number(at), mode, help, hovered };
+}
+
+async function states(page) {
+  await cue("alert");
+  for (const rung of ["speech", "previous", "hold"]) {
+    await cue(rung);
+    await until(page, "rung", rung);
+    await frames(page, 35);
+    await say(page, rung);
+  }
+  await cue("calm");
+  await cue("capture");
+  await until(page, "rung", "capture");
+  await cue("stop");
+  await until(page, "state", "stale");
+  await say(page, "stale");
+  await cue("start");
+  await until(page, "state", "live");
+  await cue("garbage");
+  await until(page, "state", "error");
+  await say(page, "error");
+  await cue("start");
+  await until(page, "state", "live");
+  await cue("outage");
+  await until(page, "state", "offline");
+  await say(page, "offline");
+  await until(page, "state", "live");
+  await frames(page, 5);
+  await say(page, "back");
+}
+
+async function over(page) {
+  await cue("end");
+  await until(page, "state", "ended");
+  await say(page, "ended");
+  await cue("differ");
+  await page.waitForFunction(() => document.documentElement.dataset.cue === "act", null, WAIT);
+  report.differs = await text(page, "verdict-text");
+  await say(page, "differs");
+  await cue("verdict");
+  await page.waitForFunction(() => document.documentElement.dataset.cue === "fine", null, WAIT);
+  report.verdict = await text(page, "verdict-text");
+  report.show = await page.locator("#show-hash").getAttribute("title");
+  await say(page, "verdict");
+}
+
+async function fits(viewport, scheme, name, query = "") {
+  const page = await open(viewport, scheme, { reducedMotion: "reduce" });
+  await page.goto(url + query);
+  await until(page, "state", "live");
+  await frames(page, 10);
+  report.fits[name] = { overflow: await overflow(page), painted: await painted(page) };
+  await picture(page, name);
+  await page.context().close();
+}
+
+async function flat() {
+  const page = await open(LAPTOP, "dark");
+  await page.addInitScript(() => {
+    const real = HTMLCanvasElement.prototype.getContext;
+    HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+      return kind.startsWith("webgl") ? null : real.call(this, kind, ...rest);
+    };
+  });
+  const problems = report.problems.length;
+  await page.goto(url);
+  await until(page, "state", "live");
+  await frames(page, 10);
+  report.flat = { told: await page.locator("#flat").isVisible(), painted: await painted(page) };
+  report.problems.splice(problems); // three.js itself says that there is no WebGL
+  await picture(page, "laptop-dark-flat");
+  await page.context().close();
+}
+
+const page = await open(LAPTOP, "dark");
+await page.goto(url);
+await until(page, "state", "idle");
+await say(page, "idle");
+await cue("rewind");
+await live(page);
+took("live(page)");
+await look(page);
+took("look(page)");
+await states(page);
+took("states(page)");
+await over(page);
+took("over(page)");
+await page.context().close();
+await cue("rewind");
+await fits(PHONE, "dark", "phone-dark");
+await fits(PHONE, "light", "phone-light");
+await fits(LAPTOP, "light", "laptop-light", "?quality=full");
+await fits({ width: 2560, height: 1440 }, "dark", "wide-dark");
+await flat();
+took("flat()");
+await browser.close();
+console.log(JSON.stringify(report));
