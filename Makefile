@@ -50,7 +50,7 @@ bench: setup
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/run.py
 
 lint: $(VENV)/.base
-	$(BIN)/ruff check src tests runs benchmarks
+	$(BIN)/ruff check src tests runs benchmarks conftest.py
 	$(BIN)/ruff format --check src tests runs benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports

@@ -66,16 +66,14 @@ class VmcTemplate:
         root = ("/VMC/Ext/Root/Pos", ",sfffffff", "root", 7)
         bones = [("/VMC/Ext/Bone/Pos", ",sfffffff", unity_name(bone), 7) for bone in BONES]
         weights = [("/VMC/Ext/Blend/Val", ",sf", name, 1) for name in face]
-        tail: list[tuple[str, str, str | None, int]] = [
-            ("/VMC/Ext/Blend/Apply", ",", None, 0),
-            ("/VMC/Ext/T", ",f", None, 1),
-        ]
         layout: list[bytearray] = []
         places: list[tuple[int, int]] = []  # (datagram, offset) of every number
-        for message in (root, *bones, *weights, *tail):
+        for message in (root, *bones, *weights):
             _lay(layout, places, *message)
+        _lay(layout, [], "/VMC/Ext/Blend/Apply", ",", None, 0)
         _lay(layout, [], "/VMC/Ext/OK", ",i", None, 1)
         layout[-1][-4:] = struct.pack(">i", 1)
+        _lay(layout, places, "/VMC/Ext/T", ",f", None, 1)
         starts = np.cumsum([0, *(len(datagram) for datagram in layout)])
         self._bytes = bytearray(b"".join(layout))
         self.datagrams = [
