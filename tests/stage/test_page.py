@@ -153,7 +153,10 @@ def test_the_verdict_is_told_in_full(report: Report) -> None:
     assert SHOW in report["show"]
 
 
-@pytest.mark.parametrize("name", ["phone-dark", "phone-light", "laptop-light", "wide-dark"])
+@pytest.mark.parametrize(
+    "name",
+    ["phone-dark", "phone-light", "phone-ended", "small-dark", "laptop-light", "wide-dark"],
+)
 def test_it_fits_the_window_in_both_schemes(report: Report, name: str) -> None:
     fit = report["fits"][name]
     assert fit["overflow"] == [0]

@@ -170,11 +170,12 @@ async function over(page) {
   await say(page, "verdict");
 }
 
-async function fits(viewport, scheme, name, query = "") {
+async function fits(viewport, scheme, name, query = "", state = "live") {
   const page = await open(viewport, scheme, { reducedMotion: "reduce" });
   await page.goto(url + query);
-  await until(page, "state", "live");
-  await frames(page, 10);
+  await until(page, "state", state);
+  if (state === "live") await frames(page, 10);
+  else await page.waitForTimeout(1000);
   report.fits[name] = { overflow: await overflow(page), painted: await painted(page) };
   await picture(page, name);
   await page.context().close();
@@ -217,7 +218,11 @@ await fits(PHONE, "dark", "phone-dark");
 await fits(PHONE, "light", "phone-light");
 await fits(LAPTOP, "light", "laptop-light", "?quality=full");
 await fits({ width: 2560, height: 1440 }, "dark", "wide-dark");
+await fits({ width: 960, height: 700 }, "dark", "small-dark");
 await flat();
+await cue("end");
+await cue("verdict");
+await fits(PHONE, "dark", "phone-ended", "", "ended");
 took("flat()");
 await browser.close();
 console.log(JSON.stringify(report));

@@ -46,7 +46,7 @@ export function tell(show: Show, state: State, now: number): Told {
       return {
         cue: "act",
         word: "ERROR",
-        text: `The page cannot read what the server sent: ${show.error}. Reload; if it stays, page and server are of different versions: run make setup.`,
+        text: `Cannot read what the server sent: ${show.error}. Reload the page; if it stays, run make setup.`,
       };
     case "ended":
       return ended(show);
@@ -94,7 +94,7 @@ function live(show: Show): Told {
       return {
         cue: "act",
         word: "HOLD",
-        text: `No usable frame since ${ago}; holding the pose. Check the capture, then the engine's terminal.`,
+        text: `No usable frame ${show.rungSince === null ? "since before this page was opened" : `for ${ago.replace(" ago", "")}`}; holding the pose. Check the capture, then the engine's terminal.`,
       };
     default:
       return {

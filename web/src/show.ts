@@ -145,15 +145,17 @@ export class Show {
   }
 
   private alert(alert: Alert): void {
-    const running = this.alertSpans.find((s) => s.name === alert.name && s.to === null);
+    const { name, since_tick: tick } = alert;
+    const running = this.alertSpans.find((s) => s.name === name && s.to === null);
     if (alert.active) {
-      this.alerts.set(alert.name, alert);
-      if (running === undefined) {
-        this.alertSpans.push({ name: alert.name, from: alert.since_tick, to: null });
-      }
+      this.alerts.set(name, alert);
+      const known = this.alertSpans.some((s) => s.name === name && s.from === tick); // said again
+      if (running === undefined && !known) this.alertSpans.push({ name, from: tick, to: null });
     } else {
-      this.alerts.delete(alert.name);
-      if (running !== undefined) running.to = Math.max(this.frame?.tick ?? 0, running.from);
+      this.alerts.delete(name);
+      if (running !== undefined) {
+        running.to = tick > running.from ? tick : Math.max(this.frame?.tick ?? 0, running.from);
+      }
     }
   }
 }

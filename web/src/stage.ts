@@ -93,9 +93,11 @@ export class Stage implements Picture {
         new MeshBasicMaterial({ map: soft, color: 0, transparent: true, depthWrite: false }),
       );
       contact.position.y = FLOOR + 0.001;
+      contact.visible = false;
       this.contacts.push(contact);
     }
     this.lightUp();
+    this.view.aim(0, 0, this.height);
     this.scene.add(this.pool, this.floor, ...this.contacts);
     this.theme = theme;
     this.paint(theme);
@@ -125,6 +127,7 @@ export class Stage implements Picture {
   show(moment: Moment | null): void {
     if (this.mannequin === null || this.pose === null) return;
     this.mannequin.mesh.visible = moment !== null;
+    for (const contact of this.contacts) contact.visible = moment !== null;
     if (moment === null) {
       this.ghost!.hide();
     } else {

@@ -185,7 +185,7 @@ export class Timeline {
         if (worst === null || at > depth) [worst, depth] = [rung, at];
       }
       if (worst === null) return;
-      const tall = depth < 0 ? 0.2 : 1 - depth * 0.24;
+      const tall = stepOf(worst);
       const path = boxes.get(rungCue(worst)) ?? new Path2D();
       boxes.set(rungCue(worst), path);
       path.rect(x, top + height * (1 - tall), width + 0.3, height * tall);
@@ -208,9 +208,12 @@ export class Timeline {
       const rung = history.rungAt(from);
       if (t <= history.latest && history.rungAt(t) === rung) continue;
       const width = axis.x(t) - axis.x(Math.max(from, axis.from));
-      if (rung !== null && c.measureText(rung).width + 10 < width && height * 0.5 > 10) {
-        c.fillStyle = this.theme.dark ? "#101113" : "#ffffff";
-        c.fillText(rung, axis.x(Math.max(from, axis.from)) + 5, top + height - 0.5);
+      if (rung !== null && c.measureText(rung).width + 10 < width) {
+        const box = height * stepOf(rung);
+        const inside = box >= 13 * this.theme.scale;
+        c.fillStyle = !inside ? this.theme.text : this.theme.dark ? "#101113" : "#ffffff";
+        const y = inside ? top + height - 0.5 : top + height - box - 1;
+        c.fillText(rung, axis.x(Math.max(from, axis.from)) + 5, y);
       }
       from = t;
     }
@@ -255,4 +258,10 @@ export class Timeline {
       c.fill();
     }
   }
+}
+
+/** How high a rung's step stands, 0 to 1. */
+function stepOf(rung: string): number {
+  const depth = (LADDER as readonly string[]).indexOf(rung);
+  return depth < 0 ? 0.2 : 1 - depth * 0.24;
 }
