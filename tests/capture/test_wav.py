@@ -71,6 +71,7 @@ def test_what_we_write_is_read_bit_for_bit():
         (packed(np.array([0.0, np.inf]), 24_000, "FLOAT"), "sample 1 is inf"),
         (packed(np.zeros(10), 100, "PCM_16"), "100 Hz"),
     ],
+    ids=["nothing", "cut", "empty", "nan", "inf", "slow"],  # the bytes carry a time of writing
 )
 def test_bad_sound_is_refused(data, problem):
     with pytest.raises(BadInput, match=problem) as caught:
