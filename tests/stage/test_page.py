@@ -1,47 +1,27 @@
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import threading
 import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
-from synthetic_show import NOTICE, RELEASE, SHOW, SyntheticShow, pose
+from page_tools import node
+from synthetic_show import NOTICE, RELEASE, SHOW, SyntheticShow
 
-from greenroom.frames import BONES, HUMANOID
 from greenroom.stage import Hub, create_app, serve_in_thread
 from greenroom.stage.server import PAGE
 
-WEB = Path(__file__).parents[2] / "web"
 CHROMIUM = os.environ.get("GREENROOM_CHROMIUM") or shutil.which("chromium")
-NODE = shutil.which("node")
 PICTURES = os.environ.get("GREENROOM_SCREENSHOTS")
 OUTAGE_S = 1.5
 
+pytestmark = pytest.mark.slow
+
 Report = dict[str, Any]
-
-
-def node(script: str, *args: str, stdin: str = "", limit_s: float = 60) -> Any:
-    if NODE is None:
-        pytest.skip("no node on PATH")
-    if not (WEB / "node_modules" / "playwright-core").is_dir():
-        pytest.skip("web/node_modules is missing: run `npm ci` in web/")
-    done = subprocess.run(
-        [NODE, f"e2e/{script}", *args],
-        cwd=WEB,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=limit_s,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -74,27 +54,13 @@ def report() -> Report:
     show.start()
     try:
         folder = [str(Path(PICTURES).resolve())] if PICTURES else []
-        seen: Report = node("page.mjs", server.url, CHROMIUM, *folder, limit_s=300)
+        seen: Report = node("page.mjs", server.url, CHROMIUM, *folder, limit_s=600)
     finally:
         over.set()
         tender.join()
         show.close()
         server.stop()
     return seen
-
-
-def test_the_page_places_bones_as_the_vocabulary_does() -> None:
-    root, rotations = pose(37)
-    skeleton = {
-        "names": list(BONES),
-        "parents": list(HUMANOID.parents),
-        "offsets": HUMANOID.offsets.tolist(),
-    }
-    sent = {"skeleton": skeleton, "root": root.tolist(), "rotations": rotations.ravel().tolist()}
-    drawn = node("pose.mjs", stdin=json.dumps(sent))
-    placed, turned = HUMANOID.world(HUMANOID.rest_translations(1, root), rotations[None])
-    np.testing.assert_allclose(np.reshape(drawn["positions"], (-1, 3)), placed[0], atol=1e-5)
-    np.testing.assert_allclose(np.reshape(drawn["rotations"], (-1, 4)), turned[0], atol=1e-5)
 
 
 def test_without_a_show_the_page_says_how_to_start_one(report: Report) -> None:

@@ -3,7 +3,7 @@
 import { chromium } from "playwright-core";
 
 const [url, executablePath, pictures] = process.argv.slice(2);
-const WAIT = { timeout: 60_000 };
+const WAIT = { timeout: 120_000 };
 const ARGS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -34,6 +34,7 @@ const frames = async (page, more) => {
 
 async function open(viewport, colorScheme, more = {}) {
   const context = await browser.newContext({ viewport, colorScheme, ...more });
+  context.setDefaultTimeout(WAIT.timeout);
   const page = await context.newPage();
   page.on("request", (request) => report.requests.push(request.url()));
   page.on("websocket", (socket) => report.requests.push(socket.url()));

@@ -1,6 +1,7 @@
 // Put the page together: messages in, one picture out when there is news.
 
 import "./style.css";
+import "./rooms.css";
 import { Connection } from "./connection";
 import { Desk } from "./desk";
 import { clock, ms, share, span } from "./format";

@@ -9,6 +9,8 @@ import type { Theme } from "./theme";
 
 const GAP = 9;
 const GUTTER = 124;
+/** Frames that a slow page may miss without the strip counting them as a break. */
+const LOST_TICKS = 8;
 const RULE = 18;
 /** The frame row reaches this many times its limit. */
 const HEADROOM = 1.25;
@@ -203,17 +205,20 @@ export class Timeline {
     c.font = this.font(11, "600 ");
     c.textAlign = "left";
     c.textBaseline = "bottom";
-    let from = history.oldest;
+    const gap = (t: number) => Math.abs(history.nearest(t) - t);
+    let from = history.nearest(Math.max(history.oldest, axis.from));
     for (let t = from; t <= history.latest + 1; t++) {
       const rung = history.rungAt(from);
-      if (t <= history.latest && history.rungAt(t) === rung) continue;
-      const width = axis.x(t) - axis.x(Math.max(from, axis.from));
+      const here = history.rungAt(t);
+      const lost = here === null && t <= history.latest && gap(t) < LOST_TICKS;
+      if (t <= history.latest && (lost || here === rung)) continue;
+      const width = axis.x(t) - axis.x(from);
       if (rung !== null && c.measureText(rung).width + 10 < width) {
         const box = height * stepOf(rung);
         const inside = box >= 13 * this.theme.scale;
         c.fillStyle = !inside ? this.theme.text : this.theme.dark ? "#101113" : "#ffffff";
         const y = inside ? top + height - 0.5 : top + height - box - 1;
-        c.fillText(rung, axis.x(Math.max(from, axis.from)) + 5, y);
+        c.fillText(rung, axis.x(from) + 5, y);
       }
       from = t;
     }
