@@ -32,7 +32,7 @@ class Verdict:
         exact: how many were the same in every bit, features and model both.
         features: how many had the same input tensors.
         model: how many had the same outputs and frame.
-        first_difference: {"frame", "what", "why"}, or None.
+        first_difference: {"frame", "tick", "what", "why"}, or None.
         kind: EXACT, PORTABLE or TOLERANT: what may be promised on this machine.
     """
 
@@ -105,10 +105,11 @@ def verify(
         frames += 1
         progress(frames, manifest["frames"])
     if first is None and digest.hex() != manifest["digest"]:
-        first = {"frame": None, "what": "digest", "why": "the chained digest differs"}
+        first = {"frame": None, "tick": None, "what": "digest", "why": "the chained digest differs"}
         exact = 0
     if first is None and manifest["lost_to_recorder"]:
-        first = {"frame": None, "what": "recording", "why": "frames were lost to the recorder"}
+        why = "frames were lost to the recorder"
+        first = {"frame": None, "tick": None, "what": "recording", "why": why}
     kind = replay_class(
         manifest["fingerprint"], backend.fingerprint(), set(release.model["operations"])
     )
@@ -118,9 +119,9 @@ def verify(
 def _difference(frame: int, inputs: list[str], outputs: list[str]) -> dict[str, Any]:
     if inputs:
         why = "the features made from the raw packets differ"
-        return {"frame": frame, "what": ", ".join(inputs), "why": why}
+        return {"frame": frame, "tick": frame, "what": ", ".join(inputs), "why": why}
     why = "the model or the ladder gave something else for the same tensors"
-    return {"frame": frame, "what": ", ".join(outputs), "why": why}
+    return {"frame": frame, "tick": frame, "what": ", ".join(outputs), "why": why}
 
 
 def performed(workspace: Workspace, show: str) -> Body:
