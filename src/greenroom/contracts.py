@@ -13,7 +13,6 @@ from greenroom.frames import Floats
 
 INPUTS = ("history", "known", "state", "velocity", "valid", "age", "speech", "heard", "noise")
 OUTPUTS = ("pose", "sigma", "confidence", "attention")
-LATE, MISSING = "late", "missing"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Put a show together: the engine in its own process, the recorder and observers in this one.
 
 The engine is started, told what to perform, and left alone. This side reads the ring, keeps the show,
-feeds whoever watches, and, if the engine falls silent, lets the watchdog hold the last frame.
+and feeds whoever watches. If the engine dies, the show ends with an error.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from greenroom.errors import GreenroomError
@@ -186,8 +185,3 @@ def _line(engine: subprocess.Popen[bytes]) -> dict[str, Any]:
         raise GreenroomError("the engine could not start", then="see its message above")
     found: dict[str, Any] = msgspec.json.decode(line)
     return found
-
-
-def confidence_of(outputs: dict[str, Any]) -> float:
-    """Return the pose's confidence of one frame: the mean over joints."""
-    return float(np.mean(outputs["confidence"]))

@@ -8,7 +8,6 @@ does not match its hash.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -119,14 +118,3 @@ def load_release(workspace: Workspace, name: str) -> Release:
     skeleton = Skeleton(BONES, PARENTS, np.asarray(model["offsets"], dtype=np.float64))
     graph = workspace.objects.get(model["blobs"]["graph"])
     return Release(name, manifest["actor"], graph, role, skeleton, manifest, model)
-
-
-def summary(release: Release) -> dict[str, Any]:
-    """Return what people ask of a release first."""
-    return {
-        "release": release.name,
-        "actor": release.actor,
-        "model": release.manifest["parents"]["model"],
-        "joints": list(release.role.spec.joints),
-        "figures": release.model["figures"],
-    }

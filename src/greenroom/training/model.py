@@ -17,8 +17,7 @@ exported graph has only operations that give the same bits on every instruction 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -286,10 +285,6 @@ class Performer(nn.Module):
         """How many numbers, the closed form's counted."""
         learned = sum(p.numel() for p in self.parameters())
         return int(learned + sum(b.numel() for b in self.buffers()))
-
-    def describe(self) -> dict[str, Any]:
-        """Return shape and preset, for the manifest."""
-        return {"shape": self.shape.manifest(), "preset": asdict(self.preset)}
 
 
 def _attention(flow: Tensor, joints: int) -> Tensor:
