@@ -6,6 +6,7 @@ tensors below; whoever can make such a graph can be on stage, and whoever can ru
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -63,6 +64,21 @@ class ModelShape:
     def load(cls, manifest: dict[str, Any]) -> ModelShape:
         """Read what :meth:`manifest` wrote."""
         return cls(**{**manifest, "lags": tuple(manifest["lags"])})
+
+
+def width_of(shapes: dict[str, tuple[int, ...]]) -> int:
+    """Return how many numbers the tensors of one tick have."""
+    return sum(math.prod(size) for size in shapes.values())
+
+
+def get_tensors(flat: Floats, shapes: dict[str, tuple[int, ...]]) -> dict[str, Floats]:
+    """Return the tensors that lie in one flat row, as views with a batch of one in front."""
+    out, at = {}, 0
+    for name, size in shapes.items():
+        end = at + math.prod(size)
+        out[name] = flat[at:end].reshape(1, *size)
+        at = end
+    return out
 
 
 class Backend(Protocol):

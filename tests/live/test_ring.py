@@ -15,10 +15,8 @@ from greenroom.live.ring import (
     Ring,
     frame_of,
     get_packets,
-    get_tensors,
     put_packets,
     rung_of,
-    sizes,
     slot_type,
 )
 
@@ -147,20 +145,6 @@ def test_of_too_many_packets_the_newest_are_kept() -> None:
     big = [Packet(i, bytes(BODY_BYTES + AUDIO_BYTES)) for i in range(3)]
     put_packets(row, big)
     assert list(get_packets(row)) == big[1:]
-
-
-def test_tensors_lie_side_by_side_and_come_back() -> None:
-    shapes = SHAPE.inputs()
-    where = sizes(shapes)
-    width = slot_type(SHAPE)["inputs"].shape[0]
-    covered = np.concatenate([np.arange(s.start, s.stop) for s in where.values()])
-    assert covered.tolist() == list(range(width))
-    flat = np.arange(width, dtype=np.float32)
-    tensors = get_tensors(flat, shapes)
-    assert {name: t.shape for name, t in tensors.items()} == {
-        name: (1, *shape) for name, shape in shapes.items()
-    }
-    assert np.concatenate([t.reshape(-1) for t in tensors.values()]).tolist() == flat.tolist()
 
 
 def test_a_frame_and_its_rung_come_out_of_a_slot(ring: Ring) -> None:

@@ -1,8 +1,13 @@
 """A whole show: a real engine process, a real graph, a recording, a replay in another process."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +21,7 @@ from greenroom.live.replay import export_bvh, performed, verify
 from greenroom.live.show import Order, Performed, perform
 from greenroom.registry.promote import on_stage, promote
 from greenroom.registry.release import load_release
+from greenroom.rotations import angle_between
 from greenroom.store.workspace import Workspace
 
 TICKS = 75
@@ -85,6 +91,46 @@ def test_a_show_is_exported_for_post_production(show: tuple[Workspace, Performed
     workspace, done = show
     again = read_recording(export_bvh(workspace, done.show), "show.bvh").body
     assert again is not None and len(again) == TICKS
+
+
+class Strikes:
+    """An observer that sends the engine a signal when it sees a tick."""
+
+    def __init__(self, tick: int, number: signal.Signals) -> None:
+        self.tick, self.number = tick, number
+
+    def frame(self, row: Any, outputs: dict[str, Any]) -> None:
+        if int(row["tick"]) == self.tick:
+            for child in (
+                Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+            ):
+                if b"greenroom.live.engine" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    os.kill(int(child), self.number)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds the engine by Linux's /proc"
+)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_show_goes_on_when_the_engine_dies_or_hangs(
+    show: tuple[Workspace, Performed], number: signal.Signals
+) -> None:
+    workspace, before = show
+    manifest = workspace.objects.manifest(before.show)
+    release = load_release(workspace, manifest["parents"]["release"])
+    warnings: list[str] = []
+    order = Order(release, manifest["playlist"], 210)
+    done = perform(workspace, order, "test", [Strikes(30, number)], warn=warnings.append)
+    assert len(warnings) == 2 and "status -9" in warnings[0]
+    rungs = done.json["rungs"]
+    missed = workspace.objects.manifest(done.show)["missed"]
+    assert rungs["capture"] > 60 and rungs["hold"] > 5 and 0 < missed < 30
+    assert done.json["frames"] + missed == 210
+    verdict = verify(workspace, done.show)
+    assert (verdict.exact, verdict.first_difference) == (verdict.frames, None)
+    body = performed(workspace, done.show)
+    assert len(body) == 210
+    assert angle_between(body.rotations[1:], body.rotations[:-1]).max() < 30
 
 
 def test_a_release_that_nobody_approved_is_refused(show: tuple[Workspace, Performed]) -> None:

@@ -25,6 +25,8 @@ _HEAD = struct.Struct("<2sBBI")
 _MAGIC = b"GR"
 _J = len(BONES)
 BODY_BYTES = _HEAD.size + 4 * (3 + 5 * _J)
+_FARTHEST = 1000.0
+"""Metres from the middle of the stage; farther off is a fault."""
 AUDIO_BYTES = _HEAD.size + 4 * SAMPLES_PER_TICK
 
 
@@ -52,7 +54,11 @@ class Receiver(Protocol):
 
 @dataclass(frozen=True)
 class BodySample:
-    """One tick of captured body: root (3,), rotations (55, 4), validity (55,)."""
+    """One tick of captured body: root (3,), rotations (55, 4), validity (55,).
+
+    Validity is in [0, 1], and 0 wherever the rotation is not a unit quaternion, or, for the hips, the
+    root is not a place on a stage (then it is NaN).
+    """
 
     tick: int
     first_of_clip: bool
@@ -89,13 +95,15 @@ def decode(data: bytes) -> BodySample | Floats:
     _, kind, flags, tick = _HEAD.unpack_from(data)
     if kind == BODY and len(data) == BODY_BYTES:
         body = np.frombuffer(data, "<f4", offset=_HEAD.size)
-        return BodySample(
-            tick,
-            bool(flags & FIRST_OF_CLIP),
-            body[:3],
-            body[3 : 3 + 4 * _J].reshape(_J, 4),
-            body[3 + 4 * _J :],
-        )
+        rotations, validity = body[3 : 3 + 4 * _J].reshape(_J, 4), body[3 + 4 * _J :]
+        squares = np.einsum("ij,ij->i", rotations, rotations)
+        # Comparisons with NaN are false, so that what is not a number is not trusted either.
+        sound = (squares > 0.99) & (squares < 1.01) & (validity > 0)
+        validity = np.where(sound, np.minimum(validity, np.float32(1)), np.float32(0))
+        root = body[:3]
+        if not all(abs(metres) < _FARTHEST for metres in root.tolist()):
+            root, validity[0] = np.full(3, np.nan, dtype=np.float32), 0
+        return BodySample(tick, bool(flags & FIRST_OF_CLIP), root, rotations, validity)
     if kind == AUDIO and len(data) == AUDIO_BYTES:
         return np.frombuffer(data, "<f4", offset=_HEAD.size)
     raise BadInput(f"a packet of kind {kind} with {len(data)} bytes is damaged")
@@ -109,6 +117,7 @@ class TakePlayer:
         audio: 24 kHz mono; padded with silence to the body's length; None for no sound.
         firsts: ticks at which a clip begins.
         cuts: (first tick, one past the last) pairs in which the body is lost.
+        first: the tick to begin at.
     """
 
     def __init__(
@@ -117,11 +126,12 @@ class TakePlayer:
         audio: Floats | None,
         firsts: Sequence[int] = (0,),
         cuts: Sequence[tuple[int, int]] = (),
+        first: int = 0,
     ) -> None:
         """Keep what plays; packets are made when they are due."""
         self.body, self.audio = body, audio
         self.firsts, self.cuts = frozenset(firsts), tuple(cuts)
-        self._next = 0
+        self._next = first
         sound = 0 if audio is None else -(-len(audio) // SAMPLES_PER_TICK)
         self.ticks = sound if body is None else len(body)
 

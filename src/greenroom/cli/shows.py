@@ -124,6 +124,11 @@ class Stage:
             self.handle.stop()
 
 
+def warned(what: str) -> None:
+    """Tell on stderr what went wrong while the show goes on."""
+    click.echo(f"\n{what}", err=True)
+
+
 NOT_SPEECH = (
     "This release was not trained to be driven by speech: when the capture is lost, "
     "it goes on by its own past."
@@ -176,7 +181,7 @@ def perform_command(
     try:
         stage.open(hello(release, ticks, _notices(release, playlist), []))
         show = meter("on air", as_json)
-        done = perform(context.workspace, order, context.user, stage.observers, show)
+        done = perform(context.workspace, order, context.user, stage.observers, show, warned)
         stage.say("end", {k: done.json[k] for k in ("show", "frames", "late", "rungs")})
     finally:
         stage.close()
@@ -267,7 +272,7 @@ def demo_command(
                 err=True,
             )
         show = meter("on air", as_json)
-        done = perform(context.workspace, order, context.user, stage.observers, show)
+        done = perform(context.workspace, order, context.user, stage.observers, show, warned)
         stage.say("end", {k: done.json[k] for k in ("show", "frames", "late", "rungs")})
         verdict = _replayed(context, done.show)
         stage.say("verdict", verdict)

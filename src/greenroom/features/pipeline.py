@@ -16,12 +16,14 @@ import numpy as np
 from greenroom.clock import TICK_HZ
 from greenroom.errors import BadInput
 from greenroom.features.pose import ROOT_CHANNELS, state_features
-from greenroom.features.speech import BANDS, WINDOW, speech_features
+from greenroom.features.speech import BANDS, PADDED, WINDOW, speech_features
 from greenroom.frames import BONE, SAMPLE_RATE, SAMPLES_PER_TICK, Floats
 from greenroom.store.objects import canonical, digest
 
-VERSION = 1
+VERSION = 2
 """Raised whenever a formula here, in `pose` or in `speech` changes: it is part of the hash."""
+_OLDER = WINDOW - SAMPLES_PER_TICK
+"""Samples of a tick's window that came before it."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class FeatureSpec:
             "tick_hz": TICK_HZ,
             "sample_rate": SAMPLE_RATE,
             "window": WINDOW,
+            "padded": PADDED,
             "mel_bands": BANDS,
             "root": list(ROOT_CHANNELS),
         }
@@ -114,7 +117,7 @@ class Pipeline:
         """Forget the past."""
         self._before: tuple[Floats, Floats] | None = None
         self._six = np.full((1, 6 * len(self.spec.joints)), np.nan, dtype=np.float32)
-        self._samples = np.zeros(WINDOW - SAMPLES_PER_TICK, dtype=np.float64)
+        self._samples = np.zeros(_OLDER, dtype=np.float64)
 
     def run(
         self, root: Floats, rotations: Floats, validity: Floats, audio: Floats, heard: Floats
@@ -128,26 +131,28 @@ class Pipeline:
             audio: (T, 800), float32.
             heard: (T,), 1 where audio arrived.
         """
-        valid = np.ascontiguousarray(validity[:, self._index])
-        chosen = rotations[:, self._index]
-        chosen = np.where(valid[..., None] > 0, chosen, np.float32(np.nan))
+        valid = validity.take(self._index, axis=1)
+        chosen = rotations.take(self._index, axis=1)
+        chosen[valid <= 0] = np.nan
         state = state_features(root, chosen, self._before)
-        width = 6 * len(self.spec.joints)
-        six = state[:, :width]
-        velocity = (six - np.concatenate([self._six, six[:-1]])) * np.float32(TICK_HZ)
+        six = state[:, : self._six.shape[1]]
+        velocity = six.copy()
+        velocity[1:] -= six[:-1]
+        velocity[:1] -= self._six
+        velocity *= np.float32(TICK_HZ)
         self._six = six[-1:].copy()
         self._before = (root[-1].copy(), chosen[-1, 0].copy())
         return Features(state, velocity, valid, self._speech(audio, heard), heard)
 
     def _speech(self, audio: Floats, heard: Floats) -> Floats:
-        ticks = len(audio)
-        sound = np.where(heard[:, None] > 0, audio, np.float32(0)).reshape(-1)
-        samples = np.concatenate([self._samples, sound])
-        self._samples = samples[-(WINDOW - SAMPLES_PER_TICK) :].copy()
-        windows = np.lib.stride_tricks.as_strided(
-            samples,
-            (ticks, WINDOW),
-            (SAMPLES_PER_TICK * samples.itemsize, samples.itemsize),
-            writeable=False,
+        samples = np.zeros(_OLDER + audio.size, dtype=np.float64)
+        samples[:_OLDER] = self._samples
+        sound = samples[_OLDER:].reshape(audio.shape)
+        np.copyto(sound, audio, where=heard[:, None] > 0)
+        self._samples = samples[-_OLDER:].copy()
+        step = samples.itemsize
+        return speech_features(
+            np.ndarray(
+                (len(audio), WINDOW), np.float64, samples, 0, (SAMPLES_PER_TICK * step, step)
+            )
         )
-        return speech_features(np.ascontiguousarray(windows))

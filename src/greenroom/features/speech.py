@@ -1,13 +1,15 @@
 """Speech acoustics of each tick: log-mel spectrum, level, pitch and voicing, from the past alone.
 
 Convention: audio is 24 kHz mono float32 in [-1, 1]; tick t sees the 1,024 samples that end with its
-own 800, so the look-ahead is zero. Mel bands are Slaney's with area norm, as librosa's defaults;
-log-mel is the natural logarithm of power, floored at 1e-10. Level is RMS in dB of full scale. Pitch
-and voicing come from the normalised square difference (McLeod and Wyvill 2005, "A smarter way to find
-pitch"); pitch is in Hz, 0 where unvoiced.
+own 800, so the look-ahead is zero. One Fourier transform of the Hann window, padded to 1,536, serves
+all. Mel bands are Slaney's with area norm, as librosa's defaults; log-mel is the natural logarithm of
+power, floored at 1e-10. Level is RMS in dB of full scale. Pitch and voicing come from the
+autocorrelation below 2 kHz, divided by the window's own (Boersma 1993, "Accurate short-term analysis
+of the fundamental frequency"); pitch is in Hz, 0 where unvoiced.
 
 Every function works on rows and each row's bits depend on that row alone: no matrix product whose
-shape depends on how many ticks are asked for.
+shape depends on how many ticks are asked for. A tick of a show runs them cold, where the number of
+NumPy calls is the cost and not the size of the arrays.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from scipy import fft
 from greenroom.frames import SAMPLE_RATE, SAMPLES_PER_TICK, Doubles, Floats
 
 WINDOW = 1024
+PADDED = 1536
 BANDS = 40
 FLOOR = 1e-10
 F0_RANGE = (60.0, 500.0)
@@ -29,6 +32,7 @@ CHANNELS = (*(f"mel{i:02d}" for i in range(BANDS)), "level_db", "log_f0", "voici
 
 _VOICED = 0.5
 _QUIET_DB = -60.0
+_BLOCK = 64
 
 
 def mel_scale(hz: Doubles) -> Doubles:
@@ -46,7 +50,7 @@ def mel_to_hz(mel: Doubles) -> Doubles:
 
 
 @cache
-def mel_filters(rate: int = SAMPLE_RATE, window: int = WINDOW, bands: int = BANDS) -> Doubles:
+def mel_filters(rate: int = SAMPLE_RATE, window: int = PADDED, bands: int = BANDS) -> Doubles:
     """Return triangular filters (bands, window // 2 + 1) of unit area."""
     bins = np.fft.rfftfreq(window, 1 / rate)
     top = float(mel_scale(np.asarray([rate / 2]))[0])
@@ -58,13 +62,11 @@ def mel_filters(rate: int = SAMPLE_RATE, window: int = WINDOW, bands: int = BAND
 
 
 @cache
-def _bands() -> list[tuple[int, Doubles]]:
-    """Return the filters without their zeros: (first bin, weights) a band."""
-    out = []
-    for row in mel_filters():
-        at = np.flatnonzero(row)
-        out.append((int(at[0]), np.ascontiguousarray(row[at[0] : at[-1] + 1])))
-    return out
+def _bands() -> tuple[NDArray[np.intp], Doubles, NDArray[np.intp]]:
+    """Return the filters without their zeros: bins, their weights, and where each band starts."""
+    rows = [(row, np.flatnonzero(row)) for row in mel_filters()]
+    starts = np.cumsum([0, *(len(at) for _, at in rows[:-1])])
+    return np.concatenate([at for _, at in rows]), np.concatenate([r[at] for r, at in rows]), starts
 
 
 @cache
@@ -72,25 +74,21 @@ def _hann() -> Doubles:
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
 
 
-@cache
-def _starts() -> tuple[NDArray[np.intp], Doubles]:
-    """Return for `np.add.reduceat`: where each band starts in the gathered bins, and the weights."""
-    bands = _bands()
-    weights = np.concatenate([row for _, row in bands])
-    return np.cumsum([0, *(len(row) for _, row in bands[:-1])]), weights
+def power(windows: Doubles) -> Doubles:
+    """Return the power (T, 769) of Hann-weighted windows (T, 1024), padded with zeros."""
+    spectrum = fft.rfft(windows * _hann(), PADDED, axis=-1)
+    squares = spectrum.view(np.float64)
+    squares *= squares
+    out: Doubles = squares[:, ::2] + squares[:, 1::2]
+    return out
 
 
-@cache
-def _gather() -> NDArray[np.intp]:
-    return np.concatenate([first + np.arange(len(row)) for first, row in _bands()])
-
-
-def log_mel(windows: Doubles) -> Doubles:
-    """Return log-mel power (T, 40) of windows (T, 1024), float64."""
-    spectrum = fft.rfft(windows * _hann(), axis=-1)
-    power = spectrum.real**2 + spectrum.imag**2
-    starts, weights = _starts()
-    mel = np.add.reduceat(power[:, _gather()] * weights, starts, axis=-1)
+def log_mel(powers: Doubles) -> Doubles:
+    """Return log-mel power (T, 40) of :func:`power`, float64."""
+    bins, weights, starts = _bands()
+    weighted = powers.take(bins, axis=1)
+    weighted *= weights
+    mel = np.add.reduceat(weighted, starts, axis=-1)
     out: Doubles = np.log(np.maximum(mel, FLOOR))
     return out
 
@@ -103,47 +101,55 @@ def level_db(windows: Doubles) -> Doubles:
     return out
 
 
-_LOW = int(SAMPLE_RATE / F0_RANGE[1]) - 1
-_HIGH = int(SAMPLE_RATE / F0_RANGE[0]) + 2
+_LAGS = 768
+"""Points of the autocorrelation: its rate is 12 kHz."""
+_LAG_RATE = SAMPLE_RATE * _LAGS / PADDED
+_LOW = int(_LAG_RATE / F0_RANGE[1]) - 1
+_HIGH = int(_LAG_RATE / F0_RANGE[0]) + 2
 """Lags searched: one beyond the range at either side, so that a peak has neighbours."""
+_TOP = int(2000 * PADDED / SAMPLE_RATE) + 1
+_OCTAVE_COST = 0.03
+"""Taken off for each octave of a longer lag, so that the shortest of a tone's equal peaks wins."""
+_AROUND = np.arange(-1, 2)
 
 
-def pitch(windows: Doubles, level: Doubles) -> tuple[Doubles, Doubles]:
-    """Return f0 (T,) in Hz and voicing (T,) in [0, 1], both 0 where unvoiced.
+@cache
+def _of_window() -> tuple[Doubles, Doubles]:
+    """Return what scales each searched lag by the window's autocorrelation, and each lag's cost."""
+    own = fft.irfft(power(np.ones((1, WINDOW)))[0, :_TOP], _LAGS)
+    lags = np.arange(_LOW, _HIGH + 1)
+    return own[0] / own[lags], _OCTAVE_COST * np.log2(lags / _LOW)
+
+
+def pitch(powers: Doubles, level: Doubles) -> tuple[Doubles, Doubles]:
+    """Return ln f0 (T,), f0 in Hz, and voicing (T,) in [0, 1], both 0 where unvoiced.
 
     Args:
-        windows: (T, 1024).
+        powers: (T, 769), of :func:`power`.
         level: (T,), dB; quieter than -60 dB is unvoiced.
     """
-    spectrum = fft.rfft(windows, 2 * WINDOW, axis=-1)
-    correlation = fft.irfft(spectrum.real**2 + spectrum.imag**2, 2 * WINDOW, axis=-1)
-    head = np.cumsum(windows * windows, axis=-1)
-    # m(τ): energy of the first W-τ samples plus that of the last W-τ
-    energy = head[:, WINDOW - 1 - _LOW : WINDOW - 2 - _HIGH : -1] + (
-        head[:, -1:] - head[:, _LOW - 1 : _HIGH]
-    )
-    nsdf = 2.0 * correlation[:, _LOW : _HIGH + 1] / np.maximum(energy, 1e-9)
-    inner = nsdf[:, 1:-1]
-    peak = (inner >= nsdf[:, :-2]) & (inner >= nsdf[:, 2:])
-    heights = np.where(peak, inner, -1.0)
-    best = np.maximum.reduce(heights, axis=-1)
-    first = np.argmax(heights >= 0.9 * np.maximum(best, 1e-9)[:, None], axis=-1)
-    rows = np.arange(len(windows))
-    before, at, after = nsdf[rows, first], nsdf[rows, first + 1], nsdf[rows, first + 2]
-    curve = np.minimum(before - 2 * at + after, -1e-12)
-    shift = np.minimum(np.maximum(0.5 * (before - after) / curve, -0.5), 0.5)
-    voiced = (best >= _VOICED) & (level > _QUIET_DB)
-    f0 = np.where(voiced, SAMPLE_RATE / (_LOW + 1 + first + shift), 0.0)
-    return f0, np.where(voiced, np.minimum(best, 1.0), 0.0)
+    correlation = fft.irfft(powers[:, :_TOP], _LAGS, axis=-1)
+    scale, cost = _of_window()
+    strength = correlation[:, _LOW : _HIGH + 1] * scale
+    strength /= np.maximum(correlation[:, :1], 1e-12)
+    best = np.argmax((strength - cost)[:, 1:-1], axis=-1) + 1
+    rows = np.arange(0, strength.size, strength.shape[1]) + best
+    before, at, after = strength.ravel().take(rows + _AROUND[:, None])
+    # At an end of the range the best need not be a peak: the vertex is kept within half a lag.
+    curve = np.minimum(before + after - 2 * at, -1e-12)
+    shift = ((before - after) / (2 * curve)).clip(-0.5, 0.5)
+    voiced = (at >= _VOICED) & (level > _QUIET_DB)
+    log_f0 = np.log(_LAG_RATE / (shift + (best + _LOW)))
+    return log_f0 * voiced, at.clip(0.0, 1.0) * voiced
 
 
 def speech_features(windows: Doubles) -> Floats:
     """Return all speech channels (T, 43) of windows (T, 1024), in the order of `CHANNELS`."""
-    level = level_db(windows)
-    f0, voicing = pitch(windows, level)
     out = np.empty((len(windows), len(CHANNELS)), dtype=np.float32)
-    out[:, :BANDS] = log_mel(windows)
-    out[:, BANDS] = level
-    out[:, BANDS + 1] = np.log(np.maximum(f0, 1.0))
-    out[:, BANDS + 2] = voicing
+    for start in range(0, len(windows), _BLOCK):  # small enough to stay in the processor's cache
+        block, rows = windows[start : start + _BLOCK], out[start : start + _BLOCK]
+        powers, level = power(block), level_db(block)
+        rows[:, :BANDS] = log_mel(powers)
+        rows[:, BANDS] = level
+        rows[:, BANDS + 1], rows[:, BANDS + 2] = pitch(powers, level)
     return out

@@ -1,22 +1,21 @@
 """The engine's process: nothing in it but the loop, which owes a frame every 33.3 ms.
 
-It is started with one JSON line: where the ring is, which release, which inputs and sinks. It reads
-only verified objects, contacts nobody but its sinks, writes frames into shared memory, and ends when
-the show is over or its standard input is closed.
+It is started with one JSON line: where the ring is, which release, which inputs and sinks; when it is
+ready, a second line tells it when and at which tick to begin. It reads only verified objects, contacts
+nobody but its sinks, writes frames into shared memory, and ends when the show is over or its standard
+input is closed.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from greenroom.capture.packets import Packet, Receiver
@@ -24,14 +23,12 @@ from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock
 from greenroom.live.backends import OnnxBackend
 from greenroom.live.inputs import open_playlist
 from greenroom.live.ladder import RUNGS
+from greenroom.live.lines import Lines, say
 from greenroom.live.performer import Outcome, Performer
-from greenroom.live.ring import Ring, put_packets, sizes, slot_type
+from greenroom.live.ring import Ring, frame_of, put_packets, slot_type
 from greenroom.live.sinks import Sink, VmcSink
 from greenroom.registry.release import load_release
 from greenroom.store.workspace import Workspace
-
-LEAD_NS = 50_000_000
-"""Between the engine's being ready and tick 0."""
 
 
 class Engine:
@@ -58,20 +55,33 @@ class Engine:
         self.ring, self.clock = ring, clock
         shape = performer.role.shape
         self.row = np.zeros((), dtype=slot_type(shape))
-        self._in, self._out = sizes(shape.inputs()), sizes(shape.outputs())
         self.start_ns = 0
         performer.mark = self._mark
 
-    def run(self, ticks: int) -> int:
-        """Perform ticks 0 … `ticks` - 1, or until standard input closes; return how many."""
-        self.start_ns = self.clock.now_ns() + LEAD_NS
-        pacer = Pacer(self.clock, self.start_ns)
-        for tick in range(ticks):
+    def run(self, start_ns: int, first: int, ticks: int, stopped: Callable[[], bool]) -> int:
+        """Perform ticks `first` … `ticks` - 1, or until stopped; return how many.
+
+        Args:
+            start_ns: when tick 0 is or was due, monotonic.
+            first: where to begin; after 0 somebody else performed the ticks before.
+            ticks: of the whole show.
+            stopped: asked twice a second.
+        """
+        self.start_ns = start_ns
+        pacer = Pacer(self.clock, start_ns)
+        for tick in range(first, ticks):
             late_by = pacer.wait(tick)
+            if tick == first > 0:
+                self._take_over()
             self.tick(tick, late_by > PERIOD_NS)
-            if tick % 15 == 0 and _told_to_stop():
-                return tick + 1
-        return ticks
+            if tick % 15 == 0 and stopped():
+                return tick + 1 - first
+        return ticks - first
+
+    def _take_over(self) -> None:
+        end = self.ring.written = self.ring.end()
+        if end:
+            self.performer.resume([frame_of(row) for row in self.ring.latest(end, 2)])
 
     def tick(self, tick: int, late: bool) -> Outcome:
         """Perform one tick, send it, and publish it."""
@@ -98,33 +108,13 @@ class Engine:
         row["rung"] = RUNGS.index(outcome.rung)
         row["reason"] = outcome.reason.encode()[:32]
         put_packets(row, packets)
-        flat = row["inputs"]
-        for name, where in self._in.items():
-            flat[where] = outcome.inputs[name].ravel()
+        row["inputs"] = outcome.inputs
         row["asked"] = outcome.outputs is not None
-        flat = row["outputs"]
-        for name, where in self._out.items():
-            flat[where] = 0 if outcome.outputs is None else outcome.outputs[name].ravel()
+        row["outputs"] = 0 if outcome.outputs is None else outcome.outputs
         row["root"], row["rotations"] = outcome.frame.root, outcome.frame.rotations
         row["face"] = outcome.frame.face
         row["capture"] = outcome.capture is not None
         row["speech"] = outcome.features.speech[0, -3:]
-
-
-def _told_to_stop() -> bool:
-    """Tell whether standard input was closed: the supervisor's way to end a show."""
-    with suppress(OSError, ValueError):
-        ready, _, _ = select.select([sys.stdin], [], [], 0)
-        return bool(ready) and not os.read(sys.stdin.fileno(), 1)
-    return False
-
-
-def _order() -> bytes:
-    """Return the first line of standard input, reading not a byte more."""
-    out = bytearray()
-    while (byte := os.read(sys.stdin.fileno(), 1)) not in (b"", b"\n"):
-        out += byte
-    return bytes(out)
 
 
 def _prepare() -> None:
@@ -138,26 +128,32 @@ def _prepare() -> None:
 
 def main() -> int:
     """Read the order from standard input, perform, and report on standard output."""
-    order = msgspec.json.decode(_order())
+    lines = Lines(sys.stdin.fileno())
+    order = lines.wait()
     release = load_release(Workspace(Path(order["home"])), order["release"])
     backend = OnnxBackend(release.graph, release.role.shape, order["threads"])
     backend.warm()
     playlist = open_playlist(Workspace(Path(order["home"])), order["inputs"], order["ticks"])
-    receiver = playlist.player([tuple(cut) for cut in order["cuts"]])
     sinks = [VmcSink(host, port, release.skeleton.offsets) for host, port in order["vmc"]]
     ring = Ring(Path(order["ring"]), release.role.shape)
     clock = WallClock()
     performer = Performer(release.role, backend, order["seed"])
-    engine = Engine(performer, receiver, sinks, ring, clock)
     _prepare()
-    utc = clock.utc_ns()
-    print(msgspec.json.encode({"ready": True, "utc_ns": utc}).decode(), flush=True)
-    done = engine.run(order["ticks"])
+    say(sys.stdout.buffer, {"ready": True})
+    said = lines.wait()
+    receiver = playlist.player([tuple(cut) for cut in order["cuts"]], said["first"])
+    engine = Engine(performer, receiver, sinks, ring, clock)
+
+    def stopped() -> bool:
+        lines.read()
+        return lines.closed
+
+    done = engine.run(said["start_ns"], said["first"], order["ticks"], stopped)
     receiver.close()
     for sink in sinks:
         sink.close()
     report = {"frames": done, "lost_datagrams": sum(sink.lost for sink in sinks)}
-    print(msgspec.json.encode(report).decode(), flush=True)
+    say(sys.stdout.buffer, report)
     return 0
 
 

@@ -38,9 +38,9 @@ class Playlist:
             return len(self.body)
         return 0 if self.audio is None else -(-len(self.audio) // SAMPLES_PER_TICK)
 
-    def player(self, cuts: Sequence[tuple[int, int]] = ()) -> TakePlayer:
-        """Return a receiver that plays it."""
-        return TakePlayer(self.body, self.audio, [clip[0] for clip in self.clips], cuts)
+    def player(self, cuts: Sequence[tuple[int, int]] = (), first: int = 0) -> TakePlayer:
+        """Return a receiver that plays it from tick `first` on."""
+        return TakePlayer(self.body, self.audio, [clip[0] for clip in self.clips], cuts, first)
 
 
 def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None) -> Playlist:

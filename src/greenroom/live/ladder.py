@@ -11,22 +11,33 @@ and the spring slow: that is the damped return.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from greenroom.clock import TICK_HZ
-from greenroom.frames import BONES, Floats
+from greenroom.features.pose import AHEAD, Heading, Placer
+from greenroom.frames import BONE, BONES, Floats, Frame
+from greenroom.registry.release import Role
 from greenroom.rotations import from_vector, inverse, multiply, normalise, to_vector
 
 CAPTURE, SPEECH, PREVIOUS, HOLD = "capture", "speech", "previous", "hold"
 RUNGS = (CAPTURE, SPEECH, PREVIOUS, HOLD)
 
 SWITCH_HALF_LIFE = 0.10
-"""Seconds after which half of a jump is gone."""
 HOLD_HALF_LIFE = 1.2
-"""Seconds for half of the way back to the rest pose."""
+"""Half-lives of the spring's two decays, seconds: of a jump from standstill 60 % are left after one,
+a quarter after two."""
 _DT = np.float32(1 / TICK_HZ)
 _SETTLED = 1e-4
+
+
+def rest_pose(role: Role, heading: Heading = AHEAD) -> Floats:
+    """Return the rotations (55, 4) of a release's rest pose, facing a way."""
+    rotations = np.tile(np.asarray([0, 0, 0, 1], dtype=np.float32), (len(BONES), 1))
+    joints = [BONE[name] for name in role.spec.joints]
+    rotations[joints] = Placer(heading=heading).upright(role.rest, len(joints))
+    return rotations
 
 
 class Blender:
@@ -50,6 +61,10 @@ class Blender:
     def last(self) -> tuple[Floats, Floats] | None:
         """Root (3,) and rotations (55, 4) of the last frame; None before the first."""
         return self._last
+
+    def resume(self, frames: Sequence[Frame]) -> None:
+        """Go on from the last two frames that somebody else emitted, or the last one."""
+        self._before, self._last = [(f.root, f.rotations) for f in (frames[0], frames[-1])]
 
     def step(
         self, root: Floats, rotations: Floats, switched: bool, half_life: float

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from greenroom.capture.packets import BodySample, Packet, decode
-from greenroom.contracts import Backend
+from greenroom.contracts import OUTPUTS, Backend, get_tensors, width_of
 from greenroom.errors import BadInput
 from greenroom.features.pipeline import Features, Pipeline
 from greenroom.features.pose import Placer
@@ -24,6 +24,7 @@ from greenroom.live.ladder import (
     SPEECH,
     SWITCH_HALF_LIFE,
     Blender,
+    rest_pose,
 )
 from greenroom.live.sinks import no_face
 from greenroom.registry.release import Role
@@ -33,6 +34,7 @@ SILENT_TICKS = 15
 _NAN3 = np.full(3, np.nan, dtype=np.float32)
 _NAN4 = np.full((len(BONES), 4), np.nan, dtype=np.float32)
 _NONE = np.zeros(len(BONES), dtype=np.float32)
+_NOBODY = np.zeros(len(BONES), dtype=np.bool_)
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ class Outcome:
         frame: what is emitted.
         rung: how it was made.
         reason: why not a better rung; empty on `capture`.
-        inputs: the model's input tensors.
-        outputs: what the model said; None where it was not asked.
+        inputs: the model's input tensors, one after the other in the order of `INPUTS`; the
+            performer's own buffer, written again at the next tick.
+        outputs: what the model said, in the order of `OUTPUTS`; None where it was not asked.
         capture: what was captured; None where nothing was.
         features: of this tick.
     """
@@ -52,8 +55,8 @@ class Outcome:
     frame: Frame
     rung: str
     reason: str
-    inputs: dict[str, Floats]
-    outputs: dict[str, Floats] | None
+    inputs: Floats
+    outputs: Floats | None
     capture: BodySample | None
     features: Features
 
@@ -81,29 +84,31 @@ class Performer:
         self.random = np.random.Generator(np.random.PCG64(seed))
         self.index = np.asarray([BONE[name] for name in role.spec.joints])
         shape = role.shape
-        self.placer = Placer.at_origin()
-        self.inputs = {
-            name: np.zeros((1, *size), dtype=np.float32) for name, size in shape.inputs().items()
-        }
+        self.placer = Placer()
+        self.flat = np.zeros(width_of(shape.inputs()), dtype=np.float32)
+        self.inputs = get_tensors(self.flat, shape.inputs())
         self.inputs["history"][0] = role.rest
-        self.history = self.inputs["history"][0].copy()
-        self.known = self.inputs["known"][0].copy()
-        self.speech = np.zeros((shape.speech, shape.speech_channels), dtype=np.float32)
-        self.heard = np.zeros(shape.speech, dtype=np.float32)
+        self.state = role.rest
         self.ages = np.zeros(shape.joints, dtype=np.float32)
         self.silent = 0
-        self.rung = ""
         self.source = ""
-        rest = np.tile(np.asarray([0, 0, 0, 1], dtype=np.float32), (len(BONES), 1))
-        rest[self.index] = Placer.at_origin().upright(role.rest, shape.joints)[1]
-        self.blender = Blender(rest)
+        # What the model drives is taken as captured only where that is fully trusted.
+        self.enough = np.full(len(BONES), np.finfo(np.float32).tiny, dtype=np.float32)
+        self.enough[self.index] = 1
+        self.blender = Blender(rest_pose(role))
+
+    def resume(self, frames: Sequence[Frame]) -> None:
+        """Take over after the last two frames that somebody else emitted, or the last one."""
+        self.blender.resume(frames)
+        self.placer.anchor(frames[-1].root, frames[-1].rotations[0])
+        self.source = HOLD
 
     def step(
         self,
         tick: int,
         packets: Sequence[Packet],
         late: bool,
-        override: dict[str, Floats] | None = None,
+        override: Floats | None = None,
     ) -> Outcome:
         """Perform one tick.
 
@@ -111,14 +116,21 @@ class Performer:
             tick: its number.
             packets: what arrived for it.
             late: whether it began more than a period after it was due: then the model is not asked.
-            override: input tensors to ask the model with instead of its own, for judging a replay.
+            override: input tensors to ask the model with instead of its own, laid out alike, for
+                judging a replay.
         """
         sample, sound, heard = self._align(packets)
         features = self._features(sample, sound, heard)
         self._inputs(features)
         self.mark("features")
-        outputs = None if late else self.backend.run(override or self.inputs)
+        said: dict[str, Floats] | None = None
+        if not late:
+            shapes = self.role.shape.inputs()
+            said = self.backend.run(
+                self.inputs if override is None else get_tensors(override, shapes)
+            )
         self.mark("inference")
+        outputs = None if said is None else np.concatenate([said[n].ravel() for n in OUTPUTS])
         outcome = self._emit(tick, sample, features, outputs, late)
         self.mark("post")
         return outcome
@@ -157,40 +169,36 @@ class Performer:
 
     def _inputs(self, features: Features) -> None:
         inputs, valid = self.inputs, features.valid[0]
-        # A joint without numbers is missing, whatever its validity says.
-        width = 6 * len(valid)
-        finite = np.isfinite(features.state[0, :width]).reshape(-1, 6).all(axis=1)
-        valid = np.where(finite, np.clip(valid, 0, 1), np.float32(0)).astype(np.float32)
-        self.ages = np.where(valid > 0, np.float32(0), self.ages + np.float32(1))
-        inputs["history"][0] = self.history
-        inputs["known"][0] = self.known
-        for name, value in (("state", features.state[0]), ("velocity", features.velocity[0])):
-            inputs[name][0] = np.where(np.isfinite(value), value, np.float32(0))
+        history, known = inputs["history"][0], inputs["known"][0]
+        history[:-1] = history[1:]
+        history[-1] = self.state
+        known[:-1] = known[1:]
+        known[-1] = inputs["valid"][0]
+        for name, value in (("state", features.state), ("velocity", features.velocity)):
+            inputs[name][:] = np.where(np.isfinite(value), value, np.float32(0))
         inputs["valid"][0] = valid
+        self.ages += np.float32(1)
+        self.ages[valid > 0] = 0
         inputs["age"][0] = np.log1p(self.ages) / np.float32(6)
-        self.speech[:-1] = self.speech[1:]
-        self.speech[-1] = features.speech[0]
-        self.heard[:-1] = self.heard[1:]
-        self.heard[-1] = features.heard[0]
         if self.role.uses_speech:
-            inputs["speech"][0] = self.speech
-            inputs["heard"][0] = self.heard
+            speech, heard = inputs["speech"][0], inputs["heard"][0]
+            speech[:-1] = speech[1:]
+            speech[-1] = features.speech[0]
+            heard[:-1] = heard[1:]
+            heard[-1] = features.heard[0]
         draw = self.random.standard_normal(self.role.shape.noise, dtype=np.float32)
-        inputs["noise"][0] = draw if not valid.any() else 0
+        inputs["noise"][0] = 0 if valid.any() else draw
 
     def _emit(
         self,
         tick: int,
         sample: BodySample | None,
         features: Features,
-        outputs: dict[str, Floats] | None,
+        outputs: Floats | None,
         late: bool,
     ) -> Outcome:
-        valid = self.inputs["valid"][0]
-        captured = sample is not None and bool(valid.any())
-        finite = outputs is not None and all(
-            bool(np.isfinite(value).all()) for value in outputs.values()
-        )
+        captured = sample is not None and bool(features.valid.any())
+        finite = outputs is not None and bool(np.isfinite(outputs).all())
         rung, reason = CAPTURE, ""
         if late:
             rung, reason = HOLD, "late"
@@ -201,32 +209,28 @@ class Performer:
             if self.silent > SILENT_TICKS:
                 rung, reason = HOLD, "capture and voice lost"
         if rung == HOLD or outputs is None:
-            frame = self._hold(tick)
-            state = np.where(np.isfinite(features.state[0]), features.state[0], self.history[-1])
+            frame, now = self._hold(tick), features.state[0]
+            self.state = np.where(np.isfinite(now), now, self.state)
         else:
-            state = outputs["pose"][0]
-            frame = self._perform(tick, rung, sample, state, valid)
-        self._remember(state, valid)
-        self.rung = rung
-        return Outcome(frame, rung, reason, self.inputs, outputs, sample, features)
+            self.state = outputs[: self.role.shape.state]  # the pose comes first
+            frame = self._perform(tick, rung, sample, self.state)
+        return Outcome(frame, rung, reason, self.flat, outputs, sample, features)
 
-    def _perform(
-        self, tick: int, rung: str, sample: BodySample | None, state: Floats, valid: Floats
-    ) -> Frame:
-        joints = self.role.shape.joints
-        if sample is not None and valid[0] > 0 and bool(np.isfinite(sample.root).all()):
-            self.placer.anchor(sample.root, sample.rotations[0])
-            root, chosen = self.placer.upright(state, joints)
+    def _perform(self, tick: int, rung: str, sample: BodySample | None, state: Floats) -> Frame:
+        placer, joints = self.placer, self.role.shape.joints
+        if sample is not None and sample.validity[0] > 0:
+            placer.anchor(sample.root, sample.rotations[0])
         else:
-            root, chosen = self.placer.place(state, joints)
+            placer.move(state)
         rotations = self.blender.rest.copy()
+        trusted = _NOBODY if sample is None else sample.validity >= self.enough
+        if not trusted[self.index].all():
+            rotations[self.index] = placer.upright(state, joints)
         if sample is not None:
-            seen = (sample.validity > 0) & np.isfinite(sample.rotations).all(axis=1)
-            rotations[seen] = sample.rotations[seen]
-        rotations[self.index] = chosen
+            np.copyto(rotations, sample.rotations, where=trusted[:, None])
         switched = self.source not in ("", rung) or (sample is not None and sample.first_of_clip)
         self.source = rung
-        root, rotations = self.blender.step(root, rotations, switched, SWITCH_HALF_LIFE)
+        root, rotations = self.blender.step(placer.root, rotations, switched, SWITCH_HALF_LIFE)
         return Frame(tick, root, rotations, no_face())
 
     def _hold(self, tick: int) -> Frame:
@@ -235,17 +239,6 @@ class Performer:
             root = np.asarray([0, self.role.rest[6 * self.role.shape.joints], 0], np.float32)
         switched = self.source != HOLD
         self.source = HOLD
-        root, rotations = self.blender.step(root, self._resting(), switched, HOLD_HALF_LIFE)
+        rest = rest_pose(self.role, self.placer.heading)
+        root, rotations = self.blender.step(root, rest, switched, HOLD_HALF_LIFE)
         return Frame(tick, root, rotations, no_face())
-
-    def _resting(self) -> Floats:
-        """Return the rest pose, facing the way the performer faces."""
-        rotations = self.blender.rest.copy()
-        rotations[self.index] = self.placer.upright(self.role.rest, self.role.shape.joints)[1]
-        return rotations
-
-    def _remember(self, state: Floats, valid: Floats) -> None:
-        self.history[:-1] = self.history[1:]
-        self.history[-1] = state
-        self.known[:-1] = self.known[1:]
-        self.known[-1] = valid

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from greenroom.clock import PERIOD_NS
 from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput
 from greenroom.frames import Frame
@@ -44,7 +45,9 @@ class Recorder:
         """Begin an empty show."""
         self.workspace = workspace
         self.digest = b""
-        self.frames = self.late = self.lost = 0
+        self.frames = self.late = self.lost = self.missed = 0
+        """Kept, emitted too late, overwritten before they were kept, and ticks without a frame."""
+        self._next = 0
         self.rungs = dict.fromkeys(RUNGS, 0)
         self.stamps: list[tuple[int, ...]] = []
         self._rows: list[NDArray[Any]] = []
@@ -54,9 +57,11 @@ class Recorder:
         """Keep one row."""
         self.digest = chain(self.digest, frame_of(row))
         self.frames += 1
+        self.missed += max(0, int(row["tick"]) - self._next)
+        self._next = int(row["tick"]) + 1
         stamps = tuple(int(row[stamp]) for stamp in STAMPS)
         self.stamps.append(stamps)
-        self.late += stamps[-1] > stamps[0] + 1_000_000_000 // 30
+        self.late += int(stamps[-1] > stamps[0] + PERIOD_NS)
         self.rungs[rung_of(row)] += 1
         self._rows.append(row)
         if len(self._rows) == SEGMENT:
@@ -77,6 +82,7 @@ class Recorder:
             **facts,
             "frames": self.frames,
             "late": self.late,
+            "missed": self.missed,
             "lost_to_recorder": self.lost,
             "rungs": self.rungs,
             "digest": self.digest.hex(),

@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from greenroom.capture.bvh import body_to_motion, write_bvh
-from greenroom.frames import Body, Frame
+from greenroom.contracts import get_tensors
+from greenroom.frames import Body, Floats, Frame
 from greenroom.live.backends import OnnxBackend, replay_class
 from greenroom.live.performer import Performer
 from greenroom.live.recorder import chain, rows_of
-from greenroom.live.ring import frame_of, get_packets, get_tensors
-from greenroom.registry.release import load_release
+from greenroom.live.ring import frame_of, get_packets
+from greenroom.live.watchdog import ENGINE_LOST, Standby
+from greenroom.registry.release import Release, load_release
+from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
 
@@ -76,27 +80,13 @@ def verify(
     release = load_release(workspace, manifest["parents"]["release"])
     shape = release.role.shape
     backend = OnnxBackend(release.graph, shape, threads)
-    performer = Performer(release.role, backend, manifest["seed"])
     frames = features = model = exact = 0
     first: dict[str, Any] | None = None
     digest = b""
+    again = _Again(release, backend, manifest)
     for row in rows_of(workspace, manifest, shape):
-        recorded = get_tensors(row["inputs"], shape.inputs())
-        said = get_tensors(row["outputs"], shape.outputs())
-        outcome = performer.step(
-            int(row["tick"]), list(get_packets(row)), bool(row["late"]), recorded
-        )
-        wrong_in = [n for n, v in outcome.inputs.items() if v.tobytes() != recorded[n].tobytes()]
-        wrong_out = []
-        if outcome.outputs is not None:
-            wrong_out = [n for n, v in outcome.outputs.items() if v.tobytes() != said[n].tobytes()]
-        if (outcome.outputs is not None) != bool(row["asked"]):
-            wrong_out.append("whether the model was asked")
-        frame = frame_of(row)
-        for part in ("root", "rotations", "face"):
-            if getattr(outcome.frame, part).tobytes() != getattr(frame, part).tobytes():
-                wrong_out.append(part)
-        digest = chain(digest, outcome.frame)
+        frame, wrong_in, wrong_out = again.step(row)
+        digest = chain(digest, frame)
         features += not wrong_in
         model += not wrong_out
         exact += not wrong_in and not wrong_out
@@ -116,6 +106,55 @@ def verify(
     return Verdict(frames, exact, features, model, first, kind)
 
 
+class _Again:
+    """Perform a show's rows again, with as many engines and watchdogs as it had."""
+
+    def __init__(self, release: Release, backend: OnnxBackend, show: Manifest) -> None:
+        self.release, self.backend, self.show = release, backend, show
+        self.performer: Performer | None = None
+        self.standby: Standby | None = None
+        self.emitted: list[Frame] = []
+
+    def step(self, row: NDArray[Any]) -> tuple[Frame, list[str], list[str]]:
+        """Return the frame, and the names of the inputs and outputs that differ from the row's."""
+        wrong_in, wrong_out = [], []
+        if row["reason"] == ENGINE_LOST.encode():
+            self.standby = self.standby or Standby(self.release.role, self.emitted)
+            frame = self.standby.step(int(row["tick"]))
+        else:
+            outcome = self._engine(int(row["tick"])).step(
+                int(row["tick"]), list(get_packets(row)), bool(row["late"]), row["inputs"]
+            )
+            frame, shape = outcome.frame, self.release.role.shape
+            wrong_in = _differing(outcome.inputs, row["inputs"], shape.inputs())
+            if (outcome.outputs is not None) != bool(row["asked"]):
+                wrong_out.append("whether the model was asked")
+            elif outcome.outputs is not None:
+                wrong_out = _differing(outcome.outputs, row["outputs"], shape.outputs())
+        recorded = frame_of(row)
+        for part in ("root", "rotations", "face"):
+            if getattr(frame, part).tobytes() != getattr(recorded, part).tobytes():
+                wrong_out.append(part)
+        self.emitted = [*self.emitted[-1:], recorded]
+        return frame, wrong_in, wrong_out
+
+    def _engine(self, tick: int) -> Performer:
+        if self.performer is None or tick in self.show["engines"]:
+            self.performer = Performer(self.release.role, self.backend, self.show["seed"])
+            self.standby = None
+            if tick > 0 and self.emitted:
+                self.performer.resume(self.emitted)
+        return self.performer
+
+
+def _differing(one: Floats, other: Floats, shapes: dict[str, tuple[int, ...]]) -> list[str]:
+    """Return the names of the tensors that are not the same in every bit."""
+    if one.tobytes() == other.tobytes():
+        return []
+    others = get_tensors(other, shapes)
+    return [n for n, v in get_tensors(one, shapes).items() if v.tobytes() != others[n].tobytes()]
+
+
 def _difference(frame: int, inputs: list[str], outputs: list[str]) -> dict[str, Any]:
     if inputs:
         why = "the features made from the raw packets differ"
@@ -125,14 +164,19 @@ def _difference(frame: int, inputs: list[str], outputs: list[str]) -> dict[str, 
 
 
 def performed(workspace: Workspace, show: str) -> Body:
-    """Return what a show performed, on the release's skeleton."""
+    """Return what a show performed, on the release's skeleton, from its first tick to its last.
+
+    At a tick that nobody performed (an engine was lost) the frame before stands on.
+    """
     manifest = workspace.objects.manifest(show, "show")
     release = load_release(workspace, manifest["parents"]["release"])
     frames: list[Frame] = [frame_of(r) for r in rows_of(workspace, manifest, release.role.shape)]
-    rotations = np.stack([frame.rotations for frame in frames])
+    ticks = np.asarray([frame.tick for frame in frames])
+    at = np.searchsorted(ticks, np.arange(ticks[0], ticks[-1] + 1), side="right") - 1
+    rotations = np.stack([frame.rotations for frame in frames])[at]
     return Body(
         release.skeleton,
-        np.stack([frame.root for frame in frames]),
+        np.stack([frame.root for frame in frames])[at],
         rotations,
         np.ones(rotations.shape[:2], dtype=np.float32),
     )

@@ -1,7 +1,7 @@
 """Pass frames from the engine to whoever watches, through shared memory, without ever waiting.
 
-One writer, one reader that records, any number that only look. A slot's sequence number is written
-last; a reader that finds another number than it expects was overtaken and says how many it lost.
+One writer at a time, one reader that records, any number that only look. A slot's sequence number is
+written last; a reader that finds another number than it expects was overtaken and says how many it lost.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES, Packet
-from greenroom.contracts import ModelShape
-from greenroom.frames import ARKIT, BONES, Floats, Frame
+from greenroom.contracts import ModelShape, width_of
+from greenroom.frames import ARKIT, BONES, Frame
 from greenroom.live.ladder import RUNGS
 
 SLOTS = 1800
@@ -26,20 +26,8 @@ PACKET_BYTES = 2 * (BODY_BYTES + AUDIO_BYTES)
 STAMPS = ("due", "arrival", "features", "inference", "post", "emit")
 
 
-def sizes(shapes: dict[str, tuple[int, ...]]) -> dict[str, slice]:
-    """Return where each tensor lies in one flat row."""
-    out, at = {}, 0
-    for name, shape in shapes.items():
-        size = int(np.prod(shape))
-        out[name] = slice(at, at + size)
-        at += size
-    return out
-
-
 def slot_type(shape: ModelShape) -> np.dtype[Any]:
     """Return the layout of one frame."""
-    width_in = sum(int(np.prod(size)) for size in shape.inputs().values())
-    width_out = sum(int(np.prod(size)) for size in shape.outputs().values())
     return np.dtype(
         [
             ("seq", "<i8"),
@@ -53,8 +41,8 @@ def slot_type(shape: ModelShape) -> np.dtype[Any]:
             ("packet_length", "<i4", (PACKETS,)),
             ("packet_data", "u1", (PACKET_BYTES,)),
             ("asked", "u1"),
-            ("inputs", "<f4", (width_in,)),
-            ("outputs", "<f4", (width_out,)),
+            ("inputs", "<f4", (width_of(shape.inputs()),)),
+            ("outputs", "<f4", (width_of(shape.outputs()),)),
             ("root", "<f4", (3,)),
             ("rotations", "<f4", (len(BONES), 4)),
             ("face", "<f4", (len(ARKIT),)),
@@ -120,6 +108,23 @@ class Ring:
                 continue
             return out, start, lost
 
+    def end(self, start: int | None = None) -> int:
+        """Return one past the newest frame's number.
+
+        Args:
+            start: what the last call returned, to look at new frames only.
+        """
+        seqs = self.slots["seq"]
+        if start is None or seqs[start % SLOTS] > start:
+            return int(seqs.max()) + 1
+        while seqs[start % SLOTS] == start:
+            start += 1
+        return start
+
+    def latest(self, end: int, count: int) -> list[NDArray[Any]]:
+        """Return copies of the `count` frames before number `end`, oldest first, or fewer."""
+        return [self.slots[i % SLOTS].copy() for i in range(max(0, end - count), end)]
+
     def close(self) -> None:
         """Remove the file."""
         self.path.unlink(missing_ok=True)
@@ -146,12 +151,6 @@ def get_packets(row: NDArray[Any]) -> Iterator[Packet]:
         length = int(row["packet_length"][i])
         yield Packet(int(row["packet_arrival"][i]), row["packet_data"][at : at + length].tobytes())
         at += length
-
-
-def get_tensors(flat: Floats, shapes: dict[str, tuple[int, ...]]) -> dict[str, Floats]:
-    """Return the tensors of one flat row, each with a batch of one in front."""
-    where = sizes(shapes)
-    return {name: flat[where[name]].reshape(1, *size) for name, size in shapes.items()}
 
 
 def frame_of(row: NDArray[Any]) -> Frame:

@@ -1,7 +1,8 @@
-"""Put a show together: the engine in its own process, the recorder and observers in this one.
+"""Put a show together: engine and watchdog in their own processes, recorder and observers in this one.
 
 The engine is started, told what to perform, and left alone. This side reads the ring, keeps the show,
-and feeds whoever watches. If the engine dies, the show ends with an error.
+and feeds whoever watches. If the engine dies, the watchdog leads the performer back to rest until a new
+engine, started here, takes over.
 """
 
 from __future__ import annotations
@@ -12,18 +13,26 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import msgspec
 from numpy.typing import NDArray
 
+from greenroom.clock import tick_at
+from greenroom.contracts import get_tensors
 from greenroom.errors import GreenroomError
 from greenroom.live.backends import OnnxBackend
+from greenroom.live.lines import Lines, say
 from greenroom.live.recorder import Recorder, percentiles
-from greenroom.live.ring import Ring, get_tensors, shared_folder
+from greenroom.live.ring import Ring, shared_folder
 from greenroom.registry.release import Release
 from greenroom.store.workspace import Workspace
+
+LEAD_NS = 50_000_000
+"""Between the engine's being ready and tick 0."""
+LEAD_TICKS = 5
+"""Between a new engine's being ready and its first tick."""
 
 
 class Observer(Protocol):
@@ -71,23 +80,32 @@ def perform(
     by: str,
     observers: Sequence[Observer] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    warn: Callable[[str], None] = lambda what: None,
 ) -> Performed:
     """Perform a show to its end, or until interrupted; it is kept either way.
 
+    Args:
+        workspace: where everything is.
+        order: what to perform.
+        by: whose show it is, for the log.
+        observers: who else sees each frame.
+        progress: called with (frames, ticks of the whole show).
+        warn: called with one line when an engine was lost and when a new one takes over.
+
     Raises:
-        GreenroomError: the engine could not start, or died.
+        GreenroomError: the engine could not start.
     """
     release = order.release
     shape = release.role.shape
     ring = Ring(shared_folder() / f"greenroom-{uuid.uuid4().hex}", shape, create=True)
-    engine = _start(workspace, order, ring)
     recorder = Recorder(workspace)
-    at, interrupted = 0, False
+    at = 0
+    cast = Cast(workspace, order, ring, warn)
     try:
-        ready = _line(engine)
+        cast.start()
         while True:
-            ended = engine.poll() is not None
             try:
+                done = cast.check()
                 rows, at, lost = ring.read(at)
                 recorder.lost += lost
                 for row in rows:
@@ -96,25 +114,13 @@ def perform(
                     for observer in observers:
                         observer.frame(row, outputs)
                 progress(recorder.frames, order.ticks)
-                if ended and not rows:
+                if done and not rows:
                     break
                 time.sleep(0.005)
             except KeyboardInterrupt:
-                interrupted = True
-                assert engine.stdin is not None
-                engine.stdin.close()
-        if engine.returncode != 0 and not interrupted:
-            raise GreenroomError(
-                f"the engine stopped with status {engine.returncode} after {recorder.frames} frames",
-                then="see its message above",
-            )
-        report = _line(engine)
+                cast.stop()
     finally:
-        engine.kill()
-        engine.wait()
-        for pipe in (engine.stdin, engine.stdout):
-            if pipe is not None:
-                pipe.close()
+        cast.close()
         ring.close()
     backend = OnnxBackend(release.graph, shape, order.threads)
     facts = {
@@ -125,8 +131,9 @@ def perform(
         "cuts": [list(cut) for cut in order.cuts],
         "seed": order.seed,
         "fingerprint": backend.fingerprint(),
-        "started_utc_ns": str(ready["utc_ns"]),
-        "lost_datagrams": report["lost_datagrams"],
+        "started_utc_ns": str(cast.utc_ns),
+        "engines": cast.firsts,
+        "lost_datagrams": cast.lost_datagrams,
     }
     show = recorder.finish(facts, by)
     ledger = percentiles(recorder.stamps)
@@ -153,35 +160,115 @@ def _summary(
     return out
 
 
-def _start(workspace: Workspace, order: Order, ring: Ring) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
-    engine = subprocess.Popen(
-        [sys.executable, "-m", "greenroom.live.engine"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-    )
-    assert engine.stdin is not None
-    said = {
-        "home": str(workspace.home),
-        "release": order.release.name,
-        "inputs": list(order.takes),
-        "ticks": order.ticks,
-        "cuts": [list(cut) for cut in order.cuts],
-        "vmc": [list(pair) for pair in order.vmc],
-        "seed": order.seed,
-        "threads": order.threads,
-        "ring": str(ring.path),
-    }
-    engine.stdin.write(msgspec.json.encode(said) + b"\n")
-    engine.stdin.flush()
-    return engine
+class Cast:
+    """The processes of a show: one engine at a time, and the watchdog.
 
+    Args:
+        workspace: where everything is.
+        order: what to perform.
+        ring: through which frames pass.
+        warn: told what went wrong.
 
-def _line(engine: subprocess.Popen[bytes]) -> dict[str, Any]:
-    assert engine.stdout is not None
-    line = engine.stdout.readline()
-    if not line:
-        raise GreenroomError("the engine could not start", then="see its message above")
-    found: dict[str, Any] = msgspec.json.decode(line)
-    return found
+    Attributes:
+        firsts: the first tick of each engine.
+        lost_datagrams: of the engines that ended well.
+    """
+
+    def __init__(
+        self, workspace: Workspace, order: Order, ring: Ring, warn: Callable[[str], None]
+    ) -> None:
+        """Start both; they load and wait."""
+        self.order, self.warn = order, warn
+        self.firsts: list[int] = []
+        self.lost_datagrams = 0
+        self.start_ns = self.utc_ns = 0
+        self._stopping = False
+        self._said = {
+            "home": str(workspace.home),
+            "release": order.release.name,
+            "inputs": list(order.takes),
+            "ticks": order.ticks,
+            "cuts": [list(cut) for cut in order.cuts],
+            "vmc": [list(pair) for pair in order.vmc],
+            "seed": order.seed,
+            "threads": order.threads,
+            "ring": str(ring.path),
+        }
+        self._watchdog, _ = self._process("watchdog")
+        self._engine, self._lines = self._process("engine")
+
+    def _process(self, module: str) -> tuple[subprocess.Popen[bytes], Lines]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"greenroom.live.{module}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # an interrupt from the keyboard is this side's to handle
+        )
+        say(process.stdin, self._said)
+        assert process.stdout is not None
+        return process, Lines(process.stdout.fileno())
+
+    def start(self) -> None:
+        """Wait until the engine is ready, and begin.
+
+        Raises:
+            GreenroomError: it could not start.
+        """
+        try:
+            self._lines.wait()
+        except GreenroomError:
+            raise GreenroomError(
+                "the engine could not start", then="see its message above"
+            ) from None
+        self.start_ns, self.utc_ns = time.monotonic_ns() + LEAD_NS, time.time_ns() + LEAD_NS
+        say(self._watchdog.stdin, self._go(0))
+        say(self._engine.stdin, self._go(0))
+
+    def _go(self, first: int) -> dict[str, int]:
+        self.firsts.append(first)
+        return {"start_ns": self.start_ns, "first": first, "engine": self._engine.pid}
+
+    def check(self) -> bool:
+        """Replace a lost engine; tell whether the show is over."""
+        for line in self._lines.read():
+            if "ready" in line:
+                first = tick_at(time.monotonic_ns() - self.start_ns) + LEAD_TICKS
+                go = self._go(first)
+                say(self._watchdog.stdin, go)
+                say(self._engine.stdin, go)
+                self.warn(f"a new engine takes over at tick {first}")
+            else:
+                self.lost_datagrams += line["lost_datagrams"]
+        status = self._engine.poll()
+        if status is None:
+            return False
+        over = tick_at(time.monotonic_ns() - self.start_ns) >= self.order.ticks
+        if status == 0 or over or self._stopping:
+            return True
+        self.warn(f"the engine ended with status {status}; starting another")
+        self._close(self._engine)
+        self._engine, self._lines = self._process("engine")
+        return False
+
+    def stop(self) -> None:
+        """End the show before its time."""
+        self._stopping = True
+        for process in (self._watchdog, self._engine):
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+
+    def close(self) -> None:
+        """Let nothing run on."""
+        for process in (self._watchdog, self._engine):
+            self._close(process)
+
+    @staticmethod
+    def _close(process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()

@@ -1,0 +1,168 @@
+"""The watchdog's process: when the engine falls silent, it ends it and leads the performer back to rest.
+
+It owns what the sinks show last. It sees every frame in the ring; when none came for `PATIENCE` of its
+own ticks it kills the engine (so that there is never more than one writer), eases from the last frames
+to the rest pose at 30 Hz, and goes on until a new engine was told at which tick to take over. Silence
+is counted in ticks at which the watchdog itself was awake: a machine that stalls as a whole loses no
+engine.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_at
+from greenroom.features.pose import heading_of
+from greenroom.frames import Frame
+from greenroom.live.ladder import HOLD, HOLD_HALF_LIFE, RUNGS, Blender, rest_pose
+from greenroom.live.lines import Lines
+from greenroom.live.ring import Ring, frame_of, slot_type
+from greenroom.live.sinks import Sink, VmcSink, no_face
+from greenroom.registry.release import Role, load_release
+from greenroom.store.workspace import Workspace
+
+ENGINE_LOST = "the engine was lost"
+PATIENCE = 8
+"""Ticks of silence, each seen awake, before the engine is given up: 0.27 s."""
+_OFFSET_NS = PERIOD_NS // 2
+"""It wakes half a period after the engine is due, out of its way."""
+
+
+class Standby:
+    """The way back to rest from the last frames that were performed.
+
+    Args:
+        role: of the release on stage.
+        frames: the last two frames, or the last one.
+    """
+
+    def __init__(self, role: Role, frames: Sequence[Frame]) -> None:
+        """Start where the engine stopped, with the speed it had."""
+        last = frames[-1]
+        self.root = last.root
+        self.rest = rest_pose(role, heading_of(last.rotations[0]))
+        self.blender = Blender(self.rest)
+        self.blender.resume(frames)
+        self.begun = False
+
+    def step(self, tick: int) -> Frame:
+        """Return the next frame."""
+        root, rotations = self.blender.step(self.root, self.rest, not self.begun, HOLD_HALF_LIFE)
+        self.begun = True
+        return Frame(tick, root, rotations, no_face())
+
+
+class Watchdog:
+    """Watch a ring, tick after tick.
+
+    Args:
+        role: of the release on stage.
+        ring: the engine's.
+        sinks: where frames go while the engine is lost.
+        clock: whose time it is.
+        kill: ends the engine, and returns when it is gone.
+    """
+
+    def __init__(
+        self, role: Role, ring: Ring, sinks: Sequence[Sink], clock: Clock, kill: Callable[[], None]
+    ) -> None:
+        """Begin to watch."""
+        self.role, self.ring, self.sinks, self.clock = role, ring, sinks, clock
+        self.kill = kill
+        self.start_ns = 0
+        self.until: int | None = None
+        """The tick from which a new engine performs; None while there is none."""
+        self.seen = 0
+        self.silent = 0
+        self.standby: Standby | None = None
+        self._row = np.zeros((), dtype=slot_type(role.shape))
+
+    def tick(self, tick: int) -> None:
+        """Look once; perform the tick where nobody else does."""
+        if self.standby is not None and self.until is not None and tick >= self.until:
+            self.standby, self.until, self.silent = None, None, 0
+            self.seen = self.ring.end(self.seen)
+        if self.standby is None:
+            end = self.ring.end(self.seen)
+            self.silent = 0 if end > self.seen or not end else self.silent + 1
+            self.seen = end
+            if self.silent < PATIENCE:
+                return
+            self.kill()
+            if self.until is not None and tick >= self.until:
+                self.until = None
+            self.seen = self.ring.end(self.seen)
+            frames = [frame_of(row) for row in self.ring.latest(self.seen, 2)]
+            self.standby = Standby(self.role, frames)
+            self.ring.written = self.seen
+        self._perform(tick, self.standby)
+
+    def _perform(self, tick: int, standby: Standby) -> None:
+        row = self._row
+        row["due"] = tick * 1_000_000_000 // 30
+        now = self.clock.now_ns() - self.start_ns
+        for stamp in ("arrival", "features", "inference"):
+            row[stamp] = now
+        frame = standby.step(tick)
+        row["post"] = self.clock.now_ns() - self.start_ns
+        for sink in self.sinks:
+            sink.send(frame)
+        row["emit"] = self.clock.now_ns() - self.start_ns
+        row["tick"], row["rung"], row["reason"] = tick, RUNGS.index(HOLD), ENGINE_LOST.encode()
+        row["root"], row["rotations"], row["face"] = frame.root, frame.rotations, frame.face
+        self.ring.write(row)
+
+
+def grip(engine: int) -> Callable[[], None]:
+    """Return what ends a process and waits until it is gone, whoever has its number by then."""
+    if not hasattr(os, "pidfd_open"):  # not Linux
+        return lambda: os.kill(engine, signal.SIGKILL)
+    try:
+        handle = os.pidfd_open(engine)
+    except ProcessLookupError:  # gone already
+        return lambda: None
+
+    def end() -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        select.select([handle], [], [], 5.0)
+
+    return end
+
+
+def main() -> int:
+    """Read the order and then what the supervisor says, a JSON line each; end when told."""
+    lines = Lines(sys.stdin.fileno())
+    order = lines.wait()
+    release = load_release(Workspace(Path(order["home"])), order["release"])
+    sinks = [VmcSink(host, port, release.skeleton.offsets) for host, port in order["vmc"]]
+    ring = Ring(Path(order["ring"]), release.role.shape)
+    clock = WallClock()
+    said = lines.wait()
+    watchdog = Watchdog(release.role, ring, sinks, clock, grip(said["engine"]))
+    watchdog.start_ns = said["start_ns"]
+    with suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+    pacer = Pacer(clock, watchdog.start_ns + _OFFSET_NS)
+    tick = 0
+    while tick < order["ticks"] and not lines.closed:
+        pacer.wait(tick)
+        for said in lines.read():
+            watchdog.until, watchdog.kill = said["first"], grip(said["engine"])
+        watchdog.tick(tick)
+        tick = max(tick, tick_at(max(0, clock.now_ns() - pacer.start_ns))) + 1
+    for sink in sinks:
+        sink.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""What the tests of the live side share: a made-up role, a stand-in for a model, a body that moves."""
+
+import numpy as np
+
+from greenroom.capture.packets import encode_audio, encode_body
+from greenroom.contracts import OUTPUTS, ModelShape
+from greenroom.features.pipeline import FeatureSpec
+from greenroom.features.speech import CHANNELS
+from greenroom.frames import BONES, Floats, Frame
+from greenroom.registry.release import Role
+from greenroom.rotations import from_vector, to_six
+
+JOINTS = ("hips", "spine", "leftUpperArm", "rightUpperArm")
+SPEC = FeatureSpec(JOINTS)
+SHAPE = ModelShape(len(JOINTS), SPEC.state_width, len(CHANNELS))
+
+
+def role(uses_speech: bool = False) -> Role:
+    still = np.tile(np.asarray([0, 0, 0, 1], np.float32), (len(JOINTS), 1))
+    rest = np.concatenate([to_six(still).ravel(), [0.95, 0, 0, 0]]).astype(np.float32)
+    return Role(SPEC, SHAPE, rest, uses_speech)
+
+
+class FakeModel:
+    """A backend that lets through what is trusted and holds the rest; `broken` ticks give NaN."""
+
+    def __init__(self, broken: frozenset[int] = frozenset()) -> None:
+        self.broken, self.asked = broken, 0
+
+    def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
+        valid = inputs["valid"][0]
+        trust = np.append(np.repeat(valid, 6), np.repeat(valid[:1], 4))
+        pose = np.where(trust > 0, inputs["state"][0], inputs["history"][0, -1])
+        out = {n: np.full((1, *s), 0.5, np.float32) for n, s in SHAPE.outputs().items()}
+        out["pose"][0] = pose if self.asked not in self.broken else np.nan
+        self.asked += 1
+        assert tuple(out) == OUTPUTS
+        return out
+
+    def fingerprint(self) -> dict[str, str]:
+        return {}
+
+
+def body_packet(tick: int, lost: tuple[str, ...] = ()) -> bytes:
+    """A body that sways; bones named in `lost` are missing."""
+    rotations = np.full((len(BONES), 4), np.nan, np.float32)
+    validity = np.zeros(len(BONES), np.float32)
+    for i, name in enumerate(JOINTS):
+        if name not in lost:
+            turn = np.asarray([0.1 * i, 0.3, 0.2]) * np.sin(tick / 10 + i)
+            rotations[BONES.index(name)] = from_vector(turn)
+            validity[BONES.index(name)] = 1
+    root = np.asarray([0.01 * tick, 0.95, 0], np.float32)
+    return encode_body(tick, root, rotations, validity, 0)
+
+
+def sound_packet(tick: int) -> bytes:
+    return encode_audio(tick, np.full(800, 0.01, np.float32))
+
+
+class KeptSink:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+
+    def send(self, frame: Frame) -> None:
+        self.frames.append(frame)
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,147 @@
+"""Every rung of the ladder, and that the same packets and decisions give the same bits."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greenroom.capture.packets import Packet, decode, encode_body
+from greenroom.contracts import get_tensors
+from greenroom.frames import BONES
+from greenroom.live.performer import SILENT_TICKS, Outcome, Performer
+from greenroom.rotations import angle_between
+
+from .stand_in import JOINTS, SHAPE, FakeModel, body_packet, role, sound_packet
+
+INDEX = [BONES.index(name) for name in JOINTS]
+
+
+def play(
+    performer: Performer, ticks: range, sound: bool = True, lost: tuple[str, ...] | None = ()
+) -> list[Outcome]:
+    """Perform ticks; `lost` None is no capture at all."""
+    out = []
+    for tick in ticks:
+        packets = [] if lost is None else [Packet(0, body_packet(tick, lost))]
+        packets += [Packet(0, sound_packet(tick))] if sound else []
+        out.append(performer.step(tick, packets, late=False))
+    return out
+
+
+def steepest(outcomes: list[Outcome]) -> float:
+    """The fastest joint, degrees a tick."""
+    turns = np.stack([o.frame.rotations for o in outcomes])
+    return float(angle_between(turns[1:], turns[:-1]).max())
+
+
+def test_what_is_fully_trusted_comes_as_captured_to_the_bit() -> None:
+    for tick, outcome in enumerate(play(Performer(role(), FakeModel(), 0), range(20))):
+        sample = decode(body_packet(tick))
+        assert outcome.rung == "capture" and outcome.reason == ""
+        assert not isinstance(sample, np.ndarray)
+        np.testing.assert_array_equal(outcome.frame.rotations[INDEX], sample.rotations[INDEX])
+        np.testing.assert_array_equal(outcome.frame.root, sample.root)
+
+
+def test_a_missing_joint_is_the_models_and_the_others_stay_as_captured() -> None:
+    performer = Performer(role(), FakeModel(), 0)
+    play(performer, range(10))
+    arm = BONES.index("leftUpperArm")
+    before = play(performer, range(10, 11))[0].frame.rotations[arm]
+    for tick in range(11, 20):
+        [outcome] = play(performer, range(tick, tick + 1), lost=("leftUpperArm",))
+        assert outcome.rung == "capture"
+        assert angle_between(outcome.frame.rotations[arm], before) < 0.1  # the stand-in holds
+        age = get_tensors(outcome.inputs, SHAPE.inputs())["age"][0]
+        np.testing.assert_allclose(age, [0, 0, np.log1p(tick - 10) / 6, 0], rtol=1e-6)
+
+
+def test_capture_lost_goes_on_by_speech_then_holds_when_the_voice_is_gone_too() -> None:
+    performer = Performer(role(), FakeModel(), 0)
+    play(performer, range(10))
+    spoken = play(performer, range(10, 20), lost=None)
+    assert {o.rung for o in spoken} == {"speech"} and spoken[0].reason == "capture lost"
+    silent = play(performer, range(20, 60), sound=False, lost=None)
+    rungs = [o.rung for o in silent]
+    assert rungs == ["speech"] * SILENT_TICKS + ["hold"] * (40 - SILENT_TICKS)
+    assert silent[-1].reason == "capture and voice lost"
+
+
+def test_hold_returns_to_rest_and_no_switch_is_a_jump() -> None:
+    performer = Performer(role(), FakeModel(), 0)
+    moving = steepest(play(performer, range(30)))
+    start = play(performer, range(30, 31))
+    held = play(performer, range(31, 400), sound=False, lost=None)
+    back = play(performer, range(400, 430))
+    assert steepest(start + held) < moving * 1.5
+    rest = performer.blender.rest
+    assert angle_between(held[-1].frame.rotations[INDEX[1:]], rest[INDEX[1:]]).max() < 1
+    assert steepest(held[-1:] + back) < 8  # eased: the way back is 20 degrees
+    sample = decode(body_packet(429))
+    assert not isinstance(sample, np.ndarray)
+    off = angle_between(back[-1].frame.rotations[INDEX], sample.rotations[INDEX])
+    assert off.max() < 0.1
+
+
+def test_an_output_that_is_not_finite_is_held_and_never_emitted() -> None:
+    performer = Performer(role(), FakeModel(broken=frozenset(range(10, 14))), 0)
+    outcomes = play(performer, range(20))
+    assert [o.rung for o in outcomes] == ["capture"] * 10 + ["hold"] * 4 + ["capture"] * 6
+    assert outcomes[10].reason == "the model's output is not finite"
+    for outcome in outcomes:
+        assert np.isfinite(outcome.frame.rotations).all() and np.isfinite(outcome.frame.root).all()
+        assert np.isfinite(outcome.inputs).all()
+
+
+def test_a_late_tick_does_not_ask_the_model_and_holds() -> None:
+    model = FakeModel()
+    performer = Performer(role(), model, 0)
+    play(performer, range(5))
+    outcome = performer.step(5, [Packet(0, body_packet(5))], late=True)
+    assert (outcome.rung, outcome.reason, outcome.outputs) == ("hold", "late", None)
+    assert model.asked == 5
+    assert play(performer, range(6, 7))[0].rung == "capture"
+
+
+@pytest.mark.parametrize("data", [b"", b"GR", b"hello", body_packet(0)[:-1], b"\xff" * 900])
+def test_a_damaged_packet_is_passed_over(data: bytes) -> None:
+    performer = Performer(role(), FakeModel(), 0)
+    outcome = performer.step(0, [Packet(0, data), Packet(0, body_packet(0))], late=False)
+    assert outcome.rung == "capture"
+
+
+FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1099), FLOATS), max_size=30), st.integers(0, 2**32 - 1))
+def test_whatever_numbers_a_packet_holds_what_is_emitted_is_finite_and_unit(
+    spoilt: list[tuple[int, float]], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    performer = Performer(role(), FakeModel(), 0)
+    for tick in range(4):
+        body = np.frombuffer(body_packet(tick), "<f4", offset=8).copy()
+        if tick:
+            for at, value in spoilt:
+                body[at % len(body)] = value
+            body[rng.integers(0, len(body), 5)] = rng.choice([np.nan, np.inf, -np.inf, 1e38, 0], 5)
+        data = encode_body(tick, body[:3], body[3:223], body[223:], 0)
+        outcome = performer.step(tick, [Packet(0, data)], late=False)
+        assert np.isfinite(outcome.frame.root).all()
+        norms = np.linalg.norm(outcome.frame.rotations, axis=1)
+        np.testing.assert_allclose(norms, 1, atol=0.01)
+        assert np.isfinite(outcome.inputs).all()
+
+
+def test_the_same_packets_give_the_same_bits() -> None:
+    def run() -> list[bytes]:
+        performer = Performer(role(uses_speech=True), FakeModel(broken=frozenset([7])), 5)
+        out = []
+        for tick in range(60):
+            lost = () if tick < 20 else None
+            [outcome] = play(performer, range(tick, tick + 1), lost=lost)
+            out.append(outcome.inputs.tobytes() + outcome.frame.rotations.tobytes())
+        return out
+
+    assert run() == run()
