@@ -16,14 +16,12 @@ import numpy as np
 from greenroom.clock import TICK_HZ
 from greenroom.errors import BadInput
 from greenroom.features.pose import ROOT_CHANNELS, state_features
-from greenroom.features.speech import BANDS, PADDED, WINDOW, speech_features
-from greenroom.frames import BONE, SAMPLE_RATE, SAMPLES_PER_TICK, Floats
+from greenroom.features.speech import BANDS, CHANNELS, PADDED, WINDOW, Hearing
+from greenroom.frames import BONE, SAMPLE_RATE, Floats
 from greenroom.store.objects import canonical, digest
 
 VERSION = 2
 """Raised whenever a formula here, in `pose` or in `speech` changes: it is part of the hash."""
-_OLDER = WINDOW - SAMPLES_PER_TICK
-"""Samples of a tick's window that came before it."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +103,12 @@ class Pipeline:
 
     Args:
         spec: what to compute.
+        listen: False for a model that does not hear; speech is 0 then.
     """
 
-    def __init__(self, spec: FeatureSpec) -> None:
+    def __init__(self, spec: FeatureSpec, listen: bool = True) -> None:
         """Start with no past: silence, and no pose before the first."""
-        self.spec = spec
+        self.spec, self._listen = spec, listen
         self._index = np.asarray([BONE[name] for name in spec.joints])
         self.reset()
 
@@ -117,7 +116,7 @@ class Pipeline:
         """Forget the past."""
         self._before: tuple[Floats, Floats] | None = None
         self._six = np.full((1, 6 * len(self.spec.joints)), np.nan, dtype=np.float32)
-        self._samples = np.zeros(_OLDER, dtype=np.float64)
+        self._hearing = Hearing() if self._listen else None
 
     def run(
         self, root: Floats, rotations: Floats, validity: Floats, audio: Floats, heard: Floats
@@ -142,17 +141,8 @@ class Pipeline:
         velocity *= np.float32(TICK_HZ)
         self._six = six[-1:].copy()
         self._before = (root[-1].copy(), chosen[-1, 0].copy())
-        return Features(state, velocity, valid, self._speech(audio, heard), heard)
-
-    def _speech(self, audio: Floats, heard: Floats) -> Floats:
-        samples = np.zeros(_OLDER + audio.size, dtype=np.float64)
-        samples[:_OLDER] = self._samples
-        sound = samples[_OLDER:].reshape(audio.shape)
-        np.copyto(sound, audio, where=heard[:, None] > 0)
-        self._samples = samples[-_OLDER:].copy()
-        step = samples.itemsize
-        return speech_features(
-            np.ndarray(
-                (len(audio), WINDOW), np.float64, samples, 0, (SAMPLES_PER_TICK * step, step)
-            )
-        )
+        if self._hearing is None:
+            speech = np.zeros((len(audio), len(CHANNELS)), dtype=np.float32)
+        else:
+            speech = self._hearing.run(audio, heard)
+        return Features(state, velocity, valid, speech, heard)

@@ -14,6 +14,8 @@ NumPy calls is the cost and not the size of the arrays.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -93,12 +95,11 @@ def log_mel(powers: Doubles) -> Doubles:
     return out
 
 
-def level_db(windows: Doubles) -> Doubles:
+def level_db(windows: Doubles) -> list[float]:
     """Return the RMS level (T,) of the tick's own samples, dB of full scale, at least -100."""
     own = windows[:, -SAMPLES_PER_TICK:]
-    square = np.add.reduce(own * own, axis=-1) / SAMPLES_PER_TICK
-    out: Doubles = 10.0 * np.log10(np.maximum(square, 1e-10))
-    return out
+    squares = np.einsum("ij,ij->i", own, own).tolist()
+    return [10.0 * math.log10(max(square / SAMPLES_PER_TICK, 1e-10)) for square in squares]
 
 
 _LAGS = 768
@@ -110,7 +111,6 @@ _HIGH = int(_LAG_RATE / F0_RANGE[0]) + 2
 _TOP = int(2000 * PADDED / SAMPLE_RATE) + 1
 _OCTAVE_COST = 0.03
 """Taken off for each octave of a longer lag, so that the shortest of a tone's equal peaks wins."""
-_AROUND = np.arange(-1, 2)
 
 
 @cache
@@ -121,26 +121,31 @@ def _of_window() -> tuple[Doubles, Doubles]:
     return own[0] / own[lags], _OCTAVE_COST * np.log2(lags / _LOW)
 
 
-def pitch(powers: Doubles, level: Doubles) -> tuple[Doubles, Doubles]:
-    """Return ln f0 (T,), f0 in Hz, and voicing (T,) in [0, 1], both 0 where unvoiced.
+def pitch(powers: Doubles, levels: Sequence[float]) -> list[tuple[float, float]]:
+    """Return (ln f0, f0 in Hz, and voicing in [0, 1]) a tick, both 0 where unvoiced.
 
     Args:
         powers: (T, 769), of :func:`power`.
-        level: (T,), dB; quieter than -60 dB is unvoiced.
+        levels: (T,), dB; quieter than -60 dB is unvoiced.
     """
     correlation = fft.irfft(powers[:, :_TOP], _LAGS, axis=-1)
     scale, cost = _of_window()
     strength = correlation[:, _LOW : _HIGH + 1] * scale
+    # A power of nothing has no lag to choose; what is that quiet is unvoiced below.
     strength /= np.maximum(correlation[:, :1], 1e-12)
-    best = np.argmax((strength - cost)[:, 1:-1], axis=-1) + 1
-    rows = np.arange(0, strength.size, strength.shape[1]) + best
-    before, at, after = strength.ravel().take(rows + _AROUND[:, None])
-    # At an end of the range the best need not be a peak: the vertex is kept within half a lag.
-    curve = np.minimum(before + after - 2 * at, -1e-12)
-    shift = ((before - after) / (2 * curve)).clip(-0.5, 0.5)
-    voiced = (at >= _VOICED) & (level > _QUIET_DB)
-    log_f0 = np.log(_LAG_RATE / (shift + (best + _LOW)))
-    return log_f0 * voiced, at.clip(0.0, 1.0) * voiced
+    best = (strength - cost)[:, 1:-1].argmax(axis=-1)
+    out = []
+    # Plain floats from here on: a tick has one row, and many small calls cost more than the numbers.
+    for row, lag, level in zip(strength, best.tolist(), levels, strict=True):
+        before, at, after = row[lag : lag + 3].tolist()
+        if at < _VOICED or level <= _QUIET_DB:
+            out.append((0.0, 0.0))
+            continue
+        # At an end of the range the best need not be a peak: the vertex stays within half a lag.
+        curve = min(before - 2 * at + after, -1e-12)
+        shift = max(-0.5, min(0.5, 0.5 * (before - after) / curve))
+        out.append((math.log(_LAG_RATE / (_LOW + 1 + lag + shift)), min(at, 1.0)))
+    return out
 
 
 def speech_features(windows: Doubles) -> Floats:
@@ -148,8 +153,33 @@ def speech_features(windows: Doubles) -> Floats:
     out = np.empty((len(windows), len(CHANNELS)), dtype=np.float32)
     for start in range(0, len(windows), _BLOCK):  # small enough to stay in the processor's cache
         block, rows = windows[start : start + _BLOCK], out[start : start + _BLOCK]
-        powers, level = power(block), level_db(block)
+        powers, levels = power(block), level_db(block)
         rows[:, :BANDS] = log_mel(powers)
-        rows[:, BANDS] = level
-        rows[:, BANDS + 1], rows[:, BANDS + 2] = pitch(powers, level)
+        rows[:, BANDS:] = [
+            (level, *voice) for level, voice in zip(levels, pitch(powers, levels), strict=True)
+        ]
     return out
+
+
+class Hearing:
+    """Speech features of tick after tick: keeps the samples that the next window begins with."""
+
+    def __init__(self) -> None:
+        """Begin in silence."""
+        self._older = np.zeros(WINDOW - SAMPLES_PER_TICK, dtype=np.float64)
+
+    def run(self, audio: Floats, heard: Floats) -> Floats:
+        """Return the channels (T, 43) of the next ticks.
+
+        Args:
+            audio: (T, 800).
+            heard: (T,), 1 where audio arrived; elsewhere it is taken for silence.
+        """
+        older = len(self._older)
+        samples = np.zeros(older + audio.size, dtype=np.float64)
+        samples[:older] = self._older
+        np.copyto(samples[older:].reshape(audio.shape), audio, where=heard[:, None] > 0)
+        self._older = samples[-older:].copy()
+        step = samples.itemsize
+        strides = (SAMPLES_PER_TICK * step, step)
+        return speech_features(np.ndarray((len(audio), WINDOW), np.float64, samples, 0, strides))

@@ -20,6 +20,8 @@ import numpy as np
 
 from greenroom.capture.packets import Packet, Receiver
 from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock
+from greenroom.contracts import get_tensors, width_of
+from greenroom.frames import Floats
 from greenroom.live.backends import OnnxBackend
 from greenroom.live.inputs import open_playlist
 from greenroom.live.ladder import RUNGS
@@ -27,8 +29,26 @@ from greenroom.live.lines import Lines, say
 from greenroom.live.performer import Outcome, Performer
 from greenroom.live.ring import Ring, frame_of, put_packets, slot_type
 from greenroom.live.sinks import Sink, VmcSink
-from greenroom.registry.release import load_release
+from greenroom.registry.release import Role, load_release
 from greenroom.store.workspace import Workspace
+
+REHEARSAL_NS = 2_000_000
+"""Before a tick is due, when it is rehearsed."""
+
+
+class _Mute:
+    """A model that always says the rest pose, for rehearsals."""
+
+    def __init__(self, role: Role) -> None:
+        shapes = role.shape.outputs()
+        self._said = get_tensors(np.zeros(width_of(shapes), dtype=np.float32), shapes)
+        self._said["pose"][0] = role.rest
+
+    def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
+        return self._said
+
+    def fingerprint(self) -> dict[str, str]:
+        return {}
 
 
 class Engine:
@@ -56,6 +76,8 @@ class Engine:
         shape = performer.role.shape
         self.row = np.zeros((), dtype=slot_type(shape))
         self.start_ns = 0
+        self._packets: Sequence[Packet] = ()
+        self._understudy = Performer(performer.role, _Mute(performer.role), 0)
         performer.mark = self._mark
 
     def run(self, start_ns: int, first: int, ticks: int, stopped: Callable[[], bool]) -> int:
@@ -70,6 +92,8 @@ class Engine:
         self.start_ns = start_ns
         pacer = Pacer(self.clock, start_ns)
         for tick in range(first, ticks):
+            self.clock.sleep_until(pacer.due_ns(tick) - REHEARSAL_NS)
+            self.rehearse(tick)
             late_by = pacer.wait(tick)
             if tick == first > 0:
                 self._take_over()
@@ -77,6 +101,14 @@ class Engine:
             if tick % 15 == 0 and stopped():
                 return tick + 1 - first
         return ticks - first
+
+    def rehearse(self, tick: int) -> None:
+        """Perform the last packets once more for nobody, so that the tick finds its code in the caches.
+
+        After 30 ms of sleep everything has to be fetched again: the next tick's own work is a third
+        shorter when this was done just before (docs/benchmarks.md).
+        """
+        self._understudy.step(tick, self._packets, late=False)
 
     def _take_over(self) -> None:
         end = self.ring.written = self.ring.end()
@@ -88,7 +120,7 @@ class Engine:
         row = self.row
         now = self.clock.now_ns() - self.start_ns
         row["due"] = tick * 1_000_000_000 // 30
-        packets = self.receiver.poll(now)
+        packets = self._packets = self.receiver.poll(now)
         row["arrival"] = packets[-1].arrival_ns if packets else now
         outcome = self.performer.step(tick, packets, late)
         for sink in self.sinks:
@@ -114,7 +146,6 @@ class Engine:
         row["root"], row["rotations"] = outcome.frame.root, outcome.frame.rotations
         row["face"] = outcome.frame.face
         row["capture"] = outcome.capture is not None
-        row["speech"] = outcome.features.speech[0, -3:]
 
 
 def _prepare() -> None:

@@ -80,7 +80,7 @@ class Performer:
     ) -> None:
         """Stand at the middle of the stage, in the rest pose."""
         self.role, self.backend, self.mark = role, backend, mark
-        self.pipeline = Pipeline(role.spec)
+        self.pipeline = Pipeline(role.spec, listen=role.uses_speech)
         self.random = np.random.Generator(np.random.PCG64(seed))
         self.index = np.asarray([BONE[name] for name in role.spec.joints])
         shape = role.shape

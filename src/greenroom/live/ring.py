@@ -47,8 +47,6 @@ def slot_type(shape: ModelShape) -> np.dtype[Any]:
             ("rotations", "<f4", (len(BONES), 4)),
             ("face", "<f4", (len(ARKIT),)),
             ("capture", "u1"),
-            ("speech", "<f4", (3,)),
-            ("sound", "<f4", (2,)),
         ],
         align=True,
     )

@@ -15,7 +15,8 @@ from prometheus_client.registry import Collector
 
 from greenroom.capture.packets import BodySample, decode
 from greenroom.clock import PERIOD_NS
-from greenroom.frames import Floats
+from greenroom.features.speech import BANDS, Hearing
+from greenroom.frames import SAMPLES_PER_TICK, Floats
 from greenroom.live.ladder import RUNGS
 from greenroom.live.ring import get_packets, rung_of
 from greenroom.registry.release import Release
@@ -126,6 +127,7 @@ class PageObserver:
         self.hub, self.release, self.clips = hub, release, clips
         self.frames = self.late = 0
         self.rungs: Counter[str] = Counter()
+        self._hearing = Hearing()
 
     def frame(self, row: NDArray[Any], outputs: dict[str, Any]) -> None:
         """Publish one frame."""
@@ -133,9 +135,9 @@ class PageObserver:
         self.late += bool(row["emit"] > row["due"] + PERIOD_NS)
         self.rungs[rung_of(row)] += 1
         capture, sound = _inputs(row)
+        level, log_f0, voicing = self._hear(sound)
         asked = bool(row["asked"])
         attention = outputs["attention"][0].mean(axis=0) if asked else None
-        level, log_f0, voicing = (float(value) for value in row["speech"])
         stamps = [
             float(row[name]) / 1e6 for name in ("arrival", "features", "inference", "post", "emit")
         ]
@@ -167,12 +169,18 @@ class PageObserver:
             "late": self.late,
             "frames": self.frames,
             "rungs": dict(self.rungs),
-            "audio": sound,
+            "audio": [round(float(sound.min()), 4), round(float(sound.max()), 4)],
             "energy_db": round(level, 2),
             "voiced": voicing > 0,
             "f0_hz": round(float(np.exp(log_f0)), 1) if voicing > 0 else 0,
         }
         self.hub.publish("frame", msgspec.json.encode(message))
+
+    def _hear(self, sound: Floats) -> list[float]:
+        """Return level in dB, ln f0 and voicing of this tick's sound."""
+        rows = self._hearing.run(sound[None], np.ones(1, dtype=np.float32))
+        out: list[float] = rows[0, BANDS:].tolist()
+        return out
 
     def _clip(self, tick: int) -> str:
         at = [clip for clip in self.clips if clip[0] <= tick]
@@ -186,13 +194,13 @@ def _numbers(values: Floats) -> list[float]:
     return rounded
 
 
-def _inputs(row: NDArray[Any]) -> tuple[BodySample | None, list[float]]:
-    """Return the captured body, and the lowest and highest sample of the sound."""
-    capture, sound = None, [0.0, 0.0]
+def _inputs(row: NDArray[Any]) -> tuple[BodySample | None, Floats]:
+    """Return the captured body, and the sound (800,), silence where none came."""
+    capture, sound = None, np.zeros(SAMPLES_PER_TICK, dtype=np.float32)
     for packet in get_packets(row):
         content = decode(packet.data)
         if isinstance(content, BodySample):
             capture = content
         else:
-            sound = [round(float(content.min()), 4), round(float(content.max()), 4)]
+            sound = content
     return capture, sound
