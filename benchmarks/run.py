@@ -17,10 +17,10 @@ import numpy as np
 from greenroom import embedded
 from greenroom.capture import published
 from greenroom.capture.bvh import body_to_motion, read_bvh, write_bvh
-from greenroom.capture.packets import Packet
 from greenroom.capture.readers import read_recording
 from greenroom.clock import WallClock, tick_ns
 from greenroom.config import cache
+from greenroom.contracts import Packet
 from greenroom.features.speech import PADDED, log_mel, power
 from greenroom.frames import ARKIT, BONES, HUMANOID, Frame
 from greenroom.live.backends import OnnxBackend

@@ -1,16 +1,20 @@
 """What the stages promise each other: the messages that cross a boundary, and the Protocols.
 
-The live side and the workshop side meet only here and in the store. A model is a graph with the
-tensors below; whoever can make such a graph can be on stage, and whoever can run one can perform it.
+The live side and the workshop side meet only here and in the store. By stage, of those that exist:
+collection is `Packet` and `Receiver` (files have their `Reader` in `greenroom.capture.readers`);
+features, the tensors of `ModelShape`; training, whoever makes a graph with those tensors; deployment is
+`Backend`, which runs it, and `Sink`, which shows it; monitoring is `Observer`.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from greenroom.frames import Floats
+from numpy.typing import NDArray
+
+from greenroom.frames import Floats, Frame
 
 INPUTS = ("history", "known", "state", "velocity", "valid", "age", "speech", "heard", "noise")
 OUTPUTS = ("pose", "sigma", "confidence", "attention")
@@ -81,6 +85,28 @@ def get_tensors(flat: Floats, shapes: dict[str, tuple[int, ...]]) -> dict[str, F
     return out
 
 
+class Packet(NamedTuple):
+    """Bytes as they arrived.
+
+    Attributes:
+        arrival_ns: nanoseconds after the show's start.
+        data: the bytes.
+    """
+
+    arrival_ns: int
+    data: bytes
+
+
+class Receiver(Protocol):
+    """A live input: opened when made, polled once a tick, closed; `poll` never blocks."""
+
+    def poll(self, now_ns: int) -> list[Packet]:
+        """Return what arrived until `now_ns` nanoseconds after the show's start, oldest first."""
+
+    def close(self) -> None:
+        """Let go of sockets and files."""
+
+
 class Backend(Protocol):
     """Run a model's graph: load, warm, run each tick, close; used by one thread.
 
@@ -92,3 +118,20 @@ class Backend(Protocol):
 
     def fingerprint(self) -> dict[str, str]:
         """Return what decides the bits: runtime, version, provider, options, instruction set."""
+
+
+class Sink(Protocol):
+    """An output: opened when made, given each frame, closed. `send` never blocks or raises."""
+
+    def send(self, frame: Frame) -> None:
+        """Pass a frame on."""
+
+    def close(self) -> None:
+        """Let go of sockets."""
+
+
+class Observer(Protocol):
+    """Watch a show from outside; never in its way. Called in the recording process."""
+
+    def frame(self, row: NDArray[Any], outputs: dict[str, Any]) -> None:
+        """See one frame: the ring's row, and the model's outputs by name."""

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from greenroom import config, embedded
-from greenroom.capture.packets import Packet
 from greenroom.capture.published import Clip
 from greenroom.capture.readers import read_recording
 from greenroom.capture.sequence import mirrored
+from greenroom.contracts import Packet
 from greenroom.frames import BONE, Body
 from greenroom.live.backends import PORTABLE_OPERATIONS, OnnxBackend
 from greenroom.live.inputs import open_playlist

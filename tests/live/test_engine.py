@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from greenroom.capture.packets import Packet
 from greenroom.clock import PERIOD_NS, VirtualClock, tick_ns
+from greenroom.contracts import Packet
 from greenroom.frames import Floats
 from greenroom.live.engine import Engine
 from greenroom.live.performer import Performer

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.capture.packets import Packet, decode, encode_body
-from greenroom.contracts import get_tensors
+from greenroom.capture.packets import decode, encode_body
+from greenroom.contracts import Packet, get_tensors
 from greenroom.frames import BONES
 from greenroom.live.performer import SILENT_TICKS, Outcome, Performer
 from greenroom.rotations import angle_between

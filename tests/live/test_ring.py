@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES, Packet
-from greenroom.contracts import ModelShape
+from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES
+from greenroom.contracts import ModelShape, Packet
 from greenroom.live import ring as module
 from greenroom.live.ring import (
     PACKET_BYTES,

@@ -12,7 +12,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from greenroom.errors import BadInput
 from greenroom.frames import ARKIT, BONES, HUMANOID, Frame
-from greenroom.live.sinks import DATAGRAM_LIMIT, NullSink, VmcSink, VmcTemplate, no_face, unity_name
+from greenroom.live.sinks import DATAGRAM_LIMIT, VmcSink, VmcTemplate, no_face, unity_name
 from greenroom.rotations import normalise, to_matrix
 
 # Unity's HumanBodyBones, as its reference lists them; LastBone and those VRM lacks left out.
@@ -176,12 +176,6 @@ def test_a_host_that_is_not_there_is_bad_input(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(BadInput, match="vmc://nobody:39539 cannot be reached"):
         VmcSink("nobody", 39539)
-
-
-def test_the_null_sink_takes_anything() -> None:
-    sink = NullSink()
-    sink.send(frame(0))
-    sink.close()
 
 
 def test_the_time_tag_says_immediately() -> None:

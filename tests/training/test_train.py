@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from greenroom.capture.packets import Packet, encode_body
+from greenroom.capture.packets import encode_body
 from greenroom.capture.published import Clip
 from greenroom.capture.readers import read_recording
 from greenroom.capture.takes import Who, keep
 from greenroom.consent.records import read_rights
+from greenroom.contracts import Packet
 from greenroom.datasets.build import build
 from greenroom.live.backends import PORTABLE_OPERATIONS, OnnxBackend
 from greenroom.live.performer import Performer

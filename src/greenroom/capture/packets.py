@@ -11,11 +11,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from greenroom.clock import tick_ns
+from greenroom.contracts import Packet
 from greenroom.errors import BadInput
 from greenroom.frames import BONES, SAMPLES_PER_TICK, Body, Floats
 
@@ -28,28 +28,6 @@ BODY_BYTES = _HEAD.size + 4 * (3 + 5 * _J)
 _FARTHEST = 1000.0
 """Metres from the middle of the stage; farther off is a fault."""
 AUDIO_BYTES = _HEAD.size + 4 * SAMPLES_PER_TICK
-
-
-class Packet(NamedTuple):
-    """Bytes as they arrived.
-
-    Attributes:
-        arrival_ns: nanoseconds after the show's start.
-        data: the bytes.
-    """
-
-    arrival_ns: int
-    data: bytes
-
-
-class Receiver(Protocol):
-    """A live input: opened when made, polled once a tick, closed; `poll` never blocks."""
-
-    def poll(self, now_ns: int) -> list[Packet]:
-        """Return what arrived until `now_ns` nanoseconds after the show's start, oldest first."""
-
-    def close(self) -> None:
-        """Let go of sockets and files."""
 
 
 @dataclass(frozen=True)

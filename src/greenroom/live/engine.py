@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from greenroom.capture.packets import Packet, Receiver
 from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock
-from greenroom.contracts import get_tensors, width_of
+from greenroom.contracts import Packet, Receiver, Sink, get_tensors, width_of
 from greenroom.frames import Floats
 from greenroom.live.backends import OnnxBackend
 from greenroom.live.inputs import open_playlist
@@ -28,7 +27,7 @@ from greenroom.live.ladder import RUNGS
 from greenroom.live.lines import Lines, say
 from greenroom.live.performer import Outcome, Performer
 from greenroom.live.ring import Ring, frame_of, put_packets, slot_type
-from greenroom.live.sinks import Sink, VmcSink
+from greenroom.live.sinks import VmcSink
 from greenroom.registry.release import Role, load_release
 from greenroom.store.workspace import Workspace
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from greenroom.capture.packets import BodySample, Packet, decode
-from greenroom.contracts import OUTPUTS, Backend, get_tensors, width_of
+from greenroom.capture.packets import BodySample, decode
+from greenroom.contracts import OUTPUTS, Backend, Packet, get_tensors, width_of
 from greenroom.errors import BadInput
 from greenroom.features.pipeline import Features, Pipeline
 from greenroom.features.pose import Placer

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES, Packet
-from greenroom.contracts import ModelShape, width_of
+from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES
+from greenroom.contracts import ModelShape, Packet, width_of
 from greenroom.frames import ARKIT, BONES, Frame
 from greenroom.live.ladder import RUNGS
 

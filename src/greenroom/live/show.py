@@ -15,12 +15,10 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
+from typing import Any
 
 from greenroom.clock import tick_at
-from greenroom.contracts import get_tensors
+from greenroom.contracts import Observer, get_tensors
 from greenroom.errors import GreenroomError
 from greenroom.live.backends import OnnxBackend
 from greenroom.live.lines import Lines, say
@@ -33,13 +31,6 @@ LEAD_NS = 50_000_000
 """Between the engine's being ready and tick 0."""
 LEAD_TICKS = 5
 """Between a new engine's being ready and its first tick."""
-
-
-class Observer(Protocol):
-    """Watch a show from outside; never in its way. Called in the recording process."""
-
-    def frame(self, row: NDArray[Any], outputs: dict[str, Any]) -> None:
-        """See one frame: the ring's row, and the model's outputs by name."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -19,16 +18,6 @@ from greenroom.frames import ARKIT, BONES, HUMANOID, Array, Floats, Frame
 
 DATAGRAM_LIMIT = 1500
 _THUMBS = {"Metacarpal": "Proximal", "Proximal": "Intermediate"}
-
-
-class Sink(Protocol):
-    """An output: opened when made, given each frame, closed. `send` never blocks or raises."""
-
-    def send(self, frame: Frame) -> None:
-        """Pass a frame on."""
-
-    def close(self) -> None:
-        """Let go of sockets."""
 
 
 def unity_name(bone: str) -> str:
@@ -155,16 +144,6 @@ class VmcSink:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
-
-
-class NullSink:
-    """Send nowhere: for a show that is only recorded."""
-
-    def send(self, frame: Frame) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def no_face() -> Floats:

@@ -20,12 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_at
+from greenroom.contracts import Sink
 from greenroom.features.pose import heading_of
 from greenroom.frames import Frame
 from greenroom.live.ladder import HOLD, HOLD_HALF_LIFE, RUNGS, Blender, rest_pose
 from greenroom.live.lines import Lines
 from greenroom.live.ring import Ring, frame_of, slot_type
-from greenroom.live.sinks import Sink, VmcSink, no_face
+from greenroom.live.sinks import VmcSink, no_face
 from greenroom.registry.release import Role, load_release
 from greenroom.store.workspace import Workspace
 
