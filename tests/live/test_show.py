@@ -15,9 +15,16 @@ import pytest
 from greenroom import embedded
 from greenroom.capture.readers import read_recording
 from greenroom.capture.takes import Who, keep
+from greenroom.clock import VirtualClock, tick_ns
 from greenroom.consent.records import read_rights
 from greenroom.errors import CorruptObject, Refused
+from greenroom.live.backends import OnnxBackend
+from greenroom.live.engine import Engine
+from greenroom.live.inputs import open_playlist
+from greenroom.live.performer import Performer
+from greenroom.live.recorder import Recorder
 from greenroom.live.replay import export_bvh, performed, verify
+from greenroom.live.ring import Ring
 from greenroom.live.show import Order, Performed, perform
 from greenroom.registry.promote import on_stage, promote
 from greenroom.registry.release import load_release
@@ -51,10 +58,7 @@ def test_it_replays_bit_for_bit_in_a_fresh_process(
     show: tuple[Workspace, Performed], threads: int
 ) -> None:
     workspace, done = show
-    command = [sys.executable, "-m", "greenroom", "--home", str(workspace.home), "replay"]
-    options = ["--verify", "--json", "--threads", str(threads)]
-    out = subprocess.run([*command, done.show, *options], capture_output=True, text=True)
-    verdict = json.loads(out.stdout)
+    verdict = _verified(workspace, done.show, threads)
     assert (verdict["exact"], verdict["first_difference"]) == (TICKS, None)
     assert (verdict["features"], verdict["model"], verdict["class"]) == (TICKS, TICKS, "EXACT")
 
@@ -141,3 +145,42 @@ def test_a_release_that_nobody_approved_is_refused(show: tuple[Workspace, Perfor
     with pytest.raises(Refused, match="approved by nobody"):
         promote(workspace, "mira", other, "test")
     assert on_stage(workspace, "mira") == release
+
+
+@pytest.mark.slow
+def test_ten_thousand_frames_replay_bit_for_bit_with_one_and_two_threads(
+    show: tuple[Workspace, Performed],
+) -> None:
+    """The engine's loop, the recorder and the real graph, without waiting between the ticks."""
+    workspace, before = show
+    facts = workspace.objects.manifest(before.show)
+    release = load_release(workspace, facts["parents"]["release"])
+    ticks, cuts = 10_000, [(3000, 3300), (8000, 8040)]
+    playlist = open_playlist(workspace, facts["playlist"], ticks)
+    ring = Ring(workspace.home / "ring", release.role.shape, create=True)
+    performer = Performer(release.role, OnnxBackend(release.graph, release.role.shape), 7)
+    engine = Engine(performer, playlist.player(cuts), [], ring, VirtualClock())
+    recorder, at = Recorder(workspace), 0
+    for tick in range(ticks):
+        engine.clock.sleep_until(tick_ns(tick))
+        engine.tick(tick, late=tick % 997 == 996)
+        rows, at, lost = ring.read(at)
+        assert lost == 0
+        for row in rows:
+            recorder.take(row)
+    kept = {"cuts": cuts, "seed": 7, "ticks": ticks, "engines": [0]}
+    named = recorder.finish({**facts, **kept}, "test")
+    rungs = workspace.objects.manifest(named)["rungs"]
+    assert rungs["hold"] > 300 and rungs["capture"] > 9000
+    for threads in (1, 2):
+        verdict = _verified(workspace, named, threads)
+        assert (verdict["frames"], verdict["exact"]) == (ticks, ticks), verdict
+
+
+def _verified(workspace: Workspace, show: str, threads: int) -> dict[str, Any]:
+    """Return the verdict of a fresh process."""
+    command = [sys.executable, "-m", "greenroom", "--home", str(workspace.home), "replay", show]
+    options = ["--verify", "--json", "--threads", str(threads)]
+    out = subprocess.run([*command, *options], capture_output=True, text=True)
+    verdict: dict[str, Any] = json.loads(out.stdout)
+    return verdict

@@ -1,5 +1,6 @@
 // Draw the capture as a thin ghost: a light line with a dark edge, so that it reads on the performer
-// and beside it. A bone that the capture does not have is not drawn.
+// and beside it. A joint that the capture does not have is passed over: its children hang from the
+// nearest joint above that was captured.
 
 import {
   CylinderGeometry,
@@ -54,15 +55,17 @@ export class GhostLines {
     this.group.visible = false;
   }
 
-  /** Draw the bones whose two ends were both captured. */
+  /** Draw a line from every captured joint to the nearest captured one above it. */
   set(pose: Pose, valid: ArrayLike<number>): void {
     const { parents, names } = this.skeleton;
     const [a, b, way] = [new Vector3(), new Vector3(), new Vector3()];
     const [turn, size, matrix] = [new Quaternion(), new Vector3(), new Matrix4()];
     let n = 0;
     for (let j = 0; j < names.length; j++) {
-      const parent = parents[j];
-      if (parent < 0 || valid[j] <= 0 || valid[parent] <= 0 || FACE.test(names[j])) continue;
+      if (valid[j] <= 0 || FACE.test(names[j])) continue;
+      let parent = parents[j];
+      while (parent >= 0 && valid[parent] <= 0) parent = parents[parent];
+      if (parent < 0) continue;
       a.fromArray(pose.positions, parent * 3);
       b.fromArray(pose.positions, j * 3);
       const length = way.subVectors(b, a).length();

@@ -29,7 +29,7 @@ from greenroom.registry.promote import on_stage
 from greenroom.registry.release import Release, load_release
 from greenroom.stage.hub import Hub
 from greenroom.stage.observer import Metrics, PageObserver, hello
-from greenroom.stage.server import ServerHandle, create_app, serve_in_thread
+from greenroom.stage.server import ServerHandle, create_app, hosts_for, serve_in_thread
 from greenroom.store.objects import write_durably
 
 PAGE_PORT = 8030
@@ -103,7 +103,9 @@ class Stage:
         registry = CollectorRegistry()
         self.observers: list[Any] = []
         if at is not None:
-            self.handle = serve_in_thread(create_app(self.hub, registry=registry), *at)
+            self.handle = serve_in_thread(
+                create_app(self.hub, registry=registry, hosts=hosts_for(at[0])), *at
+            )
             self.observers = [PageObserver(self.hub, release, playlist.clips), Metrics(registry)]
 
     def open(self, greeting: bytes) -> None:
@@ -129,10 +131,7 @@ def warned(what: str) -> None:
     click.echo(f"\n{what}", err=True)
 
 
-NOT_SPEECH = (
-    "This release was not trained to be driven by speech: when the capture is lost, "
-    "it goes on by its own past."
-)
+NOT_SPEECH = "Not trained to be driven by speech: when capture is lost, it goes on by its own past."
 NOT_TOGETHER = "Speech and motion were not recorded together."
 
 
@@ -141,7 +140,7 @@ def _notices(release: Release, playlist: Playlist) -> list[str]:
     if playlist.audio is not None and playlist.body is not None:
         notices.append(NOT_TOGETHER)
     if playlist.repeats:
-        notices.append("The takes are shorter than the show and repeat; a repeat is marked.")
+        notices.append("The takes repeat; a repeat is marked.")
     return notices
 
 
@@ -312,7 +311,9 @@ def serve_command(context: Context, host: str, port: int) -> None:
 
     registry = CollectorRegistry()
     Metrics(registry)
-    app = create_app(Hub(), api_routes=routes(context.workspace), registry=registry)
+    app = create_app(
+        Hub(), api_routes=routes(context.workspace), registry=registry, hosts=hosts_for(host)
+    )
     with serve_in_thread(app, host, port) as handle:
         click.echo(f"stage page: {handle.url}", err=True)
         while True:

@@ -22,6 +22,7 @@ from greenroom.live.ring import get_packets, rung_of
 from greenroom.registry.release import Release
 from greenroom.stage.hub import Hub
 
+_STRAIGHT = np.asarray([0, 0, 0, 1], dtype=np.float32)
 _BUCKETS = (0.0005, 0.001, 0.0015, 0.002, 0.004, 0.008, 0.015, 0.0333, 0.1)
 
 
@@ -152,7 +153,9 @@ class PageObserver:
             if capture is None
             else {
                 "root": _numbers(capture.root),
-                "rotations": _numbers(np.nan_to_num(capture.rotations)),
+                "rotations": _numbers(
+                    np.where(capture.validity[:, None] > 0, capture.rotations, _STRAIGHT)
+                ),
                 "valid": _numbers(capture.validity),
             },
             "face": None if not np.isfinite(row["face"]).all() else _numbers(row["face"]),

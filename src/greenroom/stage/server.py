@@ -136,6 +136,17 @@ async def _problem(request: Request, error: Exception) -> Response:
     )
 
 
+def hosts_for(host: str) -> tuple[str, ...]:
+    """Return the names under which a page that listens at `host` may be asked for.
+
+    >>> "127.0.0.1" in hosts_for("127.0.0.1"), hosts_for("0.0.0.0"), hosts_for("10.0.0.7")[-1]
+    (True, ('*',), '10.0.0.7')
+    """
+    if host in ("0.0.0.0", "::", ""):  # noqa: S104
+        return ("*",)
+    return LOOPBACK if host in LOOPBACK else (*LOOPBACK, host)
+
+
 def create_app(
     hub: Hub,
     *,

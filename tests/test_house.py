@@ -1,0 +1,64 @@
+"""The rules of the house: who imports whom, and that the documents tell the truth about the commands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from importlinter.cli import lint_imports
+
+from greenroom.cli import main
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+COMMAND = re.compile(r"(?:`|^\$? ?)(?:\.venv/bin/)?greenroom ([^`\n#]+)", re.M)
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+
+
+def test_imports_only_go_up_the_house() -> None:
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
+
+
+def commands() -> list[tuple[str, str]]:
+    """(document, what follows `greenroom`) of every command, brackets and alternatives off."""
+    out = []
+    for path in DOCUMENTS:
+        for line in COMMAND.findall(path.read_text()):
+            out.append((path.name, re.sub(r"\\\||[\[\]…]", " ", line).strip()))
+    return out
+
+
+@pytest.mark.parametrize(("document", "line"), commands())
+def test_a_documented_command_exists_with_its_options(document: str, line: str) -> None:
+    words = shlex.split(line)
+    command: click.Command = main
+    context = click.Context(main)
+    while words:
+        if isinstance(command, click.Group) and not words[0].startswith("-"):
+            found = command.get_command(context, words.pop(0))
+            assert found is not None, f"{document}: {line}"
+            command = found
+            continue
+        word = words.pop(0)
+        if word.startswith("--"):
+            known = {name for param in command.params for name in param.opts}
+            assert word in known or word == "--help", f"{document}: {line}: {word}"
+            option = next((p for p in command.params if word in p.opts), None)
+            if option is not None and not getattr(option, "is_flag", True) and words:
+                words.pop(0)
+
+
+def test_documents_name_at_least_the_whole_command_line() -> None:
+    said = {line.split()[0] for _, line in commands()}
+    assert {"demo", "ingest", "train", "approve", "promote", "perform", "replay", "fsck"} <= said
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_make_targets_lead_somewhere(path: Path) -> None:
+    text = path.read_text()
+    for link in LINK.findall(text):
+        assert (path.parent / link).exists(), f"{path.name}: {link}"
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.M):
+        assert target in targets, f"{path.name}: make {target}"
