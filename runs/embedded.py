@@ -20,7 +20,7 @@ from greenroom.datasets.build import build
 from greenroom.embedded import ACTOR, HELD, card, ingest_clips, pack
 from greenroom.registry.release import approve
 from greenroom.store.workspace import Workspace
-from greenroom.training.fit import Recipe
+from greenroom.training.rollout import Recipe
 from greenroom.training.train import train
 
 RECIPE = Recipe(steps=1500, rollout=16)

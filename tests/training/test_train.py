@@ -1,6 +1,8 @@
 """A shortened training, from takes to a release that performs."""
 
 import datetime
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ CLIPS = ("walk", "run", "jump", "dance_a")
 
 
 def test_from_takes_to_a_release_that_performs(tmp_path: Path, published: list[Clip]) -> None:
-    from greenroom.training.fit import Recipe
+    from greenroom.training.rollout import Recipe
     from greenroom.training.train import train
 
     workspace = Workspace(tmp_path)
@@ -66,7 +68,8 @@ def test_the_same_dataset_and_seed_give_the_same_model(
     from greenroom.contracts import ModelShape
     from greenroom.features.pipeline import FeatureSpec
     from greenroom.frames import BONES
-    from greenroom.training.fit import Recipe, fit
+    from greenroom.training.fit import fit
+    from greenroom.training.rollout import Recipe
     from greenroom.training.train import states_of
 
     torch.set_num_threads(1)
@@ -82,3 +85,67 @@ def test_the_same_dataset_and_seed_give_the_same_model(
     ]
     for name, value in both[0].items():
         assert torch.equal(value, both[1][name]), name
+
+
+def _dataset(home: Path, published: list[Clip]) -> tuple[Workspace, str]:
+    workspace = Workspace(home)
+    for clip in published:
+        if clip.name.removeprefix("humanoid3d_") in CLIPS:
+            who = Who("a", "p", read_rights(clip.licence, "p"))
+            keep(workspace, read_recording(clip.data, clip.path), who, "test")
+    held = {"test": ("humanoid3d_dance_a",), "validation": ("humanoid3d_jump",)}
+    return workspace, build(workspace, "d", "a", "test", datetime.date.today(), held).dataset
+
+
+RUN = """
+import sys
+from pathlib import Path
+from greenroom.store.workspace import Workspace
+from greenroom.training import task
+from greenroom.training.rollout import Recipe
+from greenroom.training.train import train
+task.EVERY = 2
+def show(step, total, figures):
+    print("step", step, flush=True)
+print("model", train(Workspace(Path(sys.argv[1])), sys.argv[2], "test", recipe=Recipe(9, 4, 8),
+      progress=show, processes=int(sys.argv[3])))
+"""
+
+
+def _train(home: Path, dataset: str, kill_after: int = 0, processes: int = 1) -> list[str]:
+    """Train in a process of its own, killed after a step; return the lines it printed."""
+    command = [sys.executable, "-c", RUN, str(home), dataset, str(processes)]
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line.strip())
+            if lines[-1] == f"step {kill_after}":
+                process.kill()
+    return lines
+
+
+def test_a_killed_run_goes_on_and_ends_in_the_same_model(
+    tmp_path: Path, published: list[Clip]
+) -> None:
+    _, dataset = _dataset(tmp_path / "whole", published)
+    whole = _train(tmp_path / "whole", dataset)
+    workspace, again = _dataset(tmp_path / "cut", published)
+    assert again == dataset
+    assert not _train(tmp_path / "cut", dataset, kill_after=3)[-1].startswith("model")
+    killed = _train(tmp_path / "cut", dataset, kill_after=7)
+    assert killed[0] == "step 3"  # from the checkpoint at 2
+    (folder,) = (tmp_path / "cut" / "runs").iterdir()
+    newest = max(folder.glob("*.ckpt"), key=lambda path: int(path.stem))
+    newest.write_bytes(newest.read_bytes()[:-7])  # as a crash of the machine might leave it
+    (folder / "8.ckpt").write_bytes(b"")
+    last = _train(tmp_path / "cut", dataset)
+    assert last[0] == f"step {int(newest.stem) - 1}"  # the one before the damaged one
+    assert whole[-1].startswith("model ") and last[-1] == whole[-1]
+    assert not folder.exists() and workspace.fsck().bad == []
+
+
+def test_two_processes_share_a_batch(tmp_path: Path, published: list[Clip]) -> None:
+    workspace, dataset = _dataset(tmp_path, published)
+    model = _train(tmp_path, dataset, processes=2)[-1].removeprefix("model ")
+    assert workspace.objects.manifest(model, "model")["recipe"]["processes"] == 2

@@ -22,7 +22,7 @@ def train_command(
 ) -> None:
     """Train a model on a dataset; needs the extra `train`."""
     try:
-        from greenroom.training.fit import Recipe
+        from greenroom.training.rollout import Recipe
         from greenroom.training.train import train
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom train", "train") from error

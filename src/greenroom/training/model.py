@@ -88,6 +88,10 @@ class Core(nn.Module):
         older = [newest - history[:, -lag] for lag in self.lags[1:]]
         return torch.cat([newest, *older], dim=-1)
 
+    def ahead(self, history: Tensor) -> Tensor:
+        """Return the ridge forecast of the next normalised state (N, D)."""
+        return history[:, -1] + self.lagged(history) @ self.forecast + self.bias
+
     def forward(self, history: Tensor, known: Tensor, state: Tensor, trust: Tensor) -> Tensor:
         """Return the completed state, normalised (N, D).
 
@@ -97,7 +101,7 @@ class Core(nn.Module):
             state: normalised captured state (N, D), 0 where missing.
             trust: (N, D), 0 missing to 1 trusted.
         """
-        forecast = history[:, -1] + self.lagged(history) @ self.forecast + self.bias
+        forecast = self.ahead(history)
         seen = self.last_seen(history, known, trust)
         weight = trust / self.noise
         scaled = self.factors * weight.unsqueeze(-1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,18 +19,11 @@ from greenroom.errors import CheckFailed
 from greenroom.features.pipeline import FeatureSpec, Pipeline
 from greenroom.features.speech import CHANNELS
 from greenroom.frames import LIMBS, SAMPLES_PER_TICK, Body, Floats
+from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
-from greenroom.training.fit import (
-    DEFAULT,
-    Progress,
-    Recipe,
-    fit,
-    gap_error,
-    limb_gaps,
-    roll_out,
-    six_angles,
-)
+from greenroom.training.fit import fit, gap_error, limb_gaps
 from greenroom.training.model import PRESETS, Performer, example
+from greenroom.training.rollout import DEFAULT, Progress, Recipe, roll_out, six_angles
 
 PARITY = 2e-3
 """How far the exported graph may be from the trained one, in the outputs' own units."""
@@ -51,8 +47,18 @@ def train(
     preset: str = "mini",
     recipe: Recipe = DEFAULT,
     progress: Progress = lambda step, steps, figures: None,
+    processes: int = 1,
 ) -> str:
-    """Train on a dataset; return the model's hash.
+    """Train on a dataset; return the model's hash. A run that was interrupted goes on where it was.
+
+    Args:
+        workspace: where the dataset is and the model goes.
+        dataset: its hash.
+        by: who trains.
+        preset: the model's size, a name in `PRESETS`.
+        recipe: how to train.
+        progress: called after each step.
+        processes: that share each batch; another number gives other bits.
 
     Raises:
         CheckFailed: the exported graph does not do what the trained one does.
@@ -68,6 +74,14 @@ def train(
     ]
     held = bodies["validation"] + [mirrored(body) for body in bodies["validation"]]
     shape = ModelShape(len(spec.joints), spec.state_width, len(CHANNELS))
+    asked = {
+        "dataset": dataset,
+        "preset": preset,
+        "recipe": recipe.manifest(),
+        "processes": processes,
+        "code": code_version(),
+    }
+    folder = workspace.home / "runs" / digest(canonical(asked))[:16]
     model, figures = fit(
         streams,
         [states_of(spec, body) for body in bodies["train"] + bodies["validation"]],
@@ -77,6 +91,8 @@ def train(
         PRESETS[preset],
         recipe,
         progress,
+        folder,
+        processes,
     )
     graph, operations = export(model)
     check_parity(model, graph, [states_of(spec, body) for body in bodies["validation"]])
@@ -89,7 +105,8 @@ def train(
         "actor": manifest["actor"],
         "preset": preset,
         "parameters": model.parameters_count,
-        "recipe": recipe.manifest(),
+        "recipe": {**recipe.manifest(), "processes": processes},
+        "code": code_version(),
         "features": spec.manifest(),
         "feature_spec": spec.hash,
         "shape": shape.manifest(),
@@ -103,7 +120,18 @@ def train(
         "parents": {"dataset": dataset},
         "blobs": {"graph": workspace.objects.put(graph)},
     }
-    return workspace.publish(out, by=by)
+    name = workspace.publish(out, by=by)
+    shutil.rmtree(folder, ignore_errors=True)
+    return name
+
+
+@cache
+def code_version() -> str:
+    """Return a hash of the code that decides a model's bits: a run is resumed by the same only."""
+    package = Path(__file__).parents[1]
+    files = [f for room in ("training", "features") for f in (package / room).glob("*.py")]
+    texts = {f.relative_to(package).as_posix(): digest(f.read_bytes()) for f in files}
+    return digest(canonical({"torch": torch.__version__, "files": texts}))[:16]
 
 
 def _rounded(values: Any) -> list[float]:

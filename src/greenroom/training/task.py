@@ -1,0 +1,195 @@
+"""The training loop as Lightning sees it: one task, its optimiser, and checkpoints that survive a crash.
+
+Everything random is drawn from (seed, step, process), never from what was drawn before, so that a run
+that was interrupted and resumed ends in the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import math
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from greenroom.store.objects import write_durably
+from greenroom.training.model import Performer
+from greenroom.training.rollout import (
+    Encoder,
+    Progress,
+    Recipe,
+    hidden_joints,
+    performance_loss,
+    roll_out,
+    sample_windows,
+)
+
+EVERY = 50
+"""Steps between checkpoints."""
+_DIGEST = hashlib.sha256().digest_size
+
+
+class DurableCheckpoints(CheckpointIO):
+    """Checkpoints that are whole or not there: written aside, renamed, and known by their hash."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint, its SHA-256 in front."""
+        held = io.BytesIO()
+        torch.save(checkpoint, held)
+        data = held.getvalue()
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_durably(Path(path), hashlib.sha256(data).digest() + data)
+
+    def load_checkpoint(self, path: Any, *args: Any, **options: Any) -> dict[str, Any]:
+        """Return a checkpoint; ValueError where its bytes are not those that were written."""
+        data = Path(path).read_bytes()
+        if hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
+            raise ValueError(f"{path} is damaged")
+        out: dict[str, Any] = torch.load(io.BytesIO(data[_DIGEST:]), weights_only=False)
+        return out
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+def newest(folder: Path) -> Path | None:
+    """Return the checkpoint with the most steps whose bytes are whole."""
+    found = sorted(folder.glob("*.ckpt"), key=lambda path: int(path.stem), reverse=True)
+    for path in found:
+        with suppress(ValueError, OSError):
+            DurableCheckpoints().load_checkpoint(path)
+            return path
+    return None
+
+
+class Keeper(L.Callback):
+    """Keep a checkpoint every so many steps, the last two; and tell the progress.
+
+    Args:
+        folder: where.
+        every: steps.
+        progress: called with (step, steps, figures).
+    """
+
+    def __init__(self, folder: Path | None, every: int, progress: Progress) -> None:
+        """Keep what is given."""
+        self.folder, self.every, self.progress = folder, every, progress
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, n: int
+    ) -> None:
+        """Write a checkpoint when it is time."""
+        step = trainer.global_step
+        if trainer.is_global_zero:
+            self.progress(step, trainer.max_steps, {"loss": float(outputs["loss"])})
+        if self.folder is None or step % self.every or step >= trainer.max_steps:
+            return
+        trainer.save_checkpoint(self.folder / f"{step}.ckpt")
+        for old in sorted(self.folder.glob("*.ckpt"), key=lambda path: int(path.stem))[:-2]:
+            old.unlink(missing_ok=True)
+
+
+class Task(L.LightningModule):
+    """Roll the network out on windows with gaps and mend what it says.
+
+    Args:
+        model: with its closed form fitted; trained in place.
+        joints: names, in the states' order.
+        streams: states (T, D) of each.
+        recipe: how to train.
+    """
+
+    def __init__(
+        self, model: Performer, joints: Sequence[str], streams: Sequence[Tensor], recipe: Recipe
+    ) -> None:
+        """Add the encoder, which exists in training only."""
+        super().__init__()
+        self.model, self.recipe = model, recipe
+        self.joints, self.streams = joints, streams
+        self.encoder = Encoder(model.shape.state, model.shape.noise)
+
+    def training_step(self, batch: Tensor, index: int) -> Tensor:
+        """Return the loss of this step's windows."""
+        recipe, step = self.recipe, self.global_step
+        seed = (recipe.seed * 1_000_003 + step) * 64 + self.global_rank
+        torch.manual_seed(seed)
+        random = torch.Generator().manual_seed(seed)
+        share = step / recipe.steps
+        ticks = max(4, round(recipe.rollout * min(1.0, 0.25 + 1.2 * share)))
+        size = max(1, recipe.batch // self.trainer.world_size)
+        windows = sample_windows(self.streams, self.model.shape.history + ticks, size, random)
+        valid, generate = hidden_joints(self.joints, size, ticks, random)
+        done = roll_out(self.model, windows, valid, generate, self.encoder, jitter=0.03)
+        return performance_loss(self.model, windows, valid, done, recipe.kl)
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW, warming up over 50 steps and then a cosine to nothing."""
+        steps = self.recipe.steps
+        optimiser = torch.optim.AdamW(self.parameters(), lr=self.recipe.rate, weight_decay=1e-2)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser,
+            lambda step: min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps)),
+        )
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def train_dataloader(self) -> Any:
+        """Return one item a step; the windows are drawn where they are used."""
+        return DataLoader(range(self.recipe.steps), batch_size=None)
+
+
+def run(
+    task: Task,
+    folder: Path | None,
+    progress: Progress,
+    processes: int = 1,
+) -> None:
+    """Train a task to its end, going on from the newest whole checkpoint.
+
+    Args:
+        task: trained in place.
+        folder: of the checkpoints; None keeps none.
+        progress: called after each step.
+        processes: that share each batch, on this machine.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    strategy: Any = "auto"
+    if processes > 1:
+        strategy = DDPStrategy(process_group_backend="gloo", start_method="spawn")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning advises on workers and loggers
+        trainer = L.Trainer(
+            accelerator="cpu",
+            devices=processes,
+            strategy=strategy,
+            max_steps=task.recipe.steps,
+            max_epochs=-1,
+            plugins=[DurableCheckpoints()],
+            callbacks=[Keeper(folder, EVERY, progress)],
+            gradient_clip_val=1.0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        found = None if folder is None else newest(folder)
+        trainer.fit(task, ckpt_path=found)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
