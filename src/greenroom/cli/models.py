@@ -15,12 +15,21 @@ from greenroom.registry.release import approve
 @click.option("--preset", default="mini", show_default=True)
 @click.option("--steps", default=1500, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--processes", default=1, show_default=True, type=click.IntRange(1), help="That share a batch."
+)
 @as_json
 @click.pass_obj
 def train_command(
-    context: Context, dataset: str, preset: str, steps: int, seed: int, as_json: bool
+    context: Context,
+    dataset: str,
+    preset: str,
+    steps: int,
+    seed: int,
+    processes: int,
+    as_json: bool,
 ) -> None:
-    """Train a model on a dataset; needs the extra `train`."""
+    """Train a model on a dataset; needs the extra `train`. Interrupted, it goes on when run again."""
     try:
         from greenroom.training.rollout import Recipe
         from greenroom.training.train import train
@@ -35,6 +44,7 @@ def train_command(
         preset,
         Recipe(steps=steps, seed=seed),
         lambda step, total, figures: show(step, total),
+        processes,
     )
     answer(
         as_json,

@@ -10,9 +10,12 @@ import hashlib
 import io
 import logging
 import math
+import multiprocessing
+import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +77,29 @@ def newest(folder: Path) -> Path | None:
             DurableCheckpoints().load_checkpoint(path)
             return path
     return None
+
+
+class Told:
+    """Progress from other processes: theirs is put into a queue, and told on in this one."""
+
+    def __init__(self, progress: Progress) -> None:
+        """Listen until closed."""
+        self.queue: Any = multiprocessing.get_context("spawn").SimpleQueue()
+        self.thread = threading.Thread(target=self._listen, args=(progress,), daemon=True)
+        self.thread.start()
+
+    def _listen(self, progress: Progress) -> None:
+        while (item := self.queue.get()) is not None:
+            progress(*item)
+
+    def close(self) -> None:
+        """Tell what is left, and end."""
+        self.queue.put(None)
+        self.thread.join()
+
+
+def _put(queue: Any, step: int, steps: int, figures: dict[str, float]) -> None:
+    queue.put((step, steps, figures))
 
 
 class Keeper(L.Callback):
@@ -174,6 +200,7 @@ def run(
         strategy = DDPStrategy(process_group_backend="gloo", start_method="spawn")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning advises on workers and loggers
+        told = Told(progress) if processes > 1 else None
         trainer = L.Trainer(
             accelerator="cpu",
             devices=processes,
@@ -181,7 +208,7 @@ def run(
             max_steps=task.recipe.steps,
             max_epochs=-1,
             plugins=[DurableCheckpoints()],
-            callbacks=[Keeper(folder, EVERY, progress)],
+            callbacks=[Keeper(folder, EVERY, partial(_put, told.queue) if told else progress)],
             gradient_clip_val=1.0,
             logger=False,
             enable_checkpointing=False,
@@ -190,6 +217,10 @@ def run(
             use_distributed_sampler=False,
         )
         found = None if folder is None else newest(folder)
-        trainer.fit(task, ckpt_path=found)
+        try:
+            trainer.fit(task, ckpt_path=found)
+        finally:
+            if told is not None:
+                told.close()
     if trainer.interrupted:
         raise KeyboardInterrupt
