@@ -129,3 +129,20 @@ def test_it_runs_as_a_module(tmp_path: Path) -> None:
         check=True,
     )
     assert json.loads(done.stdout) == {"objects": 0, "bad": []}
+
+
+def test_keys_policies_and_revocations(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert run(home, "key", "new", "Ada", "--expires", "2999-01-01", "--json")[0] == 0
+    code, out, _ = run(home, "key", "list", "--json")
+    (key,) = json.loads(out)["keys"]
+    assert code == 0 and (key["owner"], key["revoked"]) == ("Ada", False)
+    code, _, err = run(home, "key", "new", "Ada")
+    assert code == 2 and "has a key already" in err and len(err.strip().splitlines()) == 1
+    options = ("--by", "Ada", "--needed", "2", "--approver", "Ada", "--approver", "Bob", "--json")
+    code, out, _ = run(home, "policy", "mira", *options)
+    assert code == 0 and len(json.loads(out)["policy"]) == 64
+    assert run(home, "key", "revoke", "Ada")[0] == 0
+    assert "revoked" in run(home, "key", "list")[1]
+    code, _, err = run(home, "revoke", "123456", "--reason", "no")
+    assert code == 2 and "no release" in err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import click
 
 from greenroom.cli.context import Context, answer, as_json, meter, short
@@ -56,11 +58,19 @@ def train_command(
 @click.command("approve")
 @click.argument("model")
 @click.option("--by", required=True, metavar="NAME", help="Who approves.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which it counts.")
 @as_json
 @click.pass_obj
-def approve_command(context: Context, model: str, by: str, as_json: bool) -> None:
-    """Make a release of a model; the log keeps who approved it."""
-    release = approve(context.workspace, context.workspace.resolve(model, "model"), by)
+def approve_command(
+    context: Context, model: str, by: str, until: datetime.datetime | None, as_json: bool
+) -> None:
+    """Make a release of a model and sign its approval; who has no key yet gets one."""
+    release = approve(
+        context.workspace,
+        context.workspace.resolve(model, "model"),
+        by,
+        None if until is None else until.date(),
+    )
     answer(as_json, {"release": release}, f"release {release}, approved by {by}")
 
 

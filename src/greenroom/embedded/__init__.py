@@ -17,8 +17,9 @@ from greenroom.capture.readers import read_recording
 from greenroom.capture.takes import Who, keep
 from greenroom.config import cache
 from greenroom.consent.records import read_rights
+from greenroom.registry.approval import enter
 from greenroom.registry.promote import live_ref
-from greenroom.registry.release import approver
+from greenroom.registry.signing import Key, enter_key, keys_of
 from greenroom.store.catalog import blobs_of, parents_of
 from greenroom.store.objects import Objects
 from greenroom.store.workspace import Workspace
@@ -61,7 +62,20 @@ def pack(workspace: Workspace, release: str, folder: Path = FOLDER) -> None:
     bundle = Objects(folder / "objects")
     for name in _closure(workspace, release):
         bundle.put(workspace.objects.get(name))
-    order = {"release": release, "approved_by": approver(workspace, release)}
+    given = [
+        e.body["approval"]
+        for e in workspace.log.entries()
+        if e.event == "approve" and e.body["release"] == release
+    ]
+    keys = keys_of(workspace)
+    signers = [keys[workspace.objects.manifest(name)["key"]] for name in given]
+    for name in given:
+        bundle.put(workspace.objects.get(name))
+    order = {
+        "release": release,
+        "approvals": given,
+        "keys": [{"public": key.public, "owner": key.owner} for key in signers],
+    }
     (folder / "release.json").write_bytes(msgspec.json.encode(order) + b"\n")
 
 
@@ -76,9 +90,15 @@ def install(workspace: Workspace, by: str = "greenroom") -> str:
     model = manifest["parents"]["model"]
     for name in (bundle.manifest(model)["parents"]["dataset"], model, release):
         workspace.publish(bundle.manifest(name), by=by)
-    if approver(workspace, release) is None:
-        body = {"release": release, "model": model}
-        workspace.log.append("approve", body, by=order["approved_by"])
+    for key in order["keys"]:
+        enter_key(workspace, Key(key["public"], key["owner"], None), by=by)
+    for approval in order["approvals"]:
+        manifest = bundle.manifest(approval, "approval")
+        workspace.publish(manifest, by=by)
+        if not any(
+            e.event == "approve" and e.body["approval"] == approval for e in workspace.log.entries()
+        ):
+            enter(workspace, release, approval, by=manifest["statement"]["by"])
     if workspace.log.ref(live_ref(ACTOR)) is None:
         workspace.log.move(live_ref(ACTOR), release, expect=None, by=by)
     return release

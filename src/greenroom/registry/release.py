@@ -1,12 +1,13 @@
 """Models that were approved: what a release holds, how it is made, loaded and refused.
 
-A release names its model by hash; the model names its graph, feature specification and baselines. The
-log says who approved it. A release that the log does not know is refused, and so is every byte that
-does not match its hash.
+A release names its model by hash; the model names its graph, feature specification and baselines. Who
+approved it is signed (`greenroom.registry.approval`). A release without the approvals that its actor's
+policy asks for is refused, and so is every byte that does not match its hash.
 """
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, Refused
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import BONES, PARENTS, Floats, Skeleton
+from greenroom.registry import approval
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
@@ -59,11 +61,18 @@ class Release:
     model: Manifest
 
 
-def approve(workspace: Workspace, model: str, by: str) -> str:
-    """Make a release of a model, record who approved it, and return its hash.
+def approve(workspace: Workspace, model: str, by: str, until: datetime.date | None = None) -> str:
+    """Make a release of a model, sign its approval, and return its hash.
+
+    Args:
+        workspace: where.
+        model: its hash.
+        by: who approves.
+        until: the last day on which this approval counts; None for no end.
 
     Raises:
         BadInput: there is no such model, or no name was given.
+        Refused: this person may not approve.
     """
     if not by.strip():
         raise BadInput("an approval needs a name", then="give --by NAME")
@@ -81,32 +90,19 @@ def approve(workspace: Workspace, model: str, by: str) -> str:
         "feature_spec": found["feature_spec"],
     }
     name = workspace.publish(release, by=by)
-    if approver(workspace, name) is None:
-        workspace.log.append("approve", {"release": name, "model": model}, by=by)
+    approval.give(workspace, name, by, until)
     return name
-
-
-def approver(workspace: Workspace, release: str) -> str | None:
-    """Return who approved a release, by the log; None if nobody did."""
-    for entry in workspace.log.entries():
-        if entry.event == "approve" and entry.body["release"] == release:
-            return entry.by
-    return None
 
 
 def load_release(workspace: Workspace, name: str) -> Release:
     """Return a release with every byte verified.
 
     Raises:
-        Refused: nobody approved it, or its parts contradict each other.
+        Refused: it is not approved, or its parts contradict each other.
         CorruptObject: a byte changed.
     """
     manifest = workspace.objects.manifest(name, "release")
-    if approver(workspace, name) is None:
-        raise Refused(
-            f"release {name[:12]} was approved by nobody",
-            then=f"run: greenroom approve {manifest['parents']['model'][:12]} --by NAME",
-        )
+    approval.require_approved(workspace, name, manifest)
     model = workspace.objects.manifest(manifest["parents"]["model"], "model")
     spec = FeatureSpec.load(model["features"])
     if not spec.hash == model["feature_spec"] == manifest["feature_spec"]:

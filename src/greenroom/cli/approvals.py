@@ -1,0 +1,96 @@
+"""Commands on who stands behind what: `key`, `policy`, `revoke`."""
+
+from __future__ import annotations
+
+import datetime
+
+import click
+
+from greenroom.cli.context import Context, answer, as_json, short
+from greenroom.registry.approval import revoke, set_policy
+from greenroom.registry.signing import key_path, keys_of, make_key, revoke_key
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.group("key")
+def key_group() -> None:
+    """Make, list and revoke the keys that approvals are signed with."""
+
+
+@key_group.command("new")
+@click.argument("name")
+@click.option("--expires", type=DAY, help="Last day on which it counts, YYYY-MM-DD.")
+@as_json
+@click.pass_obj
+def new_command(
+    context: Context, name: str, expires: datetime.datetime | None, as_json: bool
+) -> None:
+    """Make somebody's key; its private half stays under HOME/keys."""
+    key = make_key(context.workspace, name, None if expires is None else expires.date())
+    path = key_path(context.workspace, name)
+    answer(as_json, {"key": key.public, "file": str(path)}, f"key {short(key.public)} in {path}")
+
+
+@key_group.command("list")
+@as_json
+@click.pass_obj
+def list_command(context: Context, as_json: bool) -> None:
+    """List every key that was ever known."""
+    rows = [
+        {
+            "key": key.public,
+            "owner": key.owner,
+            "expires": None if key.expires is None else key.expires.isoformat(),
+            "revoked": key.revoked,
+        }
+        for key in keys_of(context.workspace).values()
+    ]
+    lines = [
+        f"{short(str(r['key']))}  {r['owner']}"
+        + (f", until {r['expires']}" if r["expires"] else "")
+        + (", revoked" if r["revoked"] else "")
+        for r in rows
+    ]
+    answer(as_json, {"keys": rows}, "\n".join(lines) or "no keys")
+
+
+@key_group.command("revoke")
+@click.argument("name")
+@as_json
+@click.pass_obj
+def revoke_key_command(context: Context, name: str, as_json: bool) -> None:
+    """Withdraw somebody's key: what it signed counts no more."""
+    found = revoke_key(context.workspace, name, context.user)
+    answer(as_json, {"revoked": found}, f"revoked {len(found)} of {name}")
+
+
+@click.command("policy")
+@click.argument("actor")
+@click.option("--by", required=True, metavar="NAME", help="Who signs it.")
+@click.option("--needed", default=1, show_default=True, type=click.IntRange(1), help="Approvals.")
+@click.option("--approver", multiple=True, metavar="NAME", help="Who may approve; default anybody.")
+@as_json
+@click.pass_obj
+def policy_command(
+    context: Context, actor: str, by: str, needed: int, approver: tuple[str, ...], as_json: bool
+) -> None:
+    """Say who may approve releases of an actor, and how many must."""
+    name = set_policy(context.workspace, actor, by, needed, approver)
+    who = ", ".join(approver) or "anybody"
+    answer(as_json, {"policy": name}, f"policy {short(name)}: {needed} of {who}")
+
+
+@click.command("revoke")
+@click.argument("release")
+@click.option("--reason", required=True)
+@as_json
+@click.pass_obj
+def revoke_command(context: Context, release: str, reason: str, as_json: bool) -> None:
+    """Withdraw a release's approvals: it can be performed no more."""
+    name = context.workspace.resolve(release, "release")
+    revoke(context.workspace, name, context.user, reason)
+    answer(as_json, {"release": name}, f"release {short(name)} is revoked")
+
+
+COMMANDS = (key_group, policy_command, revoke_command)

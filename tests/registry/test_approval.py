@@ -1,0 +1,239 @@
+"""Signatures: what counts, and the sentence with which everything else is refused."""
+
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+
+from greenroom import embedded
+from greenroom.clock import VirtualClock
+from greenroom.errors import BadInput, CorruptObject, Refused
+from greenroom.registry import approval
+from greenroom.registry.promote import on_stage, promote
+from greenroom.registry.release import approve, load_release
+from greenroom.registry.signing import key_path, keys_of, make_key, revoke_key, sign, verify
+from greenroom.store.workspace import Workspace
+
+DAY_NS = 86_400_000_000_000
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Workspace:
+    """A workspace with the embedded model, on a day in 2026."""
+    workspace = Workspace(tmp_path, VirtualClock(utc_ns=1_790_000_000_000_000_000))
+    embedded.install(workspace)
+    return workspace
+
+
+@pytest.fixture
+def model(home: Workspace) -> str:
+    return str(home.objects.manifest(on_stage(home, "mira"))["parents"]["model"])
+
+
+def another(home: Workspace, model: str, note: str) -> str:
+    """A second model, like the first."""
+    return home.publish({**home.objects.manifest(model), "note": note}, by="test")
+
+
+def pass_days(home: Workspace, days: int) -> None:
+    clock = home.log.clock
+    assert isinstance(clock, VirtualClock)
+    clock.advance(days * DAY_NS)
+
+
+def test_the_embedded_release_is_signed(home: Workspace) -> None:
+    release = on_stage(home, "mira")
+    assert approval.approvers(home, release) == ["The Greenroom developers"]
+    assert load_release(home, release).name == release
+    assert embedded.install(home) == release  # again: nothing is added
+    assert len([e for e in home.log.entries() if e.event == "approve"]) == 1
+
+
+def test_an_approval_makes_a_key_that_only_its_owner_can_read(home: Workspace, model: str) -> None:
+    release = approve(home, another(home, model, "b"), "Ada")
+    path = key_path(home, "Ada")
+    assert path.stat().st_mode & 0o077 == 0 and path.parent.stat().st_mode & 0o077 == 0
+    assert approval.approvers(home, release) == ["Ada"]
+    before = len(home.log.entries())
+    assert approve(home, another(home, model, "b"), "Ada") == release
+    assert len(home.log.entries()) == before  # once is enough
+
+
+def test_nobodys_name_is_no_name(home: Workspace, model: str) -> None:
+    with pytest.raises(BadInput, match="needs a name"):
+        approve(home, model, "  ")
+    with pytest.raises(BadInput, match="needs its owner"):
+        make_key(home, " ")
+    with pytest.raises(BadInput, match="has a key already"):
+        make_key(home, make_key(home, "Ada/../x").owner)
+    assert key_path(home, "Ada/../x").parent == home.home / "keys"
+
+
+def refused(home: Workspace, release: str, why: str) -> None:
+    with pytest.raises(Refused, match=why):
+        load_release(home, release)
+    with pytest.raises(Refused, match=why):
+        promote(home, "mira", release, "test")
+
+
+def test_an_expired_key_is_refused(home: Workspace, model: str) -> None:
+    today = datetime.datetime.fromtimestamp(home.log.clock.utc_ns() / 1e9, datetime.UTC).date()
+    make_key(home, "Ada", today + datetime.timedelta(days=30))
+    release = approve(home, another(home, model, "b"), "Ada")
+    pass_days(home, 30)
+    load_release(home, release)
+    pass_days(home, 1)
+    refused(home, release, "the key of Ada expired on")
+    with pytest.raises(Refused, match="expired"):
+        approve(home, another(home, model, "c"), "Ada")
+
+
+def test_an_approval_that_ended_is_refused(home: Workspace, model: str) -> None:
+    today = datetime.datetime.fromtimestamp(home.log.clock.utc_ns() / 1e9, datetime.UTC).date()
+    release = approve(home, another(home, model, "b"), "Ada", until=today)
+    load_release(home, release)
+    pass_days(home, 1)
+    refused(home, release, "the approval of Ada ended on")
+
+
+def test_a_revoked_key_takes_what_it_signed_with_it(home: Workspace, model: str) -> None:
+    release = approve(home, another(home, model, "b"), "Ada")
+    revoke_key(home, "Ada", "Eve")
+    refused(home, release, "the key of Ada was revoked")
+    assert not key_path(home, "Ada").exists()
+    with pytest.raises(BadInput, match="no key that could be revoked"):
+        revoke_key(home, "Ada", "Eve")
+    assert approve(home, another(home, model, "b"), "Ada") == release  # with a new key
+    load_release(home, release)
+
+
+def test_a_revoked_release_is_refused_and_its_old_approval_cannot_be_replayed(
+    home: Workspace, model: str
+) -> None:
+    release = approve(home, another(home, model, "b"), "Ada")
+    old = next(
+        e.body["approval"]
+        for e in home.log.entries()
+        if e.body.get("release") == release and e.event == "approve"
+    )
+    approval.revoke(home, release, "Eve", "it stumbles")
+    refused(home, release, "Eve revoked it: it stumbles")
+    approval.enter(home, release, old, "Mallory")
+    refused(home, release, "an old approval was entered again")
+    pass_days(home, 1)
+    approve(home, another(home, model, "b"), "Ada")
+    load_release(home, release)
+
+
+def test_an_approval_of_another_release_is_refused(home: Workspace, model: str) -> None:
+    release = approve(home, another(home, model, "b"), "Ada")
+    taken = home.log.entries()[-1].body["approval"]
+    manifest = home.objects.manifest(release)
+    other = home.publish({**manifest, "note": "slipped in"}, by="Mallory")
+    approval.enter(home, other, taken, "Mallory")
+    refused(home, other, "the approval is of another release")
+
+
+def test_an_altered_signature_or_a_strange_key_is_refused(home: Workspace, model: str) -> None:
+    release = approve(home, another(home, model, "b"), "Ada")
+    approval.revoke(home, release, "Ada", "for the test")
+    good = home.objects.manifest(home.log.entries()[-2].body["approval"])
+    flipped = good["signature"][:-1] + ("0" if good["signature"][-1] != "0" else "1")
+    later = {**good["statement"], "until": "2099-01-01"}
+    for change, why in (
+        ({"signature": flipped}, "the signature is not Ada's"),
+        ({"signature": "zz"}, "the signature is not Ada's"),
+        ({"statement": later}, "the signature is not Ada's"),
+        ({"key": "00" * 32}, "a key that the log does not know"),
+    ):
+        forged = home.publish({**good, **change}, by="Mallory")
+        approval.enter(home, release, forged, "Mallory")
+        refused(home, release, why)
+        approval.revoke(home, release, "Ada", "for the test")
+
+
+def test_somebody_elses_name_cannot_be_signed_with_ones_own_key(
+    home: Workspace, model: str
+) -> None:
+    release = approve(home, another(home, model, "b"), "Ada")
+    approval.revoke(home, release, "Ada", "for the test")
+    make_key(home, "Mallory")
+    statement = {"release": release, "at_ns": "0", "until": None, "by": "Ada"}
+    signed = sign(home, "Mallory", statement)
+    forged = {"kind": "approval", "version": 1, "parents": {"release": release}, **signed}
+    approval.enter(home, release, home.publish(forged, by="Mallory"), "Ada")
+    refused(home, release, "says Ada but the key is Mallory's")
+
+
+@pytest.mark.parametrize("part", ["graph", "model", "release", "approval", "dataset"])
+def test_a_flipped_byte_is_refused_by_the_name_of_its_object(home: Workspace, part: str) -> None:
+    release = on_stage(home, "mira")
+    manifest = home.objects.manifest(release)
+    model = home.objects.manifest(manifest["parents"]["model"])
+    name = {
+        "graph": model["blobs"]["graph"],
+        "model": manifest["parents"]["model"],
+        "release": release,
+        "approval": next(e.body["approval"] for e in home.log.entries() if e.event == "approve"),
+        "dataset": model["parents"]["dataset"],
+    }[part]
+    path = home.objects.path(name)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    if part == "dataset":  # not needed to perform, but fsck finds it
+        assert [fault.name for fault in home.fsck().bad][:1] == [name]
+        return
+    with pytest.raises((CorruptObject, Refused), match=name[:12] if part != "approval" else "."):
+        load_release(home, release)
+
+
+def test_a_swapped_graph_is_refused(home: Workspace, model: str) -> None:
+    other = home.objects.put(b"another graph")
+    swapped = home.publish(
+        {**home.objects.manifest(model), "blobs": {"graph": other}}, by="Mallory"
+    )
+    manifest = home.objects.manifest(on_stage(home, "mira"))
+    release = home.publish({**manifest, "parents": {"model": swapped}}, by="Mallory")
+    refused(home, release, "approved by nobody")
+    approval.give(home, release, "Mallory")
+    refused(home, release, "names another graph than its model")
+
+
+def test_where_two_must_approve_one_is_not_enough(home: Workspace, model: str) -> None:
+    approval.set_policy(home, "mira", "Direction", needed=2, approvers=["Ada", "Bob", "Cy"])
+    release = approve(home, another(home, model, "b"), "Ada")
+    refused(home, release, r"has 1 of 2 approvals \(Ada\)")
+    approve(home, another(home, model, "b"), "Ada")
+    refused(home, release, "has 1 of 2 approvals")
+    with pytest.raises(Refused, match="'Mallory' may not approve for mira; ask Ada, Bob, Cy"):
+        approve(home, another(home, model, "b"), "Mallory")
+    approve(home, another(home, model, "b"), "Bob")
+    assert load_release(home, release).name == release
+
+
+def test_a_policy_of_somebody_whose_key_was_revoked_counts_no_more(
+    home: Workspace, model: str
+) -> None:
+    approval.set_policy(home, "mira", "Direction", needed=1, approvers=["Ada"])
+    revoke_key(home, "Direction", "Eve")
+    with pytest.raises(Refused, match="the policy of mira does not count"):
+        approve(home, model, "Ada")
+    with pytest.raises(BadInput, match="2 approvals cannot come from 1 approvers"):
+        approval.set_policy(home, "mira", "Eve", needed=2, approvers=["Ada", "Ada"])
+
+
+def test_a_damaged_key_file_is_told_in_one_line(home: Workspace) -> None:
+    make_key(home, "Ada")
+    key_path(home, "Ada").write_bytes(b"-----BEGIN PRIVATE KEY-----\nnonsense\n")
+    with pytest.raises(BadInput, match="the key of 'Ada' cannot be read"):
+        sign(home, "Ada", {"a": 1})
+    with pytest.raises(BadInput, match="the key of 'Bob' cannot be read"):
+        sign(home, "Bob", {"a": 1})
+
+
+def test_a_signed_statement_survives_json(home: Workspace) -> None:
+    make_key(home, "Ada")
+    signed = json.loads(json.dumps(sign(home, "Ada", {"größe": [1, 2.5, None], "a": "b"})))
+    assert verify(home, signed).owner == "Ada" and len(keys_of(home)) == 2
