@@ -66,11 +66,11 @@ def test_the_same_dataset_and_seed_give_the_same_model(
     import torch
 
     from greenroom.contracts import ModelShape
+    from greenroom.datasets.build import states_of
     from greenroom.features.pipeline import FeatureSpec
     from greenroom.frames import BONES
     from greenroom.training.fit import fit
     from greenroom.training.rollout import Recipe
-    from greenroom.training.train import states_of
 
     torch.set_num_threads(1)
     bodies = [read_recording(c.data, c.path).body for c in published if c.kind == "body"][:4]

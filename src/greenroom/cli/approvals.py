@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import click
+import msgspec
 
 from greenroom.cli.context import Context, answer, as_json, short
+from greenroom.errors import BadInput
 from greenroom.registry.approval import revoke, set_policy
 from greenroom.registry.signing import key_path, keys_of, make_key, revoke_key
+from greenroom.validation.gates import read_gates
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -70,13 +74,29 @@ def revoke_key_command(context: Context, name: str, as_json: bool) -> None:
 @click.option("--by", required=True, metavar="NAME", help="Who signs it.")
 @click.option("--needed", default=1, show_default=True, type=click.IntRange(1), help="Approvals.")
 @click.option("--approver", multiple=True, metavar="NAME", help="Who may approve; default anybody.")
+@click.option(
+    "--gates", type=click.Path(path_type=Path), metavar="FILE", help="JSON: what a model must pass."
+)
 @as_json
 @click.pass_obj
 def policy_command(
-    context: Context, actor: str, by: str, needed: int, approver: tuple[str, ...], as_json: bool
+    context: Context,
+    actor: str,
+    by: str,
+    needed: int,
+    approver: tuple[str, ...],
+    gates: Path | None,
+    as_json: bool,
 ) -> None:
-    """Say who may approve releases of an actor, and how many must."""
-    name = set_policy(context.workspace, actor, by, needed, approver)
+    """Say who may approve releases of an actor, how many must, and what a model has to pass."""
+    rules = []
+    if gates is not None:
+        try:
+            found = msgspec.json.decode(gates.read_bytes())
+        except (OSError, msgspec.DecodeError) as error:
+            raise BadInput(f"not readable as JSON: {error}", where=str(gates)) from error
+        rules = read_gates(found, str(gates))
+    name = set_policy(context.workspace, actor, by, needed, approver, rules)
     who = ", ".join(approver) or "anybody"
     answer(as_json, {"policy": name}, f"policy {short(name)}: {needed} of {who}")
 

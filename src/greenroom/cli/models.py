@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
+from greenroom.capture.mapping import AUTOMATIC
+from greenroom.capture.readers import Refusal, open_recordings
 from greenroom.cli.context import Context, answer, as_json, meter, short
+from greenroom.contracts import ModelShape
 from greenroom.errors import MissingExtra
+from greenroom.frames import Body
+from greenroom.live.backends import OnnxBackend
 from greenroom.registry.promote import promote
 from greenroom.registry.release import approve
+from greenroom.store.objects import write_durably
+from greenroom.validation.gates import decide
+from greenroom.validation.judge import LATER, TASKS, validate
+from greenroom.validation.report import report as write_report
 
 
 @click.command("train")
@@ -55,6 +66,65 @@ def train_command(
     )
 
 
+@click.command("validate")
+@click.argument("model")
+@click.option(
+    "--on",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Recordings; default its test split.",
+)
+@click.option("--task", multiple=True, type=click.Choice((*TASKS, *LATER)), help="Default all.")
+@click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write it as HTML.")
+@as_json
+@click.pass_obj
+def validate_command(
+    context: Context,
+    model: str,
+    on: tuple[Path, ...],
+    task: tuple[str, ...],
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Judge a model on whole takes, beside floors fitted on its own training takes."""
+    workspace = context.workspace
+    name = workspace.resolve(model, "model")
+    manifest = workspace.objects.manifest(name, "model")
+    graph = workspace.objects.get(manifest["blobs"]["graph"])
+    backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
+    found = validate(
+        workspace,
+        name,
+        backend,
+        context.user,
+        _bodies(on) if on else None,
+        task or TASKS,
+        meter("judging", as_json),
+    )
+    judged = workspace.objects.manifest(found, "validation")
+    if report is not None:
+        write_durably(report, write_report(found, judged).encode())
+    lines = [f"{'':24}{'model':>9}{'floor':>9}   95 % interval     gain over the floor"]
+    for of, metrics in judged["figures"].items():
+        for metric, row in metrics.items():
+            ci, gain = ("{:8.3f} … {:<8.3f}".format(*row[key]) for key in ("ci", "gain"))
+            label = f"{of}.{metric}"
+            lines.append(f"{label:24}{row['model']:9.3f}{row['floor']:9.3f}   {ci}{gain}")
+    answer(as_json, judged["figures"], "\n".join([*lines, f"validation {found}"]))
+
+
+def _bodies(paths: Sequence[Path]) -> dict[str, Body]:
+    """Return the bodies of recordings, by path; what cannot be read is told on stderr."""
+    out = {}
+    for path in paths:
+        for recording in open_recordings(path, AUTOMATIC):
+            if isinstance(recording, Refusal):
+                click.echo(f"left out {recording.path}: {recording.reason}", err=True)
+            elif recording.body is not None:
+                out[recording.path] = recording.body
+    return out
+
+
 @click.command("approve")
 @click.argument("model")
 @click.option("--by", required=True, metavar="NAME", help="Who approves.")
@@ -65,12 +135,10 @@ def approve_command(
     context: Context, model: str, by: str, until: datetime.datetime | None, as_json: bool
 ) -> None:
     """Make a release of a model and sign its approval; who has no key yet gets one."""
-    release = approve(
-        context.workspace,
-        context.workspace.resolve(model, "model"),
-        by,
-        None if until is None else until.date(),
-    )
+    name = context.workspace.resolve(model, "model")
+    validation, decisions = decide(context.workspace, name)
+    end = None if until is None else until.date()
+    release = approve(context.workspace, name, by, end, validation, decisions)
     answer(as_json, {"release": release}, f"release {release}, approved by {by}")
 
 
@@ -87,4 +155,4 @@ def promote_command(context: Context, actor: str, release: str, as_json: bool) -
     answer(as_json, result, f"{actor} performs {short(name)}; before: {short(previous)}")
 
 
-COMMANDS = (train_command, approve_command, promote_command)
+COMMANDS = (train_command, validate_command, approve_command, promote_command)

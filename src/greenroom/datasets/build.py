@@ -12,8 +12,8 @@ import numpy as np
 from greenroom.capture.takes import load
 from greenroom.consent.gate import refusal
 from greenroom.errors import BadInput
-from greenroom.features.pipeline import FeatureSpec
-from greenroom.frames import BONES, Body
+from greenroom.features.pipeline import FeatureSpec, Pipeline
+from greenroom.frames import BONES, SAMPLES_PER_TICK, Body, Floats
 from greenroom.store.workspace import Workspace
 
 SPLITS = ("train", "validation", "test")
@@ -126,3 +126,13 @@ def bodies_of(workspace: Workspace, dataset: dict[str, Any], split: str) -> list
         assert body is not None
         out.append(body)
     return out
+
+
+def states_of(spec: FeatureSpec, body: Body) -> Floats:
+    """Return the states (T - 1, D) of a body; the first tick has no velocity and is left out."""
+    ticks = len(body)
+    silence = np.zeros((ticks, SAMPLES_PER_TICK), dtype=np.float32)
+    features = Pipeline(spec, listen=False).run(
+        body.root, body.rotations, body.validity, silence, silence[:, 0].copy()
+    )
+    return features.state[1:]

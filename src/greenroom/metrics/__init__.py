@@ -1,1 +1,1 @@
-"""Every figure a model is judged by, with its source."""
+"""Every figure that a model or a dataset is judged by, each with its source."""

@@ -8,7 +8,9 @@ policy asks for is refused, and so is every byte that does not match its hash.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +63,14 @@ class Release:
     model: Manifest
 
 
-def approve(workspace: Workspace, model: str, by: str, until: datetime.date | None = None) -> str:
+def approve(
+    workspace: Workspace,
+    model: str,
+    by: str,
+    until: datetime.date | None = None,
+    validation: str | None = None,
+    decisions: Sequence[dict[str, Any]] = (),
+) -> str:
     """Make a release of a model, sign its approval, and return its hash.
 
     Args:
@@ -69,6 +78,8 @@ def approve(workspace: Workspace, model: str, by: str, until: datetime.date | No
         model: its hash.
         by: who approves.
         until: the last day on which this approval counts; None for no end.
+        validation: the object that says how the model was judged.
+        decisions: of the gates that it passed.
 
     Raises:
         BadInput: there is no such model, or no name was given.
@@ -84,11 +95,14 @@ def approve(workspace: Workspace, model: str, by: str, until: datetime.date | No
         "version": 1,
         "actor": found["actor"],
         "parents": {"model": model},
+        "gates": list(decisions),
         "baselines": found["baselines"],
         "rights": found["rights"],
         "graph_sha256": found["blobs"]["graph"],
         "feature_spec": found["feature_spec"],
     }
+    if validation is not None:
+        release["parents"] = {"model": model, "validation": validation}
     name = workspace.publish(release, by=by)
     approval.give(workspace, name, by, until)
     return name

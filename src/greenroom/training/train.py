@@ -14,11 +14,11 @@ import torch
 
 from greenroom.capture.sequence import join, mirrored
 from greenroom.contracts import INPUTS, OUTPUTS, ModelShape
-from greenroom.datasets.build import bodies_of
+from greenroom.datasets.build import bodies_of, states_of
 from greenroom.errors import CheckFailed
-from greenroom.features.pipeline import FeatureSpec, Pipeline
+from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
-from greenroom.frames import LIMBS, SAMPLES_PER_TICK, Body, Floats
+from greenroom.frames import LIMBS, Floats
 from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.training.fit import fit, gap_error, limb_gaps
@@ -28,16 +28,6 @@ from greenroom.training.rollout import DEFAULT, Progress, Recipe, roll_out, six_
 PARITY = 2e-3
 """How far the exported graph may be from the trained one, in the outputs' own units."""
 STREAMS = 6
-
-
-def states_of(spec: FeatureSpec, body: Body) -> Floats:
-    """Return the states (T - 1, D) of a body; the first tick has no velocity and is left out."""
-    ticks = len(body)
-    silence = np.zeros((ticks, SAMPLES_PER_TICK), dtype=np.float32)
-    features = Pipeline(spec).run(
-        body.root, body.rotations, body.validity, silence, silence[:, 0].copy()
-    )
-    return features.state[1:]
 
 
 def train(

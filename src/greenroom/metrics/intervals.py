@@ -1,0 +1,39 @@
+"""How sure a figure is: bootstrap over whole takes, paired where two are compared.
+
+Takes are resampled with replacement, never frames: frames of one take are not independent (percentile
+bootstrap over clusters, Efron and Tibshirani 1993, chapter 13).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from greenroom.frames import Doubles
+from greenroom.metrics.motion import Tally
+
+ROUNDS = 2000
+
+
+def resampled(tallies: list[Tally], who: str, rounds: int = ROUNDS, seed: int = 0) -> Doubles:
+    """Return the figure (rounds,) over resampled takes; the same takes each time for one seed."""
+    sums = np.asarray([t.sums[who] for t in tallies])
+    weights = np.asarray([t.weight for t in tallies])
+    picks = np.random.default_rng(seed).integers(0, len(tallies), (rounds, len(tallies)))
+    below = weights[picks].sum(axis=1)
+    ratio: Doubles = sums[picks].sum(axis=1) / np.where(below > 0, below, np.nan)
+    return 1 - ratio if tallies[0].kind == "skill" else ratio
+
+
+def interval(values: Doubles, level: float = 0.95) -> tuple[float, float]:
+    """Return the percentile interval of resampled figures; NaN from a single take."""
+    cuts = np.nanpercentile(values, [50 - 50 * level, 50 + 50 * level])
+    return float(cuts[0]), float(cuts[1])
+
+
+def gain(tallies: list[Tally], who: str, than: str) -> Doubles:
+    """Return how much better one is than another (rounds,) over the same resampled takes.
+
+    Positive is better: fewer degrees, or more skill.
+    """
+    ours, theirs = resampled(tallies, who), resampled(tallies, than)
+    return ours - theirs if tallies[0].kind == "skill" else theirs - ours

@@ -1,0 +1,1 @@
+"""Judge models on recordings: against floors, with intervals, before anybody approves them."""

@@ -1,0 +1,170 @@
+"""Decide by data whether a model may go on: gates, and the evidence for each decision.
+
+A gate is {"metric": "task.metric", "against": "floor" or "champion", "margin": number, "level": number}.
+It passes if, over takes resampled in pairs, the lower bound of the gain at `level` is above `margin`:
+0 asks for better, a negative margin forgives so much worse (degrees, or skill). `"worst": true` asks it
+of every single take's gain instead of the mean's interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from greenroom.errors import BadInput, Refused
+from greenroom.metrics.intervals import gain, interval
+from greenroom.metrics.motion import Tally, figure
+from greenroom.registry.approval import policy_of
+from greenroom.registry.promote import live_ref
+from greenroom.store.objects import Manifest
+from greenroom.store.workspace import Workspace
+from greenroom.validation.judge import FLOOR, tallies_of
+
+AGAINST = ("floor", "champion")
+_KEYS = {"metric", "against", "margin", "level", "worst"}
+
+
+def read_gates(found: Any, where: str) -> list[dict[str, Any]]:
+    """Return gates, checked, from decoded JSON.
+
+    Raises:
+        BadInput: one is not a gate.
+    """
+    if not isinstance(found, list):
+        raise BadInput("gates are a list of objects", where=where)
+    out = []
+    for n, gate in enumerate(found, 1):
+        at = f"{where}, gate {n}"
+        if not isinstance(gate, dict) or set(gate) - _KEYS or "metric" not in gate:
+            raise BadInput(f"a gate has {', '.join(sorted(_KEYS))}", where=at)
+        task, _, metric = str(gate["metric"]).partition(".")
+        if task not in FLOOR or not metric:
+            raise BadInput(
+                f"'{gate['metric']}' is no metric", where=at, then="like infill.limb_deg"
+            )
+        whole = {"against": "floor", "margin": 0.0, "level": 0.95, "worst": False, **gate}
+        if whole["against"] not in AGAINST:
+            raise BadInput(f"a gate is against {' or '.join(AGAINST)}", where=at)
+        for key, low, high in (("margin", -1e9, 1e9), ("level", 0.5, 0.9999)):
+            value = whole[key]
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise BadInput(f"{key} is a number", where=at)
+            if not low <= value <= high:
+                raise BadInput(f"{key} {value} is outside {low} to {high}", where=at)
+        out.append(whole)
+    return out
+
+
+def newest(workspace: Workspace, model: str) -> str | None:
+    """Return the last validation of a model on its own test split."""
+    for entry in reversed(workspace.log.entries()):
+        if entry.event == "publish" and entry.body["kind"] == "validation":
+            manifest = workspace.objects.manifest(entry.body["object"], "validation")
+            if manifest["parents"]["model"] == model and manifest["on"] == "test split":
+                return str(entry.body["object"])
+    return None
+
+
+def decide(workspace: Workspace, model: str) -> tuple[str | None, list[dict[str, Any]]]:
+    """Return a model's validation and the decisions of its actor's gates: what a release carries.
+
+    Raises:
+        Refused: there are gates, and it was not validated or did not pass; nothing was changed.
+    """
+    manifest = workspace.objects.manifest(model, "model")
+    actor = manifest["actor"]
+    gates = policy_of(workspace, actor)["gates"]
+    name = newest(workspace, model)
+    if not gates:
+        return name, []
+    if name is None:
+        raise Refused(
+            f"the policy of {actor} has gates and model {model[:12]} was not validated",
+            then=f"run: greenroom validate {model[:12]}",
+        )
+    champion = None
+    on_stage = workspace.log.ref(live_ref(actor))
+    if on_stage is not None and any(gate["against"] == "champion" for gate in gates):
+        rival = workspace.objects.manifest(on_stage, "release")["parents"]["model"]
+        if rival != model:
+            found = newest(workspace, rival)
+            if found is None:
+                raise Refused(
+                    f"the model on stage, {rival[:12]}, was not validated",
+                    then=f"run: greenroom validate {rival[:12]}",
+                )
+            champion = workspace.objects.manifest(found, "validation")
+    decisions = judge_gates(gates, workspace.objects.manifest(name, "validation"), champion)
+    failed = [d for d in decisions if not d["passed"]]
+    if failed:
+        said = "; ".join(f"{d['metric']}: {d['why']}" for d in failed)
+        raise Refused(
+            f"model {model[:12]} does not pass {len(failed)} of {len(gates)} gates: {said}"
+        )
+    return name, decisions
+
+
+def judge_gates(
+    gates: Sequence[dict[str, Any]], validation: Manifest, champion: Manifest | None
+) -> list[dict[str, Any]]:
+    """Return each gate with "passed", the gain's interval and the sentence that says why.
+
+    Args:
+        gates: of :func:`read_gates`.
+        validation: of the model that wants to go on.
+        champion: of the one on stage, judged on the same takes; None where nobody is.
+    """
+    return [_judged(gate, validation, champion) for gate in gates]
+
+
+def _judged(
+    gate: dict[str, Any], validation: Manifest, champion: Manifest | None
+) -> dict[str, Any]:
+    task, _, metric = gate["metric"].partition(".")
+    ours = tallies_of(validation).get(task, {}).get(metric)
+    if not ours:
+        return {**gate, "passed": False, "why": f"{gate['metric']} was not measured"}
+    rival = "champion" if gate["against"] == "champion" else FLOOR[task]
+    if gate["against"] == "champion":
+        if champion is None:
+            return {**gate, "passed": True, "why": "there is no champion yet"}
+        theirs = tallies_of(champion).get(task, {}).get(metric, {})
+        missing = sorted(set(ours) ^ set(theirs))
+        if missing:
+            why = f"the champion was judged on other takes; {len(missing)} differ"
+            return {**gate, "passed": False, "why": why}
+        ours = {
+            take: Tally(t.kind, {**t.sums, "champion": theirs[take].sums["model"]}, t.weight)
+            for take, t in ours.items()
+        }
+    takes = list(ours.values())
+    if gate["worst"]:
+        low, high = _worst(takes, rival)
+    else:
+        # One bound of a two-sided interval of twice the error is the one-sided bound.
+        low, high = interval(gain(takes, "model", rival), 1 - 2 * (1 - gate["level"]))
+    mean, other = figure(takes, "model"), figure(takes, rival)
+    passed = math.isfinite(low) and low > gate["margin"]
+    why = (
+        f"{mean:.3g} against {rival}'s {other:.3g} on {len(takes)} takes; "
+        f"gain {low:.3g} to {high:.3g}, {'above' if passed else 'not above'} {gate['margin']:g}"
+    )
+    return {
+        **gate,
+        "passed": passed,
+        "model": round(mean, 6),
+        "rival": round(other, 6),
+        "gain": [round(low, 6), round(high, 6)],
+        "takes": len(takes),
+        "why": why,
+    }
+
+
+def _worst(takes: Sequence[Tally], rival: str) -> tuple[float, float]:
+    """Return the smallest and the largest gain of single takes."""
+    sign = 1 if takes[0].kind == "skill" else -1
+    each = np.asarray([sign * (figure([t], "model") - figure([t], rival)) for t in takes])
+    return float(each.min()), float(each.max())

@@ -1,0 +1,308 @@
+"""Score a model on whole takes beside floors that were fitted on its own training takes.
+
+The model runs as on stage: one tick at a time through its exported graph, on its own past. `infill`: a
+limb, or 30 % of the joints, lost for half a second; `forecast`: everything lost. What is kept is sums a
+take (`greenroom.metrics.motion.Tally`), so that figures, intervals and gates are made from one object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from greenroom.contracts import Backend, ModelShape
+from greenroom.datasets.build import bodies_of, states_of
+from greenroom.errors import BadInput
+from greenroom.features.pipeline import FeatureSpec
+from greenroom.frames import LIMBS, Body, Floats
+from greenroom.metrics.floors import Gaussian, Retrieval, Ridge
+from greenroom.metrics.intervals import gain, interval, resampled
+from greenroom.metrics.motion import Tally, figure, six_angles
+from greenroom.store.objects import Manifest
+from greenroom.store.workspace import Workspace
+
+GAP = 15
+"""Ticks of a gap, and of the longest forecast: half a second."""
+HORIZONS = {"skill_33": 1, "skill_200": 6, "skill_500": 15}
+FLOOR = {"infill": "gaussian", "forecast": "ridge"}
+"""The floor of each task that counts in a gate; the others are printed beside it."""
+TASKS = tuple(FLOOR)
+LATER = ("face", "style")
+WINDOWS = 40
+"""At most so many a take and metric, evenly."""
+
+Tallies = dict[str, dict[str, dict[str, Tally]]]
+"""task → metric → take → tally."""
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that is judged: its graph, and what it says of itself."""
+
+    backend: Backend
+    spec: FeatureSpec
+    shape: ModelShape
+
+    @classmethod
+    def of(cls, model: Manifest, backend: Backend) -> Subject:
+        """Return the subject that a model's manifest describes."""
+        spec = FeatureSpec.load(model["features"])
+        return cls(backend, spec, ModelShape.load(model["shape"]))
+
+    def perform(self, window: Floats, valid: Floats) -> Floats:
+        """Return states (L, D) where a window's last L ticks are captured as `valid` says.
+
+        Args:
+            window: (K + L, D), complete.
+            valid: (L, J), 1 captured, 0 lost.
+        """
+        shape, k = self.shape, self.shape.history
+        six = 6 * shape.joints
+        inputs = {
+            name: np.zeros((1, *size), dtype=np.float32) for name, size in shape.inputs().items()
+        }
+        inputs["history"][0], inputs["known"][0] = window[:k], 1
+        age, before = np.zeros(shape.joints, dtype=np.float32), np.ones(shape.joints)
+        out = np.zeros((len(valid), shape.state), dtype=np.float32)
+        for t, see in enumerate(valid):
+            truth = window[k + t]
+            trust = np.append(np.repeat(see, 6), np.repeat(see[:1], 4))
+            age = np.where(see > 0, 0, age + 1)
+            inputs["state"][0] = truth * trust
+            inputs["velocity"][0] = (
+                (truth - window[k + t - 1])[:six] * 30 * np.repeat(see * before, 6)
+            )
+            inputs["valid"][0], inputs["age"][0] = see, np.log1p(age) / 6
+            out[t] = self.backend.run(inputs)["pose"][0]
+            for name, value in (("history", out[t]), ("known", see)):
+                inputs[name][0, :-1] = inputs[name][0, 1:].copy()
+                inputs[name][0, -1] = value
+            before = see
+        return out
+
+
+def windows(take: Floats, history: int) -> Iterator[Floats]:
+    """Yield windows (K + 15, D), evenly over a take; a short past repeats its first tick."""
+    padded = np.concatenate([np.repeat(take[:1], history - 2, axis=0), take])
+    last = len(padded) - history - GAP
+    if last < 0:
+        return
+    for at in np.unique(np.linspace(0, last, min(WINDOWS, last + 1)).astype(int)):
+        yield padded[at : at + history + GAP]
+
+
+def limbs_of(spec: FeatureSpec) -> NDArray[np.bool_]:
+    """Return (limbs, J), True where a joint is of a limb; limbs that it does not have are left out."""
+    limbs = np.asarray([np.isin(spec.joints, list(limb)) for limb in LIMBS.values()])
+    return limbs[limbs.any(axis=1)]
+
+
+class Judge:
+    """Floors, fitted once, and the figures of one subject.
+
+    Args:
+        subject: the model.
+        training: states (T, D) of its own training takes.
+        tasks: some of `TASKS`.
+    """
+
+    def __init__(self, subject: Subject, training: Sequence[Floats], tasks: Sequence[str]) -> None:
+        """Fit the floors that the tasks need."""
+        self.subject, self.tasks = subject, tasks
+        width = 6 * subject.shape.joints
+        if "infill" in tasks:
+            self.gaussian = Gaussian(training, np.repeat(limbs_of(subject.spec), 6, axis=1))
+        if "forecast" in tasks:
+            self.ridge = Ridge(training, tuple(HORIZONS.values()), width)
+            self.retrieval = Retrieval(training, tuple(HORIZONS.values()), width)
+            self.mean = np.concatenate(training)[:, :width].mean(axis=0)
+
+    def take(self, states: Floats, seed: int) -> dict[str, dict[str, Tally]]:
+        """Return task → metric → tally of one take (T, D); a take too short has none."""
+        parts = list(windows(states, self.subject.shape.history))
+        out: dict[str, dict[str, Tally]] = {}
+        if parts and "infill" in self.tasks:
+            out["infill"] = self._infill(parts, np.random.default_rng(seed))
+        if parts and "forecast" in self.tasks:
+            out["forecast"] = self._forecast(parts)
+        return out
+
+    def _infill(self, parts: list[Floats], random: np.random.Generator) -> dict[str, Tally]:
+        names = self.subject.spec.joints
+        limbs = limbs_of(self.subject.spec)
+        scattered, whole = [], []
+        for n, window in enumerate(parts):
+            lost = random.random(len(names)) < 0.3
+            lost[0] = False
+            if lost.any():
+                scattered.append(self._gap(window, lost))
+            whole.append(self._gap(window, limbs[n % len(limbs)]))
+        return {"joints_deg": _sum(scattered), "limb_deg": _sum(whole)}
+
+    def _gap(self, window: Floats, lost: NDArray[np.bool_]) -> tuple[dict[str, float], float]:
+        """Return the angles summed over lost joints and ticks, by who filled them, and how many."""
+        k, joints = self.subject.shape.history, len(lost)
+        valid = np.tile(np.where(lost, 0, 1).astype(np.float32), (GAP, 1))
+        truth = window[k:, : 6 * joints]
+        six = np.repeat(lost, 6)
+        said = {
+            "model": self.subject.perform(window, valid)[:, : 6 * joints],
+            "gaussian": self.gaussian.fill(window[k - 2], window[k - 1], window[k:], six),
+            "hold": np.repeat(window[k - 1 : k, : 6 * joints], GAP, axis=0),
+        }
+        sums = {who: float(_angles(values, truth)[:, lost].sum()) for who, values in said.items()}
+        return sums, float(GAP * lost.sum())
+
+    def _forecast(self, parts: list[Floats]) -> dict[str, Tally]:
+        shape = self.subject.shape
+        k, width = shape.history, 6 * shape.joints
+        nothing = np.zeros((GAP, shape.joints), dtype=np.float32)
+        found: dict[str, list[tuple[dict[str, float], float]]] = {name: [] for name in HORIZONS}
+        for window in parts:
+            model = self.subject.perform(window, nothing)
+            past = window[:k]
+            for name, ahead in HORIZONS.items():
+                truth = window[k + ahead - 1, :width]
+                said: dict[str, Any] = {
+                    "model": model[ahead - 1, :width],
+                    "ridge": self.ridge.at(past, ahead),
+                    "retrieval": self.retrieval.at(past, ahead),
+                    "mean": self.mean,
+                    "hold": past[-1, :width],
+                }
+                sums = {w: float((_angles(v, truth) ** 2).sum()) for w, v in said.items()}
+                found[name].append((sums, sums["hold"]))
+        return {name: _sum(rows, "skill") for name, rows in found.items()}
+
+
+def _angles(a: Any, b: Any) -> Any:
+    return six_angles(a.reshape(*a.shape[:-1], -1, 6), b.reshape(*b.shape[:-1], -1, 6))
+
+
+def _sum(rows: list[tuple[dict[str, float], float]], kind: str = "mean") -> Tally:
+    sums: dict[str, float] = {}
+    for row, _ in rows:
+        for who, value in row.items():
+            sums[who] = sums.get(who, 0.0) + value
+    return Tally(kind, sums, sum(weight for _, weight in rows))
+
+
+def validate(
+    workspace: Workspace,
+    model: str,
+    backend: Backend,
+    by: str,
+    bodies: dict[str, Body] | None = None,
+    tasks: Sequence[str] = TASKS,
+    progress: Progress = lambda done, total: None,
+) -> str:
+    """Judge a model; keep tallies and figures as an object, and return its hash.
+
+    Args:
+        workspace: where it is.
+        model: its hash.
+        backend: runs its graph.
+        by: who judges.
+        bodies: recordings by name, which it may never have seen; None for its own test split.
+        tasks: some of `TASKS`.
+        progress: called with (takes done, takes).
+
+    Raises:
+        BadInput: a task that the model has no head for, or no recording that can be judged.
+    """
+    for task in tasks:
+        if task not in TASKS:
+            raise BadInput(
+                f"this model has no head for the task '{task}'", then=f"it has {', '.join(TASKS)}"
+            )
+    manifest = workspace.objects.manifest(model, "model")
+    subject = Subject.of(manifest, backend)
+    dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
+    on = "recordings"
+    if bodies is None:
+        on, names = "test split", dataset["splits"]["test"]
+        bodies = dict(zip(names, bodies_of(workspace, dataset, "test"), strict=True))
+    judge = Judge(
+        subject, [states_of(subject.spec, b) for b in bodies_of(workspace, dataset, "train")], tasks
+    )
+    tallies: Tallies = {task: {} for task in tasks}
+    for done, (name, body) in enumerate(sorted(bodies.items())):
+        progress(done, len(bodies))
+        states = states_of(subject.spec, body)
+        if not len(states) or not np.isfinite(states).all():
+            continue
+        for task, metrics in judge.take(states, done).items():
+            for metric, tally in metrics.items():
+                tallies[task].setdefault(metric, {})[name] = tally
+    progress(len(bodies), len(bodies))
+    if not all(tallies.values()):
+        joints = ", ".join(subject.spec.joints)
+        raise BadInput(
+            "there is no recording to judge it on",
+            then=f"it takes {GAP + 2} ticks at least, with all of {joints}",
+        )
+    out = {
+        "kind": "validation",
+        "version": 1,
+        "actor": manifest["actor"],
+        "on": on,
+        "tallies": _json(tallies),
+        "figures": figures(tallies),
+        "parents": {"model": model},
+    }
+    return workspace.publish(out, by=by)
+
+
+def _json(tallies: Tallies) -> dict[str, Any]:
+    return {
+        task: {
+            metric: {
+                take: {
+                    "kind": t.kind,
+                    "sums": {who: round(v, 6) for who, v in t.sums.items()},
+                    "weight": round(t.weight, 6),
+                }
+                for take, t in takes.items()
+            }
+            for metric, takes in metrics.items()
+        }
+        for task, metrics in tallies.items()
+    }
+
+
+def tallies_of(validation: Manifest) -> Tallies:
+    """Return the tallies that a validation kept."""
+    return {
+        task: {
+            metric: {take: Tally(t["kind"], t["sums"], t["weight"]) for take, t in takes.items()}
+            for metric, takes in metrics.items()
+        }
+        for task, metrics in validation["tallies"].items()
+    }
+
+
+def figures(tallies: Tallies) -> dict[str, Any]:
+    """Return {task: {metric: {"model", "floor", "ci", "gain", "floors", "takes"}}}.
+
+    `ci` is the model's 95 % interval, `gain` that of how much better it is than the floor.
+    """
+    out: dict[str, Any] = {}
+    for task, metrics in tallies.items():
+        out[task] = {}
+        for metric, takes in metrics.items():
+            rows, floor = list(takes.values()), FLOOR[task]
+            others = {w: round(figure(rows, w), 4) for w in rows[0].sums if w != "model"}
+            out[task][metric] = {
+                "model": round(figure(rows, "model"), 4),
+                "floor": others[floor],
+                "ci": [round(v, 4) for v in interval(resampled(rows, "model"))],
+                "gain": [round(v, 4) for v in interval(gain(rows, "model", floor))],
+                "floors": others,
+                "takes": len(rows),
+            }
+    return out

@@ -1,0 +1,111 @@
+"""Show a validation as one HTML file that needs nothing else: figures, floors, intervals, every take."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from greenroom.metrics.motion import figure
+from greenroom.store.objects import Manifest
+from greenroom.validation.judge import FLOOR, tallies_of
+
+_STYLE = """
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
+body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { text-align: right; padding: .2rem .8rem; border-bottom: 1px solid #8884 }
+th:first-child, td:first-child { text-align: left }
+svg text { font-size: 11px; fill: currentColor }
+.quiet { opacity: .7 }
+"""
+_WIDTH, _ROW = 560, 22
+
+
+def report(name: str, validation: Manifest, decisions: list[dict[str, Any]] | None = None) -> str:
+    """Return the page.
+
+    Args:
+        name: the validation's hash.
+        validation: its manifest.
+        decisions: of gates, where there were any.
+    """
+    parts = [
+        f"<h1>Validation of model <code>{escape(validation['parents']['model'][:12])}</code></h1>",
+        f'<p class="quiet">actor {escape(validation["actor"])}, on {escape(validation["on"])}; '
+        f"validation <code>{name[:12]}</code>. Intervals: 95 %, bootstrap over whole takes.</p>",
+    ]
+    if decisions:
+        rows = "".join(
+            f"<tr><td>{escape(str(d['metric']))} against {escape(str(d['against']))}</td>"
+            f"<td>{'passed' if d['passed'] else 'failed'}</td><td>{escape(d['why'])}</td></tr>"
+            for d in decisions
+        )
+        parts.append(f"<h2>Gates</h2><table>{rows}</table>")
+    tallies = tallies_of(validation)
+    for task, metrics in validation["figures"].items():
+        parts.append(f"<h2>{escape(task)}</h2>")
+        for metric, found in metrics.items():
+            better = "higher" if metric.startswith("skill") else "lower"
+            parts.append(f"<h3>{escape(metric)} <span class='quiet'>{better} is better</span></h3>")
+            parts.append(_plot(found, FLOOR[task]))
+            parts.append(_table(tallies[task][metric]))
+    body = "\n".join(parts)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Validation {name[:12]}</title>'
+        f"<style>{_STYLE}</style><body>{body}</body></html>\n"
+    )
+
+
+def _plot(found: dict[str, Any], floor: str) -> str:
+    """Return dots on one axis: the model with its interval, and everybody else."""
+    rows = [("model", found["model"], found["ci"])]
+    rows += [
+        (who + (" (floor)" if who == floor else ""), value, None)
+        for who, value in sorted(found["floors"].items(), key=lambda item: item[1])
+    ]
+    ends = [v for _, value, ci in rows for v in (value, *(ci or ()))]
+    # A floor that is far off must not squeeze the rest: the axis keeps to thrice the model's size.
+    reach = 3 * max(abs(found["model"]), 0.5)
+    low = max(min(ends), -reach)
+    high = min(max(ends), reach)
+    span = (high - low) or 1.0
+
+    def x(value: float) -> float:
+        return 150 + (_WIDTH - 230) * float(min(1.0, max(0.0, (value - low) / span)))
+
+    parts = []
+    for i, (who, value, ci) in enumerate(rows):
+        y = _ROW * i + 15
+        parts.append(f'<text x="0" y="{y + 4}">{escape(who)}</text>')
+        if ci:
+            parts.append(
+                f'<line x1="{x(ci[0]):.1f}" x2="{x(ci[1]):.1f}" y1="{y}" y2="{y}" '
+                'stroke="currentColor" stroke-width="2"/>'
+            )
+        fill = "currentColor" if ci else "none"
+        parts.append(
+            f'<circle cx="{x(value):.1f}" cy="{y}" r="4" fill="{fill}" stroke="currentColor"/>'
+        )
+        parts.append(f'<text x="{_WIDTH - 60}" y="{y + 4}">{value:.3f}</text>')
+    label = f"model {found['model']}, floor {found['floor']}"
+    return (
+        f'<svg role="img" aria-label="{label}" width="{_WIDTH}" height="{_ROW * len(rows) + 10}">'
+        + "".join(parts)
+        + "</svg>"
+    )
+
+
+def _table(takes: dict[str, Any]) -> str:
+    who = list(next(iter(takes.values())).sums)
+    head = "".join(f"<th>{escape(w)}</th>" for w in who)
+    rows = "".join(
+        f"<tr><td><code>{escape(take[:24])}</code></td>"
+        + "".join(f"<td>{figure([tally], w):.3f}</td>" for w in who)
+        + "</tr>"
+        for take, tally in takes.items()
+    )
+    return (
+        f"<details><summary>{len(takes)} takes</summary><table><tr><th>take</th>{head}</tr>{rows}"
+        "</table></details>"
+    )
