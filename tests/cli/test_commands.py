@@ -1,6 +1,7 @@
 """The commands as a new user types them: real process boundaries, real files."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,14 @@ def test_one_good_file_among_bad_ones_is_success(tmp_path: Path, clip: Path) -> 
         (("train", "123456"), ""),
         (("ingest", "x.bvh", "--actor", "a", "--participant", "p"), "--rights"),
         (("take", "show", "zz"), "take"),
+        (("perform", "mira"), "see: greenroom perform --help"),
+        (("take", "nothing"), "see: greenroom take --help"),
+        (("demo", "--home", "x"), "see: greenroom demo --help"),
+        (("demo", "--seconds", "many"), "--seconds"),
+        (("--nothing",), "see: greenroom --help"),
+        (("perform", "mira", "--in", "take:abcdef", "--out", "vmc://127.0.0.1:0"), "1 to 65535"),
+        (("ingest", "x.bvh", "--actor", ""), "--actor mira"),
+        (("ingest", "x.bvh", "--actor", "../up"), "--actor mira"),
     ],
 )
 def test_errors_are_one_line_that_says_what_to_do(
@@ -109,6 +118,22 @@ def test_errors_are_one_line_that_says_what_to_do(
     code, out, err = run(tmp_path / "home", *args)
     assert code == 2
     assert out == "" and word in err and len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name")
+def test_a_name_that_is_no_utf8_stops_nothing(tmp_path: Path, clip: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.bvh"))
+    odd.write_bytes(clip.read_bytes())
+    bad = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xfe.bvh"))
+    bad.write_bytes(b"HIERARCHY")
+    done = subprocess.run(
+        [sys.executable, "-m", "greenroom", "--home", str(tmp_path / "h"), "ingest"]
+        + [str(odd), str(bad), "--actor", "a", "--json"],
+        capture_output=True,
+        check=False,
+    )
+    said = json.loads(done.stdout.decode("utf-8"))
+    assert done.returncode == 0 and len(said["takes"]) == 1 == len(said["refused"])
 
 
 def test_every_command_is_told_in_the_docs() -> None:

@@ -1,6 +1,8 @@
 """The loop on the virtual clock: due times, lateness, what a stall does, and taking over."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from greenroom.contracts import Packet
 from greenroom.frames import Floats
 from greenroom.live.engine import Engine
 from greenroom.live.performer import Performer
+from greenroom.live.replay import _Again
 from greenroom.live.ring import Ring, frame_of, get_packets, rung_of
 
 from .stand_in import SHAPE, FakeModel, KeptSink, body_packet, role, sound_packet
@@ -101,3 +104,21 @@ def test_a_second_engine_goes_on_where_the_first_was_lost(ring: Ring) -> None:
     # Eased from the last frame of the first engine: nothing moves further than in one lost second.
     jump = np.abs(frame_of(rows[30]).rotations - before.frames[-1].rotations).max()
     assert jump < 0.05
+
+
+class CutShort(Sways):
+    """Loses the body at tick 22."""
+
+    def poll(self, now_ns: int) -> list[Packet]:
+        lost = {body_packet(tick) for tick in range(22, 60)}
+        return [packet for packet in super().poll(now_ns) if packet.data not in lost]
+
+
+def test_a_stall_across_the_loss_of_capture_replays(ring: Ring) -> None:
+    engine, _ = make(ring, {20: 9 * PERIOD_NS})
+    engine.receiver = CutShort()
+    engine.run(0, 0, 60, NEVER)
+    release = cast(Any, SimpleNamespace(role=role()))
+    again = _Again(release, cast(Any, FakeModel()), {"engines": [0], "seed": 0})
+    for row in ring.read(0)[0]:
+        assert again.step(row)[1:] == ([], []), int(row["tick"])

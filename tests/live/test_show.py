@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,19 +18,21 @@ from greenroom.capture.readers import read_recording
 from greenroom.capture.takes import Who, keep
 from greenroom.clock import VirtualClock, tick_ns
 from greenroom.consent.records import read_rights
-from greenroom.errors import CorruptObject, Refused
+from greenroom.errors import BadInput, CorruptObject, GreenroomError, Refused
 from greenroom.live.backends import OnnxBackend
 from greenroom.live.engine import Engine
 from greenroom.live.inputs import open_playlist
 from greenroom.live.performer import Performer
-from greenroom.live.recorder import Recorder
+from greenroom.live.recorder import SEGMENT, Recorder, rows_of
 from greenroom.live.replay import export_bvh, performed, verify
-from greenroom.live.ring import Ring
+from greenroom.live.ring import Ring, shared_folder, slot_type
 from greenroom.live.show import Order, Performed, perform
 from greenroom.registry.promote import on_stage, promote
 from greenroom.registry.release import load_release
 from greenroom.rotations import angle_between
 from greenroom.store.workspace import Workspace
+
+from . import stand_in
 
 TICKS = 75
 
@@ -98,17 +101,18 @@ def test_a_show_is_exported_for_post_production(show: tuple[Workspace, Performed
 
 
 class Strikes:
-    """An observer that sends the engine a signal when it sees a tick."""
+    """An observer that sends the engine (or the watchdog) a signal when it sees a tick."""
 
-    def __init__(self, tick: int, number: signal.Signals) -> None:
-        self.tick, self.number = tick, number
+    def __init__(self, tick: int, number: signal.Signals, whom: str = "engine") -> None:
+        self.tick, self.number, self.whom = tick, number, whom
 
     def frame(self, row: Any, outputs: dict[str, Any]) -> None:
         if int(row["tick"]) == self.tick:
             for child in (
                 Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
             ):
-                if b"greenroom.live.engine" in Path(f"/proc/{child}/cmdline").read_bytes():
+                said = Path(f"/proc/{child}/cmdline").read_bytes()
+                if f"greenroom.live.{self.whom}".encode() in said:
                     os.kill(int(child), self.number)
 
 
@@ -135,6 +139,98 @@ def test_the_show_goes_on_when_the_engine_dies_or_hangs(
     body = performed(workspace, done.show)
     assert len(body) == 210
     assert angle_between(body.rotations[1:], body.rotations[:-1]).max() < 30
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds the watchdog by Linux's /proc"
+)
+def test_a_watchdog_that_dies_is_replaced_and_still_watches(
+    show: tuple[Workspace, Performed],
+) -> None:
+    workspace, before = show
+    manifest = workspace.objects.manifest(before.show)
+    release = load_release(workspace, manifest["parents"]["release"])
+    warnings: list[str] = []
+    strikes = [Strikes(10, signal.SIGKILL, "watchdog"), Strikes(120, signal.SIGKILL)]
+    order = Order(release, manifest["playlist"], 200)
+    done = perform(workspace, order, "test", strikes, warn=warnings.append)
+    assert "watchdog ended with status -9" in warnings[0]
+    assert done.json["rungs"]["hold"] > 5
+    verdict = verify(workspace, done.show)
+    assert (verdict.exact, verdict.first_difference) == (verdict.frames, None)
+
+
+class Fails:
+    """An observer that fails at a tick, and an asker for the end at another."""
+
+    def __init__(self, tick: int, number: signal.Signals | None = None) -> None:
+        self.tick, self.number, self.seen = tick, number, 0
+
+    def frame(self, row: Any, outputs: dict[str, Any]) -> None:
+        self.seen += 1
+        if int(row["tick"]) == self.tick:
+            if self.number is None:
+                raise RuntimeError("no page")
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_show_that_is_ended_early_is_kept_and_replays(
+    show: tuple[Workspace, Performed], number: signal.Signals
+) -> None:
+    workspace, before = show
+    manifest = workspace.objects.manifest(before.show)
+    release = load_release(workspace, manifest["parents"]["release"])
+    order = Order(release, manifest["playlist"], 600)
+    failing, warnings = Fails(5), list[str]()
+    observers = [failing, Fails(20, number)]
+    done = perform(workspace, order, "test", observers, warn=warnings.append)
+    assert failing.seen == 6 and len(warnings) == 1 and "no page" in warnings[0]
+    assert 20 < done.json["frames"] < 100
+    verdict = verify(workspace, done.show)
+    assert (verdict.exact, verdict.first_difference) == (done.json["frames"], None)
+    assert workspace.objects.manifest(done.show)["engines"] == [0]
+    assert not list(shared_folder().glob(f"greenroom-{os.getpid()}-*"))
+
+
+def test_a_show_to_a_host_without_an_address_is_bad_input(
+    show: tuple[Workspace, Performed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, before = show
+    manifest = workspace.objects.manifest(before.show)
+    release = load_release(workspace, manifest["parents"]["release"])
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    order = Order(release, manifest["playlist"], 30, vmc=[("nobody", 39539)])
+    with pytest.raises(BadInput, match="vmc://nobody:39539"):
+        perform(workspace, order, "test")
+
+
+def test_a_full_disk_is_told_and_does_not_end_the_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, warnings = Workspace(tmp_path), list[str]()
+    recorder = Recorder(workspace, warnings.append)
+    row = np.zeros((), dtype=slot_type(stand_in.SHAPE))
+    full, put = [True], workspace.objects.put
+
+    def fails(data: bytes) -> str:
+        if full[0]:
+            raise GreenroomError("cannot write: no space left")
+        return put(data)
+
+    monkeypatch.setattr(workspace.objects, "put", fails)
+    for tick in range(3 * SEGMENT):
+        row["tick"] = tick
+        recorder.take(row.copy())
+        full[0] = tick < 2 * SEGMENT
+    assert len(warnings) == 2 and "no space left" in warnings[0]
+    show = recorder.finish({"parents": {}}, "test")
+    kept = rows_of(workspace, workspace.objects.manifest(show), stand_in.SHAPE)
+    assert [int(r["tick"]) for r in kept] == list(range(3 * SEGMENT))
 
 
 def test_a_release_that_nobody_approved_is_refused(show: tuple[Workspace, Performed]) -> None:

@@ -1,6 +1,8 @@
 """The watchdog on the virtual clock: patience, one writer, back to rest, handing over."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from greenroom.clock import VirtualClock, tick_ns
 from greenroom.live.engine import Engine
 from greenroom.live.performer import Performer
+from greenroom.live.replay import _Again
 from greenroom.live.ring import Ring, rung_of
 from greenroom.live.watchdog import ENGINE_LOST, PATIENCE, Watchdog
 from greenroom.rotations import angle_between
@@ -120,6 +123,40 @@ def test_a_new_engine_that_never_comes_is_given_up_too(stage: Stage) -> None:
     stage.play(5 + PATIENCE + 10, alive=False)
     assert len(stage.killed) == 2
     assert rows_of(stage)[-1][0] == stage.tick - 1
+
+
+def differing(stage: Stage, engines: list[int]) -> list[tuple[int, list[str], list[str]]]:
+    """Perform what the ring has again; return (tick, inputs, outputs) that differ."""
+    release = cast(Any, SimpleNamespace(role=role()))
+    again = _Again(release, cast(Any, FakeModel()), {"engines": engines, "seed": 0})
+    steps = [(int(row["tick"]), *again.step(row)[1:]) for row in stage.ring.read(0)[0]]
+    return [step for step in steps if step[1] or step[2]]
+
+
+def test_a_replay_begins_anew_where_the_watchdog_did(stage: Stage) -> None:
+    stage.play(30)
+    stage.play(20, alive=False)
+    stage.dog.until = first = stage.tick + 5
+    stage.play(5 + PATIENCE + 20, alive=False)  # the new engine never performs
+    assert differing(stage, [0, first]) == []
+
+
+def test_a_watchdog_that_replaces_another_replays_too(stage: Stage) -> None:
+    stage.play(30)
+    stage.play(30, alive=False)
+    own = Ring(stage.ring.path, SHAPE)
+    stage.dog = Watchdog(role(), own, [stage.sink], stage.clock, lambda: None)
+    stage.play(30, alive=False)
+    assert differing(stage, [0]) == []
+
+
+def test_a_watchdog_that_wakes_too_late_leaves_the_tick_to_the_new_engine(stage: Stage) -> None:
+    stage.play(30)
+    stage.play(30, alive=False)
+    stage.dog.until = stage.tick + 1
+    stage.clock.sleep_until(tick_ns(stage.tick + 1) + 1_000_000)
+    stage.dog.tick(stage.tick)
+    assert stage.sink.frames[-1].tick == stage.tick - 1
 
 
 def test_an_engine_lost_twice_is_replaced_twice(stage: Stage) -> None:

@@ -70,11 +70,12 @@ def keep(
     blobs = {recording.kind: workspace.objects.put(recording.original)}
     if mapping is not None and recording.kind == "body":
         blobs["mapping"] = workspace.objects.put(mapping)
+    title = recording.path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
     manifest = {
         "kind": "take",
         "version": 1,
         "actor": who.actor,
-        "name": recording.path.rsplit("/", 1)[-1].rsplit(".", 1)[0],
+        "name": title.encode("utf-8", "replace").decode(),  # it may hold bytes that are no UTF-8
         "participant": who.participant,
         "rights": who.rights,
         "medium": recording.kind,

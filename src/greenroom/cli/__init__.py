@@ -17,6 +17,22 @@ from greenroom.errors import GreenroomError
 class _Group(click.Group):
     """Format every error as one line that says what to do next; the only place that does."""
 
+    def main(self, args: Any = None, prog_name: str | None = None, **extra: Any) -> Any:  # type: ignore[override]  # click's has overloads
+        if not extra.pop("standalone_mode", True):
+            return super().main(args, prog_name, standalone_mode=False, **extra)
+        try:
+            code = super().main(args, prog_name, standalone_mode=False, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            what = " ".join(error.format_message().split()).rstrip(".")
+            at = getattr(error, "ctx", None)
+            then = f"{at.command_path if at else 'greenroom'} --help"
+            click.echo(f"greenroom: {what}; see: {then}", err=True)
+            sys.exit(error.exit_code)
+        sys.exit(code if isinstance(code, int) else 0)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -31,7 +47,7 @@ class _Group(click.Group):
             ctx.exit(1)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("greenroom", cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 @click.option(
     "--home", "folder", metavar="DIR", help="The workspace [GREENROOM_HOME, ~/.greenroom]."

@@ -40,7 +40,9 @@ class Context:
 
 def answer(as_json: bool, result: dict[str, Any], text: str) -> None:
     """Print the answer: one object, or words."""
-    click.echo(json.dumps(result, ensure_ascii=False) if as_json else text)
+    words = json.dumps(result, ensure_ascii=False) if as_json else text
+    # A file's name may hold bytes that are no UTF-8; what is printed is.
+    click.echo(words.encode("utf-8", "replace").decode())
 
 
 def short(name: str | None) -> str:

@@ -46,7 +46,7 @@ class Outputs:
 def _host_port(url: str, scheme: str, default: int) -> tuple[str, int]:
     parts = urlsplit(url)
     try:
-        port = parts.port or default
+        port = default if parts.port is None else parts.port
     except ValueError:
         raise BadInput(
             f"'{url}' has no usable port", then=f"like {scheme}://127.0.0.1:{default}"
@@ -65,7 +65,12 @@ def read_outputs(urls: Sequence[str]) -> Outputs:
     out = Outputs()
     for url in urls:
         if url.startswith("vmc://"):
-            out.vmc.append(_host_port(url, "vmc", 39539))
+            at = _host_port(url, "vmc", 39539)
+            if not at[1]:
+                raise BadInput(
+                    f"'{url}' has no usable port", then="give the receiver's, 1 to 65535"
+                )
+            out.vmc.append(at)
         elif url.startswith("ws://"):
             out.page = _host_port(url, "ws", PAGE_PORT)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from pathlib import Path
 
 import click
@@ -15,6 +16,9 @@ from greenroom.consent.records import read_rights
 from greenroom.datasets.build import build
 from greenroom.errors import BadInput
 from greenroom.store.objects import write_durably
+
+_NAME = re.compile(r"\w[\w.-]{0,99}")
+"""An actor is a part of a ref's name and of addresses."""
 
 
 @click.command("ingest")
@@ -38,6 +42,11 @@ def ingest_command(
 ) -> None:
     """Keep recordings (files, folders, archives) as takes."""
     context: Context = ctx.obj
+    if not _NAME.fullmatch(actor):
+        raise BadInput(
+            f"--actor '{actor}' is no name",
+            then="give letters, digits, '-', '_', '.': --actor mira",
+        )
     if bool(participant) != bool(rights):
         raise BadInput(
             "--participant and --rights belong together", then="give both, or neither: quarantine"

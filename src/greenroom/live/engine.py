@@ -26,7 +26,7 @@ from greenroom.live.inputs import open_playlist
 from greenroom.live.ladder import RUNGS
 from greenroom.live.lines import Lines, say
 from greenroom.live.performer import Outcome, Performer
-from greenroom.live.ring import Ring, frame_of, put_packets, slot_type
+from greenroom.live.ring import Ring, fitting, frame_of, put_packets, slot_type
 from greenroom.live.sinks import VmcSink
 from greenroom.registry.release import Role, load_release
 from greenroom.store.workspace import Workspace
@@ -119,7 +119,7 @@ class Engine:
         row = self.row
         now = self.clock.now_ns() - self.start_ns
         row["due"] = tick * 1_000_000_000 // 30
-        packets = self._packets = self.receiver.poll(now)
+        packets = self._packets = fitting(self.receiver.poll(now))
         row["arrival"] = packets[-1].arrival_ns if packets else now
         outcome = self.performer.step(tick, packets, late)
         for sink in self.sinks:

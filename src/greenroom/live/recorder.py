@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from greenroom.clock import PERIOD_NS
 from greenroom.contracts import ModelShape
-from greenroom.errors import BadInput
+from greenroom.errors import BadInput, GreenroomError
 from greenroom.frames import Frame
 from greenroom.live.ladder import RUNGS
 from greenroom.live.ring import STAMPS, frame_of, rung_of, slot_type
@@ -39,11 +39,14 @@ class Recorder:
 
     Args:
         workspace: where the segments go.
+        warn: told when a segment cannot be kept; it waits in memory and is tried again.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(
+        self, workspace: Workspace, warn: Callable[[str], None] = lambda what: None
+    ) -> None:
         """Begin an empty show."""
-        self.workspace = workspace
+        self.workspace, self.warn = workspace, warn
         self.digest = b""
         self.frames = self.late = self.lost = self.missed = 0
         """Kept, emitted too late, overwritten before they were kept, and ticks without a frame."""
@@ -52,6 +55,7 @@ class Recorder:
         self.stamps: list[tuple[int, ...]] = []
         self._rows: list[NDArray[Any]] = []
         self._segments: list[str] = []
+        self._waiting: list[bytes] = []
 
     def take(self, row: NDArray[Any]) -> None:
         """Keep one row."""
@@ -65,13 +69,18 @@ class Recorder:
         self.rungs[rung_of(row)] += 1
         self._rows.append(row)
         if len(self._rows) == SEGMENT:
-            self._flush()
+            try:
+                self._flush()
+            except (GreenroomError, OSError) as error:  # the show goes on
+                self.warn(f"the show is not being kept: {error}")
 
     def _flush(self) -> None:
         if self._rows:
-            packed = np.stack(self._rows).tobytes()
-            self._segments.append(self.workspace.objects.put(zlib.compress(packed, 1)))
+            self._waiting.append(zlib.compress(np.stack(self._rows).tobytes(), 1))
             self._rows = []
+        while self._waiting:
+            self._segments.append(self.workspace.objects.put(self._waiting[0]))
+            del self._waiting[0]
 
     def finish(self, facts: Manifest, by: str) -> str:
         """Publish the show; return its hash."""

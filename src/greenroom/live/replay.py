@@ -91,7 +91,7 @@ def verify(
         model += not wrong_out
         exact += not wrong_in and not wrong_out
         if first is None and (wrong_in or wrong_out):
-            first = _difference(frames, wrong_in, wrong_out)
+            first = _difference(frames, int(row["tick"]), wrong_in, wrong_out)
         frames += 1
         progress(frames, manifest["frames"])
     if first is None and digest.hex() != manifest["digest"]:
@@ -119,7 +119,8 @@ class _Again:
         """Return the frame, and the names of the inputs and outputs that differ from the row's."""
         wrong_in, wrong_out = [], []
         if row["reason"] == ENGINE_LOST.encode():
-            self.standby = self.standby or Standby(self.release.role, self.emitted)
+            if self.standby is None or row["begun"]:
+                self.standby = Standby(self.release.role, self.emitted)
             frame = self.standby.step(int(row["tick"]))
         else:
             outcome = self._engine(int(row["tick"])).step(
@@ -155,12 +156,11 @@ def _differing(one: Floats, other: Floats, shapes: dict[str, tuple[int, ...]]) -
     return [n for n, v in get_tensors(one, shapes).items() if v.tobytes() != others[n].tobytes()]
 
 
-def _difference(frame: int, inputs: list[str], outputs: list[str]) -> dict[str, Any]:
+def _difference(frame: int, tick: int, inputs: list[str], outputs: list[str]) -> dict[str, Any]:
+    why = "the model or the ladder gave something else for the same tensors"
     if inputs:
         why = "the features made from the raw packets differ"
-        return {"frame": frame, "tick": frame, "what": ", ".join(inputs), "why": why}
-    why = "the model or the ladder gave something else for the same tensors"
-    return {"frame": frame, "tick": frame, "what": ", ".join(outputs), "why": why}
+    return {"frame": frame, "tick": tick, "what": ", ".join(inputs or outputs), "why": why}
 
 
 def performed(workspace: Workspace, show: str) -> Body:

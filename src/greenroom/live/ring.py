@@ -34,6 +34,7 @@ def slot_type(shape: ModelShape) -> np.dtype[Any]:
             ("tick", "<i8"),
             *((stamp, "<i8") for stamp in STAMPS),
             ("late", "u1"),
+            ("begun", "u1"),  # the first frame of a watchdog's way back to rest
             ("rung", "u1"),
             ("reason", "S32"),
             ("packets", "<i4"),
@@ -128,12 +129,21 @@ class Ring:
         self.path.unlink(missing_ok=True)
 
 
-def put_packets(row: NDArray[Any], packets: Sequence[Packet]) -> None:
-    """Lay packets into a slot; the newest ones, as far as there is room."""
-    at = 0
+def fitting(packets: Sequence[Packet]) -> list[Packet]:
+    """Return the newest packets, as many as a slot has room for.
+
+    Perform from these alone: what isn't recorded must not be heard, or no replay hears the same.
+    """
     kept = list(packets)[-PACKETS:]
     while sum(len(p.data) for p in kept) > PACKET_BYTES:
         kept.pop(0)
+    return kept
+
+
+def put_packets(row: NDArray[Any], packets: Sequence[Packet]) -> None:
+    """Lay packets into a slot; the newest ones, as far as there is room."""
+    at = 0
+    kept = fitting(packets)
     row["packets"] = len(kept)
     for i, packet in enumerate(kept):
         row["packet_arrival"][i] = packet.arrival_ns

@@ -8,22 +8,25 @@ engine, started here, takes over.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from greenroom.clock import tick_at
+from greenroom.clock import TICK_HZ, tick_at
 from greenroom.contracts import Observer, get_tensors
 from greenroom.errors import GreenroomError
 from greenroom.live.backends import OnnxBackend
 from greenroom.live.lines import Lines, say
 from greenroom.live.recorder import Recorder, percentiles
 from greenroom.live.ring import Ring, shared_folder
+from greenroom.live.sinks import resolve
 from greenroom.registry.release import Release
 from greenroom.store.workspace import Workspace
 
@@ -31,6 +34,8 @@ LEAD_NS = 50_000_000
 """Between the engine's being ready and tick 0."""
 LEAD_TICKS = 5
 """Between a new engine's being ready and its first tick."""
+GRACE_S = 5
+"""How long an engine may take to end when the show is over."""
 
 
 @dataclass(frozen=True)
@@ -84,32 +89,34 @@ def perform(
         warn: called with one line when an engine was lost and when a new one takes over.
 
     Raises:
-        GreenroomError: the engine could not start.
+        BadInput: a sink's host has no address.
+        GreenroomError: the engine could not start, or the show could not be kept.
     """
     release = order.release
     shape = release.role.shape
-    ring = Ring(shared_folder() / f"greenroom-{uuid.uuid4().hex}", shape, create=True)
-    recorder = Recorder(workspace)
+    vmc = [resolve(host, port) for host, port in order.vmc]
+    ring = Ring(shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}", shape, create=True)
+    recorder = Recorder(workspace, warn)
+    watching = list(observers)
     at = 0
-    cast = Cast(workspace, order, ring, warn)
+    cast = Cast(workspace, order, vmc, ring, warn)
     try:
-        cast.start()
-        while True:
-            try:
+        with interruptible() as interrupted:
+            cast.start()
+            interrupted.armed = True
+            while True:
+                if interrupted.yes:
+                    cast.stop()
                 done = cast.check()
                 rows, at, lost = ring.read(at)
                 recorder.lost += lost
                 for row in rows:
                     recorder.take(row)
-                    outputs = get_tensors(row["outputs"], shape.outputs())
-                    for observer in observers:
-                        observer.frame(row, outputs)
+                    _show(watching, row, get_tensors(row["outputs"], shape.outputs()), warn)
                 progress(recorder.frames, order.ticks)
                 if done and not rows:
                     break
                 time.sleep(0.005)
-            except KeyboardInterrupt:
-                cast.stop()
     finally:
         cast.close()
         ring.close()
@@ -129,6 +136,47 @@ def perform(
     show = recorder.finish(facts, by)
     ledger = percentiles(recorder.stamps)
     return Performed(show, _summary(show, release.name, recorder, ledger), ledger)
+
+
+@dataclass
+class Interrupted:
+    """Whether somebody asked for the end; until `armed`, asking is an exception at once."""
+
+    armed: bool = False
+    yes: bool = False
+
+
+@contextmanager
+def interruptible() -> Iterator[Interrupted]:
+    """Let an interrupt or a termination end a show between two frames, never within one."""
+    state = Interrupted()
+
+    def ask(*_: object) -> None:
+        state.yes = True
+        if not state.armed:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield state
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield state
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _show(
+    observers: list[Observer], row: Any, outputs: dict[str, Any], warn: Callable[[str], None]
+) -> None:
+    """Let each observer see a frame; one that fails is left out from then on, the show goes on."""
+    for observer in list(observers):
+        try:
+            observer.frame(row, outputs)
+        except Exception as error:  # an observer is anybody's code
+            observers.remove(observer)
+            warn(f"{type(observer).__name__} sees no more frames: {error!r}")
 
 
 def _summary(
@@ -157,6 +205,7 @@ class Cast:
     Args:
         workspace: where everything is.
         order: what to perform.
+        vmc: its VMC sinks, as (address, port).
         ring: through which frames pass.
         warn: told what went wrong.
 
@@ -166,21 +215,26 @@ class Cast:
     """
 
     def __init__(
-        self, workspace: Workspace, order: Order, ring: Ring, warn: Callable[[str], None]
+        self,
+        workspace: Workspace,
+        order: Order,
+        vmc: Sequence[tuple[str, int]],
+        ring: Ring,
+        warn: Callable[[str], None],
     ) -> None:
         """Start both; they load and wait."""
         self.order, self.warn = order, warn
         self.firsts: list[int] = []
         self.lost_datagrams = 0
         self.start_ns = self.utc_ns = 0
-        self._stopping = False
+        self._end_s: float | None = None
         self._said = {
             "home": str(workspace.home),
             "release": order.release.name,
             "inputs": list(order.takes),
             "ticks": order.ticks,
             "cuts": [list(cut) for cut in order.cuts],
-            "vmc": [list(pair) for pair in order.vmc],
+            "vmc": [list(pair) for pair in vmc],
             "seed": order.seed,
             "threads": order.threads,
             "ring": str(ring.path),
@@ -213,38 +267,55 @@ class Cast:
                 "the engine could not start", then="see its message above"
             ) from None
         self.start_ns, self.utc_ns = time.monotonic_ns() + LEAD_NS, time.time_ns() + LEAD_NS
-        say(self._watchdog.stdin, self._go(0))
-        say(self._engine.stdin, self._go(0))
+        self._send_on(0)
+
+    def _send_on(self, first: int) -> None:
+        self.firsts.append(first)
+        for process in (self._watchdog, self._engine):
+            say(process.stdin, self._go(first))
 
     def _go(self, first: int) -> dict[str, int]:
-        self.firsts.append(first)
         return {"start_ns": self.start_ns, "first": first, "engine": self._engine.pid}
 
     def check(self) -> bool:
-        """Replace a lost engine; tell whether the show is over."""
+        """Replace a lost engine or watchdog; tell whether the show is over."""
         for line in self._lines.read():
             if "ready" in line:
                 first = tick_at(time.monotonic_ns() - self.start_ns) + LEAD_TICKS
-                go = self._go(first)
-                say(self._watchdog.stdin, go)
-                say(self._engine.stdin, go)
+                self._send_on(first)
                 self.warn(f"a new engine takes over at tick {first}")
             else:
                 self.lost_datagrams += line["lost_datagrams"]
         status = self._engine.poll()
+        tick = tick_at(time.monotonic_ns() - self.start_ns)
+        over = tick >= self.order.ticks or self._end_s is not None
         if status is None:
+            # Nobody else ends an engine that hangs when the watchdog has gone home.
+            if tick >= self.order.ticks + GRACE_S * TICK_HZ:
+                return True
+            if self._end_s is not None:
+                return time.monotonic() > self._end_s + GRACE_S
+            if not over and self._watchdog.poll():
+                self._replace_watchdog()
             return False
-        over = tick_at(time.monotonic_ns() - self.start_ns) >= self.order.ticks
-        if status == 0 or over or self._stopping:
+        if status == 0 or over:
             return True
         self.warn(f"the engine ended with status {status}; starting another")
         self._close(self._engine)
         self._engine, self._lines = self._process("engine")
         return False
 
+    def _replace_watchdog(self) -> None:
+        self.warn(f"the watchdog ended with status {self._watchdog.poll()}; starting another")
+        self._close(self._watchdog)
+        self._watchdog, _ = self._process("watchdog")
+        say(self._watchdog.stdin, self._go(self.firsts[-1]))
+
     def stop(self) -> None:
         """End the show before its time."""
-        self._stopping = True
+        if self._end_s is not None:
+            return
+        self._end_s = time.monotonic()
         for process in (self._watchdog, self._engine):
             assert process.stdin is not None
             with suppress(BrokenPipeError):

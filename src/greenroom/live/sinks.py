@@ -110,6 +110,21 @@ def _lay(
     datagram += bytes(4 * numbers)
 
 
+def resolve(host: str, port: int) -> tuple[str, int]:
+    """Return a host's address and the port, so that nobody asks for them during a show.
+
+    Raises:
+        BadInput: it has no address.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][4]
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise BadInput(
+            f"vmc://{host}:{port} cannot be reached: {error}", then="check the host and the port"
+        ) from error
+    return str(found[0]), int(found[1])
+
+
 class VmcSink:
     """Send frames to a VMC Marionette or Assistant.
 
@@ -121,14 +136,9 @@ class VmcSink:
 
     def __init__(self, host: str, port: int, offsets: Array = HUMANOID.offsets) -> None:
         """Resolve the host and open the socket."""
-        try:
-            family, kind, proto, _, address = socket.getaddrinfo(
-                host, port, type=socket.SOCK_DGRAM
-            )[0]
-        except (OSError, OverflowError) as error:
-            raise BadInput(f"vmc://{host}:{port} cannot be reached: {error}") from error
-        self._address = address
-        self._socket = socket.socket(family, kind, proto)
+        self._address = resolve(host, port)
+        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._template = VmcTemplate(offsets)
         self.lost = 0

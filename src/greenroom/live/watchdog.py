@@ -88,7 +88,9 @@ class Watchdog:
 
     def tick(self, tick: int) -> None:
         """Look once; perform the tick where nobody else does."""
-        if self.standby is not None and self.until is not None and tick >= self.until:
+        # By the clock: a watchdog that wakes too late must not write beside the new engine.
+        now = max(tick, tick_at(max(0, self.clock.now_ns() - self.start_ns)))
+        if self.standby is not None and self.until is not None and now >= self.until:
             self.standby, self.until, self.silent = None, None, 0
             self.seen = self.ring.end(self.seen)
         if self.standby is None:
@@ -98,7 +100,7 @@ class Watchdog:
             if self.silent < PATIENCE:
                 return
             self.kill()
-            if self.until is not None and tick >= self.until:
+            if self.until is not None and now >= self.until:
                 self.until = None
             self.seen = self.ring.end(self.seen)
             frames = [frame_of(row) for row in self.ring.latest(self.seen, 2)]
@@ -112,6 +114,7 @@ class Watchdog:
         now = self.clock.now_ns() - self.start_ns
         for stamp in ("arrival", "features", "inference"):
             row[stamp] = now
+        row["begun"] = not standby.begun
         frame = standby.step(tick)
         row["post"] = self.clock.now_ns() - self.start_ns
         for sink in self.sinks:

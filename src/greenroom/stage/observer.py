@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from greenroom.capture.packets import BodySample, decode
 from greenroom.clock import PERIOD_NS
+from greenroom.errors import BadInput
 from greenroom.features.speech import BANDS, Hearing
 from greenroom.frames import SAMPLES_PER_TICK, Floats
 from greenroom.live.ladder import RUNGS
@@ -201,7 +202,10 @@ def _inputs(row: NDArray[Any]) -> tuple[BodySample | None, Floats]:
     """Return the captured body, and the sound (800,), silence where none came."""
     capture, sound = None, np.zeros(SAMPLES_PER_TICK, dtype=np.float32)
     for packet in get_packets(row):
-        content = decode(packet.data)
+        try:
+            content = decode(packet.data)
+        except BadInput:
+            continue
         if isinstance(content, BodySample):
             capture = content
         else:

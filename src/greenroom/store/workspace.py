@@ -86,7 +86,10 @@ class Workspace:
             if len(found) > 1:
                 raise BadInput(f"{len(found)} {kind}s begin with {text}", then="give more digits")
         raise BadInput(
-            f"there is no {kind} '{text}' in {self.home}", then=f"list them: greenroom {kind} list"
+            f"there is no {kind} '{text}' in {self.home}",
+            then="list them: greenroom take list"
+            if kind == "take"
+            else f"list them: greenroom serve, then /api/{kind}s",
         )
 
     def fsck(self, progress: Callable[[int], None] = lambda _: None) -> Findings:
