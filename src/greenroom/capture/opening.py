@@ -107,12 +107,12 @@ class Handed:
             self._add(f"{path}/{name}", root)
 
     def __iter__(self) -> Iterator[Found]:
-        """Yield every recording or refusal: what isn't there, then files, then archives."""
-        yield from self._missing
+        """Yield every recording or refusal: of files, of archives, of what could not be listed."""
         for group in clocks(list(self._files)):
             yield from self._open([(path, self._bytes(path)) for path in group])
         for path, found in self._members.items():
             yield from self._open_archive(path, found)
+        yield from self._missing
 
     def _bytes(self, path: str) -> bytes | BadInput:
         try:
