@@ -197,6 +197,28 @@ class Body:
 
 
 @dataclass(frozen=True)
+class Face:
+    """A face at 30 Hz on the rig that it was made on.
+
+    Attributes:
+        channels: the rig's names, B of them, as the source has them.
+        weights: shape (T, B), in [0, 1]; NaN if missing.
+    """
+
+    channels: tuple[str, ...]
+    weights: Floats
+
+    def __len__(self) -> int:
+        """Return the number of ticks."""
+        return len(self.weights)
+
+    @property
+    def validity(self) -> Floats:
+        """Return (T, B), 0 missing or 1 trusted."""
+        return np.isfinite(self.weights).astype(np.float32)
+
+
+@dataclass(frozen=True)
 class Frame:
     """What the performer does at one tick.
 

@@ -1,5 +1,6 @@
 """What every reader owes: it knows its own, gives the same bits, and fails only as BadInput."""
 
+import io
 import json
 import zipfile
 
@@ -8,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from greenroom.capture.mapping import AUTOMATIC
-from greenroom.capture.readers import READERS, Recording, Refusal, open_recordings, reader_of
+from greenroom.capture.mapping import Mapping
+from greenroom.capture.opening import open_recordings
+from greenroom.capture.readers import MEDIA, READERS, Recording, Refusal, reader_of
 from greenroom.capture.wav import write_wav
 from greenroom.errors import BadInput
 
+SAID = Mapping(channels=("jawOpen", "blink"))
 REST = [0.0, 0.9, 0.0] + [1.0, 0, 0, 0] * 4 + [0.0] + [1.0, 0, 0, 0] * 2 + [0.0]
 REST += [1.0, 0, 0, 0] + [0.0] + [1.0, 0, 0, 0] * 2 + [0.0]
 
@@ -20,11 +23,14 @@ REST += [1.0, 0, 0, 0] + [0.0] + [1.0, 0, 0, 0] * 2 + [0.0]
 @pytest.fixture(scope="session")
 def samples(person) -> dict[str, bytes]:
     frames = [[1 / 30, *REST], [1 / 30, *REST], [0.0, *REST]]
+    weights = io.BytesIO()
+    np.save(weights, np.float32([[0.0, 0.5], [np.nan, 1.0]]))
     tone = np.sin(np.arange(2400) / 10).astype(np.float32) / 2
     return {
         "bvh": person(frames=4),
         "deepmimic": json.dumps({"Loop": "none", "Frames": frames}).encode(),
         "audio": write_wav(tone),
+        "npy": weights.getvalue(),
     }
 
 
@@ -47,9 +53,10 @@ def test_it_knows_its_own_and_nobody_elses(reader, samples):
 @each
 def test_it_keeps_the_original_and_gives_the_same_bits(reader, samples):
     data = samples[reader.name]
-    first, second = (reader.read(data, "x", AUTOMATIC) for _ in range(2))
-    assert first.original == data and first.format == reader.name and first.facts == second.facts
-    if first.kind == "body":
+    first, second = (reader.read(data, "x", SAID) for _ in range(2))
+    ((medium, original),) = first.originals.items()
+    assert original.data == data and original.format == reader.name and first.facts == second.facts
+    if medium == "body":
         assert first.motion is not None and first.body is not None and second.body is not None
         assert first.body.rotations.tobytes() == second.body.rotations.tobytes()
         assert first.body.rotations.dtype == first.body.root.dtype == np.float32
@@ -58,6 +65,10 @@ def test_it_keeps_the_original_and_gives_the_same_bits(reader, samples):
         assert np.isnan(first.body.rotations[~had]).all()
         lengths = np.linalg.norm(first.body.rotations[had], axis=-1)
         np.testing.assert_allclose(lengths, 1.0, atol=1e-5)
+    elif medium == "face":
+        assert first.face is not None and second.face is not None
+        assert first.face.weights.tobytes() == second.face.weights.tobytes()
+        assert (np.isnan(first.face.weights) == (first.face.validity == 0)).all()
     else:
         assert first.audio is not None and second.audio is not None
         assert first.audio.samples.tobytes() == second.audio.samples.tobytes()
@@ -67,7 +78,7 @@ def test_it_keeps_the_original_and_gives_the_same_bits(reader, samples):
 @pytest.mark.parametrize("junk", [b"", b"\0" * 5000, b"HIERARCHY", b"{}", b"RIFF", b"[" * 9999])
 def test_it_fails_only_as_bad_input(reader, junk):
     with pytest.raises(BadInput) as caught:
-        reader.read(junk, "x", AUTOMATIC)
+        reader.read(junk, "x", SAID)
     assert caught.value.then
 
 
@@ -83,10 +94,10 @@ def test_mutilated_it_is_a_recording_or_bad_input(reader, samples, data):
     if data.draw(st.booleans()):
         del raw[data.draw(st.integers(0, len(raw))) :]
     try:
-        recording = reader.read(bytes(raw), "x", AUTOMATIC)
+        recording = reader.read(bytes(raw), "x", SAID)
     except BadInput:
         return
-    assert recording.kind in ("body", "audio")
+    assert set(recording.originals) < set(MEDIA) and recording.seconds >= 0
 
 
 def test_one_bad_file_does_not_stop_the_rest(tmp_path, samples):

@@ -134,6 +134,15 @@ def test_a_mapping_file_wins_and_contradictions_are_refused(person):
         b'{"unit": NaN}',
         b'{"up": "W"}',
         b'{"up": ["Y"]}',
+        b'{"rate": 0}',
+        b'{"rate": true}',
+        b'{"rate": "30"}',
+        b'{"rate": NaN}',
+        b'{"channels": []}',
+        b'{"channels": "jawOpen"}',
+        b'{"channels": ["a", "a"]}',
+        b'{"channels": ["a", ""]}',
+        b'{"channels": ["a", 3]}',
         b"[" * 100_000,
     ],
 )
@@ -146,6 +155,8 @@ def test_bad_mapping_files_are_refused(raw):
 def test_mapping_file_is_read():
     raw = json.dumps({"names": {"x": "hips", "y": None}, "unit": 0.0254, "up": "-Z"}).encode()
     assert read_mapping(raw, where="m") == Mapping({"x": "hips", "y": ""}, 0.0254, "-Z")
+    raw = b'{"rate": 60, "channels": ["jaw open", "blink_L"]}'
+    assert read_mapping(raw, where="m") == Mapping(rate=60.0, channels=("jaw open", "blink_L"))
 
 
 @pytest.mark.parametrize("unit", [1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45])

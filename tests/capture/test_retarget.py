@@ -5,7 +5,8 @@ import pytest
 
 from greenroom.capture.bvh import read_bvh
 from greenroom.capture.mapping import Mapping, map_joints
-from greenroom.capture.readers import Recording, open_recordings
+from greenroom.capture.opening import open_recordings
+from greenroom.capture.readers import Recording
 from greenroom.capture.retarget import humanoid_error, resample, to_body
 from greenroom.capture.tpose import find_tpose
 from greenroom.frames import BONE

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from greenroom.capture.wav import write_wav
 from greenroom.cli import main
 
 
@@ -91,6 +93,55 @@ def test_one_good_file_among_bad_ones_is_success(tmp_path: Path, clip: Path) -> 
     assert code == 0 and len(json.loads(out)["takes"]) == 1 == len(json.loads(out)["refused"])
 
 
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    folder = tmp_path / "talk"
+    folder.mkdir()
+    np.save(folder / "face_one_happy.npy", np.float32([[0.25, np.nan]] * 30))
+    (folder / "one_happy.wav").write_bytes(write_wav(np.full(24_000, 0.25, dtype=np.float32)))
+    (folder / "channel_names.txt").write_text("jaw open\nblink\n")
+    return folder
+
+
+def test_a_face_and_its_voice_are_one_take_with_labels(tmp_path: Path, talk: Path) -> None:
+    home = tmp_path / "home"
+    args = ("ingest", str(talk), "--actor", "a", "--label-pattern", "{_}_{style}", "--json")
+    code, out, _ = run(home, *args)
+    done = json.loads(out)
+    assert code == 0 and set(done) == {"takes", "refused"} and done["refused"] == []
+    (take,) = done["takes"]
+    (row,) = json.loads(run(home, "take", "list", "--json")[1])["takes"]
+    assert (row["medium"], row["tiers"], row["name"]) == (
+        "face+audio",
+        {"style": "happy"},
+        "one_happy",
+    )
+    assert "style=happy" in run(home, "take", "list")[1]
+    shown = json.loads(run(home, "take", "show", take, "--json")[1])
+    assert shown["manifest"]["tiers"] == {"style": "happy"}
+    assert shown["facts"]["face_channels"] == 2 and shown["facts"]["source_rate"] == 24_000
+    csv, wav = tmp_path / "out.csv", tmp_path / "out.wav"
+    assert run(home, "take", "export", take, str(csv))[0] == 0
+    assert csv.read_text().splitlines()[:2] == ["tick,jaw open,blink", "0,0.25,"]
+    assert run(home, "take", "export", take, str(wav))[0] == 0
+    assert wav.read_bytes() == (talk / "one_happy.wav").read_bytes()
+    code, _, err = run(home, "take", "export", take, str(tmp_path / "out.bvh"))
+    assert code == 2 and "face and audio" in err
+
+
+def test_labels_come_from_a_file(tmp_path: Path, clip: Path) -> None:
+    home, labels = tmp_path / "home", tmp_path / "l.json"
+    labels.write_text('{"walk": {"emotion": "glad", "phase": [[0, 0.2, "rest"]]}}')
+    args = ("ingest", str(clip), "--actor", "a", "--labels", str(labels), "--json")
+    (take,) = json.loads(run(home, *args)[1])["takes"]
+    shown = json.loads(run(home, "take", "show", take, "--json")[1])
+    assert shown["manifest"]["tiers"] == {"emotion": "glad", "phase": [[0, 6, "rest"]]}
+    assert "emotion=glad phase[1]" in run(home, "take", "list")[1]
+    labels.write_text("{")
+    code, out, err = run(home, *args)
+    assert code == 2 and out == "" and "l.json" in err and len(err.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("args", "word"),
     [
@@ -110,6 +161,7 @@ def test_one_good_file_among_bad_ones_is_success(tmp_path: Path, clip: Path) -> 
         (("perform", "mira", "--in", "take:abcdef", "--out", "vmc://127.0.0.1:0"), "1 to 65535"),
         (("ingest", "x.bvh", "--actor", ""), "--actor mira"),
         (("ingest", "x.bvh", "--actor", "../up"), "--actor mira"),
+        (("ingest", "x.bvh", "--actor", "a", "--label-pattern", "walk"), "--label-pattern"),
     ],
 )
 def test_errors_are_one_line_that_says_what_to_do(

@@ -2,11 +2,13 @@
 
 A mapping file is JSON, and every key is optional::
 
-    {"names": {"Wirbel1": "spine", "Helfer": null}, "unit": "cm", "up": "Z"}
+    {"names": {"Wirbel1": "spine", "Helfer": null}, "unit": "cm", "up": "Z",
+     "rate": 60, "channels": ["jawOpen", "mouthClose"]}
 
 ``names`` says which joint is which VRM 1.0 bone (null leaves a joint out) and wins over what the
 names and the tree's shape would say; ``unit`` is a name of :data:`greenroom.capture.units.UNITS` or
-a number of metres; ``up`` is the source's up axis: X, Y, Z, -X, -Y or -Z.
+a number of metres; ``up`` is the source's up axis: X, Y, Z, -X, -Y or -Z. ``rate`` (rows a second)
+and ``channels`` (a name a column) are for face arrays, which say neither themselves.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ from greenroom.errors import BadInput
 from greenroom.frames import BONE, Motion
 
 AXES = ("X", "Y", "Z", "-X", "-Y", "-Z")
+KEYS = ("names", "unit", "up", "rate", "channels")
 MAX_FILE = 1 << 20
+MIN_RATE, MAX_RATE = 1.0, 10_000.0
+MAX_CHANNELS, MAX_NAME = 4096, 200
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,15 @@ class Mapping:
         names: source joint → bone, "" for a joint to leave out.
         unit: metres in one unit of the source, None to guess.
         up: the source's up axis, None to find it.
+        rate: rows a second of a face array, None for 30.
+        channels: the name of each column of a face array; empty where nobody named them.
     """
 
     names: AnyMapping[str, str] = field(default_factory=dict)
     unit: float | None = None
     up: str | None = None
+    rate: float | None = None
+    channels: tuple[str, ...] = ()
 
 
 AUTOMATIC = Mapping()
@@ -49,7 +58,7 @@ def read_mapping(data: bytes, *, where: str) -> Mapping:
         BadInput: names the key, the bad value and what is allowed.
 
     >>> read_mapping(b'{"names": {"Becken": "hips"}, "unit": "cm"}', where="m.json")
-    Mapping(names={'Becken': 'hips'}, unit=0.01, up=None)
+    Mapping(names={'Becken': 'hips'}, unit=0.01, up=None, rate=None, channels=())
     """
 
     def fail(what: str, then: str) -> BadInput:
@@ -61,9 +70,9 @@ def read_mapping(data: bytes, *, where: str) -> Mapping:
         raw = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise fail(f"not a mapping file: {error}", "write it as JSON in UTF-8") from None
-    if not isinstance(raw, dict) or (extra := sorted(set(raw) - {"names", "unit", "up"})):
+    if not isinstance(raw, dict) or (extra := sorted(set(raw) - set(KEYS))):
         found = f"unknown keys {extra}" if isinstance(raw, dict) else "not an object"
-        raise fail(found, "allowed keys: names, unit, up")
+        raise fail(found, f"allowed keys: {', '.join(KEYS)}")
     names = raw.get("names", {})
     if not isinstance(names, dict):
         raise fail("'names' must be an object", 'such as {"Becken": "hips"}')
@@ -86,7 +95,53 @@ def read_mapping(data: bytes, *, where: str) -> Mapping:
     if up is not None and up not in AXES:
         raise fail(f"up: {up!r}", f"use one of {', '.join(AXES)}")
     wanted = {source: bone or "" for source, bone in names.items()}
-    return Mapping(wanted, None if unit is None else float(unit), up)
+    return Mapping(
+        wanted,
+        None if unit is None else float(unit),
+        up,
+        _rate(raw.get("rate"), where),
+        check_channels(raw["channels"], where) if "channels" in raw else (),
+    )
+
+
+def _rate(rate: object, where: str) -> float | None:
+    if rate is None:
+        return None
+    if (
+        isinstance(rate, int | float)
+        and not isinstance(rate, bool)
+        and MIN_RATE <= rate <= MAX_RATE
+    ):
+        return float(rate)
+    raise BadInput(
+        f"rate: {rate!r:.40}",
+        where=where,
+        then=f"give rows a second, {MIN_RATE:g} to {MAX_RATE:g}",
+    )
+
+
+def check_channels(names: object, where: str) -> tuple[str, ...]:
+    """Return the names of a face's channels, as they are.
+
+    Raises:
+        BadInput: no list of 1 to 4096 different printable names.
+    """
+    if not isinstance(names, list) or not 1 <= len(names) <= MAX_CHANNELS:
+        found = f"{len(names)} names" if isinstance(names, list) else "no list"
+        raise BadInput(
+            f"channels: {found}", where=where, then=f"list 1 to {MAX_CHANNELS} names of channels"
+        )
+    for k, name in enumerate(names):
+        if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= MAX_NAME:
+            raise BadInput(
+                f"channel {k} is named {str(name)[:40]!r}",
+                where=where,
+                then=f"name it in 1 to {MAX_NAME} printable letters",
+            )
+    if len(set(names)) < len(names):
+        twice = next(name for k, name in enumerate(names) if name in names[:k])
+        raise BadInput(f"channel {twice!r} is named twice", where=where, then="name each once")
+    return tuple(names)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

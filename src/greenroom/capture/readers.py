@@ -1,52 +1,93 @@
-"""Open whatever a person hands over, file, folder or archive, each recording by its own reader.
+"""Read one file by its own reader, and join what was recorded on one clock.
 
-A reader is told by a file's first bytes, not by its name alone. One bad recording is a refusal with
-its reason; it never stops the rest.
+A reader is told by a file's first bytes, not by its name alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping as AnyMapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Protocol
 
-from greenroom.capture.archive import is_archive, members
 from greenroom.capture.bvh import read_bvh
 from greenroom.capture.deepmimic import read_deepmimic
+from greenroom.capture.face import is_face, read_rows, to_face
 from greenroom.capture.mapping import AUTOMATIC, Mapping
 from greenroom.capture.retarget import humanoid_error, to_body
 from greenroom.capture.wav import Audio, read_audio
 from greenroom.errors import BadInput
-from greenroom.frames import Body, Motion
+from greenroom.frames import SAMPLE_RATE, TICK_HZ, Body, Face, Motion
 
 HEAD = 4096
-MAX_FILE = 2 << 30
+MEDIA = ("body", "face", "audio")
+
+
+@dataclass(frozen=True)
+class Original:
+    """The bytes of one medium as they were handed over.
+
+    Attributes:
+        format: the reader's name.
+        path: where they came from; a member of an archive is "archive.zip/member".
+        data: the bytes.
+    """
+
+    format: str
+    path: str
+    data: bytes
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One stretch as it was handed over, and what we made of it.
+    """One stretch on one clock as it was handed over, and what we made of it.
 
     Attributes:
-        kind: "body" or "audio".
-        format: the reader's name.
-        path: where it came from; a member of an archive is "archive.zip/member".
-        original: the bytes as they were.
+        originals: of each medium that it has, "body", "face" or "audio", in that order.
+        seconds: how long its source is, of the first medium.
         motion: the source's own skeleton and rate, for a body.
         body: the humanoid at 30 Hz derived from it.
-        audio: mono 24 kHz, for audio.
+        face: weights at 30 Hz.
+        face_rate: rows a second that the face had; its array does not say it.
+        audio: mono 24 kHz.
         facts: what is worth saying of it: frames, rate, unit, error in mm, sample format.
     """
 
-    kind: str
-    format: str
-    path: str
-    original: bytes
+    originals: AnyMapping[str, Original]
+    seconds: float
     motion: Motion | None = None
     body: Body | None = None
+    face: Face | None = None
+    face_rate: float | None = None
     audio: Audio | None = None
     facts: dict[str, str | int | float] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """Where it came from: the file with the shortest name, which a longer one adds to."""
+        return min(
+            (original.path for original in self.originals.values()),
+            key=lambda path: len(PurePosixPath(path).stem),
+        )
+
+
+def together(parts: Sequence[Recording]) -> Recording:
+    """Return recordings of different media as one; they were made on one clock."""
+    parts = sorted(parts, key=lambda part: min(map(MEDIA.index, part.originals)))
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = Recording(
+            {**whole.originals, **part.originals},
+            whole.seconds,
+            whole.motion or part.motion,
+            whole.body or part.body,
+            whole.face or part.face,
+            whole.face_rate or part.face_rate,
+            whole.audio or part.audio,
+            {**whole.facts, **part.facts},
+        )
+    return whole
 
 
 @dataclass(frozen=True)
@@ -84,7 +125,9 @@ def _body_recording(
         "humanoid_error_mm_mean": round(error.mean, 3),
         "humanoid_error_mm_max": round(error.worst, 3),
     }
-    return Recording("body", name, where, data, motion=motion, body=body, facts=facts)
+    originals = {"body": Original(name, where, data)}
+    seconds = len(motion) / motion.rate
+    return Recording(originals, seconds, motion=motion, body=body, facts=facts)
 
 
 class BvhReader:
@@ -138,16 +181,44 @@ class AudioReader:
     def read(self, data: bytes, where: str, mapping: Mapping) -> Recording:
         """Return the sound; the mapping says nothing about it."""
         audio = read_audio(data, where=where)
+        seconds = len(audio.samples) / SAMPLE_RATE
         facts: dict[str, str | int | float] = {
             "source_rate": audio.source_rate,
             "channels": audio.channels,
             "subtype": audio.subtype,
-            "seconds": round(len(audio.samples) / 24_000, 3),
+            "seconds": round(seconds, 3),
         }
-        return Recording("audio", self.name, where, data, audio=audio, facts=facts)
+        originals = {"audio": Original(self.name, where, data)}
+        return Recording(originals, seconds, audio=audio, facts=facts)
 
 
-READERS: tuple[Reader, ...] = (BvhReader(), DeepMimicReader(), AudioReader())
+class FaceReader:
+    """Face weights as .npy (source → ours: floats, named columns, own rate → (T, B) at 30 Hz)."""
+
+    name = "npy"
+    suffixes: tuple[str, ...] = (".npy",)
+
+    def sniff(self, head: bytes, path: str) -> bool:
+        """Return whether the file starts as an array of anything but text."""
+        return is_face(head)
+
+    def read(self, data: bytes, where: str, mapping: Mapping) -> Recording:
+        """Return the face; its channels' names, and its rate (30 if unsaid), are the mapping's."""
+        rows = read_rows(data, where=where)
+        rate = mapping.rate or float(TICK_HZ)
+        face = to_face(rows, mapping.channels, rate, where=where)
+        facts: dict[str, str | int | float] = {
+            "face_frames": len(rows),
+            "face_rate": rate,
+            "face_channels": len(face.channels),
+            "face_ticks": len(face),
+            "face_missing": round(1 - float(face.validity.mean()), 4),
+        }
+        originals = {"face": Original(self.name, where, data)}
+        return Recording(originals, len(rows) / rate, face=face, face_rate=rate, facts=facts)
+
+
+READERS: tuple[Reader, ...] = (BvhReader(), DeepMimicReader(), AudioReader(), FaceReader())
 
 
 def reader_of(head: bytes, path: str) -> Reader | None:
@@ -171,57 +242,3 @@ def read_recording(data: bytes, path: str, mapping: Mapping = AUTOMATIC) -> Reco
         known = ", ".join(suffix for reader in READERS for suffix in reader.suffixes)
         raise BadInput("no reader knows this file", where=path, then=f"known: {known}")
     return reader.read(data, path, mapping)
-
-
-def _wanted(path: str) -> bool:
-    name = path.rsplit("/", 1)[-1]
-    known = tuple(suffix for reader in READERS for suffix in reader.suffixes)
-    return not name.startswith(".") and name.lower().endswith(known)
-
-
-def open_recordings(path: Path, mapping: Mapping = AUTOMATIC) -> Iterator[Recording | Refusal]:
-    """Yield every recording under a path, sorted in folders, in their own order in archives.
-
-    In folders and archives, files that no reader knows are passed over; a file named by itself is
-    refused with its reason.
-
-    Args:
-        path: a file, a folder (looked into), or an archive.
-        mapping: what a person says of the joints, for every body.
-    """
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if (
-                file.is_file()
-                and not file.is_symlink()
-                and (is_archive(file) or _wanted(file.name))
-            ):
-                yield from _open_file(file, mapping, alone=False)
-    elif path.is_file():
-        yield from _open_file(path, mapping, alone=True)
-    else:
-        yield Refusal(str(path), f"{path}: there is no such file or folder; check the path")
-
-
-def _open_file(path: Path, mapping: Mapping, *, alone: bool) -> Iterator[Recording | Refusal]:
-    try:
-        if is_archive(path):
-            for name, data in members(path, _wanted):
-                yield from _one(data, f"{path}/{name}", mapping, alone=False)
-        elif path.stat().st_size > MAX_FILE:
-            yield Refusal(str(path), f"{path}: larger than {MAX_FILE} bytes; split it")
-        else:
-            yield from _one(path.read_bytes(), str(path), mapping, alone=alone)
-    except BadInput as error:
-        yield Refusal(str(path), str(error))
-    except OSError as error:
-        yield Refusal(str(path), f"{path}: {error.strerror or error}; check that it can be read")
-
-
-def _one(data: bytes, path: str, mapping: Mapping, *, alone: bool) -> Iterator[Recording | Refusal]:
-    if not alone and reader_of(data[:HEAD], path) is None:
-        return
-    try:
-        yield read_recording(data, path, mapping)
-    except BadInput as error:
-        yield Refusal(path, str(error))

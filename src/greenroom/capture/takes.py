@@ -1,28 +1,55 @@
 """Turn recordings into takes, and takes back into recordings.
 
-A take's manifest names the original bytes, the mapping if there was one, and the rights. The humanoid
-is derived from the bytes whenever it is needed, so that a better derivation needs no new recording.
+A take's manifest names the original bytes of each medium, the mapping if there was one, the labels and
+the rights. The humanoid and the face at 30 Hz are derived from the bytes whenever they are needed, so
+that a better derivation needs no new recording.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from greenroom.capture.labels import Labels, Pattern, Tiers, read_labels
 from greenroom.capture.mapping import AUTOMATIC, Mapping, read_mapping
-from greenroom.capture.readers import Recording, Refusal, open_recordings, read_recording
+from greenroom.capture.opening import LABELS_FILES, Handed
+from greenroom.capture.readers import MEDIA, READERS, Recording, Refusal, together
+from greenroom.errors import BadInput
 from greenroom.frames import SAMPLES_PER_TICK
+from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What became of the files that were handed over."""
+    """What became of the files that were handed over.
+
+    Attributes:
+        takes: hashes.
+        refused: files that could not be used.
+        notes: what a person may want to look at, a sentence each.
+    """
 
     takes: list[str] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a person says of the files beside what is in them.
+
+    Attributes:
+        mapping: a mapping file's bytes; None without one.
+        labels: a labels file that was named; None for those that lie beside the recordings.
+        pattern: what the files' names say; a labels file's word comes before it.
+    """
+
+    mapping: bytes | None = None
+    labels: Labels | None = None
+    pattern: Pattern | None = None
 
 
 @dataclass(frozen=True)
@@ -41,71 +68,187 @@ class Who:
 
 
 def ingest(
-    workspace: Workspace, paths: Sequence[Path], who: Who, by: str, mapping: bytes | None = None
+    workspace: Workspace, paths: Sequence[Path], who: Who, by: str, said: Said | None = None
 ) -> Ingested:
-    """Keep every recording under `paths` as a take.
+    """Keep every recording under `paths` as a take; files on one clock are one take.
 
     Args:
         workspace: where.
         paths: files, folders, archives.
         who: in them.
         by: who ingests.
-        mapping: a mapping file's bytes, for bodies.
+        said: a mapping, labels.
+
+    Raises:
+        BadInput: the mapping is wrong, or the labels or the pattern speak of none of the files.
     """
-    said = AUTOMATIC if mapping is None else read_mapping(mapping, where="--mapping")
+    said = said or Said()
+    mapping = AUTOMATIC if said.mapping is None else read_mapping(said.mapping, where="--mapping")
+    handed = Handed(paths, mapping)
+    tiers = _Tiers(handed, said)
     out = Ingested()
-    for path in paths:
-        for found in open_recordings(path, said):
-            if isinstance(found, Refusal):
-                out.refused.append(found)
-            else:
-                out.takes.append(keep(workspace, found, who, by, mapping))
+    for found in handed:
+        if isinstance(found, Recording):
+            try:
+                labels = tiers.of(found)
+                out.takes.append(keep(workspace, found, who, by, said.mapping, labels))
+            except BadInput as error:
+                out.refused.append(Refusal(found.path, str(error)))
+        else:
+            out.refused.append(found)
+    out.notes.extend(tiers.notes())
     return out
 
 
+class _Tiers:
+    """Find what labels files and file names say of each recording of one ingest."""
+
+    def __init__(self, handed: Handed, said: Said) -> None:
+        self.handed, self.said = handed, said
+        self.files: dict[str, Labels] = {}
+        self.meant: dict[str, set[str]] = {}
+        self.without: list[str] = []  # recordings that the pattern does not fit
+        labels, pattern = said.labels, said.pattern
+        if handed.names and labels and not labels.meant(handed.names):
+            then = (
+                f"call a take by its file's stem, such as {PurePosixPath(handed.names[0]).stem!r}"
+            )
+            raise BadInput("it speaks of none of these recordings", where=labels.where, then=then)
+        if handed.names and pattern and not any(pattern.of([name]) for name in handed.names):
+            then = f"a name is such as {PurePosixPath(handed.names[0]).stem!r}"
+            raise BadInput(f"no file's name fits --label-pattern {pattern.text!r}", then=then)
+
+    def of(self, recording: Recording) -> Tiers:
+        paths = [recording.path, *(one.path for one in recording.originals.values())]
+        out: Tiers = {}
+        if self.said.pattern:
+            out = self.said.pattern.of(paths)
+            if not out:
+                self.without.append(recording.path)
+        labels = self.said.labels or self._beside(recording.path)
+        if labels:
+            self.files[labels.where] = labels
+            self.meant.setdefault(labels.where, set()).update(labels.meant(paths))
+            out |= labels.of(paths, ticks_of(recording))
+        return out
+
+    def _beside(self, path: str) -> Labels | None:
+        found = self.handed.nearest(path, LABELS_FILES)
+        if found is None:
+            return None
+        where, data = found
+        return self.files.get(where) or read_labels(data, where=where)
+
+    def notes(self) -> Iterator[str]:
+        for where, labels in self.files.items():
+            lost = sorted(set(labels.said) - self.meant[where])
+            if lost:
+                yield f"{where}: no recording here for {_some(lost)}"
+        if self.without:
+            yield f"--label-pattern does not fit {_some(self.without)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
 def keep(
-    workspace: Workspace, recording: Recording, who: Who, by: str, mapping: bytes | None = None
+    workspace: Workspace,
+    recording: Recording,
+    who: Who,
+    by: str,
+    mapping: bytes | None = None,
+    tiers: Tiers | None = None,
 ) -> str:
-    """Keep one recording as a take; return its hash. The same recording gives the same hash."""
-    blobs = {recording.kind: workspace.objects.put(recording.original)}
-    if mapping is not None and recording.kind == "body":
+    """Keep one recording as a take; return its hash. The same recording gives the same hash.
+
+    Args:
+        workspace: where.
+        recording: with one medium or several.
+        who: in it.
+        by: who keeps it.
+        mapping: a mapping file's bytes, for a body.
+        tiers: its labels; the same recording with others is another take.
+    """
+    originals = recording.originals
+    blobs = {medium: workspace.objects.put(one.data) for medium, one in originals.items()}
+    formats = {medium: one.format for medium, one in originals.items()}
+    if mapping is not None and "body" in originals:
         blobs["mapping"] = workspace.objects.put(mapping)
-    title = recording.path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-    manifest = {
+    title = PurePosixPath(recording.path).stem
+    manifest: Manifest = {
         "kind": "take",
         "version": 1,
         "actor": who.actor,
         "name": title.encode("utf-8", "replace").decode(),  # it may hold bytes that are no UTF-8
         "participant": who.participant,
         "rights": who.rights,
-        "medium": recording.kind,
-        "format": recording.format,
         "ticks": ticks_of(recording),
         "blobs": blobs,
     }
+    if len(formats) == 1:
+        ((manifest["medium"], manifest["format"]),) = formats.items()
+    else:
+        manifest |= {"version": 2, "media": formats}
+    if recording.face is not None:
+        rig = {"kind": "rig", "version": 1, "channels": list(recording.face.channels)}
+        blobs["rig"] = workspace.objects.put_manifest(rig)
+        manifest["face_rate"] = recording.face_rate
+    if tiers:
+        manifest["tiers"] = tiers
     return workspace.publish(manifest, by=by)
 
 
 def ticks_of(recording: Recording) -> int:
-    """Return how many ticks it lasts."""
+    """Return how many ticks it lasts: its body, else its face, else its sound."""
     if recording.body is not None:
         return len(recording.body)
+    if recording.face is not None:
+        return len(recording.face)
     assert recording.audio is not None
     return -(-len(recording.audio.samples) // SAMPLES_PER_TICK)
 
 
-def load(workspace: Workspace, name: str) -> Recording:
+def media_of(manifest: Manifest) -> dict[str, str]:
+    """Return the format of each medium that a take has: body, face, audio, in this order.
+
+    >>> media_of({"medium": "body", "format": "bvh"})
+    {'body': 'bvh'}
+    """
+    several: dict[str, str] | None = manifest.get("media")
+    media = several or {manifest["medium"]: manifest["format"]}
+    return {medium: media[medium] for medium in MEDIA if medium in media}
+
+
+def load(workspace: Workspace, name: str, only: Collection[str] = MEDIA) -> Recording:
     """Return a take's recording, read anew from its original bytes.
 
+    Args:
+        workspace: where it is.
+        name: its hash.
+        only: which media to read; those that it does not have are passed over.
+
     Raises:
-        BadInput: there is no such take.
+        BadInput: there is no such take, or it has none of these media.
         CorruptObject: its bytes changed.
     """
     manifest = workspace.objects.manifest(name, "take")
+    media = {medium: said for medium, said in media_of(manifest).items() if medium in only}
+    if not media:
+        raise BadInput(f"take {name[:12]} has no {' or '.join(only)}", then="give another take")
     blobs = manifest["blobs"]
     mapping: Mapping = AUTOMATIC
     if "mapping" in blobs:
         mapping = read_mapping(workspace.objects.get(blobs["mapping"]), where=name[:12])
-    data = workspace.objects.get(blobs[manifest["medium"]])
-    suffix = {"bvh": ".bvh", "deepmimic": ".txt", "audio": ".wav"}[manifest["format"]]
-    return read_recording(data, manifest["name"] + suffix, mapping)
+    if "face" in media:
+        channels = workspace.objects.manifest(blobs["rig"], "rig")["channels"]
+        mapping = replace(mapping, channels=tuple(channels), rate=manifest["face_rate"])
+    readers = {reader.name: reader for reader in READERS}
+    parts = []
+    for medium, said in media.items():
+        if said not in readers:
+            raise BadInput(f"no reader for '{said}'", where=name[:12], then="update Greenroom")
+        data = workspace.objects.get(blobs[medium])
+        parts.append(readers[said].read(data, manifest["name"], mapping))
+    return together(parts)

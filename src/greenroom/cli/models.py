@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from greenroom.capture.mapping import AUTOMATIC
-from greenroom.capture.readers import Refusal, open_recordings
+from greenroom.capture.opening import Handed
+from greenroom.capture.readers import Refusal
 from greenroom.cli.context import Context, answer, as_json, meter, short
 from greenroom.contracts import ModelShape
 from greenroom.errors import MissingExtra
@@ -116,12 +117,11 @@ def validate_command(
 def _bodies(paths: Sequence[Path]) -> dict[str, Body]:
     """Return the bodies of recordings, by path; what cannot be read is told on stderr."""
     out = {}
-    for path in paths:
-        for recording in open_recordings(path, AUTOMATIC):
-            if isinstance(recording, Refusal):
-                click.echo(f"left out {recording.path}: {recording.reason}", err=True)
-            elif recording.body is not None:
-                out[recording.path] = recording.body
+    for recording in Handed(list(paths), AUTOMATIC):
+        if isinstance(recording, Refusal):
+            click.echo(f"left out {recording.path}: {recording.reason}", err=True)
+        elif recording.body is not None:
+            out[recording.path] = recording.body
     return out
 
 

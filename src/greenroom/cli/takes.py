@@ -9,7 +9,10 @@ from pathlib import Path
 import click
 
 from greenroom.capture.bvh import body_to_motion, write_bvh
-from greenroom.capture.takes import Who, ingest, load
+from greenroom.capture.face import write_face
+from greenroom.capture.labels import Tiers, read_labels, read_pattern
+from greenroom.capture.readers import Recording
+from greenroom.capture.takes import Said, Who, ingest, load, media_of
 from greenroom.cli.context import Context, answer, as_json, short
 from greenroom.consent.gate import refusal
 from greenroom.consent.records import read_rights
@@ -19,6 +22,7 @@ from greenroom.store.objects import write_durably
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 """An actor is a part of a ref's name and of addresses."""
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command("ingest")
@@ -26,9 +30,9 @@ _NAME = re.compile(r"\w[\w.-]{0,99}")
 @click.option("--actor", required=True, help="The virtual performer.")
 @click.option("--participant", default="", help="The person in the recording, or a pseudonym.")
 @click.option("--rights", default="", metavar="FILE|LICENCE", help="A JSON record, or a licence.")
-@click.option(
-    "--mapping", type=click.Path(path_type=Path, exists=True), help="Joint names, unit, up."
-)
+@click.option("--mapping", type=_FILE, help="Joint names, unit, up; a face's rate and channels.")
+@click.option("--labels", type=_FILE, help="CSV or JSON: take, start, end, a column a tier.")
+@click.option("--label-pattern", metavar="PATTERN", help="Tiers in file names: 'x_{style}_{n}'.")
 @as_json
 @click.pass_context
 def ingest_command(
@@ -38,6 +42,8 @@ def ingest_command(
     participant: str,
     rights: str,
     mapping: Path | None,
+    labels: Path | None,
+    label_pattern: str | None,
     as_json: bool,
 ) -> None:
     """Keep recordings (files, folders, archives) as takes."""
@@ -53,11 +59,16 @@ def ingest_command(
         )
     record = read_rights(rights, participant) if rights else None
     who = Who(actor, participant, record)
-    said = mapping.read_bytes() if mapping else None
+    said = Said(
+        mapping.read_bytes() if mapping else None,
+        read_labels(labels.read_bytes(), where=str(labels)) if labels else None,
+        read_pattern(label_pattern) if label_pattern is not None else None,
+    )
     found = ingest(context.workspace, paths, who, context.user, said)
     refused = [{"path": r.path, "reason": r.reason} for r in found.refused]
     lines = [f"{len(found.takes)} takes, {len(refused)} refused"]
     lines += [f"  refused {r['path']}: {r['reason']}" for r in refused]
+    lines += [f"  note: {note}" for note in found.notes]
     if record is None and found.takes:
         lines.append("  quarantined: nobody said who is in them; nothing will use them")
     answer(as_json, {"takes": found.takes, "refused": refused}, "\n".join(lines))
@@ -86,19 +97,29 @@ def take_list(context: Context, actor: str | None, as_json: bool) -> None:
                 "take": row.object,
                 "name": manifest["name"],
                 "actor": row.actor,
-                "medium": manifest["medium"],
+                "medium": "+".join(media_of(manifest)),
                 "seconds": round(manifest["ticks"] / 30, 2),
                 "participant": manifest["participant"],
                 "usable": not state,
                 "reason": state,
+                "tiers": manifest.get("tiers", {}),
             }
         )
     text = "\n".join(
-        f"{short(r['take'])}  {r['medium']:5}  {r['seconds']:8.2f} s  {r['name']}"
+        f"{short(r['take'])}  {r['medium']:10}  {r['seconds']:8.2f} s  {r['name']}"
+        + (f"  {_told(r['tiers'])}" if r["tiers"] else "")
         + ("" if r["usable"] else f"  ({r['reason']})")
         for r in rows
     )
     answer(as_json, {"takes": rows}, text or "no takes yet; run: greenroom ingest PATH --actor A")
+
+
+def _told(tiers: Tiers) -> str:
+    """Return tiers as people read them: values, and how many stretches there are of others."""
+    return " ".join(
+        f"{tier}={said}" if isinstance(said, str) else f"{tier}[{len(said)}]"
+        for tier, said in sorted(tiers.items())
+    )
 
 
 @take_group.command("show")
@@ -121,14 +142,32 @@ def take_show(context: Context, take: str, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def take_export(context: Context, take: str, file: Path, humanoid: bool, as_json: bool) -> None:
-    """Write a body take as BVH, or a voice as its original bytes."""
+    """Write a body as BVH, a face as CSV, a voice as its original bytes.
+
+    Of a take with several media the file's ending says which.
+    """
     name = context.workspace.resolve(take, "take")
-    recording = load(context.workspace, name)
-    data = recording.original
-    if recording.motion is not None and recording.body is not None:
-        data = write_bvh(body_to_motion(recording.body) if humanoid else recording.motion)
+    media = list(media_of(context.workspace.objects.manifest(name, "take")))
+    medium = media[0] if len(media) == 1 else _ENDINGS.get(file.suffix.lower(), "")
+    if medium not in media:
+        raise BadInput(
+            f"this take has {' and '.join(media)}; '{file.name}' does not say which to write",
+            then="end the name with .bvh for a body, .csv for a face, .wav for a voice",
+        )
+    data = _written(load(context.workspace, name, (medium,)), humanoid)
     write_durably(file, data)
     answer(as_json, {"take": name, "file": str(file), "bytes": len(data)}, f"wrote {file}")
+
+
+_ENDINGS = {".bvh": "body", ".csv": "face"} | dict.fromkeys((".wav", ".flac", ".ogg"), "audio")
+
+
+def _written(recording: Recording, humanoid: bool) -> bytes:
+    if recording.motion is not None and recording.body is not None:
+        return write_bvh(body_to_motion(recording.body) if humanoid else recording.motion)
+    if recording.face is not None:
+        return write_face(recording.face)
+    return recording.originals["audio"].data
 
 
 @click.group("dataset")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from greenroom.capture.takes import load
+from greenroom.capture.takes import load, media_of
 from greenroom.consent.gate import refusal
 from greenroom.errors import BadInput
 from greenroom.features.pipeline import FeatureSpec, Pipeline
@@ -56,9 +56,9 @@ def build(
     for row in workspace.catalog.find("take", actor=actor):
         manifest = workspace.objects.manifest(row.object, "take")
         reason = refusal(manifest, "train", day)
-        if not reason and manifest["medium"] != "body":
+        if not reason and "body" not in media_of(manifest):
             reason = "it has no body"
-        body = None if reason else load(workspace, row.object).body
+        body = None if reason else load(workspace, row.object, ("body",)).body
         if body is not None and len(body) < MIN_TICKS:
             reason = f"it is shorter than {MIN_TICKS} ticks"
         if reason or body is None:
@@ -122,7 +122,7 @@ def bodies_of(workspace: Workspace, dataset: dict[str, Any], split: str) -> list
     """Return the bodies of a split, in the dataset's order."""
     out = []
     for take in dataset["splits"][split]:
-        body = load(workspace, take).body
+        body = load(workspace, take, ("body",)).body
         assert body is not None
         out.append(body)
     return out

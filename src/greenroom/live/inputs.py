@@ -1,9 +1,15 @@
-"""Make one input of what `--in` names: takes played one after another, bodies beside voices."""
+"""Make one input of what `--in` names: takes played one after another, bodies beside voices.
+
+A body that has a voice of its own is heard with that one, tick by tick; the takes of voice alone go on,
+one after another, wherever a body has none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +27,7 @@ class Playlist:
 
     Attributes:
         body: the bodies, joined; None if there is none.
-        audio: the voices, one after another.
+        audio: each body's own voice, and the other voices one after another where it has none.
         clips: (first tick, name, whether it is a repeat) of each body.
         repeats: whether the takes were too short and play again.
     """
@@ -54,37 +60,54 @@ def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None)
     Raises:
         BadInput: no take can play.
     """
-    bodies: list[tuple[str, Body]] = []
+    bodies: list[_Scene] = []
     voices: list[Floats] = []
     for name in takes:
         recording = load(workspace, name)
         title = str(workspace.objects.manifest(name, "take")["name"])
+        sound = recording.audio.samples if recording.audio is not None else None
         if recording.body is not None:
-            bodies.append((title, recording.body))
-        if recording.audio is not None:
-            voices.append(recording.audio.samples)
+            bodies.append(_Scene(title, recording.body, sound))
+        elif sound is not None:
+            voices.append(sound)
     if not bodies and not voices:
         raise BadInput("there is nothing to play", then="give --in take:HASH")
-    body, clips = _bodies(bodies, ticks) if bodies else (None, ())
-    length = len(body) if body is not None else ticks
-    audio = _voices(voices, length) if voices else None
-    return Playlist(body, audio, clips, any(clip[2] for clip in clips))
+    if not bodies:
+        return Playlist(None, _looped(voices, 0, ticks), (), False)
+    scenes = _scenes(bodies, ticks)
+    body, clips = _bodies(scenes, len(bodies), ticks)
+    return Playlist(body, _sound(scenes, voices, len(body)), clips, any(clip[2] for clip in clips))
+
+
+class _Scene(NamedTuple):
+    """A body that plays, its name, and its own voice if it has one."""
+
+    title: str
+    body: Body
+    voice: Floats | None
+
+
+def _scenes(bodies: Sequence[_Scene], ticks: int | None) -> list[_Scene]:
+    """Return what plays in order, again from the start until `ticks` are covered."""
+    if ticks is None:
+        return list(bodies)
+    out, at = [], 0
+    for scene in cycle(bodies):
+        if at >= ticks:
+            break
+        out.append(scene)
+        at += len(scene.body)
+    return out
 
 
 def _bodies(
-    bodies: Sequence[tuple[str, Body]], ticks: int | None
+    scenes: Sequence[_Scene], once: int, ticks: int | None
 ) -> tuple[Body, tuple[tuple[int, str, bool], ...]]:
-    total = sum(len(body) for _, body in bodies)
-    rounds = 1 if ticks is None else -(-ticks // total)
-    clips, order, at = [], [], 0
-    for turn in range(rounds):
-        for title, body in bodies:
-            if ticks is not None and at >= ticks:
-                break
-            clips.append((at, title, turn > 0))
-            order.append(body)
-            at += len(body)
-    joined = join(order)
+    clips, at = [], 0
+    for k, scene in enumerate(scenes):
+        clips.append((at, scene.title, k >= once))
+        at += len(scene.body)
+    joined = join([scene.body for scene in scenes])
     if ticks is not None:
         joined = Body(
             joined.skeleton, joined.root[:ticks], joined.rotations[:ticks], joined.validity[:ticks]
@@ -92,8 +115,27 @@ def _bodies(
     return joined, tuple(clips)
 
 
-def _voices(voices: Sequence[Floats], ticks: int | None) -> Floats:
+def _sound(scenes: Sequence[_Scene], voices: Sequence[Floats], ticks: int) -> Floats | None:
+    """Return what is heard along the scenes, silence where nothing speaks; None if nothing does."""
+    if not voices and all(scene.voice is None for scene in scenes):
+        return None
+    out = np.zeros(ticks * SAMPLES_PER_TICK, dtype=np.float32)
+    at, heard = 0, 0
+    for scene in scenes:
+        part = out[at : at + len(scene.body) * SAMPLES_PER_TICK]
+        if scene.voice is not None:
+            own = scene.voice[: len(part)]
+            part[: len(own)] = own
+        elif voices:
+            part[:] = _looped(voices, heard, len(part) // SAMPLES_PER_TICK)
+            heard += len(part)
+        at += len(part)
+    return out
+
+
+def _looped(voices: Sequence[Floats], first: int, ticks: int | None) -> Floats:
+    """Return voices one after another from sample `first` on, over and over for `ticks` ticks."""
     once = np.concatenate(voices)
     if ticks is None:
         return once
-    return np.resize(once, ticks * SAMPLES_PER_TICK)
+    return np.take(once, np.arange(first, first + ticks * SAMPLES_PER_TICK), mode="wrap")

@@ -1,0 +1,70 @@
+"""What plays: a body with the voice that was recorded with it, other voices where it has none."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from greenroom.capture.mapping import Mapping
+from greenroom.capture.readers import Recording, read_recording, together
+from greenroom.capture.takes import Who, keep
+from greenroom.capture.wav import write_wav
+from greenroom.errors import BadInput
+from greenroom.frames import SAMPLES_PER_TICK, Floats
+from greenroom.live.inputs import open_playlist
+from greenroom.store.workspace import Workspace
+
+
+@pytest.fixture
+def play(tmp_path: Path, person: Callable[..., bytes]) -> Callable[..., tuple[Floats | None, list]]:
+    """Play takes told as (ticks of the body, ticks of the voice, the voice's level)."""
+    workspace = Workspace(tmp_path)
+
+    def take(body: int, voice: int, level: float) -> str:
+        parts: list[Recording] = []
+        if body:
+            parts.append(read_recording(person(frames=body, seed=round(level * 10)), "w.bvh"))
+        if voice:
+            samples = np.full(voice * SAMPLES_PER_TICK, level, dtype=np.float32)
+            parts.append(read_recording(write_wav(samples), "w.wav"))
+        return keep(workspace, together(parts), Who("a"), "test")
+
+    def play(takes: list[tuple[int, int, float]], ticks: int | None = None):
+        playlist = open_playlist(workspace, [take(*one) for one in takes], ticks)
+        if playlist.audio is None:
+            return None, list(playlist.clips)
+        levels = playlist.audio.reshape(-1, SAMPLES_PER_TICK)
+        assert (levels == levels[:, :1]).all()
+        return levels[:, 0].round(1).tolist(), list(playlist.clips)
+
+    return play
+
+
+def test_a_take_plays_its_own_voice_with_its_body(play) -> None:
+    heard, clips = play([(4, 3, 0.1), (3, 5, 0.2)])
+    assert heard == pytest.approx([0.1] * 3 + [0.0] + [0.2] * 3)  # padded, then cut, to the body
+    assert [clip[0] for clip in clips] == [0, 4]
+    heard, clips = play([(4, 3, 0.1), (3, 5, 0.2)], ticks=9)
+    assert heard == pytest.approx([0.1] * 3 + [0.0] + [0.2] * 3 + [0.1] * 2)
+    assert [(clip[0], clip[2]) for clip in clips] == [(0, False), (4, False), (7, True)]
+
+
+def test_other_voices_go_on_where_a_body_has_none(play) -> None:
+    heard, _ = play([(3, 0, 0), (2, 2, 0.5), (3, 0, 0.1), (0, 2, 0.1), (0, 2, 0.2)])
+    assert heard == pytest.approx([0.1, 0.1, 0.2] + [0.5] * 2 + [0.2, 0.1, 0.1])
+
+
+def test_bodies_alone_and_voices_alone_play_as_before(play) -> None:
+    assert play([(3, 0, 0)])[0] is None
+    assert play([(0, 2, 0.1), (0, 1, 0.2)])[0] == pytest.approx([0.1, 0.1, 0.2])
+    assert play([(0, 2, 0.1), (0, 1, 0.2)], 4)[0] == pytest.approx([0.1, 0.1, 0.2, 0.1])
+    assert play([(0, 2, 0.1), (5, 0, 0)])[0] == pytest.approx([0.1] * 5)
+
+
+def test_a_face_alone_is_nothing_to_play(tmp_path: Path) -> None:
+    np.save(tmp_path / "f.npy", np.zeros((3, 1)))
+    face = read_recording((tmp_path / "f.npy").read_bytes(), "f.npy", Mapping(channels=("jaw",)))
+    workspace = Workspace(tmp_path / "home")
+    with pytest.raises(BadInput, match="nothing to play"):
+        open_playlist(workspace, [keep(workspace, face, Who("a"), "test")], None)
