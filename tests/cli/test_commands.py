@@ -55,6 +55,16 @@ def test_without_rights_a_take_is_quarantined_and_performed_by_nobody(
     assert code == 2 and "quarantined" in err and len(err.strip().splitlines()) == 1
     code, _, err = run(home, "dataset", "build", "d", "--actor", "mira")
     assert code == 2 and "0 takes" in err
+    code, _, err = run(home, "take", "export", take, str(tmp_path / "out.bvh"))
+    assert code == 2 and "quarantined" in err and not (tmp_path / "out.bvh").exists()
+
+
+def test_what_a_licence_does_not_cover_is_not_exported(tmp_path: Path, clip: Path) -> None:
+    home = tmp_path / "home"
+    options = ("--actor", "a", "--participant", "p", "--rights", "CC-BY-NC-ND-4.0", "--json")
+    (take,) = json.loads(run(home, "ingest", str(clip), *options)[1])["takes"]
+    code, _, err = run(home, "take", "export", take, str(tmp_path / "out.bvh"))
+    assert code == 2 and "do not cover 'export'" in err
 
 
 def test_the_same_recording_is_the_same_take(tmp_path: Path, clip: Path) -> None:
@@ -106,7 +116,7 @@ def talk(tmp_path: Path) -> Path:
 def test_a_face_and_its_voice_are_one_take_with_labels(tmp_path: Path, talk: Path) -> None:
     home = tmp_path / "home"
     args = ("ingest", str(talk), "--actor", "a", "--label-pattern", "{_}_{style}", "--json")
-    code, out, _ = run(home, *args)
+    code, out, _ = run(home, *args, "--participant", "p", "--rights", "MIT")
     done = json.loads(out)
     assert code == 0 and set(done) == {"takes", "refused"} and done["refused"] == []
     (take,) = done["takes"]
@@ -206,6 +216,17 @@ def test_it_runs_as_a_module(tmp_path: Path) -> None:
         check=True,
     )
     assert json.loads(done.stdout) == {"objects": 0, "bad": []}
+
+
+def test_nothing_taken_is_said_on_stderr_too(tmp_path: Path) -> None:
+    (tmp_path / "bad.bvh").write_bytes(b"HIERARCHY")
+    code, out, err = run(
+        tmp_path / "home", "ingest", str(tmp_path / "bad.bvh"), "--actor", "a", "--json"
+    )
+    assert code == 2 and len(json.loads(out)["refused"]) == 1
+    assert "nothing was taken: 1 refused" in err and len(err.strip().splitlines()) == 1
+    code, _, err = run(tmp_path / "bad.bvh", "take", "list")
+    assert code == 2 and "is a file; give a folder" in err
 
 
 def test_keys_policies_and_revocations(tmp_path: Path) -> None:

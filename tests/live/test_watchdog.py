@@ -9,10 +9,11 @@ import pytest
 
 from greenroom.clock import VirtualClock, tick_ns
 from greenroom.live.engine import Engine
+from greenroom.live.ladder import rest_pose
 from greenroom.live.performer import Performer
 from greenroom.live.replay import _Again
 from greenroom.live.ring import Ring, rung_of
-from greenroom.live.watchdog import ENGINE_LOST, PATIENCE, Watchdog
+from greenroom.live.watchdog import ENGINE_LOST, FIRST_PATIENCE, PATIENCE, Watchdog
 from greenroom.rotations import angle_between
 
 from .stand_in import SHAPE, FakeModel, KeptSink, role
@@ -72,9 +73,16 @@ def test_it_leaves_a_living_engine_alone(stage: Stage) -> None:
     assert stage.killed == [] and len(stage.sink.frames) == 2000
 
 
-def test_it_waits_for_the_first_frame(stage: Stage) -> None:
-    stage.play(100, alive=False)
+def test_it_waits_longer_for_the_first_frame_and_then_stands_at_rest(stage: Stage) -> None:
+    stage.play(FIRST_PATIENCE - 1, alive=False)
     assert stage.killed == [] and stage.sink.frames == []
+    stage.play(30, alive=False)
+    assert len(stage.killed) == 1 and len(stage.sink.frames) == 30
+    turns = np.stack([frame.rotations for frame in stage.sink.frames])
+    assert angle_between(turns, rest_pose(role())).max() < 0.1
+    stage.hand_over(ahead=5)
+    stage.play(30)
+    assert [rung for _, rung, _ in rows_of(stage)][-30:] == ["capture"] * 30
 
 
 @pytest.mark.parametrize("before", [1, 2, 30, 1800, 1900])

@@ -76,14 +76,17 @@ def decode(data: bytes) -> BodySample | Floats:
         rotations, validity = body[3 : 3 + 4 * _J].reshape(_J, 4), body[3 + 4 * _J :]
         squares = np.einsum("ij,ij->i", rotations, rotations)
         # Comparisons with NaN are false, so that what is not a number is not trusted either.
-        sound = (squares > 0.99) & (squares < 1.01) & (validity > 0)
-        validity = np.where(sound, np.minimum(validity, np.float32(1)), np.float32(0))
+        trusted = (squares > 0.99) & (squares < 1.01) & (validity > 0)
+        validity = np.where(trusted, np.minimum(validity, np.float32(1)), np.float32(0))
         root = body[:3]
         if not all(abs(metres) < _FARTHEST for metres in root.tolist()):
             root, validity[0] = np.full(3, np.nan, dtype=np.float32), 0
         return BodySample(tick, bool(flags & FIRST_OF_CLIP), root, rotations, validity)
     if kind == AUDIO and len(data) == AUDIO_BYTES:
-        return np.frombuffer(data, "<f4", offset=_HEAD.size)
+        sound = np.frombuffer(data, "<f4", offset=_HEAD.size)
+        if not np.isfinite(sound).all():
+            raise BadInput("the sound of a packet is not finite")
+        return sound
     raise BadInput(f"a packet of kind {kind} with {len(data)} bytes is damaged")
 
 

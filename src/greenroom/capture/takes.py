@@ -16,7 +16,7 @@ from greenroom.capture.labels import Labels, Pattern, Tiers, read_labels
 from greenroom.capture.mapping import AUTOMATIC, Mapping, read_mapping
 from greenroom.capture.opening import LABELS_FILES, Handed
 from greenroom.capture.readers import MEDIA, READERS, Recording, Refusal, together
-from greenroom.errors import BadInput
+from greenroom.errors import BadInput, GreenroomError
 from greenroom.frames import SAMPLES_PER_TICK
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
@@ -94,6 +94,12 @@ def ingest(
                 out.takes.append(keep(workspace, found, who, by, said.mapping, labels))
             except BadInput as error:
                 out.refused.append(Refusal(found.path, str(error)))
+            except OSError as error:
+                raise GreenroomError(
+                    f"{error.strerror or error}: {len(out.takes)} takes were kept before it",
+                    where=found.path,
+                    then="mend the disk and ingest the same again: what was kept is recognised",
+                ) from error
         else:
             out.refused.append(found)
     out.notes.extend(tiers.notes())

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from greenroom.errors import BadInput
 from greenroom.store.workspace import Workspace
 
 as_json = click.option(
@@ -27,6 +28,8 @@ class Context:
 
     def __init__(self, home: Path) -> None:
         """Open nothing yet."""
+        if home.exists() and not home.is_dir():
+            raise BadInput(f"the workspace {home} is a file", then="give a folder: --home DIR")
         self.workspace = Workspace(home)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from greenroom.stage.hub import Hub
 from greenroom.stage.observer import Metrics, PageObserver, hello
 from greenroom.stage.server import ServerHandle, create_app, hosts_for, serve_in_thread
 from greenroom.store.objects import write_durably
+from greenroom.store.workspace import Workspace
 
 PAGE_PORT = 8030
 
@@ -85,8 +87,6 @@ def read_inputs(context: Context, urls: Sequence[str]) -> list[str]:
         BadInput: another scheme, or no such take.
         Refused: a take whose rights do not cover a performance.
     """
-    import datetime
-
     takes = []
     for url in urls:
         if not url.startswith("take:"):
@@ -101,16 +101,28 @@ def read_inputs(context: Context, urls: Sequence[str]) -> list[str]:
 class Stage:
     """The page beside a show; does nothing where nobody asked for it."""
 
-    def __init__(self, at: tuple[str, int] | None, release: Release, playlist: Playlist) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        at: tuple[str, int] | None,
+        release: Release,
+        playlist: Playlist,
+    ) -> None:
         """Start the server."""
+        from greenroom.stage.api import routes
+
         self.handle: ServerHandle | None = None
         self.hub = Hub()
         registry = CollectorRegistry()
         self.observers: list[Any] = []
         if at is not None:
-            self.handle = serve_in_thread(
-                create_app(self.hub, registry=registry, hosts=hosts_for(at[0])), *at
+            app = create_app(
+                self.hub,
+                api_routes=routes(workspace),
+                registry=registry,
+                hosts=hosts_for(at[0]),
             )
+            self.handle = serve_in_thread(app, *at)
             self.observers = [PageObserver(self.hub, release, playlist.clips), Metrics(registry)]
 
     def open(self, greeting: bytes) -> None:
@@ -181,7 +193,7 @@ def perform_command(
     playlist = open_playlist(context.workspace, takes, round(seconds * 30) if seconds else None)
     ticks = round(seconds * 30) if seconds else playlist.ticks
     order = Order(release, takes, ticks, vmc=out.vmc, seed=seed, threads=threads)
-    stage = Stage(out.page, release, playlist)
+    stage = Stage(context.workspace, out.page, release, playlist)
     try:
         stage.open(hello(release, ticks, _notices(release, playlist), []))
         show = meter("on air", as_json)
@@ -234,6 +246,9 @@ def replay_command(
                 f"  first difference: frame {first['frame']}, {first['what']}: {first['why']}"
             )
     if export is not None:
+        for take in context.workspace.objects.manifest(name, "show")["parents"]["takes"]:
+            played = context.workspace.objects.manifest(take, "take")
+            require(played, take, "export", datetime.date.today())
         data = export_bvh(context.workspace, name)
         write_durably(export, data)
         result |= {"file": str(export), "bytes": len(data)}
@@ -265,12 +280,12 @@ def demo_command(
     playlist = open_playlist(context.workspace, takes, ticks)
     cut = (4 * ticks // 9, 5 * ticks // 9)
     order = Order(release, takes, ticks, cuts=[cut])
-    stage = Stage(None if headless else ("127.0.0.1", port), release, playlist)
+    stage = Stage(context.workspace, None if headless else ("127.0.0.1", port), release, playlist)
     try:
         credits = [wheel.credit for wheel in published.WHEELS]
         stage.open(hello(release, ticks, _notices(release, playlist), credits))
         if not as_json:
-            told = "; ".join(_notices(release, playlist))
+            told = " ".join(_notices(release, playlist))
             click.echo(
                 f"{release.actor} performs {short(release.name)} for {seconds:g} s. {told}",
                 err=True,

@@ -14,7 +14,7 @@ from greenroom.capture.labels import Tiers, read_labels, read_pattern
 from greenroom.capture.readers import Recording
 from greenroom.capture.takes import Said, Who, ingest, load, media_of
 from greenroom.cli.context import Context, answer, as_json, short
-from greenroom.consent.gate import refusal
+from greenroom.consent.gate import refusal, require
 from greenroom.consent.records import read_rights
 from greenroom.datasets.build import build
 from greenroom.errors import BadInput
@@ -73,6 +73,12 @@ def ingest_command(
         lines.append("  quarantined: nobody said who is in them; nothing will use them")
     answer(as_json, {"takes": found.takes, "refused": refused}, "\n".join(lines))
     if not found.takes:
+        first = f"; the first: {refused[0]['reason']}" if refused else ""
+        click.echo(
+            f"greenroom: nothing was taken: {len(refused)} refused{first}"
+            + ("" if refused else "; give files that hold a recording"),
+            err=True,
+        )
         ctx.exit(2)
 
 
@@ -147,7 +153,9 @@ def take_export(context: Context, take: str, file: Path, humanoid: bool, as_json
     Of a take with several media the file's ending says which.
     """
     name = context.workspace.resolve(take, "take")
-    media = list(media_of(context.workspace.objects.manifest(name, "take")))
+    manifest = context.workspace.objects.manifest(name, "take")
+    require(manifest, name, "export", datetime.date.today())
+    media = list(media_of(manifest))
     medium = media[0] if len(media) == 1 else _ENDINGS.get(file.suffix.lower(), "")
     if medium not in media:
         raise BadInput(

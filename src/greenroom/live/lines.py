@@ -41,16 +41,21 @@ class Lines:
         self._waiting = []
         return out
 
-    def wait(self) -> dict[str, Any]:
+    def wait(self, seconds: float | None = None) -> dict[str, Any]:
         """Return the next line, once it has come.
 
+        Args:
+            seconds: how long it may take; None for any time.
+
         Raises:
-            GreenroomError: the other side closed the pipe first.
+            GreenroomError: the other side closed the pipe first, or said nothing in time.
         """
         while not (lines := self.read()):
             if self.closed:
                 raise GreenroomError("the other process of the show ended")
-            select.select([self.source], [], [])
+            ready, _, _ = select.select([self.source], [], [], seconds)
+            if not ready:
+                raise GreenroomError(f"the other process of the show said nothing for {seconds} s")
         first, *self._waiting = lines
         return first
 

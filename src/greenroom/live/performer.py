@@ -200,6 +200,8 @@ class Performer:
         captured = sample is not None and bool(features.valid.any())
         finite = outputs is not None and bool(np.isfinite(outputs).all())
         rung, reason = CAPTURE, ""
+        if captured:
+            self.silent = 0
         if late:
             rung, reason = HOLD, "late"
         elif not finite:

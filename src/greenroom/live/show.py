@@ -32,6 +32,8 @@ from greenroom.store.workspace import Workspace
 
 LEAD_NS = 50_000_000
 """Between the engine's being ready and tick 0."""
+START_S = 120.0
+"""In which an engine has to be ready."""
 LEAD_TICKS = 5
 """Between a new engine's being ready and its first tick."""
 GRACE_S = 5
@@ -261,10 +263,12 @@ class Cast:
             GreenroomError: it could not start.
         """
         try:
-            self._lines.wait()
-        except GreenroomError:
+            self._lines.wait(START_S)
+        except GreenroomError as error:
+            status = self._engine.poll()
+            what = error.what if status is None else f"it ended with status {status}"
             raise GreenroomError(
-                "the engine could not start", then="see its message above"
+                f"the engine could not start: {what}", then="check the release: greenroom fsck"
             ) from None
         self.start_ns, self.utc_ns = time.monotonic_ns() + LEAD_NS, time.time_ns() + LEAD_NS
         self._send_on(0)

@@ -33,6 +33,8 @@ from greenroom.store.workspace import Workspace
 ENGINE_LOST = "the engine was lost"
 PATIENCE = 8
 """Ticks of silence, each seen awake, before the engine is given up: 0.27 s."""
+FIRST_PATIENCE = 60
+"""The same before the first frame, which comes as late as the machine starts processes."""
 _OFFSET_NS = PERIOD_NS // 2
 """It wakes half a period after the engine is due, out of its way."""
 
@@ -42,11 +44,13 @@ class Standby:
 
     Args:
         role: of the release on stage.
-        frames: the last two frames, or the last one.
+        frames: the last two frames, or the last one, or none where there never was one.
     """
 
     def __init__(self, role: Role, frames: Sequence[Frame]) -> None:
         """Start where the engine stopped, with the speed it had."""
+        root = np.asarray([0, role.rest[6 * role.shape.joints], 0], dtype=np.float32)
+        frames = frames or [Frame(0, root, rest_pose(role), no_face())]
         last = frames[-1]
         self.root = last.root
         self.rest = rest_pose(role, heading_of(last.rotations[0]))
@@ -95,9 +99,9 @@ class Watchdog:
             self.seen = self.ring.end(self.seen)
         if self.standby is None:
             end = self.ring.end(self.seen)
-            self.silent = 0 if end > self.seen or not end else self.silent + 1
+            self.silent = 0 if end > self.seen else self.silent + 1
             self.seen = end
-            if self.silent < PATIENCE:
+            if self.silent < (PATIENCE if end else FIRST_PATIENCE):
                 return
             self.kill()
             if self.until is not None and now >= self.until:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from greenroom.capture.sequence import join, mirrored
+from greenroom.consent.gate import require
 from greenroom.contracts import INPUTS, OUTPUTS, ModelShape
 from greenroom.datasets.build import bodies_of, states_of
 from greenroom.errors import CheckFailed
@@ -51,9 +53,13 @@ def train(
         processes: that share each batch; another number gives other bits.
 
     Raises:
+        Refused: a take's consent does not cover training today.
         CheckFailed: the exported graph does not do what the trained one does.
     """
     manifest = workspace.objects.manifest(dataset, "dataset")
+    day = datetime.datetime.now(datetime.UTC).date()
+    for take in manifest["parents"]["takes"]:  # what was allowed when it was frozen may be over
+        require(workspace.objects.manifest(take, "take"), take, "train", day)
     spec = FeatureSpec.load(manifest["features"])
     bodies = {split: bodies_of(workspace, manifest, split) for split in manifest["splits"]}
     learn = bodies["train"] + [mirrored(body) for body in bodies["train"]]
