@@ -154,7 +154,7 @@ NOT_TOGETHER = "Speech and motion were not recorded together."
 
 def _notices(release: Release, playlist: Playlist) -> list[str]:
     notices = [] if release.role.uses_speech else [NOT_SPEECH]
-    if playlist.audio is not None and playlist.body is not None:
+    if playlist.apart:
         notices.append(NOT_TOGETHER)
     if playlist.repeats:
         notices.append("The takes repeat; a repeat is marked.")

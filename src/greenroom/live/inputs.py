@@ -30,12 +30,14 @@ class Playlist:
         audio: each body's own voice, and the other voices one after another where it has none.
         clips: (first tick, name, whether it is a repeat) of each body.
         repeats: whether the takes were too short and play again.
+        apart: whether a voice plays beside a body that it was not recorded with.
     """
 
     body: Body | None
     audio: Floats | None
     clips: tuple[tuple[int, str, bool], ...]
     repeats: bool
+    apart: bool = False
 
     @property
     def ticks(self) -> int:
@@ -76,7 +78,9 @@ def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None)
         return Playlist(None, _looped(voices, 0, ticks), (), False)
     scenes = _scenes(bodies, ticks)
     body, clips = _bodies(scenes, len(bodies), ticks)
-    return Playlist(body, _sound(scenes, voices, len(body)), clips, any(clip[2] for clip in clips))
+    apart = bool(voices) and any(scene.voice is None for scene in scenes)
+    repeats = any(clip[2] for clip in clips)
+    return Playlist(body, _sound(scenes, voices, len(body)), clips, repeats, apart)
 
 
 class _Scene(NamedTuple):

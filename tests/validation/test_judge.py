@@ -1,0 +1,214 @@
+"""Judging the embedded model on the published clips: figures, tasks, gates, the report."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from greenroom import embedded
+from greenroom.capture.published import Clip
+from greenroom.capture.readers import read_recording
+from greenroom.errors import BadInput, Refused
+from greenroom.frames import Body
+from greenroom.live.backends import OnnxBackend
+from greenroom.metrics.motion import figure
+from greenroom.registry.approval import set_policy
+from greenroom.registry.promote import on_stage, promote
+from greenroom.registry.release import Release, approve, load_release
+from greenroom.store.objects import Manifest
+from greenroom.store.workspace import Workspace
+from greenroom.validation.gates import decide, judge_gates, read_gates
+from greenroom.validation.judge import FLOOR, figures, tallies_of, validate, windows
+from greenroom.validation.report import report
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, published: list[Clip]) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("home"))
+    embedded.install(workspace)
+    embedded.ingest_clips(workspace, "test")
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def release(home: Workspace) -> Release:
+    return load_release(home, on_stage(home, "mira"))
+
+
+def model_of(release: Release) -> str:
+    return str(release.manifest["parents"]["model"])
+
+
+def backend(release: Release) -> OnnxBackend:
+    return OnnxBackend(release.graph, release.role.shape)
+
+
+@pytest.fixture(scope="module")
+def validation(home: Workspace, release: Release) -> tuple[str, Manifest]:
+    name = validate(home, model_of(release), backend(release), "test")
+    return name, home.objects.manifest(name, "validation")
+
+
+def test_the_figures_agree_with_those_of_training(
+    release: Release, validation: tuple[str, Manifest]
+) -> None:
+    found = validation[1]["figures"]
+    limb = found["infill"]["limb_deg"]
+    said = release.model["figures"]
+    # Other windows and limbs in turn: near, not equal.
+    assert limb["model"] == pytest.approx(said["test_limb_model_degrees"], rel=0.05)
+    assert limb["floors"]["hold"] == pytest.approx(said["test_limb_hold_degrees"], rel=0.05)
+    assert limb["ci"][0] < limb["model"] < limb["ci"][1] and limb["takes"] == 4
+    assert set(found["forecast"]) == {"skill_33", "skill_200", "skill_500"}
+    for metric in found["forecast"].values():
+        assert metric["floors"]["hold"] == 0  # skill against itself
+        assert metric["floor"] == metric["floors"][FLOOR["forecast"]]
+
+
+def test_the_same_judgement_is_the_same_object(
+    home: Workspace, release: Release, validation: tuple[str, Manifest]
+) -> None:
+    assert validate(home, model_of(release), backend(release), "again") == validation[0]
+    assert figures(tallies_of(validation[1])) == validation[1]["figures"]
+
+
+def test_on_recordings_that_it_never_saw_and_with_one_task(
+    home: Workspace, release: Release, published: list[Clip]
+) -> None:
+    clip = next(c for c in published if c.name == "humanoid3d_kick")
+    body = read_recording(clip.data, clip.path).body
+    assert body is not None
+    name = validate(
+        home, model_of(release), backend(release), "test", {"kick": body}, tasks=["infill"]
+    )
+    manifest = home.objects.manifest(name, "validation")
+    assert (manifest["on"], set(manifest["figures"])) == ("recordings", {"infill"})
+    (tally,) = tallies_of(manifest)["infill"]["limb_deg"].values()
+    assert 0 < figure([tally], "model") < 90 and tally.weight > 0
+
+
+def test_what_cannot_be_judged_is_said(home: Workspace, release: Release) -> None:
+    with pytest.raises(BadInput, match="no head for the task 'face'; it has infill, forecast"):
+        validate(home, model_of(release), backend(release), "test", tasks=["face"])
+    still = np.tile(np.asarray([0, 0, 0, 1], np.float32), (5, 55, 1))
+    short = Body(
+        release.skeleton, np.zeros((5, 3), np.float32), still, np.ones((5, 55), np.float32)
+    )
+    with pytest.raises(BadInput, match="there is no recording to judge it on; it takes 17 ticks"):
+        validate(home, model_of(release), backend(release), "test", {"short": short})
+
+
+def test_windows_lie_evenly_and_inside() -> None:
+    take = np.arange(400, dtype=np.float32)[:, None]
+    found = list(windows(take, 16))
+    assert len(found) == 40 and all(len(window) == 31 for window in found)
+    assert found[-1][-1, 0] == 399 and found[0][0, 0] == 0
+    assert len(list(windows(take[:17], 16))) == 1 and list(windows(take[:16], 16)) == []
+
+
+def test_the_report_is_one_file_that_needs_nothing(validation: tuple[str, Manifest]) -> None:
+    gates = read_gates([{"metric": "infill.limb_deg", "margin": -50}], "g")
+    page = report(*validation, judge_gates(gates, validation[1], None))
+    assert page.count("<svg") == 5 and "gaussian (floor)" in page and "passed" in page
+    assert "http" not in page and "<script" not in page
+
+
+GATE: dict[str, Any] = {"metric": "infill.limb_deg"}
+
+
+@pytest.mark.parametrize(
+    ("gates", "why"),
+    [
+        ({}, "a list"),
+        (["infill"], "gate 1: a gate has"),
+        ([{}], "a gate has"),
+        ([{**GATE, "more": 1}], "a gate has"),
+        ([GATE, {"metric": "beauty"}], "gate 2: 'beauty' is no metric; like infill.limb_deg"),
+        ([{**GATE, "against": "nobody"}], "against floor or champion"),
+        ([{**GATE, "margin": "0"}], "margin is a number"),
+        ([{**GATE, "level": 1}], "level 1 is outside"),
+        ([{**GATE, "level": True}], "level is a number"),
+    ],
+)
+def test_what_is_no_gate_is_refused_with_its_number(gates: Any, why: str) -> None:
+    with pytest.raises(BadInput, match=why):
+        read_gates(gates, "gates.json")
+
+
+def test_gates_pass_by_the_lower_bound_and_say_why(validation: tuple[str, Manifest]) -> None:
+    manifest = validation[1]
+    low = manifest["figures"]["infill"]["limb_deg"]["gain"][0]
+    easy, hard, absent, worst = judge_gates(
+        read_gates(
+            [
+                {**GATE, "margin": low - 1, "level": 0.975},
+                {**GATE, "margin": low + 1, "level": 0.975},
+                {"metric": "infill.beauty"},
+                {**GATE, "margin": low + 1, "worst": True},
+            ],
+            "g",
+        ),
+        manifest,
+        None,
+    )
+    assert easy["passed"] and not hard["passed"] and "not above" in hard["why"]
+    assert easy["gain"][0] == pytest.approx(low, abs=1e-3)
+    assert not absent["passed"] and "was not measured" in absent["why"]
+    each = [
+        figure([t], "gaussian") - figure([t], "model")
+        for t in tallies_of(manifest)["infill"]["limb_deg"].values()
+    ]
+    assert worst["gain"][0] == pytest.approx(min(each), abs=1e-5)
+
+
+def test_approval_asks_the_gates_and_the_release_carries_the_evidence(
+    home: Workspace, release: Release, validation: tuple[str, Manifest]
+) -> None:
+    model = model_of(release)
+    assert decide(home, model) == (validation[0], [])
+    set_policy(home, "mira", "Dir", gates=read_gates([{**GATE, "margin": 90}], "g"))
+    with pytest.raises(Refused, match="does not pass 1 of 1 gates: infill.limb_deg"):
+        decide(home, model)
+    champion = {**GATE, "against": "champion", "margin": -1}
+    set_policy(home, "mira", "Dir", gates=read_gates([{**GATE, "margin": -9}, champion], "g"))
+    other = home.publish({**home.objects.manifest(model), "note": "challenger"}, by="test")
+    with pytest.raises(Refused, match="was not validated; run: greenroom validate"):
+        decide(home, other)
+    name = validate(home, other, backend(release), "test")
+    evidence, decisions = decide(home, other)
+    assert evidence == name and [d["passed"] for d in decisions] == [True, True]
+    assert decisions[1]["gain"] == [0, 0]  # the same graph
+    made = approve(home, other, "Ada", None, evidence, decisions)
+    manifest = home.objects.manifest(made)
+    assert manifest["parents"]["validation"] == name and manifest["gates"] == decisions
+    assert promote(home, "mira", made, "test") == release.name
+    set_policy(home, "mira", "Dir")
+
+
+def test_a_champion_judged_on_other_takes_cannot_be_compared(
+    home: Workspace, validation: tuple[str, Manifest]
+) -> None:
+    fewer = dict(validation[1])
+    takes = fewer["tallies"]["infill"]["limb_deg"]
+    one = dict(list(takes.items())[:1])
+    fewer["tallies"] = {"infill": {"limb_deg": one}}
+    gate = read_gates([{**GATE, "against": "champion"}], "g")
+    (decision,) = judge_gates(gate, validation[1], fewer)
+    assert not decision["passed"] and "3 differ" in decision["why"]
+    (first,) = judge_gates(gate, validation[1], None)
+    assert first["passed"] and first["why"] == "there is no champion yet"
+
+
+def test_the_command_prints_the_table_and_writes_the_report(
+    home: Workspace, release: Release, tmp_path: Path
+) -> None:
+    from click.testing import CliRunner
+
+    from greenroom.cli import main
+
+    page = tmp_path / "report.html"
+    args = ["--home", str(home.home), "validate", model_of(release), "--report", str(page)]
+    done = CliRunner().invoke(main, [*args, "--task", "infill"])
+    assert done.exit_code == 0 and "infill.limb_deg" in done.stdout
+    assert page.read_text().startswith("<!doctype html>")
