@@ -42,7 +42,7 @@ test: setup
 test-all: setup
 	timeout 1500 $(PYTEST) -m "slow and not train"
 	test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
-	.venv-train/bin/pip install -q -c constraints.txt -e '.[dev,train]'
+	.venv-train/bin/pip install -q -c constraints.txt -e '.[dev,train,track]'
 	timeout 1500 .venv-train/bin/python -m pytest -q -n 2 -rs -m train
 
 bench: setup

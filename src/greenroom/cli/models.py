@@ -32,6 +32,12 @@ from greenroom.validation.report import report as write_report
 @click.option(
     "--processes", default=1, show_default=True, type=click.IntRange(1), help="That share a batch."
 )
+@click.option(
+    "--track",
+    multiple=True,
+    metavar="TRACKER",
+    help="mlflow, mlflow:URL, wandb or tensorboard.",
+)
 @as_json
 @click.pass_obj
 def train_command(
@@ -41,16 +47,19 @@ def train_command(
     steps: int,
     seed: int,
     processes: int,
+    track: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Train a model on a dataset; needs the extra `train`. Interrupted, it goes on when run again."""
     try:
         from greenroom.training.rollout import Recipe
+        from greenroom.training.tracking import open_tracker
         from greenroom.training.train import train
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom train", "train") from error
     name = context.workspace.resolve(dataset, "dataset")
     show = meter("training", as_json)
+    trackers = [open_tracker(text, context.workspace.home) for text in track]
     model = train(
         context.workspace,
         name,
@@ -59,12 +68,31 @@ def train_command(
         Recipe(steps=steps, seed=seed),
         lambda step, total, figures: show(step, total),
         processes,
+        trackers,
+        lambda what: click.echo(f"greenroom: {what}", err=True),
     )
     answer(
         as_json,
         {"model": model},
         f"model {model}\nnext: greenroom approve {short(model)} --by NAME",
     )
+
+
+@click.command("track")
+@click.option(
+    "--to", required=True, metavar="TRACKER", help="mlflow, mlflow:URL, wandb, tensorboard."
+)
+@as_json
+@click.pass_obj
+def track_command(context: Context, to: str, as_json: bool) -> None:
+    """Send to a tracker what it has not seen of any run."""
+    from greenroom.training.tracking import journals, mirror, open_tracker
+
+    home = context.workspace.home
+    tracker = open_tracker(to, home)
+    sent = {path.stem: mirror(path, tracker) for path in journals(home)}
+    lines = [f"{run}  {count} events" for run, count in sent.items() if count]
+    answer(as_json, {"sent": sent}, "\n".join(lines) or "nothing is waiting")
 
 
 @click.command("validate")
@@ -155,4 +183,4 @@ def promote_command(context: Context, actor: str, release: str, as_json: bool) -
     answer(as_json, result, f"{actor} performs {short(name)}; before: {short(previous)}")
 
 
-COMMANDS = (train_command, validate_command, approve_command, promote_command)
+COMMANDS = (train_command, track_command, validate_command, approve_command, promote_command)

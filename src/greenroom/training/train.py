@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import os
+import platform
 import shutil
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
+from greenroom import __version__
 from greenroom.capture.sequence import join, mirrored
 from greenroom.consent.gate import require
 from greenroom.contracts import INPUTS, OUTPUTS, ModelShape
@@ -26,10 +31,13 @@ from greenroom.store.workspace import Workspace
 from greenroom.training.fit import fit, gap_error, limb_gaps
 from greenroom.training.model import PRESETS, Performer, example
 from greenroom.training.rollout import DEFAULT, Progress, Recipe, roll_out, six_angles
+from greenroom.training.tracking import Journal, Mirrors, Tracker
 
 PARITY = 2e-3
 """How far the exported graph may be from the trained one, in the outputs' own units."""
 STREAMS = 6
+TELL_S = 30.0
+"""Seconds between what trackers are told while a run goes on."""
 
 
 def train(
@@ -40,6 +48,8 @@ def train(
     recipe: Recipe = DEFAULT,
     progress: Progress = lambda step, steps, figures: None,
     processes: int = 1,
+    trackers: Sequence[Tracker] = (),
+    warn: Callable[[str], None] = lambda what: None,
 ) -> str:
     """Train on a dataset; return the model's hash. A run that was interrupted goes on where it was.
 
@@ -51,6 +61,8 @@ def train(
         recipe: how to train.
         progress: called after each step.
         processes: that share each batch; another number gives other bits.
+        trackers: told of the run as it goes.
+        warn: called with one line where one cannot be reached.
 
     Raises:
         Refused: a take's consent does not cover training today.
@@ -78,6 +90,21 @@ def train(
         "code": code_version(),
     }
     folder = workspace.home / "runs" / digest(canonical(asked))[:16]
+    run = folder.name
+    journal = Journal(workspace.home / "tracking" / f"{run}.jsonl")
+    mirrors = Mirrors(journal.path, trackers, warn)
+    journal.begin(_tags(manifest, asked, spec), {**recipe.manifest(), "preset": preset})
+    mirrors.tell()
+    told = time.monotonic()
+
+    def note(step: int, steps: int, values: dict[str, float]) -> None:
+        nonlocal told
+        journal.figures(step, values)
+        if time.monotonic() - told > TELL_S:
+            mirrors.tell()
+            told = time.monotonic()
+        progress(step, steps, values)
+
     model, figures = fit(
         streams,
         [states_of(spec, body) for body in bodies["train"] + bodies["validation"]],
@@ -86,7 +113,7 @@ def train(
         shape,
         PRESETS[preset],
         recipe,
-        progress,
+        note,
         folder,
         processes,
     )
@@ -117,8 +144,28 @@ def train(
         "blobs": {"graph": workspace.objects.put(graph)},
     }
     name = workspace.publish(out, by=by)
+    said = {key: round(value, 6) for key, value in sorted(figures.items())}
+    journal.end({"model": name, "performance_metrics": msgspec.json.encode(said).decode()}, said)
+    journal.close()
+    Mirrors(journal.path, trackers, warn).tell()
     shutil.rmtree(folder, ignore_errors=True)
     return name
+
+
+def _tags(dataset: dict[str, Any], asked: dict[str, Any], spec: FeatureSpec) -> dict[str, str]:
+    """Return what every run says of itself."""
+    splits = {split: len(takes) for split, takes in dataset["splits"].items()}
+    return {
+        "actor_id": str(dataset["actor"]),
+        "dataset_split": ", ".join(f"{split} {count}" for split, count in sorted(splits.items())),
+        "framework_version": f"greenroom {__version__}, torch {torch.__version__}",
+        "hyperparameters": msgspec.json.encode(asked["recipe"]).decode(),
+        "dataset": str(asked["dataset"]),
+        "feature_spec": spec.hash,
+        "code": str(asked["code"]),
+        "seed": str(asked["recipe"]["seed"]),
+        "hardware": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+    }
 
 
 @cache

@@ -1,0 +1,256 @@
+"""Mirror training runs where people look: MLflow, Weights & Biases, TensorBoard, or nowhere.
+
+A run writes what happens to a journal, one JSON line each, under HOME/tracking. A mirror reads on from
+where it last was and passes it to a tracker. So a tracker that cannot be reached stops nothing and loses
+nothing: `greenroom track` sends it later. The truth is the model's manifest.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from greenroom.errors import BadInput, GreenroomError, MissingExtra
+from greenroom.store.objects import write_durably
+
+Event = dict[str, Any]
+EXPERIMENT = "greenroom"
+
+
+class Journal:
+    """What happened in one run, kept line by line; a resumed run goes on in the same file.
+
+    Args:
+        path: HOME/tracking/RUN.jsonl.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open it; a line that a crash cut short is dropped."""
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = path.read_bytes() if path.exists() else b""
+        kept = whole[: whole.rfind(b"\n") + 1]
+        if kept != whole:
+            write_durably(path, kept)
+        events = [msgspec.json.decode(line) for line in kept.splitlines()]
+        self._begun = any(event["event"] == "begin" for event in events)
+        self._step = max((e["step"] for e in events if e["event"] == "figures"), default=0)
+        self._file = path.open("ab")
+
+    def begin(self, tags: dict[str, str], parameters: dict[str, Any]) -> None:
+        """Say what run this is, once."""
+        if not self._begun:
+            self._write({"event": "begin", "tags": tags, "parameters": parameters})
+        self._begun = True
+
+    def figures(self, step: int, values: dict[str, float]) -> None:
+        """Note a step's figures; one that a resumed run repeats is the same and not noted again."""
+        if step > self._step:
+            self._write({"event": "figures", "step": step, "values": values})
+            self._step = step
+
+    def end(self, tags: dict[str, str], values: dict[str, float]) -> None:
+        """Say how it ended."""
+        self._write({"event": "end", "step": self._step, "tags": tags, "values": values})
+
+    def _write(self, event: Event) -> None:
+        self._file.write(msgspec.json.encode(event) + b"\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class Tracker(Protocol):
+    """Where runs are mirrored. `send` may be given an event again, after it failed half-way."""
+
+    name: str
+
+    def send(self, run: str, events: Sequence[Event]) -> None:
+        """Pass events on, oldest first; raise whatever happens."""
+
+
+class Mlflow:
+    """MLflow: an SQLite file by default, a server by URL.
+
+    Args:
+        uri: of the tracking store.
+    """
+
+    def __init__(self, uri: str) -> None:
+        """Keep the address; nothing is opened yet."""
+        self.name, self.uri = "mlflow", uri
+
+    def send(self, run: str, events: Sequence[Event]) -> None:
+        """Log tags, parameters and metrics to the run of this name, made where it is not there."""
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+        try:
+            from mlflow import MlflowClient
+            from mlflow.entities import Metric
+        except ModuleNotFoundError as error:
+            raise MissingExtra("tracking by MLflow", "track") from error
+        client = MlflowClient(tracking_uri=self.uri)
+        found = client.get_experiment_by_name(EXPERIMENT)
+        place = found.experiment_id if found else client.create_experiment(EXPERIMENT)
+        known = client.search_runs([place], f"tags.greenroom_run = '{run}'")
+        run_id = (known[0] if known else client.create_run(place, run_name=run)).info.run_id
+        client.set_tag(run_id, "greenroom_run", run)
+        metrics = []
+        for event in events:
+            for key, value in event.get("tags", {}).items():
+                client.set_tag(run_id, key, value)
+            for key, value in event.get("parameters", {}).items():
+                client.log_param(run_id, key, value)
+            for key, value in event.get("values", {}).items():
+                metrics.append(Metric(key, value, 0, event["step"]))
+        for start in range(0, len(metrics), 500):
+            client.log_batch(run_id, metrics=metrics[start : start + 500])
+        if events and events[-1]["event"] == "end":
+            client.set_terminated(run_id)
+
+
+class Wandb:
+    """Weights & Biases, offline under HOME/tracking unless WANDB_MODE says otherwise.
+
+    Args:
+        folder: for its files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Keep the folder."""
+        self.name, self.folder = "wandb", folder
+
+    def send(self, run: str, events: Sequence[Event]) -> None:
+        """Log events to the run of this name."""
+        try:
+            import wandb
+        except ModuleNotFoundError as error:
+            raise MissingExtra("tracking by Weights & Biases", "track") from error
+        mode: Any = os.environ.get("WANDB_MODE", "offline")
+        opened = wandb.init(
+            project=EXPERIMENT,
+            id=run,
+            name=run,
+            dir=str(self.folder),
+            mode=mode,
+            resume="allow",
+            settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
+        )
+        for event in events:
+            opened.config.update(
+                {**event.get("parameters", {}), **event.get("tags", {})}, allow_val_change=True
+            )
+            if "values" in event:
+                opened.log(event["values"], step=event["step"] + (event["event"] == "end"))
+        opened.finish()
+
+
+class TensorBoard:
+    """TensorBoard's files, one folder a run.
+
+    Args:
+        folder: HOME/tracking/tensorboard.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Keep the folder."""
+        self.name, self.folder = "tensorboard", folder
+
+    def send(self, run: str, events: Sequence[Event]) -> None:
+        """Add scalars, and tags as text."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ModuleNotFoundError as error:
+            raise MissingExtra("tracking by TensorBoard", "track") from error
+        writer: Any = SummaryWriter(str(self.folder / run))
+        for event in events:
+            for key, value in event.get("tags", {}).items():
+                writer.add_text(key, str(value))
+            for key, value in event.get("values", {}).items():
+                writer.add_scalar(key, value, event["step"])
+        writer.close()
+
+
+def open_tracker(text: str, home: Path) -> Tracker:
+    """Return the tracker that `--track TEXT` names.
+
+    Raises:
+        BadInput: there is none of that name.
+    """
+    name, _, where = text.partition(":")
+    folder = home / "tracking"
+    if name == "mlflow":
+        return Mlflow(where or f"sqlite:///{folder / 'mlflow.db'}")
+    if name == "wandb" and not where:
+        return Wandb(folder)
+    if name == "tensorboard" and not where:
+        return TensorBoard(folder / "tensorboard")
+    raise BadInput(f"'{text}' is no tracker", then="give mlflow, mlflow:URL, wandb, tensorboard")
+
+
+def journals(home: Path) -> list[Path]:
+    """Return every run's journal, oldest first."""
+    found = list((home / "tracking").glob("*.jsonl"))
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns)
+
+
+def mirror(journal: Path, tracker: Tracker) -> int:
+    """Send what a tracker has not seen of a run; return how many events that was.
+
+    Raises:
+        GreenroomError: it could not be sent, and stays in the journal for another time.
+    """
+    mark = journal.with_suffix(f".{tracker.name}")
+    start = int(mark.read_text()) if mark.exists() else 0
+    data = journal.read_bytes()[start:]
+    whole = data[: data.rfind(b"\n") + 1]
+    events = [msgspec.json.decode(line) for line in whole.splitlines()]
+    if not events:
+        return 0
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the trackers' libraries warn of each other
+            tracker.send(journal.stem, events)
+    except GreenroomError:
+        raise
+    except Exception as error:  # each tracker has errors of its own
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GreenroomError(
+            f"{tracker.name} could not be reached: {said[:200]}",
+            then=f"nothing is lost: greenroom track --to {tracker.name}",
+        ) from error
+    write_durably(mark, str(start + len(whole)).encode())
+    return len(events)
+
+
+class Mirrors:
+    """The trackers of a run in progress: told now and then, and at the end; never in its way.
+
+    Args:
+        journal: of the run.
+        trackers: to tell.
+        warn: called with one line where one cannot be reached.
+    """
+
+    def __init__(
+        self, journal: Path, trackers: Sequence[Tracker], warn: Callable[[str], None]
+    ) -> None:
+        """Begin with every tracker."""
+        self.journal, self.trackers, self.warn = journal, list(trackers), warn
+
+    def tell(self) -> None:
+        """Send what is new; who cannot be reached is not asked again before the end."""
+        for tracker in list(self.trackers):
+            try:
+                mirror(self.journal, tracker)
+            except GreenroomError as error:
+                self.trackers.remove(tracker)
+                self.warn(str(error))
