@@ -17,6 +17,7 @@ from greenroom.errors import BadInput
 from greenroom.frames import ARKIT, BONES, HUMANOID, Array, Floats, Frame
 
 DATAGRAM_LIMIT = 1500
+_FLIP = np.asarray([-1, 1, 1, 1, -1, -1, 1], dtype=np.float32)
 _THUMBS = {"Metacarpal": "Proximal", "Proximal": "Intermediate"}
 
 
@@ -48,10 +49,6 @@ class VmcTemplate:
 
     def __init__(self, offsets: Array, face: Sequence[str] = ARKIT) -> None:
         """Lay out the datagrams."""
-        self._flip = np.asarray([-1, 1, 1, 1, -1, -1, 1], dtype=np.float32)
-        self._poses = np.zeros((len(BONES) + 1, 7), dtype=np.float32)
-        self._poses[1:, :3] = offsets
-        self._poses[0, 6] = 1  # the root stands at the origin: the hips carry the movement
         root = ("/VMC/Ext/Root/Pos", ",sfffffff", "root", 7)
         bones = [("/VMC/Ext/Bone/Pos", ",sfffffff", unity_name(bone), 7) for bone in BONES]
         weights = [("/VMC/Ext/Blend/Val", ",sf", name, 1) for name in face]
@@ -72,6 +69,12 @@ class VmcTemplate:
         self._numbers = np.frombuffer(self._bytes, dtype=">f4")
         self._places = np.asarray([(starts[i] + offset) // 4 for i, offset in places])
         self._values = np.zeros(len(places), dtype=np.float32)
+        # The root stands at the origin: the hips carry the movement.
+        poses = self._values[: 7 * (len(BONES) + 1)].reshape(-1, 7)
+        poses[1:, :3] = offsets * _FLIP[:3]
+        poses[0, 6] = 1
+        self._hips, self._turns = poses[1, :3], poses[1:, 3:]
+        self._face = self._values[poses.size : -1]
 
     def fill(self, frame: Frame, seconds: float) -> list[memoryview]:
         """Return the datagrams of a frame; the same buffers each time.
@@ -80,12 +83,12 @@ class VmcTemplate:
             frame: what to send; NaN face weights are sent as 0.
             seconds: the sender's time.
         """
-        poses, values, n = self._poses, self._values, self._poses.size
-        poses[1, :3] = frame.root
-        poses[1:, 3:] = frame.rotations
-        values[:n] = (poses * self._flip).ravel() + np.float32(0)  # no negative zero
-        values[n:-1] = np.where(np.isfinite(frame.face), frame.face, np.float32(0))
+        values = self._values
+        np.multiply(frame.root, _FLIP[:3], out=self._hips)
+        np.multiply(frame.rotations, _FLIP[3:], out=self._turns)
+        np.fmax(frame.face, 0, out=self._face)  # what is missing is 0
         values[-1] = seconds
+        values += 0  # no negative zero
         self._numbers[self._places] = values
         return self.datagrams
 

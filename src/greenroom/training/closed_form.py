@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from greenroom.contracts import ModelShape
-from greenroom.frames import Array, Doubles, Floats
+from greenroom.frames import Doubles, Floats
 from greenroom.training.model import Core
 
 _LAMBDAS = (10.0, 100.0, 1000.0, 10_000.0, 100_000.0)
@@ -64,31 +64,20 @@ def fit_core(
     return {"ridge_lambda": penalty}
 
 
-def lagged(history: Array, lags: Sequence[int]) -> Doubles:
-    """Return regressors (T, lags·D) for windows (T, K, D); the same as `Core.lagged`."""
-    newest = history[:, -1]
-    return np.concatenate([newest, *(newest - history[:, -lag] for lag in lags[1:])], axis=-1)
-
-
-def _windows(states: Sequence[Floats], shape: ModelShape, ahead: int) -> tuple[Doubles, Doubles]:
-    """Return windows (T, K, D) and what follows them (T, ahead, D), raw."""
-    k = shape.history
-    past, future = [], []
-    for take in states:
-        # A take's first tick stands in for what came before it.
-        padded = np.concatenate([np.repeat(take[:1], k - 1, axis=0), take]).astype(np.float64)
-        for t in range(len(take) - ahead):
-            past.append(padded[t : t + k])
-            future.append(take[t + 1 : t + 1 + ahead])
-    return np.asarray(past), np.asarray(future, dtype=np.float64)
-
-
 def _pairs(
     states: Sequence[Floats], shape: ModelShape, mean: Doubles, std: Doubles
 ) -> tuple[Doubles, Doubles]:
-    past, future = _windows(states, shape, 1)
-    past, future = (past - mean) / std, (future - mean) / std
-    return lagged(past, shape.lags), future[:, 0] - past[:, -1]
+    """Return regressors (T, lags·D), those of `Core.lagged`, and the change to the next tick (T, D)."""
+    x, y = [], []
+    for take in states:
+        scaled = (take.astype(np.float64) - mean) / std
+        ticks = np.arange(len(take) - 1)
+        newest = scaled[:-1]
+        # A take's first tick stands in for what came before it.
+        older = [newest - scaled[np.maximum(ticks - lag + 1, 0)] for lag in shape.lags[1:]]
+        x.append(np.concatenate([newest, *older], axis=1))
+        y.append(np.diff(scaled, axis=0))
+    return np.concatenate(x), np.concatenate(y)
 
 
 def _ridge(x: Doubles, y: Doubles, penalty: float) -> tuple[Doubles, Doubles]:
