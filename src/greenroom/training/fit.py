@@ -24,7 +24,6 @@ from greenroom.training.rollout import (
 )
 from greenroom.training.task import Task, run
 
-MOST_GAPS = 600
 HIT_DEGREES = 10.0
 """Confidence is the probability that a joint is within this of the truth."""
 
@@ -68,12 +67,17 @@ def fit(
 
 
 def limb_gaps(
-    model: Performer, joints: Sequence[str], held: Sequence[Tensor], ticks: int = 15, every: int = 3
+    model: Performer,
+    joints: Sequence[str],
+    held: Sequence[Tensor],
+    ticks: int = 15,
+    every: int = 3,
+    most: int = 600,
 ) -> tuple[Tensor, Tensor]:
     """Return windows and validity: every limb lost for `ticks` all along the takes.
 
-    A take too short for the history is preceded by its own first tick. Of more than `MOST_GAPS` windows
-    so many are taken, evenly.
+    A take too short for the history is preceded by its own first tick. Of more than `most` windows so
+    many are taken, evenly.
     """
     k = model.shape.history
     windows, valid = [], []
@@ -87,7 +91,7 @@ def limb_gaps(
                     see = torch.ones(ticks, len(joints))
                     see[:, lost] = 0
                     valid.append(see)
-    picks = np.linspace(0, len(windows) - 1, min(len(windows), MOST_GAPS)).astype(int)
+    picks = np.linspace(0, len(windows) - 1, min(len(windows), most)).astype(int)
     return torch.stack([windows[i] for i in picks]), torch.stack([valid[i] for i in picks])
 
 
@@ -119,7 +123,7 @@ def tune_core(
         rest = [take for i, take in enumerate(takes) if i % folds != fold]
         penalties.append(fit_core(model.core, model.shape, rest, out)["ridge_lambda"])
         windows, valid = limb_gaps(
-            model, joints, [torch.from_numpy(take) for take in out], every=14
+            model, joints, [torch.from_numpy(take) for take in out], every=14, most=120
         )
         for mix, gain in errors:
             model.core.mix.fill_(mix)
