@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from greenroom.metrics.motion import Tally, figure, foot_skate, jerk, six_angles
+from greenroom.metrics.motion import Tally, figure, six_angles
 from greenroom.rotations import from_euler, to_six
 
 
@@ -14,22 +14,6 @@ def test_the_angle_between_6d_rotations_is_the_turn(degrees: float) -> None:
     b = to_six(turn)
     assert six_angles(b, to_six(np.asarray([0.0, 0, 0, 1]))) == pytest.approx(degrees, abs=1e-5)
     assert six_angles(a * 3, a) == pytest.approx(0, abs=1e-5)  # lengths do not matter
-
-
-def test_jerk_of_a_cubic_is_its_third_derivative() -> None:
-    t = np.arange(20)[:, None, None] / 30
-    positions = np.concatenate([2 * t**3, 0 * t, t], axis=2)
-    np.testing.assert_allclose(jerk(positions), 12, rtol=1e-6)
-
-
-def test_feet_that_stand_still_do_not_skate_and_feet_in_the_air_do_not_count() -> None:
-    t = np.arange(30) / 30
-    still = np.stack([0 * t, 0 * t, 0 * t], axis=1)
-    slides = np.stack([0.5 * t, 0 * t + 0.01, 0 * t], axis=1)
-    flies = np.stack([5 * t, 0 * t + 0.5, 0 * t], axis=1)
-    assert foot_skate(np.stack([still, flies], axis=1), 0.0) == 0
-    assert foot_skate(slides[:, None], 0.0) == pytest.approx(0.5)
-    assert foot_skate(flies[:, None], 0.0) == 0
 
 
 def test_a_figure_over_takes_is_a_ratio_of_sums() -> None:

@@ -28,19 +28,13 @@ def test_from_takes_to_a_release_that_performs(tmp_path: Path, published: list[C
     from greenroom.training.rollout import Recipe
     from greenroom.training.train import train
 
-    workspace = Workspace(tmp_path)
-    for clip in published:
-        if clip.name.removeprefix("humanoid3d_") in CLIPS:
-            who = Who("a", "p", read_rights(clip.licence, "p"))
-            keep(workspace, read_recording(clip.data, clip.path), who, "test")
-    held = {"test": ("humanoid3d_dance_a",), "validation": ("humanoid3d_jump",)}
-    built = build(workspace, "d", "a", "test", datetime.date.today(), held)
-    assert len(built.takes) == len(CLIPS)
+    workspace, dataset = _dataset(tmp_path, published)
+    assert len(workspace.objects.manifest(dataset)["parents"]["takes"]) == len(CLIPS)
     steps = []
     recipe = Recipe(steps=4, batch=4, rollout=8)
     model = train(
         workspace,
-        built.dataset,
+        dataset,
         "test",
         recipe=recipe,
         progress=lambda step, total, figures: steps.append((step, total)),
