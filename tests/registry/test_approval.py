@@ -166,17 +166,20 @@ def test_somebody_elses_name_cannot_be_signed_with_ones_own_key(
     refused(home, release, "says Ada but the key is Mallory's")
 
 
-@pytest.mark.parametrize("part", ["graph", "model", "release", "approval", "dataset"])
-def test_a_flipped_byte_is_refused_by_the_name_of_its_object(home: Workspace, part: str) -> None:
-    release = on_stage(home, "mira")
+@pytest.mark.parametrize("part", ["graph", "model", "release", "approval", "card", "dataset"])
+def test_a_flipped_byte_is_refused_by_the_name_of_its_object(
+    home: Workspace, model: str, part: str
+) -> None:
+    release = approve(home, another(home, model, "b"), "Ada")
     manifest = home.objects.manifest(release)
-    model = home.objects.manifest(manifest["parents"]["model"])
+    parts = home.objects.manifest(manifest["parents"]["model"])
     name = {
-        "graph": model["blobs"]["graph"],
+        "card": manifest["blobs"]["card"],
+        "graph": parts["blobs"]["graph"],
         "model": manifest["parents"]["model"],
         "release": release,
-        "approval": next(e.body["approval"] for e in home.log.entries() if e.event == "approve"),
-        "dataset": model["parents"]["dataset"],
+        "approval": home.log.entries()[-1].body["approval"],
+        "dataset": parts["parents"]["dataset"],
     }[part]
     path = home.objects.path(name)
     data = bytearray(path.read_bytes())
@@ -237,3 +240,11 @@ def test_a_signed_statement_survives_json(home: Workspace) -> None:
     make_key(home, "Ada")
     signed = json.loads(json.dumps(sign(home, "Ada", {"größe": [1, 2.5, None], "a": "b"})))
     assert verify(home, signed).owner == "Ada" and len(keys_of(home)) == 2
+
+
+def test_the_card_is_written_from_the_manifests(home: Workspace, model: str) -> None:
+    release = approve(home, another(home, model, "b"), "Ada")
+    text = home.objects.get(home.objects.manifest(release)["blobs"]["card"]).decode()
+    for part in ("## Data", "## Rights when it was trained", "It was not validated.", "graph LR"):
+        assert part in text
+    assert "| deepmimic | Zlib |" in text and home.objects.manifest(model)["feature_spec"] in text

@@ -16,6 +16,7 @@ from greenroom.contracts import ModelShape
 from greenroom.errors import MissingExtra
 from greenroom.frames import Body
 from greenroom.live.backends import OnnxBackend
+from greenroom.registry.card import card
 from greenroom.registry.promote import promote
 from greenroom.registry.release import approve
 from greenroom.store.objects import write_durably
@@ -170,6 +171,23 @@ def approve_command(
     answer(as_json, {"release": release}, f"release {release}, approved by {by}")
 
 
+@click.command("card")
+@click.argument("release")
+@as_json
+@click.pass_obj
+def card_command(context: Context, release: str, as_json: bool) -> None:
+    """Print a release's card."""
+    name = context.workspace.resolve(release, "release")
+    manifest = context.workspace.objects.manifest(name, "release")
+    blob = manifest.get("blobs", {}).get("card")
+    if blob is None:
+        model = manifest["parents"]["model"]
+        text = card(context.workspace, model, manifest["parents"].get("validation"), [])
+    else:
+        text = context.workspace.objects.get(blob).decode()
+    answer(as_json, {"release": name, "card": text}, text.rstrip())
+
+
 @click.command("promote")
 @click.argument("actor")
 @click.argument("release")
@@ -183,4 +201,11 @@ def promote_command(context: Context, actor: str, release: str, as_json: bool) -
     answer(as_json, result, f"{actor} performs {short(name)}; before: {short(previous)}")
 
 
-COMMANDS = (train_command, track_command, validate_command, approve_command, promote_command)
+COMMANDS = (
+    train_command,
+    track_command,
+    validate_command,
+    card_command,
+    approve_command,
+    promote_command,
+)

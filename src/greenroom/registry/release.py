@@ -19,6 +19,7 @@ from greenroom.errors import BadInput, Refused
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import BONES, PARENTS, Floats, Skeleton
 from greenroom.registry import approval
+from greenroom.registry.card import card
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
@@ -90,12 +91,14 @@ def approve(
     found = workspace.objects.manifest(model, "model")
     for blob in found["blobs"].values():
         workspace.objects.get(blob)
+    text = card(workspace, model, validation, list(decisions))
     release = {
         "kind": "release",
         "version": 1,
         "actor": found["actor"],
         "parents": {"model": model},
         "gates": list(decisions),
+        "blobs": {"card": workspace.objects.put(text.encode())},
         "baselines": found["baselines"],
         "rights": found["rights"],
         "graph_sha256": found["blobs"]["graph"],
@@ -126,5 +129,7 @@ def load_release(workspace: Workspace, name: str) -> Release:
     rest = np.asarray(model["rest"], dtype=np.float32)
     role = Role(spec, ModelShape.load(model["shape"]), rest, model["uses_speech"])
     skeleton = Skeleton(BONES, PARENTS, np.asarray(model["offsets"], dtype=np.float64))
+    for blob in manifest.get("blobs", {}).values():
+        workspace.objects.get(blob)
     graph = workspace.objects.get(model["blobs"]["graph"])
     return Release(name, manifest["actor"], graph, role, skeleton, manifest, model)
