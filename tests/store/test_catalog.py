@@ -7,7 +7,7 @@ import pytest
 
 from greenroom.clock import VirtualClock
 from greenroom.errors import CheckFailed
-from greenroom.store.catalog import blobs_of, describe, parents_of
+from greenroom.store.catalog import blobs_of, parents_of
 from greenroom.store.workspace import Workspace
 
 
@@ -162,4 +162,3 @@ def test_parents_and_blobs_are_found_at_any_depth() -> None:
     assert sorted(parents_of(manifest)) == ["1", "2", "3"]
     assert list(blobs_of(manifest)) == ["4"]
     assert list(parents_of({})) == list(blobs_of({})) == []
-    assert describe({"b": 1, "a": "ö"}) == '{\n  "a": "ö",\n  "b": 1\n}'

@@ -7,7 +7,6 @@ version it is made anew.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -197,8 +196,3 @@ def parents_of(manifest: Manifest) -> Iterator[str]:
 def blobs_of(manifest: Manifest) -> Iterator[str]:
     """Yield the blobs that this manifest names: everything under `blobs`."""
     yield from parents_of({"parents": manifest.get("blobs", {})})
-
-
-def describe(manifest: Manifest) -> str:
-    """Return a manifest as indented JSON for reading."""
-    return json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True)
