@@ -304,3 +304,20 @@ class LogAgainstDict(RuleBasedStateMachine):
 
 TestLogAgainstDict = LogAgainstDict.TestCase
 TestLogAgainstDict.settings = settings(max_examples=20, stateful_step_count=15, deadline=None)
+
+
+def test_an_entry_stands_when_only_the_head_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log(tmp_path / "log")
+    log.append("first", {}, by="me")
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(log, "_write_head", full)
+    assert log.append("second", {}, by="me").index == 1
+    fresh = Log(tmp_path / "log")
+    assert [entry.event for entry in fresh.entries()] == ["first", "second"]
+    fresh.append("third", {}, by="me")
+    Log(tmp_path / "log").check()

@@ -161,7 +161,12 @@ class Log:
         if new_file:
             sync_folder(self.path.parent)
         self._accept(record, leaf)
-        self._write_head()
+        try:
+            self._write_head()
+        except (OSError, GreenroomError):
+            if not self._head_path.exists():
+                raise
+            # The entry stands; a head that is behind is allowed, and the next append writes it.
         return self._entries[-1]
 
     def _write_head(self) -> None:
