@@ -9,7 +9,7 @@ validity; audio with 800 f32 samples.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,6 +88,22 @@ def decode(data: bytes) -> BodySample | Floats:
             raise BadInput("the sound of a packet is not finite")
         return sound
     raise BadInput(f"a packet of kind {kind} with {len(data)} bytes is damaged")
+
+
+def newest(packets: Iterable[Packet]) -> tuple[BodySample | None, Floats | None]:
+    """Return the last body sample and the last sound (800,); damaged packets are passed over."""
+    body: BodySample | None = None
+    sound: Floats | None = None
+    for packet in packets:
+        try:
+            content = decode(packet.data)
+        except BadInput:
+            continue
+        if isinstance(content, BodySample):
+            body = content
+        else:
+            sound = content
+    return body, sound
 
 
 class TakePlayer:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock
+from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_ns
 from greenroom.contracts import Packet, Receiver, Sink, get_tensors, width_of
 from greenroom.frames import Floats
 from greenroom.live.backends import OnnxBackend
@@ -104,8 +104,8 @@ class Engine:
     def rehearse(self, tick: int) -> None:
         """Perform the last packets once more for nobody, so that the tick finds its code in the caches.
 
-        After 30 ms of sleep everything has to be fetched again: the next tick's own work is a third
-        shorter when this was done just before (docs/benchmarks.md).
+        After 30 ms of sleep everything has to be fetched again: the next tick's own work was a quarter
+        shorter when this was done just before (docs/log.md).
         """
         self._understudy.step(tick, self._packets, late=False)
 
@@ -118,7 +118,7 @@ class Engine:
         """Perform one tick, send it, and publish it."""
         row = self.row
         now = self.clock.now_ns() - self.start_ns
-        row["due"] = tick * 1_000_000_000 // 30
+        row["due"] = tick_ns(tick)
         packets = self._packets = fitting(self.receiver.poll(now))
         row["arrival"] = packets[-1].arrival_ns if packets else now
         outcome = self.performer.step(tick, packets, late)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from greenroom.capture.packets import BodySample, decode
+from greenroom.capture.packets import BodySample, newest
 from greenroom.contracts import OUTPUTS, Backend, Packet, get_tensors, width_of
-from greenroom.errors import BadInput
 from greenroom.features.pipeline import Features, Pipeline
 from greenroom.features.pose import Placer
 from greenroom.frames import BONE, BONES, SAMPLES_PER_TICK, Floats, Frame
@@ -136,18 +135,8 @@ class Performer:
         return outcome
 
     def _align(self, packets: Sequence[Packet]) -> tuple[BodySample | None, Floats, bool]:
-        """Return the newest body sample and this tick's sound; damaged packets are passed over."""
-        sample: BodySample | None = None
-        sound: Floats | None = None
-        for packet in packets:
-            try:
-                content = decode(packet.data)
-            except BadInput:
-                continue
-            if isinstance(content, BodySample):
-                sample = content
-            else:
-                sound = content
+        """Return the newest body sample, this tick's sound, and whether any was heard."""
+        sample, sound = newest(packets)
         if sound is None:
             return sample, np.zeros(SAMPLES_PER_TICK, dtype=np.float32), False
         return sample, sound, True

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_at
+from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_at, tick_ns
 from greenroom.contracts import Sink
 from greenroom.features.pose import heading_of
 from greenroom.frames import Frame
@@ -114,7 +114,7 @@ class Watchdog:
 
     def _perform(self, tick: int, standby: Standby) -> None:
         row = self._row
-        row["due"] = tick * 1_000_000_000 // 30
+        row["due"] = tick_ns(tick)
         now = self.clock.now_ns() - self.start_ns
         for stamp in ("arrival", "features", "inference"):
             row[stamp] = now

@@ -96,25 +96,25 @@ def _rights(model: Manifest) -> str:
 def _figures(validation: Manifest | None) -> str:
     if validation is None:
         return "## Figures\n\nIt was not validated."
+    found = [
+        (f"{task}.{metric}", row)
+        for task, metrics in sorted(validation["figures"].items())
+        for metric, row in sorted(metrics.items())
+    ]
     rows = [
         (
-            f"{task}.{metric}",
+            name,
             f"{row['model']:.3f}",
             "{:.3f} to {:.3f}".format(*row["ci"]),
             f"{row['floor']:.3f}",
             "{:.3f} to {:.3f}".format(*row["gain"]),
             str(row["takes"]),
         )
-        for task, metrics in sorted(validation["figures"].items())
-        for metric, row in sorted(metrics.items())
+        for name, row in found
     ]
     head = ("metric", "model", "95 %", "floor", "gain, 95 %", "takes")
-    worse = [row[0] for row, found in zip(rows, _gains(validation), strict=True) if found[1] < 0]
-    unsure = [
-        row[0]
-        for row, found in zip(rows, _gains(validation), strict=True)
-        if found[0] <= 0 <= found[1]
-    ]
+    worse = [name for name, row in found if row["gain"][1] < 0]
+    unsure = [name for name, row in found if row["gain"][0] <= 0 <= row["gain"][1]]
     limits = []
     if worse:
         limits.append(f"It is worse than the floor at {', '.join(worse)}.")
@@ -122,14 +122,6 @@ def _figures(validation: Manifest | None) -> str:
         limits.append(f"It is not told apart from the floor at {', '.join(unsure)}.")
     text = f"## Figures on its {validation['on']}\n\n" + _table(head, rows)
     return text + ("\n\n## Limits\n\n" + " ".join(limits) if limits else "")
-
-
-def _gains(validation: Manifest) -> list[list[float]]:
-    return [
-        row["gain"]
-        for _, metrics in sorted(validation["figures"].items())
-        for _, row in sorted(metrics.items())
-    ]
 
 
 def _gates(decisions: list[Any]) -> str:

@@ -13,9 +13,8 @@ from prometheus_client import Counter as Total
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from greenroom.capture.packets import BodySample, decode
+from greenroom.capture.packets import newest
 from greenroom.clock import PERIOD_NS
-from greenroom.errors import BadInput
 from greenroom.features.speech import BANDS, Hearing
 from greenroom.frames import SAMPLES_PER_TICK, Floats
 from greenroom.live.ladder import RUNGS
@@ -136,7 +135,9 @@ class PageObserver:
         self.frames += 1
         self.late += bool(row["emit"] > row["due"] + PERIOD_NS)
         self.rungs[rung_of(row)] += 1
-        capture, sound = _inputs(row)
+        capture, sound = newest(get_packets(row))
+        if sound is None:
+            sound = np.zeros(SAMPLES_PER_TICK, dtype=np.float32)
         level, log_f0, voicing = self._hear(sound)
         asked = bool(row["asked"])
         attention = outputs["attention"][0].mean(axis=0) if asked else None
@@ -196,18 +197,3 @@ class PageObserver:
 def _numbers(values: Floats) -> list[float]:
     rounded: list[float] = np.round(np.asarray(values, dtype=np.float64), 4).ravel().tolist()
     return rounded
-
-
-def _inputs(row: NDArray[Any]) -> tuple[BodySample | None, Floats]:
-    """Return the captured body, and the sound (800,), silence where none came."""
-    capture, sound = None, np.zeros(SAMPLES_PER_TICK, dtype=np.float32)
-    for packet in get_packets(row):
-        try:
-            content = decode(packet.data)
-        except BadInput:
-            continue
-        if isinstance(content, BodySample):
-            capture = content
-        else:
-            sound = content
-    return capture, sound
