@@ -1,4 +1,4 @@
-"""Commands on models: `train`, `approve`, `promote`."""
+"""Commands on models: `train`, `track`, `validate`, `card`, `approve`, `promote`."""
 
 from __future__ import annotations
 
