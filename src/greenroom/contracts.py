@@ -18,6 +18,13 @@ from greenroom.frames import Floats, Frame
 
 INPUTS = ("history", "known", "state", "velocity", "valid", "age", "speech", "heard", "noise")
 OUTPUTS = ("pose", "sigma", "confidence", "attention")
+"""What every model gives; `ModelShape.outputs` adds those of the tasks that it was trained for."""
+
+
+LOOK_AHEAD = 2
+"""Ticks of speech that a face waits for: 67 ms."""
+STYLE_TICKS = 30
+"""Ticks that a style is told from: one second, as far as the history goes back."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,9 @@ class ModelShape:
         speech: S, ticks of speech that it sees; even.
         noise: Z, width of the draw that chooses among ways to go on; 0 is the mean way.
         lags: which past ticks the closed form looks at; the first is 1.
+        horizons: ticks ahead that it forecasts; none without that task.
+        face: B, weights of its face rig; 0 without that task.
+        styles: C, styles that it tells apart; 0 without that task.
     """
 
     joints: int
@@ -41,6 +51,9 @@ class ModelShape:
     speech: int = 8
     noise: int = 16
     lags: tuple[int, ...] = (1, 2, 3, 5, 8, 12)
+    horizons: tuple[int, ...] = ()
+    face: int = 0
+    styles: int = 0
 
     def inputs(self) -> dict[str, tuple[int, ...]]:
         """Return each input's shape without the batch.
@@ -56,18 +69,34 @@ class ModelShape:
         )
 
     def outputs(self) -> dict[str, tuple[int, ...]]:
-        """Return each output's shape without the batch."""
+        """Return each output's shape without the batch.
+
+        `pose` this tick's state; `sigma` degrees and `confidence` of each joint; `attention` of each
+        joint to the joints and, last, to speech. By task: `forecast` the 6D rotations at each horizon
+        after the last captured tick; `face` the weights of the tick `LOOK_AHEAD` ticks ago; `style` the
+        probability of each style, of the last `STYLE_TICKS` ticks.
+        """
         j = self.joints
-        return dict(zip(OUTPUTS, ((self.state,), (j,), (j,), (j, j + 1)), strict=True))
+        out = dict(zip(OUTPUTS, ((self.state,), (j,), (j,), (j, j + 1)), strict=True))
+        if self.horizons:
+            out["forecast"] = (len(self.horizons), 6 * j)
+        if self.face:
+            out["face"] = (self.face,)
+        if self.styles:
+            out["style"] = (self.styles,)
+        return out
 
     def manifest(self) -> dict[str, Any]:
-        """Return the sizes as JSON."""
-        return {**asdict(self), "lags": list(self.lags)}
+        """Return the sizes as JSON; a task that it was not trained for is not mentioned."""
+        sizes = {**asdict(self), "lags": list(self.lags), "horizons": list(self.horizons)}
+        optional = ("horizons", "face", "styles")
+        return {key: size for key, size in sizes.items() if size or key not in optional}
 
     @classmethod
     def load(cls, manifest: dict[str, Any]) -> ModelShape:
         """Read what :meth:`manifest` wrote."""
-        return cls(**{**manifest, "lags": tuple(manifest["lags"])})
+        lists = {key: tuple(size) for key, size in manifest.items() if isinstance(size, list)}
+        return cls(**{**manifest, **lists})
 
 
 def width_of(shapes: dict[str, tuple[int, ...]]) -> int:

@@ -3,13 +3,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from greenroom.capture.mapping import Mapping
 from greenroom.capture.readers import read_recording, together
 from greenroom.capture.takes import Who, keep
 from greenroom.capture.wav import write_wav
 from greenroom.consent.records import read_rights
-from greenroom.datasets.build import bodies_of, build
+from greenroom.datasets.build import bodies_of, build, read_held
+from greenroom.errors import BadInput
 from greenroom.store.workspace import Workspace
 
 WHO = Who("mira", "p", read_rights("MIT", "p"))
@@ -34,8 +36,53 @@ def test_a_take_with_a_body_is_used_whatever_else_it_has(
         )
     ]
     built = build(workspace, "d", "mira", "test", datetime.date(2026, 1, 1))
-    assert built.takes == sorted(kept[:3])
-    assert built.left_out == [{"take": take, "reason": "it has no body"} for take in kept[3:]]
+    assert built.takes == sorted(kept[:4])  # a face with its voice too
+    reason = "it has no body, and no face with its voice"
+    assert built.left_out == [{"take": kept[4], "reason": reason}]
     dataset = workspace.objects.manifest(built.dataset, "dataset")
-    found = [body for split in dataset["splits"] for body in bodies_of(workspace, dataset, split)]
+    found = [
+        body
+        for split in dataset["splits"]
+        for body in bodies_of(workspace, dataset, split).values()
+    ]
     assert [len(body) for body in found] == [15] * 3
+
+
+def _bodies(home: Path, person: Callable[..., bytes], count: int) -> Workspace:
+    workspace = Workspace(home)
+    for k in range(count):
+        keep(workspace, read_recording(person(frames=15, seed=k), f"walk_{k}.bvh"), WHO, "test")
+    return workspace
+
+
+def test_what_is_held_out_is_said_by_patterns(tmp_path: Path, person: Callable[..., bytes]) -> None:
+    workspace = _bodies(tmp_path / "home", person, 5)
+    day = datetime.date(2026, 1, 1)
+    held = read_held(b'{"validation": ["walk_[123]"], "test": ["walk_[23]"]}', where="held.json")
+    built = build(workspace, "d", "mira", "test", day, held)
+    splits = workspace.objects.manifest(built.dataset, "dataset")["splits"]
+    names = {
+        split: [workspace.objects.manifest(take, "take")["name"] for take in takes]
+        for split, takes in splits.items()
+    }
+    assert names == {
+        "train": ["walk_0", "walk_4"],
+        "validation": ["walk_1"],
+        "test": ["walk_2", "walk_3"],
+    }
+    with pytest.raises(BadInput, match="no take is left for test"):
+        build(workspace, "d", "mira", "t", day, {"test": ["run*"], "validation": ["walk_1"]})
+    for wrong in (b"[]", b"{", b'{"test": ["a"]}', b'{"test": 1, "validation": []}'):
+        with pytest.raises(BadInput, match="held.json"):
+            read_held(wrong, where="held.json")
+
+
+def test_a_recording_that_is_there_twice_is_used_once(
+    tmp_path: Path, person: Callable[..., bytes]
+) -> None:
+    workspace = _bodies(tmp_path / "home", person, 4)
+    again = read_recording(person(frames=15, seed=0), "walk_0.bvh")
+    labelled = keep(workspace, again, WHO, "test", tiers={"style": "happy"})
+    built = build(workspace, "d", "mira", "test", datetime.date(2026, 1, 1))
+    assert labelled in built.takes and len(built.takes) == 4
+    assert [row["reason"] for row in built.left_out] == [f"the same recording as {labelled[:12]}"]

@@ -16,7 +16,7 @@ from greenroom.capture.takes import Said, Who, ingest, load, media_of
 from greenroom.cli.context import Context, answer, as_json, short
 from greenroom.consent.gate import refusal, require
 from greenroom.consent.records import read_rights
-from greenroom.datasets.build import build
+from greenroom.datasets.build import build, read_held
 from greenroom.errors import BadInput
 from greenroom.store.objects import write_durably
 
@@ -186,11 +186,15 @@ def dataset_group() -> None:
 @dataset_group.command("build")
 @click.argument("name")
 @click.option("--actor", required=True)
+@click.option("--held", type=_FILE, help="JSON: patterns of names held out; else 80/10/10 by hash.")
 @as_json
 @click.pass_obj
-def dataset_build(context: Context, name: str, actor: str, as_json: bool) -> None:
-    """Freeze every allowed body take of an actor, split 80/10/10 by take."""
-    built = build(context.workspace, name, actor, context.user, datetime.date.today())
+def dataset_build(
+    context: Context, name: str, actor: str, held: Path | None, as_json: bool
+) -> None:
+    """Freeze every allowed take of an actor with a body, or with a face and its voice."""
+    out = read_held(held.read_bytes(), where=str(held)) if held else None
+    built = build(context.workspace, name, actor, context.user, datetime.date.today(), out)
     result = {"dataset": built.dataset, "takes": built.takes, "left_out": built.left_out}
     text = (
         f"dataset {short(built.dataset)}: {len(built.takes)} takes, {len(built.left_out)} left out"

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from fnmatch import fnmatchcase
 
+import msgspec
 import numpy as np
 
+from greenroom.capture.readers import Recording
 from greenroom.capture.takes import load, media_of
 from greenroom.consent.gate import refusal
 from greenroom.errors import BadInput
 from greenroom.features.pipeline import FeatureSpec, Pipeline
 from greenroom.frames import BONES, SAMPLES_PER_TICK, Body, Floats
+from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
 SPLITS = ("train", "validation", "test")
 MIN_TICKS = 12
+Held = Mapping[str, Sequence[str]]
+"""{"validation" or "test": patterns of take names, as of the shell}; what fits both is for the test,
+the rest for training."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +42,12 @@ def build(
     actor: str,
     by: str,
     day: datetime.date,
-    held: dict[str, Sequence[str]] | None = None,
+    held: Held | None = None,
 ) -> Built:
-    """Freeze every allowed body take of an actor.
+    """Freeze every allowed take of an actor that something can be learned from.
+
+    That is a take with a body, or with a face and the voice that it was recorded with. A recording that
+    is there twice, such as with other labels, is used once; faces on another rig than most are left out.
 
     Args:
         workspace: where.
@@ -45,44 +55,96 @@ def build(
         actor: whose takes.
         by: who builds.
         day: for which the rights must hold.
-        held: {"validation" or "test": names of takes}; without it a tenth each, chosen by hash.
+        held: what is held out of training; without it a tenth each, chosen by hash, of the takes with
+            a body and of the others.
 
     Raises:
-        BadInput: nothing is left.
+        BadInput: too little is left, or a split is empty.
     """
-    taken: dict[str, Body] = {}
-    names: dict[str, str] = {}
+    taken: dict[str, Manifest] = {}
+    bodies: list[Body] = []
     left_out = []
-    for row in workspace.catalog.find("take", actor=actor):
-        manifest = workspace.objects.manifest(row.object, "take")
-        reason = refusal(manifest, "train", day)
-        if not reason and "body" not in media_of(manifest):
-            reason = "it has no body"
-        body = None if reason else load(workspace, row.object, ("body",)).body
-        if body is not None and len(body) < MIN_TICKS:
+    for take, manifest, reason in _candidates(workspace, actor, day):
+        body = None
+        if not reason and "body" in media_of(manifest):
+            body = load(workspace, take, ("body",)).body
+        if not reason and manifest["ticks"] < MIN_TICKS:
             reason = f"it is shorter than {MIN_TICKS} ticks"
-        if reason or body is None:
-            left_out.append({"take": row.object, "reason": reason})
+        if reason:
+            left_out.append({"take": take, "reason": reason})
             continue
-        taken[row.object], names[row.object] = body, manifest["name"]
-    if len(taken) < 3:
+        taken[take] = manifest
+        if body is not None:
+            bodies.append(body)
+    if len(bodies) < 3:
         raise BadInput(
-            f"{len(taken)} takes of '{actor}' may be used; three are needed at least",
+            f"{len(bodies)} takes of '{actor}' with a body may be used; three are needed at least",
             then="ingest more with --participant and --rights",
         )
-    spec = FeatureSpec(_joints(list(taken.values())))
-    splits = _by_name(names, held) if held else _by_hash(list(taken))
-    manifest = {
+    spec = FeatureSpec(_joints(bodies))
+    out = {
         "kind": "dataset",
         "version": 1,
         "name": name,
         "actor": actor,
         "features": spec.manifest(),
         "feature_spec": spec.hash,
-        "splits": splits,
+        "splits": _by_name(taken, held) if held else _by_hash(taken),
         "parents": {"takes": sorted(taken)},
     }
-    return Built(workspace.publish(manifest, by=by), sorted(taken), left_out)
+    return Built(workspace.publish(out, by=by), sorted(taken), left_out)
+
+
+def _candidates(
+    workspace: Workspace, actor: str, day: datetime.date
+) -> list[tuple[str, Manifest, str]]:
+    """Return each take of an actor, its manifest, and why it is left out; "" where it is not."""
+    found = [
+        (row.object, workspace.objects.manifest(row.object, "take"))
+        for row in workspace.catalog.find("take", actor=actor)
+    ]
+    # Of a recording that is there twice, the one that more is said of.
+    found.sort(key=lambda item: (-len(item[1].get("tiers", {})), item[0]))
+    rigs = Counter(m["blobs"]["rig"] for _, m in found if "rig" in m["blobs"])
+    rig = min(rigs, key=lambda name: (-rigs[name], name), default="")
+    seen: dict[tuple[str, ...], str] = {}
+    out = []
+    for take, manifest in found:
+        reason = refusal(manifest, "train", day)
+        media, blobs = media_of(manifest), manifest["blobs"]
+        if not reason and "body" not in media:
+            if not {"face", "audio"} <= media.keys():
+                reason = "it has no body, and no face with its voice"
+            elif blobs["rig"] != rig:
+                reason = "its face has another rig than most"
+        if not reason:
+            same = tuple(blobs[medium] for medium in media)
+            if same in seen:
+                reason = f"the same recording as {seen[same][:12]}"
+            else:
+                seen[same] = take
+        out.append((take, manifest, reason))
+    return out
+
+
+def read_held(data: bytes, *, where: str) -> Held:
+    """Read a file that says what is held out.
+
+    Raises:
+        BadInput: it is not {"validation": [pattern, …], "test": [pattern, …]}.
+    """
+    try:
+        held = msgspec.json.decode(data, type=dict[str, list[str]])
+    except msgspec.DecodeError as error:
+        raise BadInput(str(error), where=where, then=_HELD) from None
+    if set(held) != {"validation", "test"}:
+        raise BadInput(
+            f"it speaks of {', '.join(sorted(held)) or 'nothing'}", where=where, then=_HELD
+        )
+    return held
+
+
+_HELD = 'write {"validation": ["take-name*"], "test": ["other-*"]}; the rest is for training'
 
 
 def _joints(bodies: Sequence[Body]) -> tuple[str, ...]:
@@ -96,36 +158,49 @@ def _joints(bodies: Sequence[Body]) -> tuple[str, ...]:
     return found
 
 
-def _by_hash(takes: Sequence[str]) -> dict[str, list[str]]:
+def _by_hash(takes: Mapping[str, Manifest]) -> dict[str, list[str]]:
     """Return 80/10/10 in the order of the hashes: no choice, the same everywhere."""
-    order = sorted(takes)
-    tenth = max(1, round(len(order) / 10))
-    return {
-        "test": order[:tenth],
-        "validation": order[tenth : 2 * tenth],
-        "train": order[2 * tenth :],
-    }
+    out: dict[str, list[str]] = {split: [] for split in SPLITS}
+    bodies = [take for take in sorted(takes) if "body" in media_of(takes[take])]
+    for order in (bodies, sorted(set(takes) - set(bodies))):
+        tenth = max(1, round(len(order) / 10))
+        out["test"] += order[:tenth]
+        out["validation"] += order[tenth : 2 * tenth]
+        out["train"] += order[2 * tenth :]
+    return {split: sorted(names) for split, names in out.items()}
 
 
-def _by_name(names: dict[str, str], held: dict[str, Sequence[str]]) -> dict[str, list[str]]:
+def _by_name(takes: Mapping[str, Manifest], held: Held) -> dict[str, list[str]]:
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for take, name in sorted(names.items()):
-        split = next((s for s, wanted in held.items() if name in wanted), "train")
-        splits[split].append(take)
-    empty = [split for split, takes in splits.items() if not takes]
+    for take in sorted(takes, key=lambda take: (takes[take]["name"], take)):
+        name = takes[take]["name"]
+        fits = (
+            split
+            for split in ("test", "validation")
+            if any(fnmatchcase(name, pattern) for pattern in held.get(split, ()))
+        )
+        splits[next(fits, "train")].append(take)
+    empty = [split for split, names in splits.items() if not names]
     if empty:
         raise BadInput(f"no take is left for {', '.join(empty)}")
     return splits
 
 
-def bodies_of(workspace: Workspace, dataset: dict[str, Any], split: str) -> list[Body]:
-    """Return the bodies of a split, in the dataset's order."""
-    out = []
+def recordings_of(
+    workspace: Workspace, dataset: Manifest, split: str, *media: str
+) -> dict[str, Recording]:
+    """Return the recordings of a split that have all these media, by take, in the dataset's order."""
+    out = {}
     for take in dataset["splits"][split]:
-        body = load(workspace, take, ("body",)).body
-        assert body is not None
-        out.append(body)
+        if set(media) <= media_of(workspace.objects.manifest(take, "take")).keys():
+            out[take] = load(workspace, take, media)
     return out
+
+
+def bodies_of(workspace: Workspace, dataset: Manifest, split: str) -> dict[str, Body]:
+    """Return the bodies of a split by take, in the dataset's order."""
+    found = recordings_of(workspace, dataset, split, "body")
+    return {take: one.body for take, one in found.items() if one.body is not None}
 
 
 def states_of(spec: FeatureSpec, body: Body) -> Floats:

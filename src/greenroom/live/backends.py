@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from greenroom.contracts import INPUTS, OUTPUTS, ModelShape
+from greenroom.contracts import INPUTS, ModelShape
 from greenroom.errors import BadInput
 from greenroom.frames import Floats
 
@@ -62,14 +62,16 @@ class OnnxBackend:
         except Exception as error:  # the runtime's own errors share no other base
             raise BadInput(f"this graph cannot be loaded: {error}") from error
         names = tuple(i.name for i in self.session.get_inputs())
-        if set(names) - set(INPUTS) or tuple(o.name for o in self.session.get_outputs()) != OUTPUTS:
+        self._gives = tuple(shape.outputs())
+        gives = tuple(output.name for output in self.session.get_outputs())
+        if set(names) - set(INPUTS) or gives != self._gives:
             raise BadInput(f"this graph takes {names}, not a performer's {INPUTS}")
         self._used = names
 
     def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
         """Return the outputs of one tick."""
         feed = {name: inputs[name] for name in self._used}
-        return dict(zip(OUTPUTS, self.session.run(OUTPUTS, feed), strict=True))
+        return dict(zip(self._gives, self.session.run(self._gives, feed), strict=True))
 
     def warm(self, runs: int = 20) -> None:
         """Run a few times on zeros, so that the first frame is as fast as the others."""

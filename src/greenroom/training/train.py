@@ -73,7 +73,9 @@ def train(
     for take in manifest["parents"]["takes"]:  # what was allowed when it was frozen may be over
         require(workspace.objects.manifest(take, "take"), take, "train", day)
     spec = FeatureSpec.load(manifest["features"])
-    bodies = {split: bodies_of(workspace, manifest, split) for split in manifest["splits"]}
+    bodies = {
+        split: list(bodies_of(workspace, manifest, split).values()) for split in manifest["splits"]
+    }
     learn = bodies["train"] + [mirrored(body) for body in bodies["train"]]
     order = np.random.default_rng(recipe.seed)
     streams = [

@@ -225,10 +225,11 @@ def validate(
     dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
     on = "recordings"
     if bodies is None:
-        on, names = "test split", dataset["splits"]["test"]
-        bodies = dict(zip(names, bodies_of(workspace, dataset, "test"), strict=True))
+        on, bodies = "test split", bodies_of(workspace, dataset, "test")
     judge = Judge(
-        subject, [states_of(subject.spec, b) for b in bodies_of(workspace, dataset, "train")], tasks
+        subject,
+        [states_of(subject.spec, b) for b in bodies_of(workspace, dataset, "train").values()],
+        tasks,
     )
     tallies: Tallies = {task: {} for task in tasks}
     for done, (name, body) in enumerate(sorted(bodies.items())):
