@@ -106,7 +106,7 @@ class Engine:
         """Perform the last packets again and again for nobody, until just before a tick is due.
 
         After 30 ms of sleep the processor is slow and has everything to fetch again; the tick's own
-        work is half as long when it finds both as it needs them (docs/log.md).
+        work is a third to half shorter after this (docs/log.md).
         """
         took = _LONGEST_NS
         for before in REHEARSALS_NS:
