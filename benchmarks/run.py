@@ -24,7 +24,7 @@ from greenroom.contracts import Packet
 from greenroom.features.speech import PADDED, log_mel, power
 from greenroom.frames import ARKIT, BONES, HUMANOID, Frame
 from greenroom.live.backends import OnnxBackend
-from greenroom.live.engine import REHEARSAL_NS, Engine
+from greenroom.live.engine import Engine
 from greenroom.live.inputs import Playlist, open_playlist
 from greenroom.live.performer import Performer
 from greenroom.live.ring import STAMPS, Ring, shared_folder
@@ -111,8 +111,7 @@ def one_show(workspace: Workspace, ticks: int, paced: bool) -> np.ndarray:
     for tick in range(ticks):
         if paced:
             due = engine.start_ns + tick_ns(tick)
-            engine.clock.sleep_until(due - REHEARSAL_NS)
-            engine.rehearse(tick)
+            engine.rehearse(tick, due)
             engine.clock.sleep_until(due)
         engine.tick(tick, late=False)
         stamps = {name: int(engine.row[name]) for name in STAMPS}

@@ -150,10 +150,13 @@ class Backend(Protocol):
 
 
 class Sink(Protocol):
-    """An output: opened when made, given each frame, closed. `send` never blocks or raises."""
+    """An output: opened when made, given each frame, closed. None of it blocks or raises."""
 
     def send(self, frame: Frame) -> None:
         """Pass a frame on."""
+
+    def rehearse(self, frame: Frame) -> None:
+        """Do what `send` does with nobody seeing it, so that the next `send` is faster."""
 
     def close(self) -> None:
         """Let go of sockets."""

@@ -158,17 +158,17 @@ def to_six(q: Array) -> Array:
     """Return the 6D form (..., 6) of unit quaternions: the matrix's first two columns."""
     products = q.take(_LEFT, axis=-1)
     products *= q.take(_RIGHT, axis=-1)
-    products *= _TWICE.astype(q.dtype)
+    products *= _TWICE
     out: Array = products[..., :6] + products[..., 6:]
-    out += _DIAGONAL.astype(q.dtype)
+    out += _DIAGONAL
     return out
 
 
 # The matrix's first two columns as sums of two products; few calls, because a tick has few rows.
 _LEFT = np.asarray([1, 0, 0, 0, 0, 1, 2, 2, 1, 2, 2, 0])
 _RIGHT = np.asarray([1, 1, 2, 1, 0, 2, 2, 3, 3, 3, 2, 3])
-_TWICE = np.asarray([-2, 2, 2, 2, -2, 2, -2, 2, -2, -2, -2, 2])
-_DIAGONAL = np.asarray([1, 0, 0, 0, 1, 0])
+_TWICE = np.asarray([-2, 2, 2, 2, -2, 2, -2, 2, -2, -2, -2, 2], dtype=np.float32)
+_DIAGONAL = np.asarray([1, 0, 0, 0, 1, 0], dtype=np.float32)
 
 
 def from_six(six: Array) -> Array:

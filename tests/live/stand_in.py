@@ -63,6 +63,10 @@ class KeptSink:
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
+        self.rehearsed: list[int] = []
+
+    def rehearse(self, frame: Frame) -> None:
+        self.rehearsed.append(frame.tick)
 
     def send(self, frame: Frame) -> None:
         self.frames.append(frame)

@@ -10,7 +10,7 @@ import pytest
 from greenroom.clock import PERIOD_NS, VirtualClock, tick_ns
 from greenroom.contracts import Packet
 from greenroom.frames import Floats
-from greenroom.live.engine import Engine
+from greenroom.live.engine import REHEARSALS_NS, Engine
 from greenroom.live.performer import Performer
 from greenroom.live.replay import _Again
 from greenroom.live.ring import Ring, frame_of, get_packets, rung_of
@@ -104,6 +104,20 @@ def test_a_second_engine_goes_on_where_the_first_was_lost(ring: Ring) -> None:
     # Eased from the last frame of the first engine: nothing moves further than in one lost second.
     jump = np.abs(frame_of(rows[30]).rotations - before.frames[-1].rotations).max()
     assert jump < 0.05
+
+
+def test_a_tick_is_rehearsed_before_it_is_due_and_nobody_notices(ring: Ring) -> None:
+    engine, sink = make(ring, {20: 4 * PERIOD_NS})
+    engine.run(0, 0, 60, NEVER)
+    plain, unrehearsed = make(ring, {20: 4 * PERIOD_NS})
+    plain.rehearse = lambda tick, due_ns: None  # type: ignore[method-assign]
+    plain.run(0, 0, 60, NEVER)
+    # Tick 0 is due at once, and 21 to 24 follow a stall: there is no time to rehearse.
+    times = len(REHEARSALS_NS)
+    rehearsed = [tick for tick in range(1, 60) if not 21 <= tick <= 24]
+    assert sink.rehearsed == [tick for tick in rehearsed for _ in range(times)]
+    for one, other in zip(sink.frames, unrehearsed.frames, strict=True):
+        assert one.tick == other.tick and one.rotations.tobytes() == other.rotations.tobytes()
 
 
 class CutShort(Sways):

@@ -122,6 +122,12 @@ def test_every_bone_and_weight_is_there_once_and_the_frame_ends_it() -> None:
     assert [m.params for m in sent[-3:]] == [[], [1], [3.0]]
 
 
+def test_nobody_can_write_into_the_missing_face() -> None:
+    with pytest.raises(ValueError):
+        no_face()[0] = 1
+    assert np.isnan(no_face()).all()
+
+
 def test_missing_weights_are_sent_as_zero() -> None:
     made = frame(4)
     quiet = Frame(made.tick, made.root, made.rotations, no_face())
@@ -167,6 +173,25 @@ def test_the_sink_sends_them_all() -> None:
         assert sink.lost == 0
         sink.send(frame(8))
         assert sink.lost == len(wanted)
+
+
+def test_a_rehearsal_reaches_nobody_and_leaves_nothing_behind() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(5)
+        sink = VmcSink("127.0.0.1", receiver.getsockname()[1])
+        for seed in range(3):
+            sink.rehearse(frame(seed))
+        sink.send(frame(8, tick=45))
+        wanted = expected(frame(8), 1.5)
+        assert [receiver.recv(4096) for _ in wanted] == wanted
+        sink.rehearse(frame(9))
+        receiver.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            receiver.recv(4096)
+        sink.close()
+        sink.rehearse(frame(9))  # does not raise
+        assert sink.lost == 0
 
 
 def test_a_host_that_is_not_there_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:

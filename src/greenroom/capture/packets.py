@@ -24,7 +24,9 @@ FIRST_OF_CLIP = 1
 _HEAD = struct.Struct("<2sBBI")
 _MAGIC = b"GR"
 _J = len(BONES)
+_F4 = np.dtype("<f4")
 BODY_BYTES = _HEAD.size + 4 * (3 + 5 * _J)
+_ONE, _ZERO = np.float32(1), np.float32(0)
 _FARTHEST = 1000.0
 """Metres from the middle of the stage; farther off is a fault."""
 AUDIO_BYTES = _HEAD.size + 4 * SAMPLES_PER_TICK
@@ -72,19 +74,21 @@ def decode(data: bytes) -> BodySample | Floats:
         raise BadInput("this packet is not Greenroom's")
     _, kind, flags, tick = _HEAD.unpack_from(data)
     if kind == BODY and len(data) == BODY_BYTES:
-        body = np.frombuffer(data, "<f4", offset=_HEAD.size)
+        body = np.frombuffer(data, _F4, offset=_HEAD.size)
         rotations, validity = body[3 : 3 + 4 * _J].reshape(_J, 4), body[3 + 4 * _J :]
         squares = np.einsum("ij,ij->i", rotations, rotations)
         # Comparisons with NaN are false, so that what is not a number is not trusted either.
-        trusted = (squares > 0.99) & (squares < 1.01) & (validity > 0)
-        validity = np.where(trusted, np.minimum(validity, np.float32(1)), np.float32(0))
+        trusted = squares > 0.99
+        trusted &= squares < 1.01
+        trusted &= validity > 0
+        validity = np.where(trusted, np.minimum(validity, _ONE), _ZERO)
         root = body[:3]
         if not all(abs(metres) < _FARTHEST for metres in root.tolist()):
             root, validity[0] = np.full(3, np.nan, dtype=np.float32), 0
         return BodySample(tick, bool(flags & FIRST_OF_CLIP), root, rotations, validity)
     if kind == AUDIO and len(data) == AUDIO_BYTES:
-        sound = np.frombuffer(data, "<f4", offset=_HEAD.size)
-        if not np.isfinite(sound).all():
+        sound = np.frombuffer(data, _F4, offset=_HEAD.size)
+        if not np.logical_and.reduce(np.isfinite(sound)):
             raise BadInput("the sound of a packet is not finite")
         return sound
     raise BadInput(f"a packet of kind {kind} with {len(data)} bytes is damaged")
@@ -106,6 +110,13 @@ def newest(packets: Iterable[Packet]) -> tuple[BodySample | None, Floats | None]
     return body, sound
 
 
+def _rows(body: Body) -> Floats:
+    """Return what packets hold after their head, shape (T, 3 + 5 * 55)."""
+    ticks = len(body)
+    parts = (body.root, body.rotations.reshape(ticks, 4 * _J), body.validity)
+    return np.concatenate(parts, axis=1, dtype=_F4)
+
+
 class TakePlayer:
     """Play recorded bodies and sound in real time, as if they were captured now.
 
@@ -125,8 +136,9 @@ class TakePlayer:
         cuts: Sequence[tuple[int, int]] = (),
         first: int = 0,
     ) -> None:
-        """Keep what plays; packets are made when they are due."""
-        self.body, self.audio = body, audio
+        """Keep what plays, a row a tick as packets have it; they are made when they are due."""
+        self._rows = None if body is None else _rows(body)
+        self.audio = None if audio is None else np.ascontiguousarray(audio, _F4)
         self.firsts, self.cuts = frozenset(firsts), tuple(cuts)
         self._next = first
         sound = 0 if audio is None else -(-len(audio) // SAMPLES_PER_TICK)
@@ -145,12 +157,9 @@ class TakePlayer:
 
     def _packets(self, tick: int) -> list[bytes]:
         out = []
-        if self.body is not None and not any(a <= tick < b for a, b in self.cuts):
+        if self._rows is not None and not any(a <= tick < b for a, b in self.cuts):
             flags = FIRST_OF_CLIP if tick in self.firsts else 0
-            body = self.body
-            out.append(
-                encode_body(tick, body.root[tick], body.rotations[tick], body.validity[tick], flags)
-            )
+            out.append(_HEAD.pack(_MAGIC, BODY, flags, tick) + self._rows[tick].tobytes())
         if self.audio is not None:
             samples = self.audio[tick * SAMPLES_PER_TICK : (tick + 1) * SAMPLES_PER_TICK]
             if len(samples) < SAMPLES_PER_TICK:

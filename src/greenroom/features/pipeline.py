@@ -20,6 +20,8 @@ from greenroom.features.speech import BANDS, CHANNELS, PADDED, WINDOW, Hearing
 from greenroom.frames import BONE, SAMPLE_RATE, Floats
 from greenroom.store.objects import canonical, digest
 
+_MISSING = np.float32(np.nan)
+_TICK_HZ = np.float32(TICK_HZ)
 VERSION = 2
 """Raised whenever a formula here, in `pose` or in `speech` changes: it is part of the hash."""
 
@@ -132,13 +134,11 @@ class Pipeline:
         """
         valid = validity.take(self._index, axis=1)
         chosen = rotations.take(self._index, axis=1)
-        chosen[valid <= 0] = np.nan
+        np.copyto(chosen, _MISSING, where=(valid <= 0)[..., None])
         state = state_features(root, chosen, self._before)
         six = state[:, : self._six.shape[1]]
-        velocity = six.copy()
-        velocity[1:] -= six[:-1]
-        velocity[:1] -= self._six
-        velocity *= np.float32(TICK_HZ)
+        velocity = six - (self._six if len(six) == 1 else np.concatenate([self._six, six[:-1]]))
+        velocity *= _TICK_HZ
         self._six = six[-1:].copy()
         self._before = (root[-1].copy(), chosen[-1, 0].copy())
         if self._hearing is None:

@@ -60,8 +60,8 @@ def state_features(root: Array, rotations: Array, before: tuple[Floats, Floats] 
     _, y, _, w = old_hips.tolist()
     sin, cos = _heading(y, w) if y == y else (math.nan, math.nan)
     # One number after the other: a tick has one row, and plain floats beat arrays there.
-    rows = []
-    for (a0, _, a2, b0, _, b2), (_, y, _, w), (new_x, height, new_z) in zip(
+    turned, moved = [], []
+    for (a0, a1, a2, b0, b1, b2), (_, y, _, w), (new_x, height, new_z) in zip(
         six[:, :6].tolist(), rotations[:, 0].tolist(), root.tolist(), strict=True
     ):
         old_sin, old_cos = sin, cos
@@ -70,10 +70,12 @@ def state_features(root: Array, rotations: Array, before: tuple[Floats, Floats] 
         x, z = new_x, new_z
         turn = math.atan2(old_cos * sin - old_sin * cos, old_cos * cos + old_sin * sin)
         # Rows of the hips' matrix without heading, and the step as the old heading sees it.
-        hips = (cos * a0 - sin * a2, sin * a0 + cos * a2, cos * b0 - sin * b2, sin * b0 + cos * b2)
+        a0, a2 = cos * a0 - sin * a2, sin * a0 + cos * a2
+        b0, b2 = cos * b0 - sin * b2, sin * b0 + cos * b2
         step = (old_cos * dx - old_sin * dz, old_sin * dx + old_cos * dz)
-        rows.append((*hips, height, *step, turn * TICK_HZ))
-    out[:, [0, 2, 3, 5, *range(width, width + 4)]] = rows
+        turned.append((a0, a1, a2, b0, b1, b2))
+        moved.append((height, *step, turn * TICK_HZ))
+    six[:, :6], out[:, width:] = turned, moved
     return out
 
 

@@ -33,7 +33,11 @@ SILENT_TICKS = 15
 _NAN3 = np.full(3, np.nan, dtype=np.float32)
 _NAN4 = np.full((len(BONES), 4), np.nan, dtype=np.float32)
 _NONE = np.zeros(len(BONES), dtype=np.float32)
-_NOBODY = np.zeros(len(BONES), dtype=np.bool_)
+_ZERO, _ONE, _SIX = np.float32(0), np.float32(1), np.float32(6)
+_SILENCE = np.zeros((1, SAMPLES_PER_TICK), dtype=np.float32)
+_HEARD = {heard: np.full(1, heard, dtype=np.float32) for heard in (True, False)}
+DRAWS = 64
+"""Draws are made this many at a time: the numbers are the same, the calls fewer."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,12 @@ class Outcome:
     outputs: Floats | None
     capture: BodySample | None
     features: Features
+
+
+def _push(track: Floats, newest: Floats) -> None:
+    """Move the rows of a track (K, ...) up by one and append the newest."""
+    track[:-1] = track[1:]
+    track[-1] = newest
 
 
 class Performer:
@@ -87,8 +97,11 @@ class Performer:
         self.flat = np.zeros(width_of(shape.inputs()), dtype=np.float32)
         self.inputs = get_tensors(self.flat, shape.inputs())
         self.inputs["history"][0] = role.rest
+        self._now = {name: tensor[0] for name, tensor in self.inputs.items()}
+        self._draws = iter(np.empty((0, shape.noise), dtype=np.float32))
         self.state = role.rest
         self.ages = np.zeros(shape.joints, dtype=np.float32)
+        self._trust: list[float] = []
         self.silent = 0
         self.source = ""
         # What the model drives is taken as captured only where that is fully trusted.
@@ -129,7 +142,7 @@ class Performer:
                 self.inputs if override is None else get_tensors(override, shapes)
             )
         self.mark("inference")
-        outputs = None if said is None else np.concatenate([said[n].ravel() for n in OUTPUTS])
+        outputs = None if said is None else np.concatenate([said[n] for n in OUTPUTS], axis=None)
         outcome = self._emit(tick, sample, features, outputs, late)
         self.mark("post")
         return outcome
@@ -138,8 +151,8 @@ class Performer:
         """Return the newest body sample, this tick's sound, and whether any was heard."""
         sample, sound = newest(packets)
         if sound is None:
-            return sample, np.zeros(SAMPLES_PER_TICK, dtype=np.float32), False
-        return sample, sound, True
+            return sample, _SILENCE, False
+        return sample, sound[None], True
 
     def _features(self, sample: BodySample | None, sound: Floats, heard: bool) -> Features:
         root, rotations, validity = (
@@ -152,31 +165,36 @@ class Performer:
             root[None],
             rotations[None],
             validity[None],
-            sound[None],
-            np.asarray([float(heard)], dtype=np.float32),
+            sound,
+            _HEARD[heard],
         )
 
     def _inputs(self, features: Features) -> None:
-        inputs, valid = self.inputs, features.valid[0]
-        history, known = inputs["history"][0], inputs["known"][0]
-        history[:-1] = history[1:]
-        history[-1] = self.state
-        known[:-1] = known[1:]
-        known[-1] = inputs["valid"][0]
+        now, valid = self._now, features.valid[0]
+        self._trust = valid.tolist()
+        _push(now["history"], self.state)
+        _push(now["known"], now["valid"])
         for name, value in (("state", features.state), ("velocity", features.velocity)):
-            inputs[name][:] = np.where(np.isfinite(value), value, np.float32(0))
-        inputs["valid"][0] = valid
-        self.ages += np.float32(1)
-        self.ages[valid > 0] = 0
-        inputs["age"][0] = np.log1p(self.ages) / np.float32(6)
+            now[name][:] = np.where(np.isfinite(value[0]), value[0], _ZERO)
+        now["valid"][:] = valid
+        self.ages += _ONE
+        self.ages *= valid <= 0
+        age = np.log1p(self.ages, out=now["age"])
+        age /= _SIX
         if self.role.uses_speech:
-            speech, heard = inputs["speech"][0], inputs["heard"][0]
-            speech[:-1] = speech[1:]
-            speech[-1] = features.speech[0]
-            heard[:-1] = heard[1:]
-            heard[-1] = features.heard[0]
-        draw = self.random.standard_normal(self.role.shape.noise, dtype=np.float32)
-        inputs["noise"][0] = 0 if valid.any() else draw
+            _push(now["speech"], features.speech[0])
+            _push(now["heard"], features.heard[0])
+        draw = self._draw()
+        now["noise"][:] = _ZERO if any(self._trust) else draw
+
+    def _draw(self) -> Floats:
+        """Return the next draw (Z,); each tick has its own, used or not."""
+        draw: Floats | None = next(self._draws, None)
+        if draw is None:
+            size = (DRAWS, self.role.shape.noise)
+            self._draws = iter(self.random.standard_normal(size, dtype=np.float32))
+            draw = next(self._draws)
+        return draw
 
     def _emit(
         self,
@@ -186,8 +204,8 @@ class Performer:
         outputs: Floats | None,
         late: bool,
     ) -> Outcome:
-        captured = sample is not None and bool(features.valid.any())
-        finite = outputs is not None and bool(np.isfinite(outputs).all())
+        captured = any(self._trust)
+        finite = outputs is not None and bool(np.logical_and.reduce(np.isfinite(outputs)))
         rung, reason = CAPTURE, ""
         if captured:
             self.silent = 0
@@ -213,12 +231,13 @@ class Performer:
             placer.anchor(sample.root, sample.rotations[0])
         else:
             placer.move(state)
-        rotations = self.blender.rest.copy()
-        trusted = _NOBODY if sample is None else sample.validity >= self.enough
-        if not trusted[self.index].all():
+        rotations = self.blender.rest
+        if min(self._trust) < 1:
+            rotations = rotations.copy()
             rotations[self.index] = placer.upright(state, joints)
         if sample is not None:
-            np.copyto(rotations, sample.rotations, where=trusted[:, None])
+            trusted = sample.validity >= self.enough
+            rotations = np.where(trusted[:, None], sample.rotations, rotations)
         switched = self.source not in ("", rung) or (sample is not None and sample.first_of_clip)
         self.source = rung
         root, rotations = self.blender.step(placer.root, rotations, switched, SWITCH_HALF_LIFE)
