@@ -21,6 +21,7 @@ from greenroom.store.workspace import Workspace
 from greenroom.validation.gates import decide, judge_gates, read_gates
 from greenroom.validation.judge import FLOOR, figures, tallies_of, validate, windows
 from greenroom.validation.report import report
+from greenroom.validation.scenes import Scene
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_on_recordings_that_it_never_saw_and_with_one_task(
     body = read_recording(clip.data, clip.path).body
     assert body is not None
     name = validate(
-        home, model_of(release), backend(release), "test", {"kick": body}, tasks=["infill"]
+        home, model_of(release), backend(release), "test", {"kick": Scene(body)}, tasks=["infill"]
     )
     manifest = home.objects.manifest(name, "validation")
     assert (manifest["on"], set(manifest["figures"])) == ("recordings", {"infill"})
@@ -95,8 +96,8 @@ def test_what_cannot_be_judged_is_said(home: Workspace, release: Release) -> Non
     short = Body(
         release.skeleton, np.zeros((5, 3), np.float32), still, np.ones((5, 55), np.float32)
     )
-    with pytest.raises(BadInput, match="there is no recording to judge it on; it takes 17 ticks"):
-        validate(home, model_of(release), backend(release), "test", {"short": short})
+    with pytest.raises(BadInput, match="there is no recording to judge it on; a body takes 17 ticks"):
+        validate(home, model_of(release), backend(release), "test", {"short": Scene(short)})
 
 
 def test_windows_lie_evenly_and_inside() -> None:

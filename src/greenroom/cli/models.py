@@ -8,21 +8,22 @@ from pathlib import Path
 
 import click
 
+from greenroom.capture.labels import read_pattern
 from greenroom.capture.mapping import AUTOMATIC
 from greenroom.capture.opening import Handed
 from greenroom.capture.readers import Refusal
 from greenroom.cli.context import Context, answer, as_json, meter, short
 from greenroom.contracts import ModelShape
 from greenroom.errors import MissingExtra
-from greenroom.frames import Body
 from greenroom.live.backends import OnnxBackend
 from greenroom.registry.card import card
 from greenroom.registry.promote import promote
 from greenroom.registry.release import approve
 from greenroom.store.objects import write_durably
 from greenroom.validation.gates import decide
-from greenroom.validation.judge import LATER, TASKS, validate
+from greenroom.validation.judge import TASKS, validate
 from greenroom.validation.report import report as write_report
+from greenroom.validation.scenes import Scene
 
 
 @click.command("train")
@@ -104,7 +105,8 @@ def track_command(context: Context, to: str, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="Recordings; default its test split.",
 )
-@click.option("--task", multiple=True, type=click.Choice((*TASKS, *LATER)), help="Default all.")
+@click.option("--task", multiple=True, type=click.Choice(TASKS), help="Default all it can.")
+@click.option("--label-pattern", metavar="PATTERN", help="Styles in file names: 'x_{style}_{n}'.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write it as HTML.")
 @as_json
 @click.pass_obj
@@ -113,6 +115,7 @@ def validate_command(
     model: str,
     on: tuple[Path, ...],
     task: tuple[str, ...],
+    label_pattern: str | None,
     report: Path | None,
     as_json: bool,
 ) -> None:
@@ -127,8 +130,8 @@ def validate_command(
         name,
         backend,
         context.user,
-        _bodies(on) if on else None,
-        task or TASKS,
+        _scenes(on, label_pattern) if on else None,
+        task or None,
         meter("judging", as_json),
     )
     judged = workspace.objects.manifest(found, "validation")
@@ -143,14 +146,17 @@ def validate_command(
     answer(as_json, judged["figures"], "\n".join([*lines, f"validation {found}"]))
 
 
-def _bodies(paths: Sequence[Path]) -> dict[str, Body]:
-    """Return the bodies of recordings, by path; what cannot be read is told on stderr."""
+def _scenes(paths: Sequence[Path], pattern: str | None) -> dict[str, Scene]:
+    """Return recordings as scenes, by path; what cannot be read is told on stderr."""
+    named = None if pattern is None else read_pattern(pattern)
     out = {}
     for recording in Handed(list(paths), AUTOMATIC):
         if isinstance(recording, Refusal):
             click.echo(f"left out {recording.path}: {recording.reason}", err=True)
-        elif recording.body is not None:
-            out[recording.path] = recording.body
+            continue
+        style = named.of([recording.path]).get("style", "") if named else ""
+        assert isinstance(style, str)
+        out[recording.path] = Scene.of(recording, style)
     return out
 
 

@@ -183,3 +183,11 @@ class Hearing:
         step = samples.itemsize
         strides = (SAMPLES_PER_TICK * step, step)
         return speech_features(np.ndarray((len(audio), WINDOW), np.float64, samples, 0, strides))
+
+
+def heard(samples: Floats) -> Floats:
+    """Return the channels (T, 43) of a whole recording (S,), its last tick filled with silence."""
+    ticks = -(-len(samples) // SAMPLES_PER_TICK)
+    whole = np.zeros((ticks, SAMPLES_PER_TICK), dtype=np.float32)
+    whole.ravel()[: len(samples)] = samples
+    return Hearing().run(whole, np.ones(ticks, dtype=np.float32))

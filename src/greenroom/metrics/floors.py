@@ -16,7 +16,7 @@ from greenroom.frames import Array, Doubles
 LAGS = (1, 2, 3, 5, 8, 12)
 _PENALTIES = (1e1, 1e2, 1e3, 1e4)
 _RAISES = (0.01, 0.1, 0.5, 2.0, 10.0)
-_FOLDS = 5
+FOLDS = 5
 _MOST = 60_000
 
 
@@ -53,8 +53,8 @@ class Ridge:
                 ticks = np.arange(len(take) - ahead)
                 if len(ticks):
                     x = np.concatenate([_past(take, ticks), np.ones((len(ticks), 1))], axis=1)
-                    parts.append((i % _FOLDS, x, (take[ticks + ahead] - take[ticks])[:, :width]))
-            self.weights[ahead] = _fit(parts)
+                    parts.append((i % FOLDS, x, (take[ticks + ahead] - take[ticks])[:, :width]))
+            self.weights[ahead] = ridge_of_folds(parts)
 
     def at(self, past: Array, ahead: int) -> Doubles:
         """Return 6D rotations (6 J,) `ahead` ticks after the last row of a past (K, D)."""
@@ -64,11 +64,15 @@ class Ridge:
         return np.asarray(past[-1, : self.width] + step * self.std[: self.width])
 
 
-def _fit(parts: list[tuple[int, Doubles, Doubles]]) -> Doubles:
-    """Return weights by ridge, the penalty chosen by folds over takes."""
+def ridge_of_folds(parts: list[tuple[int, Doubles, Doubles]]) -> Doubles:
+    """Return weights (X, Y) by ridge, the penalty chosen by folds over takes.
+
+    Args:
+        parts: of each take (fold below 5, regressors (n, X) of which the last is 1, values (n, Y)).
+    """
     size, width = parts[0][1].shape[1], parts[0][2].shape[1]
-    grams = np.zeros((_FOLDS, size, size))
-    crosses = np.zeros((_FOLDS, size, width))
+    grams = np.zeros((FOLDS, size, size))
+    crosses = np.zeros((FOLDS, size, width))
     for fold, x, y in parts:
         grams[fold] += x.T @ x
         crosses[fold] += x.T @ y
@@ -111,9 +115,9 @@ class Gaussian:
         rows = [self._rows(np.asarray(take, dtype=np.float64)) for take in takes]
         rows = [r if len(r) <= share else r[random.choice(len(r), share, False)] for r in rows]
         errors = dict.fromkeys(_RAISES, 0.0)
-        for fold in range(min(_FOLDS, len(rows))):
-            held = np.concatenate([r for i, r in enumerate(rows) if i % _FOLDS == fold])
-            self._fit(np.concatenate([r for i, r in enumerate(rows) if i % _FOLDS != fold]))
+        for fold in range(min(FOLDS, len(rows))):
+            held = np.concatenate([r for i, r in enumerate(rows) if i % FOLDS == fold])
+            self._fit(np.concatenate([r for i, r in enumerate(rows) if i % FOLDS != fold]))
             plain = self.covariance
             for raised in _RAISES:
                 self._raise(plain, raised)

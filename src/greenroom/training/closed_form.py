@@ -46,9 +46,9 @@ def fit_core(
     x, y = _pairs(train, shape, mean, std)
     if penalty is None:
         vx, vy = _pairs(validation, shape, mean, std)
-        fits = {p: _ridge(x, y, p) for p in _LAMBDAS}
+        fits = dict(zip(_LAMBDAS, _ridge(x, y, *_LAMBDAS), strict=True))
         penalty = min(fits, key=lambda p: float(np.mean((vx @ fits[p][0] + fits[p][1] - vy) ** 2)))
-    weights, bias = _ridge(x, y, penalty)
+    ((weights, bias),) = _ridge(x, y, penalty)
     factors, noise = _probabilistic_pca(_moves(train, std), core.factors.shape[1])
     for name, value in {
         "mean": mean,
@@ -80,13 +80,16 @@ def _pairs(
     return np.concatenate(x), np.concatenate(y)
 
 
-def _ridge(x: Doubles, y: Doubles, penalty: float) -> tuple[Doubles, Doubles]:
+def _ridge(x: Doubles, y: Doubles, *penalties: float) -> list[tuple[Doubles, Doubles]]:
+    """Return weights and bias for each penalty."""
     mx, my = x.mean(0), y.mean(0)
     centred = x - mx
-    weights = np.linalg.solve(
-        centred.T @ centred + penalty * np.eye(x.shape[1]), centred.T @ (y - my)
-    )
-    return weights, my - mx @ weights
+    gram, cross = centred.T @ centred, centred.T @ (y - my)
+    out = []
+    for penalty in penalties:
+        weights = np.linalg.solve(gram + penalty * np.eye(x.shape[1]), cross)
+        out.append((weights, my - mx @ weights))
+    return out
 
 
 def _moves(states: Sequence[Floats], std: Doubles) -> Doubles:

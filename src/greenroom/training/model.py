@@ -22,7 +22,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from greenroom.contracts import INPUTS, ModelShape
+from greenroom.contracts import INPUTS, STYLE_TICKS, ModelShape
+from greenroom.training.trunk import Face, Style, Trunk
 
 _NEWTON_STEPS = 18
 
@@ -36,21 +37,50 @@ class Preset:
         width: of a token; the attention has width // 32 heads.
         layers: attention blocks.
         rank: of the Gaussian that completes missing joints.
+        trunk: width of the whole-body network and of the tasks' own; 0: attention alone, and the one
+            task of performing.
+        depth: its blocks.
+        steps: of training, unless others are asked for.
     """
 
     name: str
     width: int
     layers: int
     rank: int = 8
+    trunk: int = 0
+    depth: int = 2
+    steps: int = 1500
 
     @property
     def heads(self) -> int:
         """Attention heads."""
         return self.width // 32
 
+    def shape(
+        self, joints: int, state: int, speech: int, face: int = 0, styles: int = 0
+    ) -> ModelShape:
+        """Return the tensors of a model of this size for what its dataset has.
 
-MINI = Preset("mini", width=96, layers=3)
-PRESETS = {preset.name: preset for preset in (MINI,)}
+        Args:
+            joints: J.
+            state: D.
+            speech: F.
+            face: B, weights of the dataset's face rig; 0 where it has none.
+            styles: C; 0 where none are labelled.
+        """
+        if not self.trunk:
+            return ModelShape(joints, state, speech)
+        return ModelShape(
+            joints, state, speech, STYLE_TICKS, 12, horizons=HORIZONS, face=face, styles=styles
+        )
+
+
+HORIZONS = (1, 6, 15)
+"""Ticks ahead of the forecasts: 33, 200 and 500 ms."""
+TOKENS = Preset("tokens", width=96, layers=3)
+MINI = Preset("mini", width=32, layers=1, trunk=320, depth=1, steps=8000)
+SMALL = Preset("small", width=32, layers=1, trunk=640, depth=2, steps=8000)
+PRESETS = {preset.name: preset for preset in (TOKENS, MINI, SMALL)}
 
 
 class Core(nn.Module):
@@ -92,17 +122,16 @@ class Core(nn.Module):
         """Return the ridge forecast of the next normalised state (N, D)."""
         return history[:, -1] + self.lagged(history) @ self.forecast + self.bias
 
-    def forward(self, history: Tensor, known: Tensor, state: Tensor, trust: Tensor) -> Tensor:
+    def forward(self, history: Tensor, seen: Tensor, state: Tensor, trust: Tensor) -> Tensor:
         """Return the completed state, normalised (N, D).
 
         Args:
             history: normalised states (N, K, D), oldest first.
-            known: which joints of the history were captured (N, K, J).
+            seen: of :meth:`last_seen` (N, D).
             state: normalised captured state (N, D), 0 where missing.
             trust: (N, D), 0 missing to 1 trusted.
         """
         forecast = self.ahead(history)
-        seen = self.last_seen(history, known, trust)
         weight = trust / self.noise
         scaled = self.factors * weight.unsqueeze(-1)
         precision = self.eye + self.factors.transpose(0, 1) @ scaled
@@ -127,6 +156,17 @@ class Core(nn.Module):
         weight = weight / torch.clamp(total, min=1e-3)
         rest = 1 - torch.clamp(weight.sum(-1, keepdim=True), max=1.0)
         return (weight.unsqueeze(1) @ history).squeeze(1) + rest * history[:, -1]
+
+
+def rows_without_guesses(past: Tensor, known: Tensor, seen: Tensor, trust: Tensor) -> Tensor:
+    """Return the history (N, K, D) in which what is missing now stands where it was last seen.
+
+    What the model guessed for it since is left out, so that a gap's third tick is no guess about guesses
+    and training needs no roll-out for it. With nothing captured its own past is all it has, and stays.
+    """
+    wide = torch.cat([known.repeat_interleave(6, -1), known[..., :1].expand(-1, -1, 4)], -1)
+    guessed = (1 - wide) * ((1 - trust) * share_captured(trust)).unsqueeze(1)
+    return past + guessed * (seen.unsqueeze(1) - past)
 
 
 def share_captured(trust: Tensor) -> Tensor:
@@ -184,8 +224,9 @@ class Performer(nn.Module):
         self.shape, self.preset = shape, preset
         j, k, w = shape.joints, shape.history, preset.width
         self.core = Core(shape, preset.rank)
-        self.joint_in = nn.Linear(7 * k + 6 + 6 + 6 + 2, w)
-        self.root_in = nn.Linear(4 * k + 4 + 4, w)
+        self.recent = recent = 8 if preset.trunk else k  # ticks that a token reads
+        self.joint_in = nn.Linear(7 * recent + 6 + 6 + 6 + 2, w)
+        self.root_in = nn.Linear(4 * recent + 4 + 4, w)
         self.speech_in = nn.Linear(2 * shape.speech_channels, w)
         self.context_in = nn.Linear(shape.noise, w)
         self.place = nn.Parameter(torch.randn(j + 2 + shape.speech // 2, w) * 0.02)
@@ -200,6 +241,9 @@ class Performer(nn.Module):
         self.register_buffer("speech_std", torch.ones(shape.speech_channels))
         nn.init.zeros_(self.joint_out.weight)
         nn.init.zeros_(self.root_out.weight)
+        self.trunk = Trunk(shape, preset.trunk, preset.depth) if preset.trunk else None
+        self.face = Face(shape, preset.trunk * 2 // 5) if shape.face else None
+        self.style = Style(shape, preset.trunk * 3 // 20) if shape.styles else None
 
     def forward(
         self,
@@ -212,10 +256,11 @@ class Performer(nn.Module):
         speech: Tensor,
         heard: Tensor,
         noise: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return (pose (N, D), sigma (N, J) degrees, confidence (N, J), attention (N, J, J + 1)).
+    ) -> tuple[Tensor, ...]:
+        """Return (pose (N, D), sigma (N, J) degrees, confidence (N, J), attention (N, J, J + 1), …).
 
-        Inputs are those of `greenroom.contracts.INPUTS`, in raw units, 0 where missing.
+        After these come the tasks' outputs, as `ModelShape.outputs` lists them. Inputs are those of
+        `greenroom.contracts.INPUTS`, in raw units, 0 where missing.
         Sigma and confidence speak of the network's own value of a joint: its completion where the
         joint is missing, its forecast where it is captured. The last attention column is speech.
         """
@@ -223,8 +268,12 @@ class Performer(nn.Module):
         past = (history - self.core.mean) / self.core.std
         trust = torch.cat([valid.repeat_interleave(6, -1), valid[:, :1].expand(-1, 4)], -1)
         now = trust * (state - self.core.mean) / self.core.std
-        core = self.core(past, known, now, trust)
-        tokens = self._tokens(past, known, now, velocity, valid, age, core, speech, noise)
+        seen = self.core.last_seen(past, known, trust)
+        if self.trunk is not None:
+            past = rows_without_guesses(past, known, seen, trust)
+        core = self.core(past, seen, now, trust)
+        recent, there = past[:, -self.recent :], known[:, -self.recent :]
+        tokens = self._tokens(recent, there, now, velocity, valid, age, core, speech, noise)
         closed = (1 - heard.reshape(len(heard), -1, 2).amax(-1)) * -1e4
         shut = torch.cat([closed.new_zeros(len(closed), j + 2), closed], -1)[:, None, None]
         flow = None
@@ -236,16 +285,46 @@ class Performer(nn.Module):
         residual = torch.cat(
             [self.joint_out(tokens[:, :j]).flatten(1), self.root_out(tokens[:, j])], -1
         )
+        about = torch.cat([tokens[:, :j], valid.unsqueeze(-1), age.unsqueeze(-1)], -1)
+        spread = self.sigma_out(about).squeeze(-1)
+        extra: list[Tensor] = []
+        if self.trunk is not None:
+            alone = share_captured(trust)
+            base = trust * now + (1 - trust) * (alone * seen + (1 - alone) * past[:, -1])
+            more, ahead, wider = self.trunk(base, past, known, valid, age, noise)
+            residual = residual + more
+            spread = spread + wider
+            extra.append(self._forecast(base, past, ahead))
         # With nothing captured the residual is what moves; in a gap it counts as much as it earned.
         weight = 1 - (1 - self.residual) * share_captured(trust)
         own = core + weight * (1 - trust) * residual
         own = torch.minimum(torch.maximum(own, self.core.low), self.core.high)
         pose = (trust * now + (1 - trust) * own) * self.core.std + self.core.mean
-        about = torch.cat([tokens[:, :j], valid.unsqueeze(-1), age.unsqueeze(-1)], -1)
-        spread = self.sigma_out(about).squeeze(-1)
         a, b, c = self.calibration.unbind()
         confidence = torch.sigmoid(a - b * spread + c * valid)
-        return pose, torch.exp(spread), confidence, _attention(flow, j)
+        if self.face is not None:
+            extra.append(self.face(self.hear(speech)))
+        if self.style is not None:
+            extra.append(self.style(past))
+        return pose, torch.exp(spread), confidence, _attention(flow, j), *extra
+
+    def hear(self, speech: Tensor) -> Tensor:
+        """Return speech normalised."""
+        out: Tensor = (speech - self.speech_mean) / self.speech_std
+        return out
+
+    def _forecast(self, base: Tensor, past: Tensor, ahead: Tensor) -> Tensor:
+        """Return the 6D rotations (N, H, 6 J) at each horizon.
+
+        The ridge is exact over one tick and no more than the trunk can say over many.
+        """
+        six = 6 * self.shape.joints
+        newest = torch.cat([past[:, 1:], base[:, None]], 1)
+        step = (self.core.ahead(newest) - base)[:, None, :six]
+        near = (torch.tensor(self.shape.horizons) == 1).float()[None, :, None]
+        said = base[:, None, :six] + near * step + ahead
+        out: Tensor = said * self.core.std[:six] + self.core.mean[:six]
+        return out
 
     def _tokens(
         self,
@@ -259,7 +338,7 @@ class Performer(nn.Module):
         speech: Tensor,
         noise: Tensor,
     ) -> Tensor:
-        n, j, k = len(past), self.shape.joints, self.shape.history
+        n, j, k = len(past), self.shape.joints, past.shape[1]
         six = 6 * j
         joint = torch.cat(
             [
@@ -274,9 +353,7 @@ class Performer(nn.Module):
             -1,
         )
         root = torch.cat([past[:, :, six:].reshape(n, 4 * k), now[:, six:], core[:, six:]], -1)
-        sound = ((speech - self.speech_mean) / self.speech_std).reshape(
-            n, self.shape.speech // 2, 2 * self.shape.speech_channels
-        )
+        sound = self.hear(speech).reshape(n, self.shape.speech // 2, 2 * self.shape.speech_channels)
         context = self.context_in(noise).unsqueeze(1)
         tokens = torch.cat(
             [self.joint_in(joint), self.root_in(root).unsqueeze(1), context, self.speech_in(sound)],

@@ -33,6 +33,9 @@ class Recipe:
         rate: learning rate at its peak, then a cosine to nothing.
         seed: of everything random.
         kl: weight of the encoder's divergence from the standard normal.
+        windows: of each direct lesson a step; none of these are rolled out.
+        every: steps from one roll-out to the next, where there are direct lessons.
+        weights: of the lessons' losses: "fixed", or "learned" as each one's own uncertainty.
     """
 
     steps: int = 1500
@@ -41,6 +44,9 @@ class Recipe:
     rate: float = 1e-3
     seed: int = 0
     kl: float = 0.02
+    windows: int = 256
+    every: int = 8
+    weights: str = "fixed"
 
     def manifest(self) -> dict[str, Any]:
         """Return the hyperparameters as JSON."""
@@ -68,15 +74,23 @@ class Encoder(nn.Module):
 
 
 def hidden_joints(
-    joints: Sequence[str], batch: int, ticks: int, random: torch.Generator
+    joints: Sequence[str],
+    batch: int,
+    ticks: int,
+    random: torch.Generator,
+    alone: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Return validity (N, L, J) with gaps, and which windows are to be generated (N,)."""
+    """Return validity (N, L, J) with gaps, and which windows are to be generated (N,).
+
+    With `alone` mostly everything is hidden: what a joint's gap asks is taught without roll-outs.
+    """
     valid = torch.ones(batch, ticks, len(joints))
     generate = torch.zeros(batch, dtype=torch.bool)
     limbs = [[i for i, name in enumerate(joints) if name in limb] for limb in LIMBS.values()]
     limbs = [limb for limb in limbs if limb]
     for n in range(batch):
         kind = float(torch.rand((), generator=random))
+        kind = 0.6 + 0.4 * kind if alone else kind
         start = int(torch.randint(0, max(1, ticks // 4), (), generator=random))
         end = ticks
         if kind < 0.45:
@@ -148,7 +162,7 @@ def roll_out(
             divergence = (
                 divergence - 0.5 * (on * (1 + spread - mean**2 - spread.exp())).sum(-1).mean()
             )
-        pose, sigma, confidence, _ = model(
+        pose, sigma, confidence, *_ = model(
             history,
             known,
             truth * trust,
@@ -166,25 +180,30 @@ def roll_out(
             ("pose", "sigma", "confidence"), (pose, sigma, confidence), strict=True
         ):
             out[name].append(value)
-        out["own"].append(_own(model, history, truth, see, pose))
+        out["own"].append(own_values(model, history, see, pose))
     stacked = {name: torch.stack(values, 1) for name, values in out.items()}
     return Rollout(**stacked, kl=divergence / ticks)
 
 
-def _own(model: Performer, history: Tensor, truth: Tensor, see: Tensor, pose: Tensor) -> Tensor:
-    """Return what the model itself says of each joint, 6D (N, J, 6): forecast where captured."""
+def own_values(model: Performer, history: Tensor, see: Tensor, pose: Tensor) -> Tensor:
+    """Return what the model itself says of each joint, 6D (N, J, 6): its forecast where captured.
+
+    Args:
+        model: whose closed form forecasts.
+        history: states (N, K, D), this tick's pose last.
+        see: which joints are captured now (N, J).
+        pose: this tick's (N, D).
+    """
     with torch.no_grad():
         past = (history[:, :-1] - model.core.mean) / model.core.std
         past = torch.cat([past[:, :1], past], 1)
         ahead = model.core.ahead(past)
         ahead = torch.minimum(torch.maximum(ahead, model.core.low), model.core.high)
         forecast = ahead * model.core.std + model.core.mean
-        six = 6 * model.shape.joints
-        n = len(pose)
-        seen = see[..., None] > 0
-        return torch.where(
-            seen, forecast[:, :six].reshape(n, -1, 6), pose[:, :six].reshape(n, -1, 6)
-        )
+    six = 6 * model.shape.joints
+    n = len(pose)
+    seen = see[..., None] > 0
+    return torch.where(seen, forecast[:, :six].reshape(n, -1, 6), pose[:, :six].reshape(n, -1, 6))
 
 
 def performance_loss(
@@ -199,10 +218,15 @@ def performance_loss(
     place = (miss * lost).sum() / lost.sum().clamp(min=1)
     step = (done.pose[:, 1:] - done.pose[:, :-1]) - (truth[:, 1:] - truth[:, :-1])
     pace = ((step / std) ** 2 * lost[:, 1:]).sum() / lost.sum().clamp(min=1)
+    spread = honesty(done.own, truth[..., :six], done.sigma)
+    return place + 5.0 * pace + 0.02 * spread + kl * done.kl
+
+
+def honesty(own: Tensor, truth: Tensor, sigma: Tensor) -> Tensor:
+    """Return the Laplace likelihood's loss of sigma (…, J), degrees, for 6D values (…, J, 6)."""
     with torch.no_grad():
-        error = six_angles(done.own, truth[..., :six].reshape(*done.own.shape))
-    spread = torch.log(done.sigma) + error / done.sigma
-    return place + 5.0 * pace + 0.02 * spread.mean() + kl * done.kl
+        error = six_angles(own, truth.reshape(own.shape))
+    return (torch.log(sigma) + error / sigma).mean()
 
 
 def sample_windows(

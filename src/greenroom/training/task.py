@@ -23,20 +23,13 @@ import lightning as L
 import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from greenroom.store.objects import write_durably
+from greenroom.training.lessons import Material, balanced, lessons_for
 from greenroom.training.model import Performer
-from greenroom.training.rollout import (
-    Encoder,
-    Progress,
-    Recipe,
-    hidden_joints,
-    performance_loss,
-    roll_out,
-    sample_windows,
-)
+from greenroom.training.rollout import Encoder, Progress, Recipe
 
 EVERY = 50
 """Steps between checkpoints."""
@@ -116,12 +109,14 @@ class Keeper(L.Callback):
         self.folder, self.every, self.progress = folder, every, progress
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, n: int
+        self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, n: int
     ) -> None:
         """Write a checkpoint when it is time."""
         step = trainer.global_step
         if trainer.is_global_zero:
-            self.progress(step, trainer.max_steps, {"loss": float(outputs["loss"])})
+            self.progress(
+                step, trainer.max_steps, {"loss": float(outputs["loss"]), **pl_module.said}
+            )
         if self.folder is None or step % self.every or step >= trainer.max_steps:
             return
         trainer.save_checkpoint(self.folder / f"{step}.ckpt")
@@ -135,18 +130,21 @@ class Task(L.LightningModule):
     Args:
         model: with its closed form fitted; trained in place.
         joints: names, in the states' order.
-        streams: states (T, D) of each.
+        material: what there is to learn.
         recipe: how to train.
     """
 
     def __init__(
-        self, model: Performer, joints: Sequence[str], streams: Sequence[Tensor], recipe: Recipe
+        self, model: Performer, joints: Sequence[str], material: Material, recipe: Recipe
     ) -> None:
-        """Add the encoder, which exists in training only."""
+        """Add the encoder and the lessons' doubts, which exist in training only."""
         super().__init__()
         self.model, self.recipe = model, recipe
-        self.joints, self.streams = joints, streams
         self.encoder = Encoder(model.shape.state, model.shape.noise)
+        self.lessons = lessons_for(model, material, joints, recipe, self.encoder)
+        learned = recipe.weights == "learned"
+        self.doubts = nn.Parameter(torch.zeros(len(self.lessons))) if learned else None
+        self.said: dict[str, float] = {}
 
     def training_step(self, batch: Tensor, index: int) -> Tensor:
         """Return the loss of this step's windows."""
@@ -154,13 +152,13 @@ class Task(L.LightningModule):
         seed = (recipe.seed * 1_000_003 + step) * 64 + self.global_rank
         torch.manual_seed(seed)
         random = torch.Generator().manual_seed(seed)
-        share = step / recipe.steps
-        ticks = max(4, round(recipe.rollout * min(1.0, 0.25 + 1.2 * share)))
-        size = max(1, recipe.batch // self.trainer.world_size)
-        windows = sample_windows(self.streams, self.model.shape.history + ticks, size, random)
-        valid, generate = hidden_joints(self.joints, size, ticks, random)
-        done = roll_out(self.model, windows, valid, generate, self.encoder, jitter=0.03)
-        return performance_loss(self.model, windows, valid, done, recipe.kl)
+        turns = [i for i, lesson in enumerate(self.lessons) if step % lesson.every == 0]
+        now = [self.lessons[i] for i in turns]
+        size = 1 / self.trainer.world_size
+        losses = [lesson.loss(self.model, step / recipe.steps, size, random) for lesson in now]
+        for lesson, loss in zip(now, losses, strict=True):
+            self.said[f"loss_{lesson.name}"] = float(loss.detach())
+        return balanced(losses, now, None if self.doubts is None else self.doubts[turns])
 
     def configure_optimizers(self) -> Any:
         """Return AdamW, warming up over 50 steps and then a cosine to nothing."""
@@ -197,7 +195,11 @@ def run(
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     strategy: Any = "auto"
     if processes > 1:
-        strategy = DDPStrategy(process_group_backend="gloo", start_method="spawn")
+        strategy = DDPStrategy(
+            process_group_backend="gloo",
+            start_method="spawn",
+            find_unused_parameters=True,  # a lesson has not always its turn
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning advises on workers and loggers
         told = Told(progress) if processes > 1 else None

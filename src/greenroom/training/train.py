@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from greenroom import __version__
-from greenroom.capture.sequence import join, mirrored
+from greenroom.capture.sequence import mirrored
 from greenroom.consent.gate import require
-from greenroom.contracts import INPUTS, OUTPUTS, ModelShape
-from greenroom.datasets.build import bodies_of, states_of
+from greenroom.contracts import INPUTS
+from greenroom.datasets.build import states_of
 from greenroom.errors import CheckFailed
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
@@ -29,13 +29,13 @@ from greenroom.frames import LIMBS, Floats
 from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.training.fit import fit, gap_error, limb_gaps
+from greenroom.training.gather import gather, labelled, teaching
 from greenroom.training.model import PRESETS, Performer, example
 from greenroom.training.rollout import DEFAULT, Progress, Recipe, roll_out, six_angles
 from greenroom.training.tracking import Journal, Mirrors, Tracker
 
 PARITY = 2e-3
 """How far the exported graph may be from the trained one, in the outputs' own units."""
-STREAMS = 6
 TELL_S = 30.0
 """Seconds between what trackers are told while a run goes on."""
 
@@ -73,17 +73,16 @@ def train(
     for take in manifest["parents"]["takes"]:  # what was allowed when it was frozen may be over
         require(workspace.objects.manifest(take, "take"), take, "train", day)
     spec = FeatureSpec.load(manifest["features"])
-    bodies = {
-        split: list(bodies_of(workspace, manifest, split).values()) for split in manifest["splits"]
-    }
-    learn = bodies["train"] + [mirrored(body) for body in bodies["train"]]
-    order = np.random.default_rng(recipe.seed)
-    streams = [
-        states_of(spec, join([learn[i] for i in order.permutation(len(learn))]))
-        for _ in range(STREAMS)
-    ]
-    held = bodies["validation"] + [mirrored(body) for body in bodies["validation"]]
-    shape = ModelShape(len(spec.joints), spec.state_width, len(CHANNELS))
+    size = PRESETS[preset]
+    found = gather(workspace, manifest, spec)
+    material = teaching(found["train"], spec, size, recipe.seed)
+    shape = size.shape(
+        len(spec.joints),
+        spec.state_width,
+        len(CHANNELS),
+        len(found["train"].channels) if size.trunk else 0,
+        len(found["train"].styles) if size.trunk else 0,
+    )
     asked = {
         "dataset": dataset,
         "preset": preset,
@@ -107,22 +106,29 @@ def train(
             told = time.monotonic()
         progress(step, steps, values)
 
+    held = found["validation"]
     model, figures = fit(
-        streams,
-        [states_of(spec, body) for body in bodies["train"] + bodies["validation"]],
-        [states_of(spec, body) for body in held],
+        material,
+        [
+            states_of(spec, body)
+            for split in ("train", "validation")
+            for body in found[split].bodies
+        ],
+        [states_of(spec, b) for body in held.bodies for b in (body, mirrored(body))],
         spec.joints,
         shape,
-        PRESETS[preset],
+        size,
         recipe,
         note,
         folder,
         processes,
+        labelled(held, spec, found["train"].styles),
     )
-    graph, operations = export(model)
-    check_parity(model, graph, [states_of(spec, body) for body in bodies["validation"]])
-    test = [states_of(spec, body) for body in bodies["test"]]
+    test = [states_of(spec, body) for body in found["test"].bodies]
     figures |= judge(model, spec.joints, test)
+    normal = baselines(model, test)
+    graph, operations = export(model)  # last: after it torch runs some ten times slower
+    check_parity(model, graph, [states_of(spec, body) for body in held.bodies])
     rights = _rights(workspace, manifest)
     out = {
         "kind": "model",
@@ -136,15 +142,19 @@ def train(
         "feature_spec": spec.hash,
         "shape": shape.manifest(),
         "operations": operations,
-        "rest": _rounded(_rest(streams)),
-        "offsets": [_rounded(row) for row in bodies["train"][0].skeleton.offsets],
-        "uses_speech": False,
+        "rest": _rounded(_rest([stream.numpy() for stream in material.streams])),
+        "offsets": [_rounded(row) for row in found["train"].bodies[0].skeleton.offsets],
+        "uses_speech": shape.face > 0,
         "figures": {name: round(value, 4) for name, value in sorted(figures.items())},
-        "baselines": baselines(model, test),
+        "baselines": normal,
         "rights": rights,
         "parents": {"dataset": dataset},
         "blobs": {"graph": workspace.objects.put(graph)},
     }
+    if shape.face:
+        out["rig"] = list(found["train"].channels)
+    if shape.styles:
+        out["styles"] = list(found["train"].styles)
     name = workspace.publish(out, by=by)
     said = {key: round(value, 6) for key, value in sorted(figures.items())}
     journal.end({"model": name, "performance_metrics": msgspec.json.encode(said).decode()}, said)
@@ -215,7 +225,7 @@ def export(model: Performer) -> tuple[bytes, list[str]]:
             model,
             tuple(inputs.values()),
             input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
+            output_names=list(model.shape.outputs()),
             opset_version=18,
             dynamo=True,
             verbose=False,
@@ -249,6 +259,7 @@ def check_parity(model: Performer, graph: bytes, takes: Sequence[Floats]) -> flo
         inputs["valid"] = (torch.rand(1, shape.joints, generator=random) < 0.7).float()
         inputs["state"] = state[None, k]
         inputs["noise"] = torch.randn(1, shape.noise, generator=random)
+        inputs["speech"] = torch.randn(1, shape.speech, shape.speech_channels, generator=random)
         with torch.no_grad():
             ours = model(*inputs.values())
         theirs = session.run(None, {name: value.numpy() for name, value in inputs.items()})
@@ -303,17 +314,26 @@ def _speeds(take: torch.Tensor, six: int) -> torch.Tensor:
     return (six_angles(turns[1:], turns[:-1]) * 30).flatten()
 
 
+_BASELINE_TICKS = 30
+
+
 def baselines(model: Performer, takes: Sequence[Floats]) -> dict[str, float]:
     """Return what is normal for confidence with everything captured: what watching compares with."""
     k = model.shape.history
     values = []
-    for take in takes:
-        if len(take) <= k + 1:
-            continue
-        windows = torch.from_numpy(take)[None]
-        with torch.no_grad():
-            done = roll_out(model, windows, torch.ones(1, len(take) - k, model.shape.joints))
-        values.append(done.confidence.flatten())
+    for length in (_BASELINE_TICKS, 1):  # whole seconds where there are, else what there is
+        windows = [
+            torch.from_numpy(take[at : at + k + length])
+            for take in takes
+            for at in range(0, len(take) - k - length + 1, k + length)
+        ]
+        if windows:
+            picks = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), 256)).astype(int))
+            batch = torch.stack([windows[i] for i in picks])
+            with torch.no_grad():
+                captured = torch.ones(len(batch), length, model.shape.joints)
+                values.append(roll_out(model, batch, captured).confidence.flatten())
+            break
     all_of = torch.cat(values)
     return {
         "confidence_mean": round(float(all_of.mean()), 4),

@@ -1,8 +1,10 @@
 """Score a model on whole takes beside floors that were fitted on its own training takes.
 
 The model runs as on stage: one tick at a time through its exported graph, on its own past. `infill`: a
-limb, or 30 % of the joints, lost for half a second; `forecast`: everything lost. What is kept is sums a
-take (`greenroom.metrics.motion.Tally`), so that figures, intervals and gates are made from one object.
+limb, or 30 % of the joints, lost for half a second; `forecast`: what it says of the ticks to come, or,
+without that output, what it does with everything lost. `face` and `style` are those of its outputs. What
+is kept is sums a take (`greenroom.metrics.motion.Tally`), so that figures, intervals and gates are made
+from one object.
 """
 
 from __future__ import annotations
@@ -15,25 +17,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greenroom.contracts import Backend, ModelShape
-from greenroom.datasets.build import bodies_of, states_of
+from greenroom.datasets.build import states_of
 from greenroom.errors import BadInput
 from greenroom.features.pipeline import FeatureSpec
-from greenroom.frames import LIMBS, Body, Floats
+from greenroom.frames import LIMBS, Floats
 from greenroom.metrics.floors import Gaussian, Retrieval, Ridge
 from greenroom.metrics.intervals import gain, interval, resampled
 from greenroom.metrics.motion import Tally, figure, six_angles
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
+from greenroom.validation.faces import FaceJudge
+from greenroom.validation.scenes import Scene, scenes_of
+from greenroom.validation.styles import StyleJudge
 
 GAP = 15
 """Ticks of a gap, and of the longest forecast: half a second."""
 HORIZONS = {"skill_33": 1, "skill_200": 6, "skill_500": 15}
-FLOOR = {"infill": "gaussian", "forecast": "ridge"}
+FLOOR = {"infill": "gaussian", "forecast": "ridge", "face": "ridge", "style": "logistic"}
 """The floor of each task that counts in a gate; the others are printed beside it."""
 TASKS = tuple(FLOOR)
-LATER = ("face", "style")
 WINDOWS = 40
-"""At most so many a take and metric, evenly."""
+"""At most so many a take and metric, evenly; with many takes fewer, some 2,000 in all."""
 
 Tallies = dict[str, dict[str, dict[str, Tally]]]
 """task → metric → take → tally."""
@@ -47,12 +51,37 @@ class Subject:
     backend: Backend
     spec: FeatureSpec
     shape: ModelShape
+    styles: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, model: Manifest, backend: Backend) -> Subject:
         """Return the subject that a model's manifest describes."""
         spec = FeatureSpec.load(model["features"])
-        return cls(backend, spec, ModelShape.load(model["shape"]))
+        shape = ModelShape.load(model["shape"])
+        return cls(
+            backend, spec, shape, tuple(model.get("styles", ())), tuple(model.get("rig", ()))
+        )
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What it can be judged on."""
+        has = {"face": self.shape.face, "style": self.shape.styles}
+        return tuple(task for task in TASKS if has.get(task, True))
+
+    def forecast(self, past: Floats) -> Floats:
+        """Return the 6D rotations (H, 6 J) at its horizons after the last row of a past (K, D)."""
+        k, six = self.shape.history, 6 * self.shape.joints
+        inputs = self._inputs()
+        inputs["history"][0], inputs["known"][0] = past[[0, *range(k - 1)]], 1
+        inputs["state"][0], inputs["valid"][0] = past[-1], 1
+        inputs["velocity"][0] = (past[-1] - past[-2])[:six] * 30
+        said: Floats = self.backend.run(inputs)["forecast"][0]
+        return said
+
+    def _inputs(self) -> dict[str, Floats]:
+        sizes = self.shape.inputs()
+        return {name: np.zeros((1, *size), dtype=np.float32) for name, size in sizes.items()}
 
     def perform(self, window: Floats, valid: Floats) -> Floats:
         """Return states (L, D) where a window's last L ticks are captured as `valid` says.
@@ -63,9 +92,7 @@ class Subject:
         """
         shape, k = self.shape, self.shape.history
         six = 6 * shape.joints
-        inputs = {
-            name: np.zeros((1, *size), dtype=np.float32) for name, size in shape.inputs().items()
-        }
+        inputs = self._inputs()
         inputs["history"][0], inputs["known"][0] = window[:k], 1
         age, before = np.zeros(shape.joints, dtype=np.float32), np.ones(shape.joints)
         out = np.zeros((len(valid), shape.state), dtype=np.float32)
@@ -86,13 +113,13 @@ class Subject:
         return out
 
 
-def windows(take: Floats, history: int) -> Iterator[Floats]:
+def windows(take: Floats, history: int, most: int = WINDOWS) -> Iterator[Floats]:
     """Yield windows (K + 15, D), evenly over a take; a short past repeats its first tick."""
     padded = np.concatenate([np.repeat(take[:1], history - 2, axis=0), take])
     last = len(padded) - history - GAP
     if last < 0:
         return
-    for at in np.unique(np.linspace(0, last, min(WINDOWS, last + 1)).astype(int)):
+    for at in np.unique(np.linspace(0, last, min(most, last + 1)).astype(int)):
         yield padded[at : at + history + GAP]
 
 
@@ -108,12 +135,19 @@ class Judge:
     Args:
         subject: the model.
         training: states (T, D) of its own training takes.
-        tasks: some of `TASKS`.
+        tasks: some of "infill" and "forecast".
+        most: windows a take.
     """
 
-    def __init__(self, subject: Subject, training: Sequence[Floats], tasks: Sequence[str]) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        training: Sequence[Floats],
+        tasks: Sequence[str],
+        most: int = WINDOWS,
+    ) -> None:
         """Fit the floors that the tasks need."""
-        self.subject, self.tasks = subject, tasks
+        self.subject, self.tasks, self.most = subject, tasks, most
         width = 6 * subject.shape.joints
         if "infill" in tasks:
             self.gaussian = Gaussian(training, np.repeat(limbs_of(subject.spec), 6, axis=1))
@@ -124,7 +158,7 @@ class Judge:
 
     def take(self, states: Floats, seed: int) -> dict[str, dict[str, Tally]]:
         """Return task → metric → tally of one take (T, D); a take too short has none."""
-        parts = list(windows(states, self.subject.shape.history))
+        parts = list(windows(states, self.subject.shape.history, self.most))
         out: dict[str, dict[str, Tally]] = {}
         if parts and "infill" in self.tasks:
             out["infill"] = self._infill(parts, np.random.default_rng(seed))
@@ -163,13 +197,18 @@ class Judge:
         k, width = shape.history, 6 * shape.joints
         nothing = np.zeros((GAP, shape.joints), dtype=np.float32)
         found: dict[str, list[tuple[dict[str, float], float]]] = {name: [] for name in HORIZONS}
+        direct = shape.horizons == tuple(HORIZONS.values())
         for window in parts:
-            model = self.subject.perform(window, nothing)
             past = window[:k]
+            if direct:
+                model = dict(zip(shape.horizons, self.subject.forecast(past), strict=True))
+            else:
+                performed = self.subject.perform(window, nothing)[:, :width]
+                model = {ahead: performed[ahead - 1] for ahead in HORIZONS.values()}
             for name, ahead in HORIZONS.items():
                 truth = window[k + ahead - 1, :width]
                 said: dict[str, Any] = {
-                    "model": model[ahead - 1, :width],
+                    "model": model[ahead],
                     "ridge": self.ridge.at(past, ahead),
                     "retrieval": self.retrieval.at(past, ahead),
                     "mean": self.mean,
@@ -197,8 +236,8 @@ def validate(
     model: str,
     backend: Backend,
     by: str,
-    bodies: dict[str, Body] | None = None,
-    tasks: Sequence[str] = TASKS,
+    scenes: dict[str, Scene] | None = None,
+    tasks: Sequence[str] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> str:
     """Judge a model; keep tallies and figures as an object, and return its hash.
@@ -208,55 +247,116 @@ def validate(
         model: its hash.
         backend: runs its graph.
         by: who judges.
-        bodies: recordings by name, which it may never have seen; None for its own test split.
-        tasks: some of `TASKS`.
+        scenes: recordings by name, which it may never have seen; None for its own test split.
+        tasks: some of `TASKS`; None for all that it has an output for and there is something to judge.
         progress: called with (takes done, takes).
 
     Raises:
-        BadInput: a task that the model has no head for, or no recording that can be judged.
+        BadInput: a task that the model has no output for, or no recording that can be judged.
     """
-    for task in tasks:
-        if task not in TASKS:
-            raise BadInput(
-                f"this model has no head for the task '{task}'", then=f"it has {', '.join(TASKS)}"
-            )
     manifest = workspace.objects.manifest(model, "model")
     subject = Subject.of(manifest, backend)
+    for task in tasks or ():
+        if task not in subject.tasks:
+            then = f"it has {', '.join(subject.tasks)}"
+            raise BadInput(f"this model has no head for the task '{task}'", then=then)
     dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
     on = "recordings"
-    if bodies is None:
-        on, bodies = "test split", bodies_of(workspace, dataset, "test")
-    judge = Judge(
-        subject,
-        [states_of(subject.spec, b) for b in bodies_of(workspace, dataset, "train").values()],
-        tasks,
+    if scenes is None:
+        on, scenes = "test split", scenes_of(workspace, dataset, "test")
+    trial = _Trial(
+        subject, scenes_of(workspace, dataset, "train"), tasks or subject.tasks, len(scenes)
     )
-    tallies: Tallies = {task: {} for task in tasks}
-    for done, (name, body) in enumerate(sorted(bodies.items())):
-        progress(done, len(bodies))
-        states = states_of(subject.spec, body)
-        if not len(states) or not np.isfinite(states).all():
-            continue
-        for task, metrics in judge.take(states, done).items():
-            for metric, tally in metrics.items():
-                tallies[task].setdefault(metric, {})[name] = tally
-    progress(len(bodies), len(bodies))
-    if not all(tallies.values()):
+    for done, (name, scene) in enumerate(sorted(scenes.items())):
+        progress(done, len(scenes))
+        trial.add(name, scene, done)
+    progress(len(scenes), len(scenes))
+    tallies, extra = trial.found()
+    missing = [task for task in tasks or () if not tallies.get(task)]
+    if missing or not tallies:
         joints = ", ".join(subject.spec.joints)
         raise BadInput(
-            "there is no recording to judge it on",
-            then=f"it takes {GAP + 2} ticks at least, with all of {joints}",
+            f"there is no recording to judge {' and '.join(missing) or 'it'} on",
+            then=f"a body takes {GAP + 2} ticks at least, with all of {joints}; a face needs its voice "
+            "and the model's rig; a style its label: --label-pattern",
         )
+    found = figures(tallies)
+    for task, metrics in extra.items():
+        found[task] |= metrics
     out = {
         "kind": "validation",
         "version": 1,
         "actor": manifest["actor"],
         "on": on,
         "tallies": _json(tallies),
-        "figures": figures(tallies),
+        "figures": found,
         "parents": {"model": model},
     }
     return workspace.publish(out, by=by)
+
+
+class _Trial:
+    """The judges of one subject, made for the tasks that something can be said of."""
+
+    def __init__(
+        self, subject: Subject, training: dict[str, Scene], tasks: Sequence[str], takes: int
+    ) -> None:
+        """Fit every floor on the training scenes."""
+        self.subject = subject
+        self.tallies: Tallies = {}
+        states = {name: self._states(scene) for name, scene in training.items()}
+        whole = [rows for rows in states.values() if rows is not None]
+        body = [task for task in tasks if task in ("infill", "forecast")]
+        most = max(4, min(WINDOWS, 2000 // max(1, takes)))
+        self.body = Judge(subject, whole, body, most) if body else None
+        self.face = self.style = None
+        if "face" in tasks:
+            pairs = [
+                (scene.speech, scene.face.weights)
+                for scene in training.values()
+                if scene.speech is not None and scene.face is not None
+            ]
+            self.face = FaceJudge(subject.backend, subject.shape, pairs)
+        if "style" in tasks:
+            labelled = [
+                (rows, training[name].style)
+                for name, rows in states.items()
+                if rows is not None and training[name].style
+            ]
+            self.style = StyleJudge(subject.backend, subject.shape, subject.styles, labelled)
+
+    def _states(self, scene: Scene) -> Floats | None:
+        """Return a scene's states; None without a body, or with one that lacks a joint."""
+        if scene.body is None:
+            return None
+        states = states_of(self.subject.spec, scene.body)
+        return states if len(states) and np.isfinite(states).all() else None
+
+    def add(self, name: str, scene: Scene, seed: int) -> None:
+        """Judge one scene on every task that it has something for."""
+        states = self._states(scene)
+        if states is not None and self.body is not None:
+            for task, metrics in self.body.take(states, seed).items():
+                self._keep(task, name, metrics)
+        if states is not None and self.style is not None and scene.style:
+            self.style.add(name, states, scene.style)
+        if self.face is not None and scene.face is not None and scene.speech is not None:
+            if scene.face.channels == self.subject.channels:
+                self._keep("face", name, self.face.take(scene.speech, scene.face.weights))
+
+    def _keep(self, task: str, name: str, metrics: dict[str, Tally]) -> None:
+        for metric, tally in metrics.items():
+            self.tallies.setdefault(task, {}).setdefault(metric, {})[name] = tally
+
+    def found(self) -> tuple[Tallies, dict[str, dict[str, Any]]]:
+        """Return all tallies, and the figures that are no ratio of sums."""
+        extra: dict[str, dict[str, Any]] = {}
+        if self.style is not None and self.style.said:
+            styles = self.style.tallies()
+            if styles.get("accuracy"):
+                self.tallies["style"] = styles
+                extra["style"] = {"ece": self.style.calibration()}
+        return self.tallies, extra
 
 
 def _json(tallies: Tallies) -> dict[str, Any]:

@@ -46,10 +46,13 @@ def report(name: str, validation: Manifest, decisions: list[dict[str, Any]] | No
     for task, metrics in validation["figures"].items():
         parts.append(f"<h2>{escape(task)}</h2>")
         for metric, found in metrics.items():
-            better = "higher" if metric.startswith("skill") else "lower"
+            takes = tallies.get(task, {}).get(metric, {})
+            skill = any(tally.kind == "skill" for tally in takes.values())
+            better = "higher" if skill else "lower"
             parts.append(f"<h3>{escape(metric)} <span class='quiet'>{better} is better</span></h3>")
             parts.append(_plot(found, FLOOR[task]))
-            parts.append(_table(tallies[task][metric]))
+            if takes:
+                parts.append(_table(takes))
     body = "\n".join(parts)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Validation {name[:12]}</title>'

@@ -1,0 +1,112 @@
+"""From a dataset's takes to what is taught: states, voices with faces, and labelled styles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from greenroom.capture.sequence import join, mirrored
+from greenroom.capture.takes import load, media_of
+from greenroom.datasets.build import states_of
+from greenroom.features.pipeline import FeatureSpec
+from greenroom.features.speech import heard
+from greenroom.frames import Body, Floats
+from greenroom.store.objects import Manifest
+from greenroom.store.workspace import Workspace
+from greenroom.training.lessons import Material
+from greenroom.training.model import Preset
+
+STREAMS = 6
+FEW = 20_000
+"""Ticks below which takes are joined in several orders, so that windows cross between them."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the takes of one split have.
+
+    Attributes:
+        bodies: of the takes with one.
+        style: what each body's take was labelled with; "" where nothing was said of the whole take.
+        weights: how much each body's take counts; 1 unless the dataset says otherwise.
+        faces: (speech (T, F), weights (T, B)) of the takes with both.
+        channels: names of the face rig's weights; empty without faces.
+    """
+
+    bodies: list[Body]
+    style: list[str]
+    weights: list[float]
+    faces: list[tuple[Floats, Floats]]
+    channels: tuple[str, ...]
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Names of the styles, sorted; empty unless there are two."""
+        names = tuple(sorted(set(self.style) - {""}))
+        return names if len(names) > 1 else ()
+
+
+def gather(workspace: Workspace, dataset: Manifest, spec: FeatureSpec) -> dict[str, Found]:
+    """Return what each split of a dataset has, each take read once."""
+    return {split: _split(workspace, dataset, split) for split in dataset["splits"]}
+
+
+def _split(workspace: Workspace, dataset: Manifest, split: str) -> Found:
+    out = Found([], [], [], [], ())
+    channels: tuple[str, ...] = ()
+    for take in dataset["splits"][split]:
+        manifest = workspace.objects.manifest(take, "take")
+        recording = load(workspace, take)
+        if recording.body is not None:
+            said = manifest.get("tiers", {}).get("style", "")
+            out.bodies.append(recording.body)
+            out.style.append(said if isinstance(said, str) else "")
+            out.weights.append(float(dataset.get("weights", {}).get(take, 1.0)))
+        if {"face", "audio"} <= media_of(manifest).keys():
+            assert recording.face is not None and recording.audio is not None
+            channels = recording.face.channels
+            out.faces.append((heard(recording.audio.samples), recording.face.weights))
+    return Found(out.bodies, out.style, out.weights, out.faces, channels)
+
+
+def teaching(found: Found, spec: FeatureSpec, preset: Preset, seed: int) -> Material:
+    """Return what is taught of a training split: every take, and its mirror image."""
+    both = found.bodies + [mirrored(body) for body in found.bodies]
+    if sum(len(body) for body in both) < FEW:
+        order = np.random.default_rng(seed)
+        streams = [
+            states_of(spec, join([both[i] for i in order.permutation(len(both))]))
+            for _ in range(STREAMS)
+        ]
+    else:
+        streams = [states_of(spec, body) for body in both]
+    whole = [tensor(stream) for stream in streams]
+    if not preset.trunk:
+        return Material(whole)
+    takes = whole if len(whole) == len(both) else [tensor(states_of(spec, b)) for b in both]
+    kinds = [found.styles.index(s) if s in found.styles else -1 for s in found.style * 2]
+    return Material(
+        whole,
+        takes,
+        [(tensor(speech), tensor(face)) for speech, face in found.faces],
+        [(take, kind) for take, kind in zip(takes, kinds, strict=True) if kind >= 0],
+        found.weights * 2,
+    )
+
+
+def labelled(found: Found, spec: FeatureSpec, styles: Sequence[str]) -> list[tuple[Tensor, int]]:
+    """Return (states, class) of the takes of a held-out split whose style was learned."""
+    return [
+        (tensor(states_of(spec, body)), styles.index(style))
+        for body, style in zip(found.bodies, found.style, strict=True)
+        if style in styles
+    ]
+
+
+def tensor(values: Floats) -> Tensor:
+    """Return a tensor over an array's numbers."""
+    return torch.from_numpy(np.ascontiguousarray(values))

@@ -1,0 +1,301 @@
+"""What a performer is taught, a lesson a task: each draws its own windows and says how far off they are.
+
+A model has the lessons for which its dataset has something; another head joins by another lesson.
+`Performing` rolls the network out on its own past. `Gaps` needs no roll-out: what was lost since
+stands where it was last seen, so one pass over a window teaches completion, forecast and honesty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from greenroom.contracts import STYLE_TICKS
+from greenroom.frames import LIMBS
+from greenroom.training.model import Performer
+from greenroom.training.rollout import (
+    Encoder,
+    Recipe,
+    hidden_joints,
+    honesty,
+    own_values,
+    performance_loss,
+    roll_out,
+    sample_windows,
+)
+from greenroom.training.trunk import heard_for
+
+GAP = 15
+"""Ticks of the gaps that count most, and of the longest forecast."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a dataset has to teach.
+
+    Attributes:
+        streams: states (T, D) of takes one after another, for roll-outs.
+        takes: states (T, D) of each take, and of its mirror image.
+        faces: (speech (T, F), weights (T, B)) of each take with both.
+        styles: (states (T, D), class) of each labelled take.
+        weights: how often each of `takes` is drawn, against its length; empty: as long as it is.
+    """
+
+    streams: Sequence[Tensor]
+    takes: Sequence[Tensor] = ()
+    faces: Sequence[tuple[Tensor, Tensor]] = ()
+    styles: Sequence[tuple[Tensor, int]] = ()
+    weights: Sequence[float] = field(default=())
+
+
+class Lesson(Protocol):
+    """One task's part of a step.
+
+    Attributes:
+        name: of the task.
+        every: steps between two of its turns.
+        weight: of its loss beside the others'.
+    """
+
+    name: str
+    every: int
+    weight: float
+
+    def loss(self, model: Performer, share: float, size: float, random: torch.Generator) -> Tensor:
+        """Return how far off the model is.
+
+        Args:
+            model: which is taught.
+            share: of the training that is over, 0 to 1.
+            size: share of a batch that this process has, 1 where it is alone.
+            random: the only source of chance.
+        """
+
+
+class Performing:
+    """Go on from its own past, in the mean way and in drawn ones (see `greenroom.training.rollout`)."""
+
+    name, weight = "performing", 1.0
+
+    def __init__(
+        self, streams: Sequence[Tensor], joints: Sequence[str], recipe: Recipe, encoder: Encoder
+    ) -> None:
+        """Keep what is given."""
+        self.streams, self.joints, self.recipe, self.encoder = streams, joints, recipe, encoder
+        self.every, self.alone = 1, False
+
+    def loss(self, model: Performer, share: float, size: float, random: torch.Generator) -> Tensor:
+        """Return the loss of a roll-out, which grows longer as training goes on."""
+        recipe = self.recipe
+        ticks = max(4, round(recipe.rollout * min(1.0, 0.25 + 1.2 * share)))
+        batch = max(1, round(recipe.batch * size / (2 if self.alone else 1)))
+        windows = sample_windows(self.streams, model.shape.history + ticks, batch, random)
+        valid, generate = hidden_joints(self.joints, batch, ticks, random, self.alone)
+        done = roll_out(model, windows, valid, generate, self.encoder, jitter=0.03)
+        return performance_loss(model, windows, valid, done, recipe.kl)
+
+
+class Gaps:
+    """Complete what is lost and forecast what comes, from whole windows at once."""
+
+    name, every, weight = "gaps", 1, 1.0
+
+    def __init__(self, material: Material, joints: Sequence[str], batch: int, history: int) -> None:
+        """Lay all takes end to end; a short past repeats its first tick."""
+        self.joints, self.batch = joints, batch
+        self.length = history + 1 + GAP
+        laid, starts, often, at = [], [], [], 0
+        weights = material.weights or [1.0] * len(material.takes)
+        for take, weight in zip(material.takes, weights, strict=True):
+            padded = torch.cat([take[:1].expand(history - 2, -1), take])
+            room = len(padded) - self.length + 1
+            if room > 0:
+                laid.append(padded)
+                starts.append(torch.arange(at, at + room))
+                often.append(torch.full((room,), weight))
+                at += len(padded)
+        self.rows, self.starts = torch.cat(laid), torch.cat(starts)
+        self.often = torch.cat(often).cumsum(0)
+
+    def windows(self, count: int, random: torch.Generator) -> Tensor:
+        """Return windows (N, K + 1 + 15, D)."""
+        draws = torch.rand(count, generator=random) * self.often[-1]
+        picks = torch.searchsorted(self.often, draws).clamp(max=len(self.starts) - 1)
+        out: Tensor = self.rows[self.starts[picks][:, None] + torch.arange(self.length)]
+        return out
+
+    def loss(self, model: Performer, share: float, size: float, random: torch.Generator) -> Tensor:
+        """Return the squared error of lost joints and of forecasts, and sigma's honesty."""
+        batch, k = max(1, round(self.batch * size)), model.shape.history
+        six, std = 6 * model.shape.joints, model.core.std
+        windows = self.windows(batch, random)
+        tilt = 0.1 * std * torch.randn(batch, 1, windows.shape[-1], generator=random)
+        windows = windows + tilt * (torch.rand(batch, 1, 1, generator=random) < 0.7)
+        known, age = holes(self.joints, batch, k, random)
+        said = dict(zip(model.shape.outputs(), perform(model, windows, known, age), strict=True))
+        truth, see = windows[:, k], known[:, k]
+        lost = (1 - see).repeat_interleave(6, -1)
+        miss = (said["pose"] - truth) ** 2
+        place = 100 * (miss[:, :six] * lost).sum() / lost.sum().clamp(min=1)
+        root = ((miss / std**2)[:, six:] * (1 - see[:, :1])).mean()
+        whole = 0.2 + 0.8 * (see.amin(-1) > 0).float()
+        ahead = torch.zeros(())
+        for i, (horizon, weight) in enumerate(
+            zip(model.shape.horizons, (4.0, 1.0, 0.5), strict=True)
+        ):
+            error = (said["forecast"][:, i] - windows[:, k + horizon, :six]) ** 2
+            ahead = ahead + 60 * weight * (error.mean(-1) * whole).mean()
+        history = torch.cat([windows[:, 1:k], windows[:, k - 1 : k], said["pose"][:, None]], 1)
+        own = own_values(model, history, see, said["pose"])
+        return place + 0.3 * root + ahead + 0.02 * honesty(own, truth[:, :six], said["sigma"])
+
+
+def holes(
+    joints: Sequence[str], batch: int, history: int, random: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return which joints were captured (N, K + 1, J), now last, and the gaps' ages (N,), ticks.
+
+    A third lost a limb, a third a number of joints, the rest nothing; a gap is 1 to 15 ticks old, now
+    and then up to as old as the history, or older.
+    """
+    names = [[i for i, name in enumerate(joints) if name in limb] for limb in LIMBS.values()]
+    limbs = torch.zeros(len(names), len(joints))
+    for limb, members in zip(limbs, names, strict=True):
+        limb[members] = 1
+    kind = torch.rand(batch, 1, generator=random)
+    share = torch.rand(batch, 1, generator=random)
+    share = torch.where(share < 0.7, torch.tensor(0.3), 0.6 * (share - 0.7) / 0.3)
+    some = (torch.rand(batch, len(joints), generator=random) < share).float()
+    limb = limbs[torch.randint(len(limbs), (batch,), generator=random)]
+    lost = torch.where(kind < 0.35, limb, torch.where(kind < 0.7, some, torch.zeros(())))
+    age = torch.randint(1, GAP + 1, (batch,), generator=random)
+    old = torch.rand(batch, generator=random)
+    age = torch.where(old < 0.1, age + GAP, age)
+    age = torch.where(old > 0.95, age * 20 + history, age)
+    ticks = torch.arange(history, -1, -1)
+    hole = (ticks[None] < age[:, None]).float()
+    return 1 - hole[:, :, None] * lost[:, None], age
+
+
+def perform(model: Performer, windows: Tensor, known: Tensor, age: Tensor) -> tuple[Tensor, ...]:
+    """Return a model's outputs at tick K of windows (N, K + 1 + …, D).
+
+    Args:
+        model: who performs.
+        windows: states, complete.
+        known: which joints were captured (N, K + 1, J).
+        age: how old the gaps are (N,), ticks.
+    """
+    shape, n, k = model.shape, len(windows), model.shape.history
+    see, before = known[:, k], known[:, k - 1]
+    trust = torch.cat([see.repeat_interleave(6, -1), see[:, :1].expand(-1, 4)], -1)
+    truth, last, six = windows[:, k], windows[:, k - 1], 6 * shape.joints
+    silence = torch.zeros(n, shape.speech, shape.speech_channels)
+    out: tuple[Tensor, ...] = model(
+        windows[:, :k],
+        known[:, :k],
+        truth * trust,
+        (truth - last)[:, :six] * 30 * (see * before).repeat_interleave(6, -1),
+        see,
+        torch.log1p(age[:, None] * (1 - see)) / 6,
+        silence,
+        silence[..., 0],
+        torch.zeros(n, shape.noise),
+    )
+    return out
+
+
+class Faces:
+    """Say a face's weights from the voice."""
+
+    name, every, weight = "face", 2, 10.0
+
+    def __init__(self, faces: Sequence[tuple[Tensor, Tensor]], ticks: int, batch: int) -> None:
+        """Cut all takes into windows."""
+        cut = [heard_for(face, speech, ticks) for speech, face in faces]
+        self.speech = torch.cat([speech for speech, _ in cut])
+        self.face = torch.cat([face for _, face in cut])
+        self.batch = batch
+
+    def loss(self, model: Performer, share: float, size: float, random: torch.Generator) -> Tensor:
+        """Return the squared error summed over channels, of speech that is louder, duller, noisier."""
+        assert model.face is not None
+        count = max(1, round(self.batch * size))
+        picks = torch.randint(len(self.speech), (count,), generator=random)
+        heard = model.hear(self.speech[picks])
+        heard = heard + 0.15 * torch.randn(heard.shape, generator=random)
+        bands = heard.shape[-1] - 3  # the mel bands come first
+        level, tilt = 0.15 * torch.randn(2, count, 1, 1, generator=random)
+        lean = torch.linspace(-1, 1, bands)
+        moved = torch.cat([level + tilt * lean, torch.zeros(count, 1, 3)], -1)
+        truth = self.face[picks]
+        there = torch.isfinite(truth)
+        miss = torch.where(there, model.face.weights(heard + moved) - truth.nan_to_num(), 0.0)
+        return (miss**2).sum(-1).mean()
+
+
+class Styles:
+    """Tell styles apart from a second of movement."""
+
+    name, every, weight = "style", 2, 0.2
+
+    def __init__(self, takes: Sequence[tuple[Tensor, int]], batch: int) -> None:
+        """Keep the takes, and draw each class as often as the others."""
+        self.takes = [(take, kind) for take, kind in takes if len(take) >= STYLE_TICKS]
+        count = torch.bincount(torch.tensor([kind for _, kind in self.takes])).float()
+        self.often = torch.tensor([1.0 / count[kind] for _, kind in self.takes])
+        self.batch = batch
+
+    def loss(self, model: Performer, share: float, size: float, random: torch.Generator) -> Tensor:
+        """Return the cross-entropy."""
+        assert model.style is not None
+        count = max(1, round(self.batch * size))
+        picks = torch.multinomial(self.often, count, replacement=True, generator=random)
+        windows, kinds = [], []
+        for pick in picks.tolist():
+            take, kind = self.takes[pick]
+            at = int(torch.randint(len(take) - STYLE_TICKS + 1, (), generator=random))
+            windows.append(take[at : at + STYLE_TICKS])
+            kinds.append(kind)
+        rows = (torch.stack(windows) - model.core.mean) / model.core.std
+        seen = model.style.scaled(rows)
+        seen = seen + 0.2 * torch.randn(seen.shape, generator=random)
+        return nn.functional.cross_entropy(model.style.logits(seen), torch.tensor(kinds))
+
+
+def lessons_for(
+    model: Performer, material: Material, joints: Sequence[str], recipe: Recipe, encoder: Encoder
+) -> list[Lesson]:
+    """Return the lessons for which a model has an output and the material something to say."""
+    performing = Performing(material.streams, joints, recipe, encoder)
+    out: list[Lesson] = [performing]
+    if model.trunk is not None:
+        performing.every, performing.alone = recipe.every, True
+        out.append(Gaps(material, joints, recipe.windows, model.shape.history))
+    if model.face is not None:
+        out.append(Faces(material.faces, model.shape.speech, recipe.windows))
+    if model.style is not None:
+        out.append(Styles(material.styles, max(1, recipe.windows // 2)))
+    return out
+
+
+def balanced(losses: Sequence[Tensor], lessons: Sequence[Lesson], doubts: Tensor | None) -> Tensor:
+    """Return one loss of several, each with its weight.
+
+    Args:
+        losses: of the lessons that have their turn.
+        lessons: these.
+        doubts: ln of each one's variance where the weights are learned (Kendall, Gal and Cipolla
+            2018, "Multi-task learning using uncertainty"): e^(-s) loss + s.
+    """
+    total = torch.zeros(())
+    for i, (loss, lesson) in enumerate(zip(losses, lessons, strict=True)):
+        if doubts is None:
+            total = total + lesson.weight * loss
+        else:
+            total = total + torch.exp(-doubts[i]) * lesson.weight * loss + doubts[i]
+    return total
