@@ -3,7 +3,7 @@
     make setup EXTRAS=train && .venv/bin/python runs/embedded.py
 
 It fetches the pinned PyBullet wheel (15 DeepMimic clips, zlib licence), ingests them, holds four out of
-all training and choosing (test) and three out of training (validation), trains the `mini` preset, and
+all training and choosing (test) and three out of training (validation), trains the `tokens` preset, and
 packs the release with everything it names into `src/greenroom/embedded`.
 """
 
@@ -40,7 +40,7 @@ def main() -> None:
             print(f"step {step}/{total} loss {figures['loss']:.3f}", flush=True)
 
     recipe = Recipe(steps=steps, rollout=RECIPE.rollout)
-    model = train(workspace, built.dataset, "embedded", "mini", recipe, show)
+    model = train(workspace, built.dataset, "embedded", "tokens", recipe, show)
     release = approve(workspace, model, "The Greenroom developers")
     pack(workspace, release)
     Path("docs/card.md").write_text(card(workspace, release))

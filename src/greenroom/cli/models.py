@@ -28,8 +28,8 @@ from greenroom.validation.scenes import Scene
 
 @click.command("train")
 @click.argument("dataset")
-@click.option("--preset", default="mini", show_default=True)
-@click.option("--steps", default=1500, show_default=True, type=click.IntRange(1))
+@click.option("--preset", default="mini", show_default=True, help="tokens, mini or small.")
+@click.option("--steps", type=click.IntRange(1), help="Default: the preset's.")
 @click.option("--seed", default=0, show_default=True)
 @click.option(
     "--processes", default=1, show_default=True, type=click.IntRange(1), help="That share a batch."
@@ -46,7 +46,7 @@ def train_command(
     context: Context,
     dataset: str,
     preset: str,
-    steps: int,
+    steps: int | None,
     seed: int,
     processes: int,
     track: tuple[str, ...],
@@ -54,6 +54,7 @@ def train_command(
 ) -> None:
     """Train a model on a dataset; needs the extra `train`. Interrupted, it goes on when run again."""
     try:
+        from greenroom.training.model import preset_of
         from greenroom.training.rollout import Recipe
         from greenroom.training.tracking import open_tracker
         from greenroom.training.train import train
@@ -67,7 +68,7 @@ def train_command(
         name,
         context.user,
         preset,
-        Recipe(steps=steps, seed=seed),
+        Recipe(steps=steps or preset_of(preset).steps, seed=seed),
         lambda step, total, figures: show(step, total),
         processes,
         trackers,

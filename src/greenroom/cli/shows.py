@@ -149,11 +149,12 @@ def warned(what: str) -> None:
 
 
 NOT_SPEECH = "Not trained to be driven by speech: when capture is lost, it goes on by its own past."
+FACE_ONLY = "Speech drives the face, not the body: without capture, it goes on by its own past."
 NOT_TOGETHER = "Speech and motion were not recorded together."
 
 
 def _notices(release: Release, playlist: Playlist) -> list[str]:
-    notices = [] if release.role.uses_speech else [NOT_SPEECH]
+    notices = [FACE_ONLY if release.role.uses_speech else NOT_SPEECH]
     if playlist.apart:
         notices.append(NOT_TOGETHER)
     if playlist.repeats:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from greenroom.capture.packets import BodySample, newest
-from greenroom.contracts import OUTPUTS, Backend, Packet, get_tensors, width_of
+from greenroom.contracts import Backend, Packet, get_tensors, width_of
 from greenroom.features.pipeline import Features, Pipeline
 from greenroom.features.pose import Placer
-from greenroom.frames import BONE, BONES, SAMPLES_PER_TICK, Floats, Frame
+from greenroom.frames import ARKIT, BONE, BONES, SAMPLES_PER_TICK, Floats, Frame
 from greenroom.live.ladder import (
     CAPTURE,
     HOLD,
@@ -50,7 +50,7 @@ class Outcome:
         reason: why not a better rung; empty on `capture`.
         inputs: the model's input tensors, one after the other in the order of `INPUTS`; the
             performer's own buffer, written again at the next tick.
-        outputs: what the model said, in the order of `OUTPUTS`; None where it was not asked.
+        outputs: what the model said, in the order of its shape's outputs; None where it was not asked.
         capture: what was captured; None where nothing was.
         features: of this tick.
     """
@@ -108,6 +108,12 @@ class Performer:
         self.enough = np.full(len(BONES), np.finfo(np.float32).tiny, dtype=np.float32)
         self.enough[self.index] = 1
         self.blender = Blender(rest_pose(role))
+        self._gives = tuple(shape.outputs())
+        # Where the weights that a frame can carry stand among the outputs.
+        before = list(shape.outputs().items())[: self._gives.index("face")] if shape.face else []
+        first = width_of(dict(before))
+        named = [(first + i, ARKIT.index(n)) for i, n in enumerate(role.rig) if n in ARKIT]
+        self._weights = np.asarray(named, dtype=np.intp).reshape(-1, 2).T
 
     def resume(self, frames: Sequence[Frame]) -> None:
         """Take over after the last two frames that somebody else emitted, or the last one."""
@@ -142,7 +148,9 @@ class Performer:
                 self.inputs if override is None else get_tensors(override, shapes)
             )
         self.mark("inference")
-        outputs = None if said is None else np.concatenate([said[n] for n in OUTPUTS], axis=None)
+        outputs = (
+            None if said is None else np.concatenate([said[n] for n in self._gives], axis=None)
+        )
         outcome = self._emit(tick, sample, features, outputs, late)
         self.mark("post")
         return outcome
@@ -222,10 +230,21 @@ class Performer:
             self.state = np.where(np.isfinite(now), now, self.state)
         else:
             self.state = outputs[: self.role.shape.state]  # the pose comes first
-            frame = self._perform(tick, rung, sample, self.state)
+            frame = self._perform(tick, rung, sample, self.state, self._face(outputs))
         return Outcome(frame, rung, reason, self.flat, outputs, sample, features)
 
-    def _perform(self, tick: int, rung: str, sample: BodySample | None, state: Floats) -> Frame:
+    def _face(self, outputs: Floats) -> Floats:
+        """Return the face's weights (52,) while a voice is heard; missing where nothing drives them."""
+        if not self._weights.size or not self._now["heard"].any():
+            return no_face()
+        said, places = self._weights
+        face = no_face().copy()
+        face[places] = outputs[said]
+        return face
+
+    def _perform(
+        self, tick: int, rung: str, sample: BodySample | None, state: Floats, face: Floats
+    ) -> Frame:
         placer, joints = self.placer, self.role.shape.joints
         if sample is not None and sample.validity[0] > 0:
             placer.anchor(sample.root, sample.rotations[0])
@@ -241,7 +260,7 @@ class Performer:
         switched = self.source not in ("", rung) or (sample is not None and sample.first_of_clip)
         self.source = rung
         root, rotations = self.blender.step(placer.root, rotations, switched, SWITCH_HALF_LIFE)
-        return Frame(tick, root, rotations, no_face())
+        return Frame(tick, root, rotations, face)
 
     def _hold(self, tick: int) -> Frame:
         root = self.placer.root if self.blender.last is None else self.blender.last[0]

@@ -32,13 +32,15 @@ class Role:
         spec: the features.
         shape: the model's tensors.
         rest: state (D,) to begin from and to return to on `hold`.
-        uses_speech: whether the model was trained to be driven by speech.
+        uses_speech: whether the model hears: its face, so far, and not its body, is driven by speech.
+        rig: names of the weights of the face that it drives; those of ARKit are emitted.
     """
 
     spec: FeatureSpec
     shape: ModelShape
     rest: Floats
     uses_speech: bool
+    rig: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def load_release(workspace: Workspace, name: str) -> Release:
     if manifest["graph_sha256"] != model["blobs"]["graph"]:
         raise Refused(f"release {name[:12]} names another graph than its model")
     rest = np.asarray(model["rest"], dtype=np.float32)
-    role = Role(spec, ModelShape.load(model["shape"]), rest, model["uses_speech"])
+    rig = tuple(model.get("rig", ()))
+    role = Role(spec, ModelShape.load(model["shape"]), rest, model["uses_speech"], rig)
     skeleton = Skeleton(BONES, PARENTS, np.asarray(model["offsets"], dtype=np.float64))
     for blob in manifest.get("blobs", {}).values():
         workspace.objects.get(blob)

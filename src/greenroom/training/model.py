@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from greenroom.contracts import INPUTS, STYLE_TICKS, ModelShape
+from greenroom.errors import BadInput
 from greenroom.training.trunk import Face, Style, Trunk
 
 _NEWTON_STEPS = 18
@@ -81,6 +82,17 @@ TOKENS = Preset("tokens", width=96, layers=3)
 MINI = Preset("mini", width=32, layers=1, trunk=320, depth=1, steps=8000)
 SMALL = Preset("small", width=32, layers=1, trunk=640, depth=2, steps=8000)
 PRESETS = {preset.name: preset for preset in (TOKENS, MINI, SMALL)}
+
+
+def preset_of(name: str) -> Preset:
+    """Return a preset by its name.
+
+    Raises:
+        BadInput: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise BadInput(f"there is no preset '{name}'", then=f"use one of {', '.join(PRESETS)}")
+    return PRESETS[name]
 
 
 class Core(nn.Module):

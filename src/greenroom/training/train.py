@@ -30,7 +30,7 @@ from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.training.fit import fit, gap_error, limb_gaps
 from greenroom.training.gather import gather, labelled, teaching
-from greenroom.training.model import PRESETS, Performer, example
+from greenroom.training.model import Performer, example, preset_of
 from greenroom.training.rollout import DEFAULT, Progress, Recipe, roll_out, six_angles
 from greenroom.training.tracking import Journal, Mirrors, Tracker
 
@@ -73,7 +73,7 @@ def train(
     for take in manifest["parents"]["takes"]:  # what was allowed when it was frozen may be over
         require(workspace.objects.manifest(take, "take"), take, "train", day)
     spec = FeatureSpec.load(manifest["features"])
-    size = PRESETS[preset]
+    size = preset_of(preset)
     found = gather(workspace, manifest, spec)
     material = teaching(found["train"], spec, size, recipe.seed)
     shape = size.shape(
