@@ -211,4 +211,6 @@ def test_the_command_prints_the_table_and_writes_the_report(
     args = ["--home", str(home.home), "validate", model_of(release), "--report", str(page)]
     done = CliRunner().invoke(main, [*args, "--task", "infill"])
     assert done.exit_code == 0 and "infill.limb_deg" in done.stdout
-    assert page.read_text().startswith("<!doctype html>")
+    text = page.read_text()
+    assert text.startswith("<!doctype html>") and "data:image/webp;base64," in text
+    assert "prefers-reduced-motion" in text

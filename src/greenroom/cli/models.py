@@ -20,6 +20,7 @@ from greenroom.registry.card import card
 from greenroom.registry.promote import promote
 from greenroom.registry.release import approve
 from greenroom.store.objects import write_durably
+from greenroom.validation.clip import clip_for
 from greenroom.validation.gates import decide
 from greenroom.validation.judge import LATER, TASKS, validate
 from greenroom.validation.report import report as write_report
@@ -133,7 +134,8 @@ def validate_command(
     )
     judged = workspace.objects.manifest(found, "validation")
     if report is not None:
-        write_durably(report, write_report(found, judged).encode())
+        clip = clip_for(workspace, name, backend)
+        write_durably(report, write_report(found, judged, clip=clip).encode())
     lines = [f"{'':24}{'model':>9}{'floor':>9}   95 % interval     gain over the floor"]
     for of, metrics in judged["figures"].items():
         for metric, row in metrics.items():
