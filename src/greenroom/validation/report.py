@@ -10,6 +10,7 @@ from greenroom.metrics.motion import figure
 from greenroom.render.clips import still_of
 from greenroom.store.objects import Manifest
 from greenroom.validation.judge import FLOOR, tallies_of
+from greenroom.validation.ratings import section
 
 _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
@@ -29,6 +30,7 @@ def report(
     validation: Manifest,
     decisions: list[dict[str, Any]] | None = None,
     clip: bytes | None = None,
+    study: dict[str, Any] | None = None,
 ) -> str:
     """Return the page.
 
@@ -37,6 +39,7 @@ def report(
         validation: its manifest.
         decisions: of gates, where there were any.
         clip: of `greenroom.render.clips.clip_of`, to be shown in it.
+        study: summary of what people said, of `greenroom.validation.ratings`.
     """
     parts = [
         f"<h1>Validation of model <code>{escape(validation['parents']['model'][:12])}</code></h1>",
@@ -52,6 +55,8 @@ def report(
         parts.append(f"<h2>Gates</h2><table>{rows}</table>")
     if clip is not None:
         parts.append(_figure(clip))
+    if study is not None:
+        parts.append(section(study))
     tallies = tallies_of(validation)
     for task, metrics in validation["figures"].items():
         parts.append(f"<h2>{escape(task)}</h2>")
