@@ -34,6 +34,15 @@ def test_r2_is_each_channels_own_weighted_by_variance(seed: int) -> None:
     assert pearson(truth, -said) == pytest.approx([-r for r in each])
 
 
+@pytest.mark.train
+def test_r2_is_scikit_learns() -> None:
+    from sklearn.metrics import r2_score
+
+    truth, said = pair(3)
+    theirs = r2_score(truth, said, multioutput="variance_weighted")
+    assert r2(truth, said) == pytest.approx(theirs)
+
+
 def test_takes_pool_by_their_sums_around_the_training_mean() -> None:
     (a, said_a), (b, said_b) = pair(0), pair(1, ticks=90)
     mean = np.full(5, 0.4)

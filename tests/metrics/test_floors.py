@@ -63,3 +63,12 @@ def test_what_stands_where_it_is_lost_is_not_looked_at() -> None:
     hidden = test[41:56].copy()
     hidden[:, 6:WIDTH] = 99
     np.testing.assert_allclose(filled.fill(test[39], test[40], hidden, lost), said)
+
+
+def test_a_single_take_is_enough_to_fit_on() -> None:
+    lost = np.zeros(WIDTH, dtype=bool)
+    lost[6:] = True
+    take = waves(0, takes=1)
+    filled = Gaussian(take, lost[None]).fill(take[0][9], take[0][10], take[0][11:15], lost)
+    assert np.isfinite(filled).all()
+    assert np.isfinite(Ridge(take, (6,), WIDTH).at(take[0][:40], 6)).all()

@@ -1,10 +1,15 @@
 """Sound and motion that belong together by construction, and such that do not."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from greenroom.capture.opening import open_recordings
+from greenroom.capture.readers import Refusal
 from greenroom.errors import BadInput
-from greenroom.frames import Doubles
+from greenroom.features.speech import Hearing
+from greenroom.frames import SAMPLES_PER_TICK, Doubles
 from greenroom.metrics.matching import Matcher, chance_of_match, match_tally
 from greenroom.metrics.motion import figure
 
@@ -66,3 +71,26 @@ def test_what_cannot_be_compared_is_said() -> None:
         Matcher([], [])
     with pytest.raises(BadInput, match="of 1 takes"):
         match_tally(matcher, sounds, ["a"], {})
+
+
+@pytest.mark.slow
+def test_real_faces_go_with_their_own_voice(shared_data: Path) -> None:
+    """On sentences that were not fitted on: the right 2 s of sound win, unless time runs backwards."""
+    pairs = []
+    for recording in open_recordings(shared_data / "facegood_speech_face"):
+        if isinstance(recording, Refusal) or recording.face is None or recording.audio is None:
+            continue
+        ticks = min(len(recording.face), len(recording.audio.samples) // SAMPLES_PER_TICK)
+        sound = recording.audio.samples[: ticks * SAMPLES_PER_TICK].reshape(ticks, -1)
+        heard = Hearing().run(np.ascontiguousarray(sound), np.ones(ticks, np.float32))[:, :41]
+        pairs.append((heard, recording.face.weights[:ticks].astype(np.float64)))
+    assert len(pairs) == 5
+    moving = np.concatenate([face for _, face in pairs]).std(axis=0) > 0.01
+    *learn, (sound, face) = [(heard, face[:, moving]) for heard, face in pairs]
+    matcher = Matcher([s for s, _ in learn], [f for _, f in learn])
+    starts = range(0, len(sound) - 59, 60)
+    said = {"truth": [face[t : t + 60] for t in starts]}
+    said["reversed"] = [part[::-1] for part in said["truth"]]
+    tally = match_tally(matcher, [sound[t : t + 60] for t in starts], ["t"] * len(starts), said)
+    assert figure([tally["t"]], "truth") > 0.93
+    assert figure([tally["t"]], "reversed") == pytest.approx(0.5, abs=0.15)

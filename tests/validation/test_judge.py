@@ -96,7 +96,9 @@ def test_what_cannot_be_judged_is_said(home: Workspace, release: Release) -> Non
     short = Body(
         release.skeleton, np.zeros((5, 3), np.float32), still, np.ones((5, 55), np.float32)
     )
-    with pytest.raises(BadInput, match="there is no recording to judge it on; a body takes 17 ticks"):
+    with pytest.raises(
+        BadInput, match="there is no recording to judge it on; a body takes 17 ticks"
+    ):
         validate(home, model_of(release), backend(release), "test", {"short": Scene(short)})
 
 
@@ -212,4 +214,6 @@ def test_the_command_prints_the_table_and_writes_the_report(
     args = ["--home", str(home.home), "validate", model_of(release), "--report", str(page)]
     done = CliRunner().invoke(main, [*args, "--task", "infill"])
     assert done.exit_code == 0 and "infill.limb_deg" in done.stdout
-    assert page.read_text().startswith("<!doctype html>")
+    text = page.read_text()
+    assert text.startswith("<!doctype html>") and "data:image/webp;base64," in text
+    assert "prefers-reduced-motion" in text

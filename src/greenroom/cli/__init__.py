@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from greenroom import __version__
-from greenroom.cli import approvals, models, shows, store, takes
+from greenroom.cli import approvals, experiments, models, shows, store, takes
 from greenroom.cli.context import Context
 from greenroom.config import home
 from greenroom.errors import GreenroomError
@@ -58,7 +58,7 @@ def main(ctx: click.Context, folder: str | None) -> None:
     ctx.obj = Context(home(folder))
 
 
-ROOMS = (takes, models, approvals, shows, store)
+ROOMS = (takes, models, experiments, approvals, shows, store)
 for command in (command for room in ROOMS for command in room.COMMANDS):
     main.add_command(command)
 

@@ -13,6 +13,7 @@ from greenroom.capture.mapping import AUTOMATIC
 from greenroom.capture.opening import Handed
 from greenroom.capture.readers import Refusal
 from greenroom.cli.context import Context, answer, as_json, meter, short
+from greenroom.cli.experiments import table
 from greenroom.contracts import ModelShape
 from greenroom.errors import MissingExtra
 from greenroom.live.backends import OnnxBackend
@@ -20,8 +21,10 @@ from greenroom.registry.card import card
 from greenroom.registry.promote import promote
 from greenroom.registry.release import approve
 from greenroom.store.objects import write_durably
+from greenroom.validation.clip import clip_for
 from greenroom.validation.gates import decide
 from greenroom.validation.judge import TASKS, validate
+from greenroom.validation.ratings import keep_study, lines_of, read_ratings, summary
 from greenroom.validation.report import report as write_report
 from greenroom.validation.scenes import Scene
 
@@ -108,6 +111,12 @@ def track_command(context: Context, to: str, as_json: bool) -> None:
 )
 @click.option("--task", multiple=True, type=click.Choice(TASKS), help="Default all it can.")
 @click.option("--label-pattern", metavar="PATTERN", help="Styles in file names: 'x_{style}_{n}'.")
+@click.option(
+    "--ratings",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="CSV",
+    help="What people said of it: clip, rater, condition, rating (1 to 5).",
+)
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write it as HTML.")
 @as_json
 @click.pass_obj
@@ -117,12 +126,14 @@ def validate_command(
     on: tuple[Path, ...],
     task: tuple[str, ...],
     label_pattern: str | None,
+    ratings: Path | None,
     report: Path | None,
     as_json: bool,
 ) -> None:
     """Judge a model on whole takes, beside floors fitted on its own training takes."""
     workspace = context.workspace
     name = workspace.resolve(model, "model")
+    said = None if ratings is None else read_ratings(ratings.read_bytes(), str(ratings))
     manifest = workspace.objects.manifest(name, "model")
     graph = workspace.objects.get(manifest["blobs"]["graph"])
     backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
@@ -136,15 +147,16 @@ def validate_command(
         meter("judging", as_json),
     )
     judged = workspace.objects.manifest(found, "validation")
+    study = None if said is None else summary(said)
     if report is not None:
-        write_durably(report, write_report(found, judged).encode())
-    lines = [f"{'':24}{'model':>9}{'floor':>9}   95 % interval     gain over the floor"]
-    for of, metrics in judged["figures"].items():
-        for metric, row in metrics.items():
-            ci, gain = ("{:8.3f} … {:<8.3f}".format(*row[key]) for key in ("ci", "gain"))
-            label = f"{of}.{metric}"
-            lines.append(f"{label:24}{row['model']:9.3f}{row['floor']:9.3f}   {ci}{gain}")
-    answer(as_json, judged["figures"], "\n".join([*lines, f"validation {found}"]))
+        clip = clip_for(workspace, name, backend)
+        write_durably(report, write_report(found, judged, clip=clip, study=study).encode())
+    lines = table(judged["figures"])
+    result = judged["figures"]
+    if said is not None and study is not None:
+        keep_study(workspace, found, said, context.user)
+        result, lines = {**result, "study": study}, [*lines, *lines_of(study)]
+    answer(as_json, result, "\n".join([*lines, f"validation {found}"]))
 
 
 def _scenes(paths: Sequence[Path], pattern: str | None) -> dict[str, Scene]:

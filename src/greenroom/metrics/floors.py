@@ -16,6 +16,8 @@ from greenroom.frames import Array, Doubles
 LAGS = (1, 2, 3, 5, 8, 12)
 _PENALTIES = (1e1, 1e2, 1e3, 1e4)
 _RAISES = (0.01, 0.1, 0.5, 2.0, 10.0)
+_ALONE = 0.5
+"""The raise where there is one take only, and so nothing to choose it by."""
 FOLDS = 5
 _MOST = 60_000
 
@@ -115,7 +117,7 @@ class Gaussian:
         rows = [self._rows(np.asarray(take, dtype=np.float64)) for take in takes]
         rows = [r if len(r) <= share else r[random.choice(len(r), share, False)] for r in rows]
         errors = dict.fromkeys(_RAISES, 0.0)
-        for fold in range(min(FOLDS, len(rows))):
+        for fold in range(min(FOLDS, len(rows)) if len(rows) > 1 else 0):
             held = np.concatenate([r for i, r in enumerate(rows) if i % FOLDS == fold])
             self._fit(np.concatenate([r for i, r in enumerate(rows) if i % FOLDS != fold]))
             plain = self.covariance
@@ -125,7 +127,8 @@ class Gaussian:
                     error = self._guess(held, lost) - held[:, : self.width][:, lost]
                     errors[raised] += float((error**2).sum())
         self._fit(np.concatenate(rows))
-        self._raise(self.covariance, min(errors, key=lambda raised: errors[raised]))
+        best = min(errors, key=lambda raised: errors[raised]) if len(rows) > 1 else _ALONE
+        self._raise(self.covariance, best)
 
     def _rows(self, take: Doubles) -> Doubles:
         x = take[:, : self.width]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from html import escape
 from typing import Any
 
 from greenroom.metrics.motion import figure
+from greenroom.render.clips import still_of
 from greenroom.store.objects import Manifest
 from greenroom.validation.judge import FLOOR, tallies_of
+from greenroom.validation.ratings import section
 
 _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
@@ -22,13 +25,21 @@ svg text { font-size: 11px; fill: currentColor }
 _WIDTH, _ROW = 560, 22
 
 
-def report(name: str, validation: Manifest, decisions: list[dict[str, Any]] | None = None) -> str:
+def report(
+    name: str,
+    validation: Manifest,
+    decisions: list[dict[str, Any]] | None = None,
+    clip: bytes | None = None,
+    study: dict[str, Any] | None = None,
+) -> str:
     """Return the page.
 
     Args:
         name: the validation's hash.
         validation: its manifest.
         decisions: of gates, where there were any.
+        clip: of `greenroom.render.clips.clip_of`, to be shown in it.
+        study: summary of what people said, of `greenroom.validation.ratings`.
     """
     parts = [
         f"<h1>Validation of model <code>{escape(validation['parents']['model'][:12])}</code></h1>",
@@ -42,6 +53,10 @@ def report(name: str, validation: Manifest, decisions: list[dict[str, Any]] | No
             for d in decisions
         )
         parts.append(f"<h2>Gates</h2><table>{rows}</table>")
+    if clip is not None:
+        parts.append(_figure(clip))
+    if study is not None:
+        parts.append(section(study))
     tallies = tallies_of(validation)
     for task, metrics in validation["figures"].items():
         parts.append(f"<h2>{escape(task)}</h2>")
@@ -57,6 +72,20 @@ def report(name: str, validation: Manifest, decisions: list[dict[str, Any]] | No
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Validation {name[:12]}</title>'
         f"<style>{_STYLE}</style><body>{body}</body></html>\n"
+    )
+
+
+def _figure(clip: bytes) -> str:
+    """Return the clip inside the page; a still for who asked their machine for less motion."""
+    moving, still = (b64encode(data).decode() for data in (clip, still_of(clip)))
+    return (
+        "<figure style='margin:1rem 0'><picture>"
+        f'<source media="(prefers-reduced-motion: reduce)" srcset="data:image/png;base64,{still}">'
+        f'<img src="data:image/webp;base64,{moving}" style="max-width:100%" '
+        'alt="A test take beside the same take with one limb after the other made up by the model">'
+        "</picture><figcaption class='quiet'>A take that the model was not trained on, and the same "
+        "with one limb after the other lost for half a second and made up by the model.</figcaption>"
+        "</figure>"
     )
 
 

@@ -1,0 +1,160 @@
+"""Commands that try things out: `crossval`, `search`, `ratings`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from greenroom.cli.context import Context, answer, as_json, meter
+from greenroom.contracts import Backend, ModelShape
+from greenroom.errors import BadInput, MissingExtra
+from greenroom.live.backends import OnnxBackend
+from greenroom.store.objects import Manifest, write_durably
+from greenroom.store.workspace import Workspace
+from greenroom.validation.crossval import Plan, cross_validate
+from greenroom.validation.ratings import lines_of, read_ratings, summary
+from greenroom.validation.search import SPACE, Space, read_space, search
+from greenroom.validation.search import Plan as SearchPlan
+from greenroom.validation.search_report import page
+
+
+def opener(workspace: Workspace) -> Any:
+    """Return what makes a model's graph run."""
+
+    def opened(model: Manifest) -> Backend:
+        graph = workspace.objects.get(model["blobs"]["graph"])
+        return OnnxBackend(graph, ModelShape.load(model["shape"]))
+
+    return opened
+
+
+def table(figures: dict[str, Any]) -> list[str]:
+    """Return the lines of a validation's figures."""
+    lines = [f"{'':24}{'model':>9}{'floor':>9}   95 % interval     gain over the floor"]
+    for of, metrics in figures.items():
+        for metric, row in metrics.items():
+            ci, gain = ("{:8.3f} … {:<8.3f}".format(*row[key]) for key in ("ci", "gain"))
+            label = f"{of}.{metric}"
+            lines.append(f"{label:24}{row['model']:9.3f}{row['floor']:9.3f}   {ci}{gain}")
+    return lines
+
+
+@click.command("crossval")
+@click.argument("dataset")
+@click.option("--folds", default=5, show_default=True, type=click.IntRange(2), metavar="K")
+@click.option("--preset", default="mini", show_default=True)
+@click.option("--steps", default=1500, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=0, show_default=True)
+@as_json
+@click.pass_obj
+def crossval_command(
+    context: Context, dataset: str, folds: int, preset: str, steps: int, seed: int, as_json: bool
+) -> None:
+    """Train and judge a model a fold, so that every take is judged by one that never saw it.
+
+    Needs the extra `train`. Interrupted, it goes on when run again.
+    """
+    workspace = context.workspace
+    name = workspace.resolve(dataset, "dataset")
+    found = cross_validate(
+        workspace,
+        name,
+        context.user,
+        opener(workspace),
+        Plan(folds, preset, steps, seed),
+        meter("folds, in thousandths", as_json),
+    )
+    done = workspace.objects.manifest(found, "crossval")
+    result = {
+        "crossval": found,
+        "grouped_by": done["grouped_by"],
+        "folds": done["folds"],
+        "figures": done["figures"],
+    }
+    said = f"{folds} folds, no {done['grouped_by']} in two of them"
+    answer(as_json, result, "\n".join([said, *table(done["figures"]), f"crossval {found}"]))
+
+
+@click.command("search")
+@click.argument("dataset")
+@click.option("--trials", required=True, type=click.IntRange(1), metavar="N", help="In all.")
+@click.option(
+    "--space",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="What may be chosen, as JSON.",
+)
+@click.option("--metric", default="infill.limb_deg", show_default=True)
+@click.option("--preset", default="mini", show_default=True)
+@click.option("--steps", default=500, show_default=True, type=click.IntRange(1), help="Of a trial.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write it as HTML.")
+@as_json
+@click.pass_obj
+def search_command(
+    context: Context,
+    dataset: str,
+    trials: int,
+    space: Path | None,
+    metric: str,
+    preset: str,
+    steps: int,
+    seed: int,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Look for a better recipe, trial after trial; judged on the validation split.
+
+    Needs the extra `train`. Interrupted, or asked for more trials, it goes on when run again.
+    """
+    workspace = context.workspace
+    name = workspace.resolve(dataset, "dataset")
+    plan = SearchPlan(trials, metric, preset, steps, seed, _space(space))
+    show = meter("trials, in thousandths", as_json)
+    found = search(workspace, name, context.user, opener(workspace), plan, show)
+    done = workspace.objects.manifest(found, "search")
+    if report is not None:
+        write_durably(report, page(found, done).encode())
+    best = None if done["best"] is None else done["trials"][done["best"]]
+    result = {"search": found, "best": best, "trials": done["trials"], "metric": metric}
+    whole = sum("value" in trial for trial in done["trials"])
+    lines = [f"{len(done['trials'])} trials, {len(done['trials']) - whole} of them ended early"]
+    if best is not None:
+        recipe = ", ".join(
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in best["recipe"].items()
+        )
+        lines.append(f"best {metric} {best['value']:.4g}: {recipe}")
+        lines.append(f"model {best['model']}")
+    answer(as_json, result, "\n".join([*lines, f"search {found}"]))
+
+
+def _space(path: Path | None) -> Space:
+    """Return the space of a file, or the one that is searched without a file."""
+    try:
+        from greenroom.training.rollout import Recipe
+    except ModuleNotFoundError as error:
+        raise MissingExtra("greenroom search", "train") from error
+    known = {**Recipe().manifest(), "preset": "mini"}
+    if path is None:
+        return {name: choice for name, choice in SPACE.items() if name in known}
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise BadInput(f"this is no JSON: {error}", where=str(path)) from None
+    return read_space(found, str(path), known)
+
+
+@click.command("ratings")
+@click.argument("csv", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@as_json
+def ratings_command(csv: Path, as_json: bool) -> None:
+    """Print what a study's ratings come to: opinions with intervals, and how far raters agree."""
+    told = summary(read_ratings(csv.read_bytes(), str(csv)))
+    answer(as_json, told, "\n".join(lines_of(told)))
+
+
+COMMANDS = (crossval_command, search_command, ratings_command)

@@ -1,0 +1,189 @@
+"""Read a study's ratings, say what they come to, and keep them beside a validation."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from html import escape
+from typing import Any
+
+from greenroom.errors import BadInput
+from greenroom.metrics.study import (
+    HIGHEST,
+    LEVELS,
+    LOWEST,
+    Rating,
+    agreement,
+    difference,
+    opinions,
+)
+from greenroom.store.workspace import Workspace
+
+COLUMNS = ("clip", "rater", "condition", "rating")
+TRUTH = "truth"
+"""The condition that others are compared with, where there is one of this name."""
+
+
+def read_ratings(data: bytes, where: str) -> list[Rating]:
+    """Return the ratings of a CSV file with a column each of `COLUMNS`; others are passed over.
+
+    Args:
+        data: UTF-8, with commas or semicolons.
+        where: the file's name, for messages.
+
+    Raises:
+        BadInput: a column is missing, or a line is no rating or the second of its kind.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput("this is not UTF-8", where=where) from None
+    head = text.split("\n", 1)[0]
+    comma = ";" if head.count(";") > head.count(",") else ","
+    reader = csv.DictReader(io.StringIO(text), delimiter=comma, skipinitialspace=True)
+    names = [str(name).strip().lower() for name in reader.fieldnames or ()]
+    missing = [column for column in COLUMNS if column not in names]
+    if missing:
+        raise BadInput(
+            f"there is no column {', '.join(missing)}",
+            where=where,
+            then=f"give {','.join(COLUMNS)}",
+        )
+    reader.fieldnames = names
+    out: list[Rating] = []
+    seen: set[tuple[str, str, str]] = set()
+    try:
+        for row in reader:
+            at = f"{where}, line {reader.line_num}"
+            rating = _rating(row, at)
+            key = (rating.clip, rating.rater, rating.condition)
+            if key in seen:
+                raise BadInput(
+                    f"{rating.rater} rated {rating.clip} as {rating.condition} before", where=at
+                )
+            seen.add(key)
+            out.append(rating)
+    except csv.Error as error:
+        raise BadInput(f"{error}", where=f"{where}, line {reader.line_num}") from None
+    if not out:
+        raise BadInput("there is no rating in it", where=where)
+    return out
+
+
+def _rating(row: dict[str, Any], at: str) -> Rating:
+    said = {column: str(row.get(column) or "").strip() for column in COLUMNS}
+    empty = [column for column, text in said.items() if not text]
+    if empty:
+        raise BadInput(f"{', '.join(empty)} is empty", where=at)
+    try:
+        value = float(said["rating"])
+    except ValueError:
+        value = math.nan
+    if not LOWEST <= value <= HIGHEST:
+        raise BadInput(f"'{said['rating']}' is no rating from 1 to 5", where=at)
+    return Rating(said["clip"], said["rater"], said["condition"], value)
+
+
+def summary(ratings: list[Rating]) -> dict[str, Any]:
+    """Return what a study comes to, as JSON: opinions, differences to the truth, agreement.
+
+    {"conditions": {name: {"mos", "ci", "ratings", "raters", "to_truth": {"mean", "ci"}}}, "agreement":
+    {"ordinal", "interval"}, "clips", "raters"}. What cannot be said, such as the interval of one
+    rater, is null.
+    """
+    conditions: dict[str, Any] = {}
+    found = opinions(ratings)
+    for name, opinion in found.items():
+        conditions[name] = {
+            "mos": _told(opinion.mean),
+            "ci": [_told(opinion.low), _told(opinion.high)],
+            "ratings": opinion.ratings,
+            "raters": opinion.raters,
+        }
+        if TRUTH in found and name != TRUTH:
+            mean, low, high = difference(ratings, name, TRUTH)
+            conditions[name]["to_truth"] = {"mean": _told(mean), "ci": [_told(low), _told(high)]}
+    return {
+        "conditions": conditions,
+        "agreement": {level: _told(agreement(ratings, level)) for level in LEVELS},
+        "clips": len({r.clip for r in ratings}),
+        "raters": len({r.rater for r in ratings}),
+    }
+
+
+def _told(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None
+
+
+def keep_study(workspace: Workspace, validation: str, ratings: list[Rating], by: str) -> str:
+    """Keep a study beside a validation; return its hash.
+
+    Raters become numbers, in the order of their names: who they are is not kept.
+
+    Args:
+        workspace: where.
+        validation: hash of how the model was judged by figures.
+        ratings: of people.
+        by: who brings them.
+    """
+    manifest = workspace.objects.manifest(validation, "validation")
+    numbers: dict[str, int] = {}
+    for rater in sorted({r.rater for r in ratings}):
+        numbers[rater] = len(numbers) + 1
+    rows = sorted([r.clip, numbers[r.rater], r.condition, r.value] for r in ratings)
+    out = {
+        "kind": "study",
+        "version": 1,
+        "actor": manifest["actor"],
+        "ratings": rows,
+        "summary": summary(ratings),
+        "parents": {"validation": validation, "model": manifest["parents"]["model"]},
+    }
+    return workspace.publish(out, by=by)
+
+
+def lines_of(told: dict[str, Any]) -> list[str]:
+    """Return a summary as people read it in a terminal."""
+    lines = [f"{'':24}{'opinion':>9}   95 % interval     ratings  raters"]
+    for name, row in told["conditions"].items():
+        low, high = (_shown(end) for end in row["ci"])
+        between = f"{low:>8} … {high:<8}"
+        lines.append(
+            f"{name[:24]:24}{_shown(row['mos']):>9}   {between}{row['ratings']:8}{row['raters']:8}"
+        )
+    agree = told["agreement"]
+    lines.append(
+        f"{told['raters']} raters on {told['clips']} clips; agreement (Krippendorff's α) "
+        f"ordinal {_shown(agree['ordinal'])}, interval {_shown(agree['interval'])}"
+    )
+    return lines
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def section(told: dict[str, Any]) -> str:
+    """Return a summary as a part of the validation's page."""
+    rows = []
+    for name, row in told["conditions"].items():
+        low, high = (_shown(end) for end in row["ci"])
+        cells = f"<td>{_shown(row['mos'])}</td><td>{low} … {high}</td>"
+        truth = row.get("to_truth")
+        if truth is None:
+            cells += "<td></td>"
+        else:
+            ends = " … ".join(_shown(end) for end in truth["ci"])
+            cells += f"<td>{_shown(truth['mean'])} ({ends})</td>"
+        cells += f"<td>{row['ratings']}</td><td>{row['raters']}</td>"
+        rows.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
+    agree = told["agreement"]
+    return (
+        "<h2>What people said</h2><table><tr><th>condition</th><th>opinion, 1 to 5</th>"
+        "<th>95 % interval</th><th>against the truth</th><th>ratings</th><th>raters</th></tr>"
+        + "".join(rows)
+        + f"</table><p class='quiet'>{told['raters']} raters on {told['clips']} clips; intervals by "
+        "bootstrap over raters. Agreement (Krippendorff's α): ordinal "
+        f"{_shown(agree['ordinal'])}, interval {_shown(agree['interval'])}.</p>"
+    )

@@ -1,0 +1,461 @@
+"""Search for a better recipe with Optuna, trial after trial, resumable and without telling anybody.
+
+A study is what was asked: dataset, space, metric, preset, steps, seed, code. Asking the same again goes
+on with it. Every trial trains on the training split and is judged on the validation split, whole takes,
+beside the floors; the test split is never seen, so the winner can still be judged on it. The sampler
+draws by how many trials have ended, not by what was drawn before: a search that was cut off proposes
+what it would have proposed.
+
+Optuna keeps the study in `search/optuna.sqlite` of the workspace. A trial works in a folder of its own,
+named by its recipe, and goes on from its last checkpoint if it was cut off.
+"""
+
+from __future__ import annotations
+
+import copy
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from greenroom.contracts import Backend
+from greenroom.errors import BadInput, MissingExtra
+from greenroom.metrics.motion import figure
+from greenroom.store.objects import Manifest, canonical, digest
+from greenroom.store.workspace import Workspace
+from greenroom.validation.judge import TASKS, tallies_of, validate
+from greenroom.validation.scenes import scenes_of
+
+PARTS = 20
+"""How often a trial says how it is doing."""
+LEARN = 5
+"""So many of these parts pass before a trial can be ended."""
+ENOUGH = 3
+"""So many trials must have come as far."""
+
+Report = Callable[[int, int], None]
+"""Told (done, of all), in thousandths of all trials."""
+Opened = Callable[[Manifest], Backend]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a hyperparameter may be: some values, or a range.
+
+    Attributes:
+        values: to choose from; empty for a range.
+        low: smallest of a range.
+        high: largest of a range.
+        step: between values of a range of whole numbers.
+        log: draw evenly in the logarithm.
+    """
+
+    values: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    step: int = 1
+    log: bool = False
+
+    def manifest(self) -> dict[str, Any]:
+        """Return it as in a space's file."""
+        if self.values:
+            return {"choices": list(self.values)}
+        out: dict[str, Any] = {"low": self.low, "high": self.high}
+        if self.log:
+            return {**out, "log": True}
+        return out if isinstance(self.low, float) else {**out, "step": self.step}
+
+
+Space = dict[str, Choice]
+SPACE: Space = {
+    "rate": Choice(low=2e-4, high=4e-3, log=True),
+    "batch": Choice(values=(16, 32, 64)),
+    "rollout": Choice(values=(16, 24, 36)),
+}
+"""What is searched without a file; the rest is as the recipe's own."""
+_CHANGES_LOSS = ("rollout", "kl")
+"""Two trials' losses are of one kind only if these agree."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked.
+
+    Attributes:
+        trials: how many in all; a study that has them is finished.
+        metric: task.metric of the validation that is made better.
+        preset: the models' size, where the space does not choose it.
+        steps: optimiser steps of each trial, where the space does not choose it.
+        seed: of trainings and sampler.
+        space: what is chosen.
+    """
+
+    trials: int
+    metric: str = "infill.limb_deg"
+    preset: str = "mini"
+    steps: int = 500
+    seed: int = 0
+    space: Space = field(default_factory=lambda: dict(SPACE))
+
+
+def read_space(found: Any, where: str, known: Mapping[str, Any]) -> Space:
+    """Return a space, checked, from decoded JSON: {name: {"choices": […]} or {"low", "high", …}}.
+
+    Args:
+        found: decoded JSON.
+        where: the file, for messages.
+        known: {hyperparameter: its default}, whose type a value must have.
+
+    Raises:
+        BadInput: it is no space.
+    """
+    if not isinstance(found, dict) or not found:
+        raise BadInput(
+            'a space is an object such as {"rate": {"low": 1e-4, "high": 1e-2, "log": true}}',
+            where=where,
+        )
+    out = {}
+    for name, spec in found.items():
+        at = f"{where}, {name}"
+        if name not in known or name == "seed":
+            allowed = ", ".join(sorted(set(known) - {"seed"}))
+            raise BadInput(f"'{name}' is no hyperparameter; there are {allowed}", where=at)
+        out[name] = _read_choice(spec, at, type(known[name]))
+    return out
+
+
+def _read_choice(spec: Any, at: str, kind: type) -> Choice:
+    if not isinstance(spec, dict) or not ({"choices"} == set(spec) or {"low", "high"} <= set(spec)):
+        raise BadInput('give "choices", or "low" and "high"', where=at)
+    if "choices" in spec:
+        values = spec["choices"]
+        if not isinstance(values, list) or not values:
+            raise BadInput("choices are a list of values", where=at)
+        return Choice(values=tuple(_value(value, kind, at) for value in values))
+    if set(spec) - {"low", "high", "step", "log"} or kind is str:
+        raise BadInput("a range has low, high, and step or log, of numbers", where=at)
+    low, high = _value(spec["low"], kind, at), _value(spec["high"], kind, at)
+    step, log = spec.get("step", 1), spec.get("log", False)
+    if not isinstance(log, bool) or isinstance(step, bool) or not isinstance(step, int) or step < 1:
+        raise BadInput("step is a whole number of 1 or more, log true or false", where=at)
+    if "step" in spec and (kind is float or log):
+        raise BadInput("a step is for whole numbers that are not drawn by logarithm", where=at)
+    if not low < high or (log and low <= 0):
+        raise BadInput(f"{low} to {high} is no range", where=at)
+    return Choice(low=low, high=high, step=step, log=log)
+
+
+def _value(value: Any, kind: type, at: str) -> Any:
+    good = isinstance(value, kind) or (kind is float and isinstance(value, int))
+    if isinstance(value, bool) or not good or (kind is not str and not 0 < value < 1e9):
+        raise BadInput(f"{value!r} is no positive {kind.__name__}", where=at)
+    return kind(value)
+
+
+def search(
+    workspace: Workspace,
+    dataset: str,
+    by: str,
+    opened: Opened,
+    plan: Plan,
+    report: Report = lambda done, total: None,
+) -> str:
+    """Run what trials are missing; publish the search; return its hash.
+
+    Args:
+        workspace: where the dataset is; models and validations of the trials are kept in it.
+        dataset: its hash.
+        by: who asks.
+        opened: makes a model's graph run.
+        plan: what is asked.
+        report: told how far it is.
+
+    Raises:
+        BadInput: the metric is none, or the same search runs elsewhere.
+        MissingExtra: the extra `train` is not installed.
+        Refused: a take's rights do not cover training today.
+    """
+    if plan.metric.partition(".")[0] not in TASKS:
+        raise BadInput(f"'{plan.metric}' is no metric", then="like infill.limb_deg")
+    try:
+        import optuna
+
+        from greenroom.training.rollout import Recipe
+        from greenroom.training.train import code_version
+    except ModuleNotFoundError as error:
+        raise MissingExtra("greenroom search", "train") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    asked = {
+        "dataset": dataset,
+        "space": {name: choice.manifest() for name, choice in plan.space.items()},
+        "metric": plan.metric,
+        "preset": plan.preset,
+        "recipe": Recipe(steps=plan.steps, seed=plan.seed).manifest(),
+        "code": code_version(),
+    }
+    name = digest(canonical(asked))[:16]
+    folder = workspace.home / "search"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder / f"{name}.lock"):
+        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'optuna.sqlite'}")
+        study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            load_if_exists=True,
+            direction="minimize",
+        )
+        trials = _Trials(workspace, dataset, by, opened, plan, study, folder / name)
+        try:
+            trials.run(report)
+            return workspace.publish(trials.manifest(asked), by=by)
+        finally:
+            storage.engine.dispose()
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock that goes with the process."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BadInput("this search runs already", where=str(path)) from None
+        yield
+
+
+class _Trials:
+    """One study's trials, run one after the other.
+
+    Args:
+        workspace: where.
+        dataset: hash.
+        by: who.
+        opened: makes a graph run.
+        plan: what is asked.
+        study: Optuna's.
+        folder: the trials' own.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        dataset: str,
+        by: str,
+        opened: Opened,
+        plan: Plan,
+        study: Any,
+        folder: Path,
+    ) -> None:
+        self.workspace, self.dataset, self.by = workspace, dataset, by
+        self.opened, self.plan, self.study, self.folder = opened, plan, study, folder
+        manifest = workspace.objects.manifest(dataset, "dataset")
+        self.scenes = scenes_of(workspace, manifest, "validation")
+
+    def _of(self, *states: str) -> list[Any]:
+        return [
+            trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name in states
+        ]
+
+    def run(self, report: Report) -> None:
+        """Run until there are as many as were asked for; what was cut off goes first."""
+        import optuna
+
+        state = optuna.trial.TrialState
+        for trial in self._of("RUNNING"):
+            # Its process is gone: this one holds the lock. What it tried is proposed again.
+            self.study.tell(trial.number, state=state.FAIL)
+        while (done := len(self._of("COMPLETE", "PRUNED"))) < self.plan.trials:
+            told = self.plan.trials
+
+            def part(thousandths: int, done: int = done, told: int = told) -> None:
+                report(1000 * done + thousandths, 1000 * told)
+
+            self.study.sampler = optuna.samplers.TPESampler(seed=1000 * self.plan.seed + done)
+            trial = self.study.ask()
+            recipe, preset = self._recipe(trial)
+            folder = self.folder / digest(canonical({**recipe.manifest(), "preset": preset}))[:16]
+            try:
+                value = self._one(trial, recipe, preset, folder, part)
+            except optuna.TrialPruned:
+                self.study.tell(trial, state=state.PRUNED)
+            else:
+                self.study.tell(trial, value)
+            self._clear(folder)
+            part(1000)
+
+    def _clear(self, folder: Path) -> None:
+        """Remove a trial's folder; what trackers may be told of it stays in the workspace."""
+        for journal in (folder / "tracking").glob("*.jsonl"):
+            (self.workspace.home / "tracking").mkdir(exist_ok=True)
+            shutil.move(journal, self.workspace.home / "tracking" / journal.name)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _recipe(self, trial: Any) -> tuple[Any, str]:
+        """Return a trial's recipe and preset."""
+        from greenroom.training.rollout import Recipe
+
+        values: dict[str, Any] = {"steps": self.plan.steps, "seed": self.plan.seed}
+        for name, choice in sorted(self.plan.space.items()):
+            if choice.values:
+                values[name] = trial.suggest_categorical(name, list(choice.values))
+            elif isinstance(choice.low, float):
+                values[name] = trial.suggest_float(name, choice.low, choice.high, log=choice.log)
+            else:
+                values[name] = trial.suggest_int(
+                    name, choice.low, choice.high, step=choice.step, log=choice.log
+                )
+        preset = str(values.pop("preset", self.plan.preset))
+        return Recipe(**values), preset
+
+    def _one(
+        self, trial: Any, recipe: Any, preset: str, folder: Path, part: Callable[[int], None]
+    ) -> float:
+        """Train, judge, and return the metric, its sign so that less is better."""
+        from greenroom.training.train import train
+
+        # Its checkpoints and journal lie in its own folder; objects and log are the workspace's.
+        own = copy.copy(self.workspace)
+        own.home = folder
+        watch = Watch(self._earlier(trial), trial.report, part)
+        model = train(own, self.dataset, self.by, preset, recipe, watch.step)
+        found = validate(
+            self.workspace,
+            model,
+            self.opened(self.workspace.objects.manifest(model, "model")),
+            self.by,
+            self.scenes,
+            [self.plan.metric.partition(".")[0]],
+            lambda done, total: part(900 + 100 * done // max(total, 1)),
+        )
+        trial.set_user_attr("model", model)
+        trial.set_user_attr("validation", found)
+        task, _, metric = self.plan.metric.partition(".")
+        rows = tallies_of(self.workspace.objects.manifest(found, "validation"))[task].get(metric)
+        if not rows:
+            raise BadInput(f"'{self.plan.metric}' is no metric", then="like infill.limb_deg")
+        value = figure(list(rows.values()), "model")
+        higher = next(iter(rows.values())).kind == "skill"
+        trial.set_user_attr("higher", higher)
+        return -value if higher else value
+
+    def _earlier(self, trial: Any) -> list[dict[int, float]]:
+        """Return the losses, by part, of the trials whose losses can be compared with this one's."""
+
+        def kind(params: Mapping[str, Any]) -> list[Any]:
+            return [params.get(name) for name in _CHANGES_LOSS]
+
+        return [
+            dict(other.intermediate_values)
+            for other in self._of("COMPLETE", "PRUNED")
+            if kind(other.params) == kind(trial.params)
+        ]
+
+    def manifest(self, asked: dict[str, Any]) -> Manifest:
+        """Return the search as an object: every trial, and the best."""
+        ended = self._of("COMPLETE", "PRUNED")[: self.plan.trials]
+        rows = []
+        for trial in ended:
+            row: dict[str, Any] = {
+                "recipe": {name: trial.params[name] for name in sorted(trial.params)},
+                "state": trial.state.name.lower(),
+                "losses": {
+                    str(at): round(loss, 6)
+                    for at, loss in sorted(trial.intermediate_values.items())
+                },
+            }
+            if trial.state.name == "COMPLETE":
+                sign = -1 if trial.user_attrs["higher"] else 1
+                row["value"] = round(sign * float(trial.value), 6)
+                row["model"] = trial.user_attrs["model"]
+                row["validation"] = trial.user_attrs["validation"]
+            rows.append(row)
+        whole = [n for n, trial in enumerate(ended) if trial.state.name == "COMPLETE"]
+        best = min(whole, key=lambda n: float(ended[n].value)) if whole else None
+        higher = bool(whole and ended[whole[0]].user_attrs["higher"])
+        actor = self.workspace.objects.manifest(self.dataset, "dataset")["actor"]
+        return {
+            "kind": "search",
+            "version": 1,
+            "actor": actor,
+            **{key: value for key, value in asked.items() if key != "dataset"},
+            "better": "higher" if higher else "lower",
+            "trials": rows,
+            "best": best,
+            "parents": {
+                "dataset": self.dataset,
+                "validations": [row["validation"] for row in rows if "validation" in row],
+            },
+        }
+
+
+class Watch:
+    """Follow a trial's loss and end it where it is behind.
+
+    It is ended where its smoothed loss at some part of its way is above the median of the best that
+    comparable trials had seen by then: the median stopping rule of Golovin et al. 2017, "Google Vizier",
+    section 3.2.
+
+    Args:
+        earlier: {part: loss} of each comparable trial.
+        note: keeps (loss, part).
+        part: told thousandths of the trial.
+    """
+
+    def __init__(
+        self,
+        earlier: Sequence[Mapping[int, float]],
+        note: Callable[[float, int], None],
+        part: Callable[[int], None],
+    ) -> None:
+        """Begin before the first step."""
+        self.earlier, self.note, self.part = earlier, note, part
+        self.loss: float | None = None
+        self.best = float("inf")
+        self.reached = 0
+
+    def step(self, step: int, steps: int, figures: dict[str, float]) -> None:
+        """Take the figures of a step; the loss is smoothed over a part.
+
+        Raises:
+            optuna.TrialPruned: it is behind.
+        """
+        now = figures.get("loss")
+        if now is not None:
+            weight = min(1.0, 2 * PARTS / max(steps, 1))
+            self.loss = now if self.loss is None else self.loss + weight * (now - self.loss)
+        self.part(900 * step // max(steps, 1))
+        at = PARTS * step // max(steps, 1)
+        if self.loss is None or at <= self.reached:
+            return
+        self.reached = at
+        self.note(self.loss, at)
+        self.best = min(self.best, self.loss)
+        if at < PARTS and behind(self.best, at, self.earlier):
+            import optuna
+
+            raise optuna.TrialPruned
+
+
+def behind(best: float, at: int, earlier: Sequence[Mapping[int, float]]) -> bool:
+    """Tell whether the best loss so far is above the median of others' best by the same part.
+
+    >>> behind(5.0, 6, [{5: 1.0, 6: 2.0}, {6: 3.0}, {6: 4.0}])
+    True
+    >>> behind(2.5, 6, [{5: 1.0, 6: 2.0}, {6: 3.0}, {6: 4.0}])
+    False
+    """
+    if at < LEARN:
+        return False
+    others = sorted(
+        min(loss for part, loss in losses.items() if part <= at)
+        for losses in earlier
+        if at in losses
+    )
+    if len(others) < ENOUGH:
+        return False
+    middle = len(others) // 2
+    median = others[middle] if len(others) % 2 else (others[middle - 1] + others[middle]) / 2
+    return best > median

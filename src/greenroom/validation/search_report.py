@@ -1,0 +1,219 @@
+"""Show a search as one HTML file that needs nothing else: its course, each choice, the losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from greenroom.store.objects import Manifest
+
+_STYLE = """
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
+body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { text-align: right; padding: .2rem .8rem; border-bottom: 1px solid #8884 }
+th:first-child, td:first-child { text-align: left }
+svg { max-width: 100%; height: auto } svg text { font-size: 11px; fill: currentColor }
+.quiet { opacity: .7 } .row { display: flex; flex-wrap: wrap; gap: 1rem }
+"""
+_WIDTH, _HEIGHT, _EDGE = 420, 220, 46
+
+Point = tuple[float, float, bool]
+"""x, y, and whether it is the best."""
+
+
+def page(name: str, search: Manifest) -> str:
+    """Return the page.
+
+    Args:
+        name: the search's hash.
+        search: its manifest.
+    """
+    trials, metric = search["trials"], search["metric"]
+    whole = [(n, trial) for n, trial in enumerate(trials) if "value" in trial]
+    ended = len(trials) - len(whole)
+    parts = [
+        f"<h1>Search for a recipe, {escape(metric)}</h1>",
+        f'<p class="quiet">actor {escape(search["actor"])}; search <code>{name[:12]}</code>, dataset '
+        f"<code>{search['parents']['dataset'][:12]}</code>. {len(trials)} trials, {ended} of them ended "
+        f"early; {search['better']} is better, on the validation split.</p>",
+    ]
+    if whole:
+        best = search["best"]
+        parts.append(f"<p>Best: trial {best}, {_said(trials[best])}</p>")
+        course = [(float(n), trial["value"], n == best) for n, trial in whole]
+        parts.append("<h2>Course</h2>")
+        parts.append(_plot(course, "trial", metric, line=_running(course, search["better"])))
+        parts.append("<h2>Choices</h2><div class='row'>")
+        for choice in sorted(search["space"]):
+            parts.append(_slice(choice, whole, best, search["space"][choice], metric))
+        parts.append("</div>")
+    parts.append("<h2>Losses on the way</h2>")
+    parts.append(_curves(trials, search["best"]))
+    parts.append(_table(trials, sorted(search["space"])))
+    body = "\n".join(parts)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Search {name[:12]}</title>'
+        f"<style>{_STYLE}</style><body>{body}</body></html>\n"
+    )
+
+
+def _said(trial: dict[str, Any]) -> str:
+    recipe = ", ".join(f"{key} {_number(value)}" for key, value in trial["recipe"].items())
+    return f"{trial['value']:.4g} with {escape(recipe)}"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _running(course: Sequence[Point], better: str) -> list[tuple[float, float]]:
+    """Return the best value so far, trial after trial."""
+    out: list[tuple[float, float]] = []
+    for x, value, _ in course:
+        before = out[-1][1] if out else value
+        out.append((x, max(before, value) if better == "higher" else min(before, value)))
+    return out
+
+
+def _slice(
+    choice: str,
+    whole: Sequence[tuple[int, dict[str, Any]]],
+    best: int,
+    spec: dict[str, Any],
+    metric: str,
+) -> str:
+    values = [trial["recipe"][choice] for _, trial in whole]
+    names = None
+    if "choices" in spec:
+        names = [_number(value) for value in spec["choices"]]
+        xs = [float(spec["choices"].index(value)) for value in values]
+    elif spec.get("log"):
+        xs = [math.log10(value) for value in values]
+    else:
+        xs = [float(value) for value in values]
+    points = [(x, trial["value"], n == best) for x, (n, trial) in zip(xs, whole, strict=True)]
+    label = f"log₁₀ {choice}" if spec.get("log") else choice
+    return _plot(points, label, metric, names=names)
+
+
+def _scale(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    room = 0.06 * (high - low) or 0.5
+    return low - room, high + room
+
+
+def _axes(
+    xs: tuple[float, float], ys: tuple[float, float], x: str, y: str, names: list[str] | None
+) -> list[str]:
+    """Return the labels of both axes and their ends."""
+    base = _HEIGHT - _EDGE + 14
+    out = [
+        f'<path d="M{_EDGE} 10V{_HEIGHT - _EDGE}H{_WIDTH - 10}" fill="none" stroke="currentColor" '
+        'opacity=".4"/>',
+        f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x)}</text>',
+        f'<text x="0" y="8">{escape(y)}</text>',
+        f'<text x="{_EDGE - 4}" y="{_HEIGHT - _EDGE}" text-anchor="end">{ys[0]:.3g}</text>',
+        f'<text x="{_EDGE - 4}" y="22" text-anchor="end">{ys[1]:.3g}</text>',
+    ]
+    if names is None:
+        out.append(f'<text x="{_EDGE}" y="{base}">{xs[0]:.3g}</text>')
+        out.append(f'<text x="{_WIDTH - 10}" y="{base}" text-anchor="end">{xs[1]:.3g}</text>')
+    for n, name in enumerate(names or []):
+        at = _at(float(n), xs, _EDGE, _WIDTH - 10)
+        out.append(f'<text x="{at:.1f}" y="{base}" text-anchor="middle">{escape(name)}</text>')
+    return out
+
+
+def _at(value: float, ends: tuple[float, float], low: float, high: float) -> float:
+    return low + (high - low) * (value - ends[0]) / (ends[1] - ends[0])
+
+
+def _plot(
+    points: Sequence[Point],
+    x: str,
+    y: str,
+    line: Sequence[tuple[float, float]] = (),
+    names: list[str] | None = None,
+) -> str:
+    """Return dots, the best one filled, with a line through others."""
+    xs = (-0.5, len(names) - 0.5) if names else _scale([p[0] for p in points])
+    ys = _scale([p[1] for p in points])
+    parts = _axes(xs, ys, x, y, names)
+    if line:
+        parts.append(_line(line, xs, ys, 0.6))
+    for px, py, best in points:
+        cx, cy = _at(px, xs, _EDGE, _WIDTH - 10), _at(py, ys, _HEIGHT - _EDGE, 14)
+        fill = "currentColor" if best else "none"
+        parts.append(
+            f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="{5 if best else 3.5}" fill="{fill}" '
+            f'stroke="currentColor"><title>{py:.4g}</title></circle>'
+        )
+    return _svg(parts, f"{y} by {x}")
+
+
+def _line(
+    points: Sequence[tuple[float, float]],
+    xs: tuple[float, float],
+    ys: tuple[float, float],
+    opacity: float,
+    dash: str = "",
+) -> str:
+    steps = " ".join(
+        f"{_at(px, xs, _EDGE, _WIDTH - 10):.1f},{_at(py, ys, _HEIGHT - _EDGE, 14):.1f}"
+        for px, py in points
+    )
+    return (
+        f'<polyline points="{steps}" fill="none" stroke="currentColor" opacity="{opacity}"'
+        + (f' stroke-dasharray="{dash}"' if dash else "")
+        + "/>"
+    )
+
+
+def _curves(trials: Sequence[dict[str, Any]], best: int | None) -> str:
+    """Return each trial's smoothed loss; the best drawn fully, those ended early dashed."""
+    curves = [
+        (n, trial, [(float(at), loss) for at, loss in _sorted(trial["losses"])])
+        for n, trial in enumerate(trials)
+        if trial["losses"]
+    ]
+    if not curves:
+        return "<p class='quiet'>None was noted.</p>"
+    xs = _scale([x for _, _, curve in curves for x, _ in curve])
+    ys = _scale([y for _, _, curve in curves for _, y in curve])
+    parts = _axes(xs, ys, "twentieths of the way", "loss", None)
+    for n, trial, curve in curves:
+        dash = "3 3" if trial["state"] == "pruned" else ""
+        parts.append(_line(curve, xs, ys, 1 if n == best else 0.35, dash))
+    return _svg(parts, "loss of each trial") + (
+        "<p class='quiet'>The best is drawn fully, what was ended early dashed.</p>"
+    )
+
+
+def _sorted(losses: dict[str, float]) -> list[tuple[int, float]]:
+    return sorted((int(at), loss) for at, loss in losses.items())
+
+
+def _svg(parts: Sequence[str], label: str) -> str:
+    return (
+        f'<svg role="img" aria-label="{escape(label)}" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        f'width="{_WIDTH}" height="{_HEIGHT}">' + "".join(parts) + "</svg>"
+    )
+
+
+def _table(trials: Sequence[dict[str, Any]], choices: Sequence[str]) -> str:
+    head = "".join(f"<th>{escape(choice)}</th>" for choice in choices)
+    rows = []
+    for n, trial in enumerate(trials):
+        cells = "".join(f"<td>{escape(_number(trial['recipe'][c]))}</td>" for c in choices)
+        value = f"{trial['value']:.4g}" if "value" in trial else "ended early"
+        model = f"<code>{trial['model'][:12]}</code>" if "model" in trial else ""
+        rows.append(f"<tr><td>{n}</td>{cells}<td>{value}</td><td>{model}</td></tr>")
+    return (
+        f"<h2>Trials</h2><table><tr><th>trial</th>{head}<th>value</th><th>model</th></tr>"
+        + "".join(rows)
+        + "</table>"
+    )
