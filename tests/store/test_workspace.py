@@ -147,3 +147,17 @@ def test_a_prefix_of_two_is_refused(workspace: Workspace, monkeypatch: pytest.Mo
     monkeypatch.setattr(workspace.catalog, "resolve", lambda *_: ["a" * 64, "a" * 63 + "b"])
     with pytest.raises(BadInput, match="2 takes begin with aaaaaa; give more digits"):
         workspace.resolve("aaaaaa", "take")
+
+
+def test_resolve_by_a_name_that_one_has(workspace: Workspace) -> None:
+    def named(number: int) -> str:
+        return workspace.publish({"kind": "dataset", "name": "all", "version": number}, by="ada")
+
+    first = named(1)
+    assert workspace.resolve("all", "dataset") == first
+    with pytest.raises(BadInput, match="there is no take 'all'"):
+        workspace.resolve("all", "take")
+    second = named(2)
+    with pytest.raises(BadInput, match="2 datasets are called 'all'") as caught:
+        workspace.resolve("all", "dataset")
+    assert first[:12] in str(caught.value) and second[:12] in str(caught.value)

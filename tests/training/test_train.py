@@ -64,6 +64,7 @@ def test_the_same_dataset_and_seed_give_the_same_model(
     from greenroom.features.pipeline import FeatureSpec
     from greenroom.frames import BONES
     from greenroom.training.fit import fit
+    from greenroom.training.lessons import Material
     from greenroom.training.rollout import Recipe
 
     torch.set_num_threads(1)
@@ -73,8 +74,9 @@ def test_the_same_dataset_and_seed_give_the_same_model(
     spec = FeatureSpec(joints)
     states = [states_of(spec, body) for body in bodies if body is not None]
     shape = ModelShape(len(joints), spec.state_width, 43)
+    material = Material([torch.from_numpy(take) for take in states])
     both = [
-        fit(states, states, states[:2], joints, shape, recipe=Recipe(2, 2, 4))[0].state_dict()
+        fit(material, states, states[:2], joints, shape, recipe=Recipe(2, 2, 4))[0].state_dict()
         for _ in range(2)
     ]
     for name, value in both[0].items():

@@ -53,7 +53,8 @@ def _facts(name: str, model: Manifest, dataset: str) -> str:
         ("preset", f"{model['preset']}, {model['parameters']:,} numbers"),
         ("recipe", recipe),
         ("drives", ", ".join(model["features"]["joints"])),
-        ("driven by speech", "yes" if model["uses_speech"] else "no"),
+        ("face from speech", f"{len(model['rig'])} weights" if "rig" in model else "none"),
+        ("tells apart", ", ".join(model["styles"]) if "styles" in model else "no styles"),
     ]
     return _table(("", ""), rows)
 

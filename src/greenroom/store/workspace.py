@@ -74,10 +74,10 @@ class Workspace:
         return any(e.event == "publish" and e.body["object"] == name for e in self.log.entries())
 
     def resolve(self, text: str, kind: str) -> str:
-        """Return the full hash of an object given by hash, or by six or more of its first digits.
+        """Return the full hash of an object given by hash, by six or more of its first digits, or by name.
 
         Raises:
-            BadInput: none, or more than one, begins so.
+            BadInput: none, or more than one, begins or is called so.
         """
         if len(text) >= 6 and all(c in "0123456789abcdef" for c in text):
             found = self.catalog.resolve(text, kind)
@@ -85,6 +85,13 @@ class Workspace:
                 return found[0]
             if len(found) > 1:
                 raise BadInput(f"{len(found)} {kind}s begin with {text}", then="give more digits")
+        named = [row.object for row in self.catalog.find(kind) if row.name == text]
+        if len(named) == 1:
+            return named[0]
+        if named:
+            hashes = ", ".join(name[:12] for name in named[-3:])
+            what = f"{len(named)} {kind}s are called '{text}'"
+            raise BadInput(what, then=f"give a hash; the newest are {hashes}")
         raise BadInput(
             f"there is no {kind} '{text}' in {self.home}",
             then="list them: greenroom take list"

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from greenroom.contracts import STYLE_TICKS
+from greenroom.errors import BadInput
 from greenroom.frames import LIMBS
 from greenroom.training.model import Performer
 from greenroom.training.rollout import (
@@ -118,6 +119,12 @@ class Gaps:
                 starts.append(torch.arange(at, at + room))
                 often.append(torch.full((room,), weight))
                 at += len(padded)
+        if not laid:
+            seconds = (self.length - history + 2) / 30
+            raise BadInput(
+                f"no training take lasts {seconds:.1f} s",
+                then="ingest longer takes, or train 'tokens'",
+            )
         self.rows, self.starts = torch.cat(laid), torch.cat(starts)
         self.often = torch.cat(often).cumsum(0)
 

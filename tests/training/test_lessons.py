@@ -1,0 +1,190 @@
+"""What is taught: gaps without guesses, styles that know what they never saw, one model for all."""
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from greenroom.capture.mapping import Mapping
+from greenroom.capture.readers import read_recording, together
+from greenroom.capture.takes import Who, keep
+from greenroom.capture.wav import write_wav
+from greenroom.consent.records import read_rights
+from greenroom.contracts import ModelShape
+from greenroom.datasets.build import build
+from greenroom.errors import BadInput
+from greenroom.frames import ARKIT
+from greenroom.live.backends import PORTABLE_OPERATIONS, OnnxBackend
+from greenroom.registry.release import approve, load_release
+from greenroom.store.workspace import Workspace
+from greenroom.validation.judge import validate
+from greenroom.validation.report import report
+
+pytestmark = pytest.mark.train
+JOINTS = ("hips", "spine", "leftUpperArm", "leftLowerArm", "rightUpperLeg", "rightLowerLeg")
+
+
+def _performer(styles: int = 0):
+    import torch
+
+    from greenroom.training.model import MINI, Performer
+
+    torch.manual_seed(1)
+    model = Performer(MINI.shape(len(JOINTS), 6 * len(JOINTS) + 4, 43, 0, styles), MINI)
+    for name in ("std", "noise", "high"):
+        getattr(model.core, name).fill_(9.0 if name == "high" else 1.0)
+    model.core.low.fill_(-9.0)
+    torch.nn.init.normal_(model.trunk.fill.weight, std=0.1)
+    model.core.factors.normal_()
+    return model.eval()
+
+
+def test_what_was_guessed_in_a_gap_changes_nothing() -> None:
+    import torch
+
+    from greenroom.training.lessons import GAP, holes, perform
+
+    model, random = _performer(), torch.Generator().manual_seed(0)
+    k = model.shape.history
+    known, age = holes(JOINTS, 64, k, random)
+    windows = torch.randn(64, k + 1 + GAP, model.shape.state, generator=random)
+    wide = torch.cat([known.repeat_interleave(6, -1), known[..., :1].expand(-1, -1, 4)], -1)
+    others = windows.clone()
+    others[:, : k + 1] += (1 - wide) * torch.randn(64, k + 1, model.shape.state, generator=random)
+    # A fair share of joints must be there, and each have been seen within the history.
+    plain = (known[:, k].mean(1) >= 0.5) & (known[:, :k].amax(1).amin(1) > 0)
+    assert plain.sum() > 30
+    with torch.no_grad():
+        a, b = (perform(model, w, known, age)[0] for w in (windows, others))
+    assert torch.allclose(a[plain], b[plain], atol=1e-5)
+    assert not torch.allclose(windows[plain], others[plain])
+
+
+def test_gaps_are_as_old_as_it_is_said() -> None:
+    import torch
+
+    from greenroom.training.lessons import holes
+
+    known, age = holes(JOINTS, 400, 30, torch.Generator().manual_seed(2))
+    for row, ticks in zip(known, age.tolist(), strict=True):
+        lost = row[-1] == 0
+        assert (row[:, ~lost] == 1).all()
+        hole = min(ticks, 31)
+        assert (row[31 - hole :, lost] == 0).all() and (row[: 31 - hole, lost] == 1).all()
+    share = float((known[:, -1] == 1).all(1).float().mean())
+    assert 0.2 < share < 0.6 and (age > 30).any()
+
+
+def test_a_style_is_sure_of_what_it_learned_and_of_nothing_far_away() -> None:
+    import torch
+
+    from greenroom.training.lessons import Styles
+
+    torch.manual_seed(0)
+    model = _performer(styles=2)
+    random = torch.Generator().manual_seed(0)
+    takes = [
+        (torch.randn(90, model.shape.state, generator=random) * 0.3 + (2.0 * kind - 1.0), kind)
+        for kind in (0, 1) * 4
+    ]
+    rows = torch.cat([take.unfold(0, 30, 5).transpose(1, 2) for take, _ in takes])
+    model.style.fit(rows)
+    lesson = Styles(takes, 64)
+    optimiser = torch.optim.Adam(model.style.parameters(), 1e-2)
+    for _ in range(60):
+        loss = lesson.loss(model, 0.0, 1.0, random)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    model.eval()
+    with torch.no_grad():
+        near, far = model.style(rows), model.style(rows + 20.0)
+    kinds = torch.cat([torch.full((13,), kind) for _, kind in takes])
+    assert (near.argmax(1) == kinds).float().mean() > 0.95 and near.amax(1).mean() > 0.9
+    assert torch.allclose(far, torch.full_like(far, 0.5), atol=1e-3)
+
+
+@pytest.fixture
+def studio(tmp_path: Path, person: Callable[..., bytes]) -> tuple[Workspace, str]:
+    """Bodies of two styles and voices with faces on a rig of three weights."""
+    workspace = Workspace(tmp_path / "home")
+    who = Who("mira", "p", read_rights("MIT", "p"))
+    for k in range(8):
+        tiers = {"style": ("calm", "wild")[k % 2]}
+        body = read_recording(person(frames=70, seed=k), f"body_{k}.bvh")
+        keep(workspace, body, who, "test", tiers=tiers)
+    random = np.random.default_rng(0)
+    for k in range(4):
+        loud = np.repeat(random.random(60), 800)
+        sound = write_wav((loud * np.sin(np.arange(48_000) / 20)).astype(np.float32) * 0.5)
+        face = np.stack([loud[::800], 0.5 * loud[::800], np.zeros(60)], 1)
+        np.save(tmp_path / "f.npy", face)
+        mapping = Mapping(channels=("jawOpen", "mouthFunnel", "someThing"))
+        parts = [
+            read_recording((tmp_path / "f.npy").read_bytes(), f"voice_{k}.npy", mapping),
+            read_recording(sound, f"voice_{k}.wav"),
+        ]
+        keep(workspace, together(parts), who, "test")
+    held = {
+        "validation": ["body_2", "body_3", "voice_1"],
+        "test": ["body_0", "body_1", "voice_0"],
+    }
+    built = build(workspace, "d", "mira", "test", datetime.date(2026, 1, 1), held)
+    return workspace, built.dataset
+
+
+@pytest.mark.parametrize("preset", ["mini", "small"])
+def test_one_model_does_every_task_and_is_judged_on_it(
+    studio: tuple[Workspace, str], preset: str
+) -> None:
+    from greenroom.training.rollout import Recipe
+    from greenroom.training.train import train
+
+    workspace, dataset = studio
+    recipe = Recipe(steps=3, batch=4, rollout=8, windows=16, every=2, weights="learned")
+    said: dict[str, float] = {}
+    model = train(
+        workspace, dataset, "t", preset, recipe, lambda step, steps, figures: said.update(figures)
+    )
+    assert set(said) == {"loss", "loss_performing", "loss_gaps", "loss_face", "loss_style"}
+    manifest = workspace.objects.manifest(model, "model")
+    assert set(manifest["operations"]) <= PORTABLE_OPERATIONS
+    assert manifest["styles"] == ["calm", "wild"] and manifest["rig"][0] == "jawOpen"
+    shape = ModelShape.load(manifest["shape"])
+    assert (shape.face, shape.styles, shape.horizons) == (3, 2, (1, 6, 15))
+    backend = OnnxBackend(workspace.objects.get(manifest["blobs"]["graph"]), shape)
+    found = workspace.objects.manifest(validate(workspace, model, backend, "t"), "validation")
+    figures = found["figures"]
+    assert set(figures) == {"infill", "forecast", "face", "style"}
+    assert set(figures["face"]) == {"r2w", "opening_r"}  # two seconds are too short to adapt
+    assert set(figures["style"]) == {"accuracy", "ece"}  # and there is no style it never saw
+    assert "style" in report("0" * 64, found)
+    release = load_release(workspace, approve(workspace, model, "tester"))
+    assert release.role.rig[1] == "mouthFunnel" and "jawOpen" in ARKIT
+    assert workspace.fsck().bad == []
+
+
+def test_a_preset_that_is_not_there_and_takes_that_are_too_short_are_said(
+    tmp_path: Path, person: Callable[..., bytes]
+) -> None:
+    from greenroom.training.rollout import Recipe
+    from greenroom.training.train import train
+
+    workspace = Workspace(tmp_path)
+    who = Who("mira", "p", read_rights("MIT", "p"))
+    for k in range(4):
+        keep(workspace, read_recording(person(frames=14, seed=k), f"{k}.bvh"), who, "test")
+    dataset = build(workspace, "d", "mira", "t", datetime.date(2026, 1, 1)).dataset
+    with pytest.raises(BadInput, match="no preset 'huge'; use one of tokens, mini, small"):
+        train(workspace, dataset, "t", "huge")
+    with pytest.raises(BadInput, match="no training take lasts"):
+        train(workspace, dataset, "t", "mini", Recipe(steps=2))
+
+
+def test_sizes_keep_to_their_bounds() -> None:
+    from greenroom.training.model import MINI, SMALL, Performer
+
+    for preset, most in ((MINI, 1_200_000), (SMALL, 4_000_000)):
+        assert Performer(preset.shape(21, 130, 43, 116, 20), preset).parameters_count <= most
