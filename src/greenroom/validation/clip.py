@@ -6,10 +6,9 @@ import datetime
 
 import numpy as np
 
-from greenroom.capture.takes import load, media_of
 from greenroom.consent.gate import refusal
 from greenroom.contracts import Backend
-from greenroom.datasets.build import states_of
+from greenroom.datasets.build import bodies_of, states_of
 from greenroom.frames import BONE, LIMBS, Body, Floats
 from greenroom.render.clips import MOST, clip_of
 from greenroom.rotations import from_six
@@ -31,13 +30,15 @@ def clip_for(workspace: Workspace, model: str, backend: Backend) -> bytes | None
     subject = Subject.of(manifest, backend)
     dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
     day = datetime.datetime.now(datetime.UTC).date()
-    bodies = []
-    for take in dataset["splits"]["test"]:
-        about = workspace.objects.manifest(take, "take")
-        if "body" in media_of(about) and not refusal(about, "export", day):
-            body = load(workspace, take, ("body",)).body
-            assert body is not None
-            bodies.append(body)
+    allowed = [
+        not refusal(workspace.objects.manifest(take, "take"), "export", day)
+        for take in dataset["splits"]["test"]
+    ]
+    bodies = [
+        body
+        for body, shown in zip(bodies_of(workspace, dataset, "test"), allowed, strict=True)
+        if shown
+    ]
     for body in sorted(bodies, key=len, reverse=True):
         shown = filled(subject, body)
         if shown is not None:

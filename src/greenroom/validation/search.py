@@ -75,7 +75,7 @@ SPACE: Space = {
     "rollout": Choice(values=(16, 24, 36)),
 }
 """What is searched without a file; the rest is as the recipe's own."""
-_CHANGES_LOSS = ("rollout", "kl")
+_CHANGES_LOSS = ("rollout", "kl", "every", "weights")
 """Two trials' losses are of one kind only if these agree."""
 
 
