@@ -41,6 +41,10 @@ def test_ingest_lists_shows_and_exports(tmp_path: Path, clip: Path) -> None:
     exported = tmp_path / "out.bvh"
     assert run(home, "take", "export", take, str(exported))[0] == 0
     assert exported.read_bytes().startswith(b"HIERARCHY")
+    for ending, start in (("png", b"\x89PNG"), ("webp", b"RIFF"), ("gif", b"GIF89a")):
+        drawn = tmp_path / f"out.{ending}"
+        assert run(home, "take", "export", take, str(drawn))[0] == 0
+        assert drawn.read_bytes().startswith(start)
     code, out, _ = run(home, "fsck", "--json")
     assert code == 0 and json.loads(out)["bad"] == []
 
@@ -137,6 +141,8 @@ def test_a_face_and_its_voice_are_one_take_with_labels(tmp_path: Path, talk: Pat
     assert wav.read_bytes() == (talk / "one_happy.wav").read_bytes()
     code, _, err = run(home, "take", "export", take, str(tmp_path / "out.bvh"))
     assert code == 2 and "face and audio" in err
+    code, _, err = run(home, "take", "export", take, str(tmp_path / "out.webp"))
+    assert code == 2 and "no body to draw" in err
 
 
 def test_labels_come_from_a_file(tmp_path: Path, clip: Path) -> None:

@@ -14,7 +14,16 @@ from tests.validation.test_crossval import workspace_of
 from greenroom.capture.published import Clip
 from greenroom.errors import BadInput
 from greenroom.store.workspace import Workspace
-from greenroom.validation.search import SPACE, Choice, Plan, Watch, behind, read_space, search
+from greenroom.validation.search import (
+    SPACE,
+    Choice,
+    Plan,
+    Watch,
+    behind,
+    best_of,
+    read_space,
+    search,
+)
 from greenroom.validation.search_report import page
 
 KNOWN = {"rate": 1e-3, "batch": 32, "rollout": 24, "preset": "mini", "steps": 500, "seed": 0}
@@ -90,7 +99,9 @@ def made_up(tmp_path: Path, published: list[Clip], monkeypatch: pytest.MonkeyPat
     def validate(where: Workspace, model: str, *args: Any, **more: Any) -> str:
         error = where.objects.manifest(model)["e"]
         tally = {"kind": "mean", "sums": {"model": error, "gaussian": 1.0}, "weight": 1.0}
-        made = {"tallies": {"infill": {"limb_deg": {"t": tally}}}, "parents": {"model": model}}
+        made: dict[str, Any] = {"tallies": {"infill": {"limb_deg": {"t": tally}}}}
+        made |= {"figures": {"infill": {"limb_deg": {"model": error}}}}
+        made["parents"] = {"model": model}
         return where.publish({"kind": "validation", "actor": "a", **made}, by="test")
 
     monkeypatch.setattr(room, "train", train)
@@ -131,6 +142,9 @@ def test_it_finds_the_best_and_is_the_same_when_cut_off(made_up: Any, tmp_path: 
     more = search(workspace, dataset, "test", opened, replace(plan, trials=16))
     assert len(trained) == count + 2
     assert workspace.objects.manifest(more)["trials"][:14] == whole["trials"]
+    assert best_of(whole) == best["recipe"]
+    with pytest.raises(BadInput, match="came to its end"):
+        best_of({**whole, "best": None})
     shown = page(found, whole)
     assert shown.count("<svg") == 5 and "http" not in shown and "<script" not in shown
     assert "ended early" in shown and f"trial {whole['best']}" in shown
@@ -180,8 +194,11 @@ def test_the_command_searches_for_real_and_contacts_nobody(
     model = workspace.objects.manifest(said["best"]["model"], "model")
     assert model["recipe"]["batch"] == 4 and model["recipe"]["steps"] == 2
     on = workspace.objects.manifest(said["best"]["validation"], "validation")
-    takes = set(on["tallies"]["infill"]["limb_deg"])
-    assert takes == set(workspace.objects.manifest(dataset)["splits"]["validation"])
+    splits = workspace.objects.manifest(dataset)["splits"]
+    assert set(on["tallies"]["infill"]["limb_deg"]) == set(splits["validation"])
+    inner = workspace.objects.manifest(model["parents"]["dataset"])
+    assert not set(inner["parents"]["takes"]) & set(splits["test"])
+    assert set(inner["splits"]["train"]) < set(splits["train"])
     assert shown.read_text().startswith("<!doctype html>")
     assert list((workspace.home / "tracking").glob("*.jsonl"))
     assert not [path for path in (workspace.home / "search").iterdir() if path.is_dir()]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from greenroom.cli.context import Context, answer, as_json, meter
+from greenroom.cli.context import Context, answer, as_json, meter, short
 from greenroom.contracts import Backend, ModelShape
 from greenroom.errors import BadInput, MissingExtra
 from greenroom.live.backends import OnnxBackend
@@ -128,7 +128,7 @@ def search_command(
             for key, value in best["recipe"].items()
         )
         lines.append(f"best {metric} {best['value']:.4g}: {recipe}")
-        lines.append(f"model {best['model']}")
+        lines.append(f"next: greenroom train {short(name)} --search {short(found)}")
     answer(as_json, result, "\n".join([*lines, f"search {found}"]))
 
 

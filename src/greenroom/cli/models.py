@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,6 +28,7 @@ from greenroom.validation.judge import TASKS, validate
 from greenroom.validation.ratings import keep_study, lines_of, read_ratings, summary
 from greenroom.validation.report import report as write_report
 from greenroom.validation.scenes import Scene
+from greenroom.validation.search import best_of
 
 
 @click.command("train")
@@ -37,6 +39,7 @@ from greenroom.validation.scenes import Scene
 @click.option(
     "--processes", default=1, show_default=True, type=click.IntRange(1), help="That share a batch."
 )
+@click.option("--search", metavar="SEARCH", help="Train with its best recipe.")
 @click.option(
     "--track",
     multiple=True,
@@ -52,6 +55,7 @@ def train_command(
     steps: int | None,
     seed: int,
     processes: int,
+    search: str | None,
     track: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -64,14 +68,20 @@ def train_command(
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom train", "train") from error
     name = context.workspace.resolve(dataset, "dataset")
+    chosen: dict[str, Any] = {"steps": steps, "seed": seed, "preset": preset}
+    if search is not None:
+        found = context.workspace.resolve(search, "search")
+        chosen |= best_of(context.workspace.objects.manifest(found, "search"))
+    size = str(chosen.pop("preset"))
+    chosen["steps"] = chosen["steps"] or preset_of(size).steps
     show = meter("training", as_json)
     trackers = [open_tracker(text, context.workspace.home) for text in track]
     model = train(
         context.workspace,
         name,
         context.user,
-        preset,
-        Recipe(steps=steps or preset_of(preset).steps, seed=seed),
+        size,
+        Recipe(**chosen),
         lambda step, total, figures: show(step, total),
         processes,
         trackers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import click
 
@@ -18,6 +18,7 @@ from greenroom.consent.gate import refusal, require
 from greenroom.consent.records import read_rights
 from greenroom.datasets.build import build, read_held
 from greenroom.errors import BadInput
+from greenroom.render.clips import Panel, picture, side_by_side
 from greenroom.store.objects import write_durably
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
@@ -148,26 +149,48 @@ def take_show(context: Context, take: str, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def take_export(context: Context, take: str, file: Path, humanoid: bool, as_json: bool) -> None:
-    """Write a body as BVH, a face as CSV, a voice as its original bytes.
+    """Write a body as BVH or as a picture, a face as CSV, a voice as its original bytes.
 
-    Of a take with several media the file's ending says which.
+    Of a take with several media the file's ending says which. A body's middle pose is drawn to .png, its
+    first 30 s to .webp or .gif.
     """
     name = context.workspace.resolve(take, "take")
     manifest = context.workspace.objects.manifest(name, "take")
     require(manifest, name, "export", datetime.date.today())
     media = list(media_of(manifest))
-    medium = media[0] if len(media) == 1 else _ENDINGS.get(file.suffix.lower(), "")
+    ending = file.suffix.lower()
+    medium = media[0] if len(media) == 1 else _ENDINGS.get(ending, "")
+    if ending in _DRAWN and "body" not in media:
+        raise BadInput(
+            f"this take has no body to draw in '{file.name}'", then="end it with .csv or .wav"
+        )
     if medium not in media:
         raise BadInput(
             f"this take has {' and '.join(media)}; '{file.name}' does not say which to write",
-            then="end the name with .bvh for a body, .csv for a face, .wav for a voice",
+            then="end the name with .bvh or .webp for a body, .csv for a face, .wav for a voice",
         )
-    data = _written(load(context.workspace, name, (medium,)), humanoid)
+    recording = load(context.workspace, name, (medium,))
+    data = _drawn(recording, ending) if ending in _DRAWN else _written(recording, humanoid)
     write_durably(file, data)
     answer(as_json, {"take": name, "file": str(file), "bytes": len(data)}, f"wrote {file}")
 
 
-_ENDINGS = {".bvh": "body", ".csv": "face"} | dict.fromkeys((".wav", ".flac", ".ogg"), "audio")
+_DRAWN = (".png", ".webp", ".gif")
+_ENDINGS = {
+    **dict.fromkeys((".bvh", *_DRAWN), "body"),
+    ".csv": "face",
+    **dict.fromkeys((".wav", ".flac", ".ogg"), "audio"),
+}
+
+
+def _drawn(recording: Recording, ending: str) -> bytes:
+    """Return a picture of the middle pose, or a clip of the first 30 s."""
+    body = recording.body
+    assert body is not None
+    if ending == ".png":
+        return picture(body, len(body) // 2)
+    name = PurePath(recording.path).stem
+    return side_by_side([Panel(body, name)], (360, 400), ending[1:], most=900)
 
 
 def _written(recording: Recording, humanoid: bool) -> bytes:

@@ -78,6 +78,7 @@ def side_by_side(
     size: tuple[int, int] = (260, 320),
     ending: str = "webp",
     every: int = EVERY,
+    most: int = MOST,
 ) -> bytes:
     """Return an animated clip of bodies beside each other, a label above each; it repeats for ever.
 
@@ -85,10 +86,11 @@ def side_by_side(
     first one's smoothed way, so that another's drift is seen.
 
     Args:
-        panels: one or more bodies of one length; at most 4 s of them are shown.
+        panels: one or more bodies of one length.
         size: width and height of each, pixels.
         ending: one of `FORMATS`.
         every: ticks a frame.
+        most: ticks that are shown.
 
     Raises:
         BadInput: no body, lengths that differ, no ticks, or another ending.
@@ -96,7 +98,7 @@ def side_by_side(
     if ending not in FORMATS:
         raise BadInput(f"a clip ends in {', '.join(FORMATS)}, not '{ending}'")
     ticks = {len(panel.body) for panel in panels}
-    if len(ticks) != 1 or not (shown := min(*ticks, MOST)):
+    if len(ticks) != 1 or not (shown := min(*ticks, most)):
         raise BadInput(f"bodies of a clip are of one length, not {sorted(ticks)} ticks")
     shapes = [shape_of(panel.body) for panel in panels]
     floor = floor_of(shapes[0][0][:shown], shapes[0][1])

@@ -16,7 +16,6 @@ from greenroom.contracts import Backend
 from greenroom.errors import BadInput, MissingExtra
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
-from greenroom.validation.gates import newest
 from greenroom.validation.judge import Tallies, figures, tallies_of, validate
 
 Report = Callable[[int, int], None]
@@ -203,20 +202,28 @@ def _fold(
             recipe,
             lambda step, total, values: told(800 * step // max(total, 1)),
         )
-    validation = newest(workspace, model)
-    whole = validation and {"infill", "forecast"} <= set(
-        workspace.objects.manifest(validation)["figures"]
-    )
-    if validation is None or not whole:  # it may have been judged on one task only
-        backend = opened(workspace.objects.manifest(model, "model"))
+    judged = _judged(workspace, model)
+    if judged is None:
         validation = validate(
             workspace,
             model,
-            backend,
+            opened(workspace.objects.manifest(model, "model")),
             by,
             progress=lambda done, total: told(800 + 200 * done // max(total, 1)),
         )
-    return Fold(dataset, model, validation)
+        judged = Fold(dataset, model, validation)
+        parents = dict(judged.__dict__)
+        workspace.publish({"kind": "fold", "version": 1, "parents": parents}, by=by)
+    return judged
+
+
+def _judged(workspace: Workspace, model: str) -> Fold | None:
+    """Return the fold of a model if it was judged on all that it can do; None else."""
+    for name in workspace.catalog.children(model):
+        manifest = workspace.objects.manifest(name)
+        if manifest["kind"] == "fold":
+            return Fold(**manifest["parents"])
+    return None
 
 
 def finished(workspace: Workspace, dataset: str, preset: str, recipe: dict[str, Any]) -> str | None:

@@ -1,10 +1,11 @@
 """Search for a better recipe with Optuna, trial after trial, resumable and without telling anybody.
 
 A study is what was asked: dataset, space, metric, preset, steps, seed, code. Asking the same again goes
-on with it. Every trial trains on the training split and is judged on the validation split, whole takes,
-beside the floors; the test split is never seen, so the winner can still be judged on it. The sampler
-draws by how many trials have ended, not by what was drawn before: a search that was cut off proposes
-what it would have proposed.
+on with it. Trials work on a dataset of their own, without the test split: they are judged on the whole
+takes of what was the validation split, beside the floors, and choose with a tenth of what was the
+training split. So nothing that a trial is judged on has chosen anything in it, and the winner can still
+be judged on the test split. The sampler draws by how many trials have ended, not by what was drawn
+before: a search that was cut off proposes what it would have proposed.
 
 Optuna keeps the study in `search/optuna.sqlite` of the workspace. A trial works in a folder of its own,
 named by its recipe, and goes on from its last checkpoint if it was cut off.
@@ -16,18 +17,16 @@ import copy
 import fcntl
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from greenroom.contracts import Backend
 from greenroom.errors import BadInput, MissingExtra
-from greenroom.metrics.motion import figure
 from greenroom.store.objects import Manifest, canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.validation.judge import TASKS, tallies_of, validate
-from greenroom.validation.scenes import scenes_of
 
 PARTS = 20
 """How often a trial says how it is doing."""
@@ -76,7 +75,7 @@ SPACE: Space = {
     "rollout": Choice(values=(16, 24, 36)),
 }
 """What is searched without a file; the rest is as the recipe's own."""
-_CHANGES_LOSS = ("rollout", "kl")
+_CHANGES_LOSS = ("rollout", "kl", "every", "weights")
 """Two trials' losses are of one kind only if these agree."""
 
 
@@ -215,6 +214,36 @@ def search(
             storage.engine.dispose()
 
 
+def inner_of(workspace: Workspace, dataset: str) -> Manifest:
+    """Return the dataset that trials work on: the test split left out, the validation split as test.
+
+    A tenth of the training split, the first of it by hash, becomes what is chosen with.
+
+    Raises:
+        BadInput: there is too little to train on.
+    """
+    manifest = workspace.objects.manifest(dataset, "dataset")
+    train = sorted(manifest["splits"]["train"])
+    tenth = max(1, round(len(train) / 10))
+    if len(train) <= tenth:
+        raise BadInput(
+            f"a search needs two takes to train on; dataset {dataset[:12]} has {len(train)}",
+            then="ingest more takes",
+        )
+    splits = {
+        "test": manifest["splits"]["validation"],
+        "validation": train[:tenth],
+        "train": train[tenth:],
+    }
+    used = sorted(take for takes in splits.values() for take in takes)
+    return {
+        **manifest,
+        "name": f"{manifest['name']} for a search",
+        "splits": splits,
+        "parents": {**manifest["parents"], "takes": used, "dataset": dataset},
+    }
+
+
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold a lock that goes with the process."""
@@ -224,6 +253,19 @@ def _alone(path: Path) -> Iterator[None]:
         except OSError:
             raise BadInput("this search runs already", where=str(path)) from None
         yield
+
+
+def best_of(search: Manifest) -> dict[str, Any]:
+    """Return the hyperparameters of a search's best trial, by name; `preset` may be one of them.
+
+    Raises:
+        BadInput: no trial of it came to its end.
+    """
+    if search["best"] is None:
+        raise BadInput(
+            "no trial of this search came to its end", then="run it again with more --trials"
+        )
+    return dict(search["trials"][search["best"]]["recipe"])
 
 
 class _Trials:
@@ -251,8 +293,7 @@ class _Trials:
     ) -> None:
         self.workspace, self.dataset, self.by = workspace, dataset, by
         self.opened, self.plan, self.study, self.folder = opened, plan, study, folder
-        manifest = workspace.objects.manifest(dataset, "dataset")
-        self.scenes = scenes_of(workspace, manifest, "validation")
+        self.inner = workspace.publish(inner_of(workspace, dataset), by=by)
 
     def _of(self, *states: str) -> list[Any]:
         return [
@@ -285,6 +326,8 @@ class _Trials:
                 self.study.tell(trial, value)
             self._clear(folder)
             part(1000)
+        with suppress(OSError):  # what was cut off and never proposed again stays
+            self.folder.rmdir()
 
     def _clear(self, folder: Path) -> None:
         """Remove a trial's folder; what trackers may be told of it stays in the workspace."""
@@ -320,26 +363,26 @@ class _Trials:
         own = copy.copy(self.workspace)
         own.home = folder
         watch = Watch(self._earlier(trial), trial.report, part)
-        model = train(own, self.dataset, self.by, preset, recipe, watch.step)
+        model = train(own, self.inner, self.by, preset, recipe, watch.step)
+        task, _, metric = self.plan.metric.partition(".")
         found = validate(
             self.workspace,
             model,
             self.opened(self.workspace.objects.manifest(model, "model")),
             self.by,
-            self.scenes,
-            [self.plan.metric.partition(".")[0]],
-            lambda done, total: part(900 + 100 * done // max(total, 1)),
+            tasks=[task],
+            progress=lambda done, total: part(900 + 100 * done // max(total, 1)),
         )
         trial.set_user_attr("model", model)
         trial.set_user_attr("validation", found)
-        task, _, metric = self.plan.metric.partition(".")
-        rows = tallies_of(self.workspace.objects.manifest(found, "validation"))[task].get(metric)
-        if not rows:
+        judged = self.workspace.objects.manifest(found, "validation")
+        value = judged["figures"].get(task, {}).get(metric, {}).get("model")
+        if value is None:
             raise BadInput(f"'{self.plan.metric}' is no metric", then="like infill.limb_deg")
-        value = figure(list(rows.values()), "model")
-        higher = next(iter(rows.values())).kind == "skill"
+        rows = tallies_of(judged).get(task, {}).get(metric, {})
+        higher = any(tally.kind == "skill" for tally in rows.values())
         trial.set_user_attr("higher", higher)
-        return -value if higher else value
+        return -float(value) if higher else float(value)
 
     def _earlier(self, trial: Any) -> list[dict[int, float]]:
         """Return the losses, by part, of the trials whose losses can be compared with this one's."""
@@ -368,7 +411,7 @@ class _Trials:
             }
             if trial.state.name == "COMPLETE":
                 sign = -1 if trial.user_attrs["higher"] else 1
-                row["value"] = round(sign * float(trial.value), 6)
+                row["value"] = sign * float(trial.value)
                 row["model"] = trial.user_attrs["model"]
                 row["validation"] = trial.user_attrs["validation"]
             rows.append(row)

@@ -23,6 +23,8 @@ _WIDTH, _HEIGHT, _EDGE = 420, 220, 46
 
 Point = tuple[float, float, bool]
 """x, y, and whether it is the best."""
+_Ends = tuple[float, float]
+_Axes = tuple[_Ends, _Ends, list[str]]
 
 
 def page(name: str, search: Manifest) -> str:
@@ -106,26 +108,27 @@ def _scale(values: Sequence[float]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _axes(
-    xs: tuple[float, float], ys: tuple[float, float], x: str, y: str, names: list[str] | None
-) -> list[str]:
-    """Return the labels of both axes and their ends."""
+def _axes(points: Sequence[tuple[float, float]], x: str, y: str, names: list[str] | None) -> _Axes:
+    """Return the scales of points, and what is drawn of both axes: smallest and largest value."""
+    across, up = [p[0] for p in points], [p[1] for p in points]
+    xs = (-0.5, len(names) - 0.5) if names else _scale(across)
+    ys = _scale(up)
     base = _HEIGHT - _EDGE + 14
     out = [
-        f'<path d="M{_EDGE} 10V{_HEIGHT - _EDGE}H{_WIDTH - 10}" fill="none" stroke="currentColor" '
+        f'<path d="M{_EDGE} 18V{_HEIGHT - _EDGE}H{_WIDTH - 10}" fill="none" stroke="currentColor" '
         'opacity=".4"/>',
         f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x)}</text>',
-        f'<text x="0" y="8">{escape(y)}</text>',
-        f'<text x="{_EDGE - 4}" y="{_HEIGHT - _EDGE}" text-anchor="end">{ys[0]:.3g}</text>',
-        f'<text x="{_EDGE - 4}" y="22" text-anchor="end">{ys[1]:.3g}</text>',
+        f'<text x="0" y="11">{escape(y)}</text>',
     ]
-    if names is None:
-        out.append(f'<text x="{_EDGE}" y="{base}">{xs[0]:.3g}</text>')
-        out.append(f'<text x="{_WIDTH - 10}" y="{base}" text-anchor="end">{xs[1]:.3g}</text>')
-    for n, name in enumerate(names or []):
-        at = _at(float(n), xs, _EDGE, _WIDTH - 10)
+    for value in sorted({min(up), max(up)}):
+        at = _at(value, ys, _HEIGHT - _EDGE, 22) + 4
+        out.append(f'<text x="{_EDGE - 4}" y="{at:.1f}" text-anchor="end">{value:.4g}</text>')
+    marks = [(float(n), name) for n, name in enumerate(names or [])]
+    marks = marks or [(value, f"{value:.3g}") for value in sorted({min(across), max(across)})]
+    for value, name in marks:
+        at = _at(value, xs, _EDGE, _WIDTH - 10)
         out.append(f'<text x="{at:.1f}" y="{base}" text-anchor="middle">{escape(name)}</text>')
-    return out
+    return xs, ys, out
 
 
 def _at(value: float, ends: tuple[float, float], low: float, high: float) -> float:
@@ -140,13 +143,11 @@ def _plot(
     names: list[str] | None = None,
 ) -> str:
     """Return dots, the best one filled, with a line through others."""
-    xs = (-0.5, len(names) - 0.5) if names else _scale([p[0] for p in points])
-    ys = _scale([p[1] for p in points])
-    parts = _axes(xs, ys, x, y, names)
+    xs, ys, parts = _axes([(px, py) for px, py, _ in points], x, y, names)
     if line:
         parts.append(_line(line, xs, ys, 0.6))
     for px, py, best in points:
-        cx, cy = _at(px, xs, _EDGE, _WIDTH - 10), _at(py, ys, _HEIGHT - _EDGE, 14)
+        cx, cy = _at(px, xs, _EDGE, _WIDTH - 10), _at(py, ys, _HEIGHT - _EDGE, 22)
         fill = "currentColor" if best else "none"
         parts.append(
             f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="{5 if best else 3.5}" fill="{fill}" '
@@ -163,7 +164,7 @@ def _line(
     dash: str = "",
 ) -> str:
     steps = " ".join(
-        f"{_at(px, xs, _EDGE, _WIDTH - 10):.1f},{_at(py, ys, _HEIGHT - _EDGE, 14):.1f}"
+        f"{_at(px, xs, _EDGE, _WIDTH - 10):.1f},{_at(py, ys, _HEIGHT - _EDGE, 22):.1f}"
         for px, py in points
     )
     return (
@@ -182,9 +183,8 @@ def _curves(trials: Sequence[dict[str, Any]], best: int | None) -> str:
     ]
     if not curves:
         return "<p class='quiet'>None was noted.</p>"
-    xs = _scale([x for _, _, curve in curves for x, _ in curve])
-    ys = _scale([y for _, _, curve in curves for _, y in curve])
-    parts = _axes(xs, ys, "twentieths of the way", "loss", None)
+    every = [point for _, _, curve in curves for point in curve]
+    xs, ys, parts = _axes(every, "twentieths of the way", "loss", None)
     for n, trial, curve in curves:
         dash = "3 3" if trial["state"] == "pruned" else ""
         parts.append(_line(curve, xs, ys, 1 if n == best else 0.35, dash))
