@@ -53,8 +53,7 @@ def test_what_was_guessed_in_a_gap_changes_nothing() -> None:
     wide = torch.cat([known.repeat_interleave(6, -1), known[..., :1].expand(-1, -1, 4)], -1)
     others = windows.clone()
     others[:, : k + 1] += (1 - wide) * torch.randn(64, k + 1, model.shape.state, generator=random)
-    # A fair share of joints must be there, and each have been seen within the history.
-    plain = (known[:, k].mean(1) >= 0.5) & (known[:, :k].amax(1).amin(1) > 0)
+    plain = known[:, k].mean(1) >= 0.5  # with less, its own past counts too
     assert plain.sum() > 30
     with torch.no_grad():
         a, b = (perform(model, w, known, age)[0] for w in (windows, others))
@@ -71,10 +70,10 @@ def test_gaps_are_as_old_as_it_is_said() -> None:
     for row, ticks in zip(known, age.tolist(), strict=True):
         lost = row[-1] == 0
         assert (row[:, ~lost] == 1).all()
-        hole = min(ticks, 31)
+        hole = ticks
         assert (row[31 - hole :, lost] == 0).all() and (row[: 31 - hole, lost] == 1).all()
     share = float((known[:, -1] == 1).all(1).float().mean())
-    assert 0.2 < share < 0.6 and (age > 30).any()
+    assert 0.2 < share < 0.6 and (age > 15).any() and age.max() <= 30
 
 
 def test_a_style_is_sure_of_what_it_learned_and_of_nothing_far_away() -> None:
@@ -179,7 +178,7 @@ def test_a_preset_that_is_not_there_and_takes_that_are_too_short_are_said(
     dataset = build(workspace, "d", "mira", "t", datetime.date(2026, 1, 1)).dataset
     with pytest.raises(BadInput, match="no preset 'huge'; use one of tokens, mini, small"):
         train(workspace, dataset, "t", "huge")
-    with pytest.raises(BadInput, match="no training take lasts"):
+    with pytest.raises(BadInput, match="the train split has no body of"):
         train(workspace, dataset, "t", "mini", Recipe(steps=2))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -105,8 +105,7 @@ def _candidates(
     ]
     # Of a recording that is there twice, the one that more is said of.
     found.sort(key=lambda item: (-len(item[1].get("tiers", {})), item[0]))
-    rigs = Counter(m["blobs"]["rig"] for _, m in found if "rig" in m["blobs"])
-    rig = min(rigs, key=lambda name: (-rigs[name], name), default="")
+    rig = _most(m for _, m in found if not refusal(m, "train", day))
     seen: dict[tuple[str, ...], str] = {}
     out = []
     for take, manifest in found:
@@ -125,6 +124,21 @@ def _candidates(
                 seen[same] = take
         out.append((take, manifest, reason))
     return out
+
+
+def _most(takes: Iterable[Manifest]) -> str:
+    """Return the face rig of most takes that have one with its voice; "" where none has."""
+    rigs = Counter(
+        take["blobs"]["rig"] for take in takes if {"face", "audio"} <= media_of(take).keys()
+    )
+    return min(rigs, key=lambda name: (-rigs[name], name), default="")
+
+
+def rig_of(workspace: Workspace, dataset: Manifest) -> tuple[str, ...]:
+    """Return the channels of a dataset's face rig: that of most of its training takes; () without."""
+    takes = (workspace.objects.manifest(take, "take") for take in dataset["splits"]["train"])
+    rig = _most(takes)
+    return tuple(workspace.objects.manifest(rig, "rig")["channels"]) if rig else ()
 
 
 def read_held(data: bytes, *, where: str) -> Held:

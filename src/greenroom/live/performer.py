@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from greenroom.capture.packets import BodySample, newest
+from greenroom.clock import TICK_HZ
 from greenroom.contracts import Backend, Packet, get_tensors, width_of
 from greenroom.features.pipeline import Features, Pipeline
 from greenroom.features.pose import Placer
+from greenroom.features.speech import heard
 from greenroom.frames import ARKIT, BONE, BONES, SAMPLES_PER_TICK, Floats, Frame
 from greenroom.live.ladder import (
     CAPTURE,
@@ -30,6 +32,7 @@ from greenroom.registry.release import Role
 
 SILENT_TICKS = 15
 """Without capture and without a voice for this long, the performer holds."""
+_FACE_FADE = np.float32(0.5 ** (1 / (SWITCH_HALF_LIFE * TICK_HZ)))
 _NAN3 = np.full(3, np.nan, dtype=np.float32)
 _NAN4 = np.full((len(BONES), 4), np.nan, dtype=np.float32)
 _NONE = np.zeros(len(BONES), dtype=np.float32)
@@ -114,6 +117,11 @@ class Performer:
         first = width_of(dict(before))
         named = [(first + i, ARKIT.index(n)) for i, n in enumerate(role.rig) if n in ARKIT]
         self._weights = np.asarray(named, dtype=np.intp).reshape(-1, 2).T
+        self._speaking = False
+        self._mouth = np.zeros(len(named), dtype=np.float32)
+        self._off = np.zeros(len(named), dtype=np.float32)
+        if role.uses_speech:  # what came before the first packet was silence
+            self._now["speech"][:] = heard(np.zeros(SAMPLES_PER_TICK, dtype=np.float32))
 
     def resume(self, frames: Sequence[Frame]) -> None:
         """Take over after the last two frames that somebody else emitted, or the last one."""
@@ -233,13 +241,21 @@ class Performer:
             frame = self._perform(tick, rung, sample, self.state, self._face(outputs))
         return Outcome(frame, rung, reason, self.flat, outputs, sample, features)
 
-    def _face(self, outputs: Floats) -> Floats:
-        """Return the face's weights (52,) while a voice is heard; missing where nothing drives them."""
-        if not self._weights.size or not self._now["heard"].any():
+    def _face(self, outputs: Floats | None) -> Floats:
+        """Return the face's weights (52,): missing where nothing drives them, at rest without a voice.
+
+        What begins or ends is eased like the bones: the difference at the change dies away.
+        """
+        if not self._weights.size:
             return no_face()
         said, places = self._weights
+        speaking = outputs is not None and bool(self._now["heard"].any())
+        wanted = outputs[said] if outputs is not None and speaking else np.zeros_like(self._mouth)
+        self._off = self._mouth - wanted if speaking != self._speaking else self._off * _FACE_FADE
+        self._speaking = speaking
+        self._mouth = np.clip(wanted + self._off, 0, 1)
         face = no_face().copy()
-        face[places] = outputs[said]
+        face[places] = self._mouth
         return face
 
     def _perform(
@@ -270,4 +286,4 @@ class Performer:
         self.source = HOLD
         rest = rest_pose(self.role, self.placer.heading)
         root, rotations = self.blender.step(root, rest, switched, HOLD_HALF_LIFE)
-        return Frame(tick, root, rotations, no_face())
+        return Frame(tick, root, rotations, self._face(None))

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from greenroom.contracts import ModelShape
+from greenroom.clock import TICK_HZ
+from greenroom.contracts import LOOK_AHEAD, ModelShape
 from greenroom.errors import BadInput, Refused
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import BONES, PARENTS, Floats, Skeleton
@@ -41,6 +42,11 @@ class Role:
     rest: Floats
     uses_speech: bool
     rig: tuple[str, ...] = ()
+
+    @property
+    def look_ahead_ms(self) -> int:
+        """How far a frame's face lies behind its body, for the speech that it waits for."""
+        return round(1000 * LOOK_AHEAD / TICK_HZ) if self.shape.face else 0
 
 
 @dataclass(frozen=True)

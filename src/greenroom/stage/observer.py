@@ -102,7 +102,7 @@ def hello(
             },
             "joints": list(release.role.spec.joints),
             "ticks": ticks,
-            "lookahead_ms": 0,
+            "lookahead_ms": release.role.look_ahead_ms,
             "jitter_ms": 0,
             "confidence_base": release.manifest["baselines"]["confidence_mean"],
             "notices": notices,

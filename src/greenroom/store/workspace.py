@@ -74,7 +74,7 @@ class Workspace:
         return any(e.event == "publish" and e.body["object"] == name for e in self.log.entries())
 
     def resolve(self, text: str, kind: str) -> str:
-        """Return the full hash of an object given by hash, by six or more of its first digits, or by name.
+        """Return the hash of an object given by hash, by six or more of its first digits, or by name.
 
         Raises:
             BadInput: none, or more than one, begins or is called so.

@@ -47,7 +47,7 @@ def fit(
     Args:
         material: what the network is trained on, nothing of a body missing.
         takes: states (T, D) of the single takes that it was made of, for the closed form.
-        validation: the same of held-out takes; they choose λ, the residual's weight, the calibration.
+        validation: the same of held-out takes; they choose the residual's weight and the calibration.
         joints: names, in the states' order.
         shape: of the model.
         preset: its size.

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from greenroom.capture.sequence import join, mirrored
-from greenroom.capture.takes import load, media_of
-from greenroom.datasets.build import states_of
+from greenroom.capture.takes import load
+from greenroom.datasets.build import rig_of, states_of
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import heard
 from greenroom.frames import Body, Floats
@@ -57,7 +57,7 @@ def gather(workspace: Workspace, dataset: Manifest, spec: FeatureSpec) -> dict[s
 
 def _split(workspace: Workspace, dataset: Manifest, split: str) -> Found:
     out = Found([], [], [], [], ())
-    channels: tuple[str, ...] = ()
+    channels = rig_of(workspace, dataset)
     for take in dataset["splits"][split]:
         manifest = workspace.objects.manifest(take, "take")
         recording = load(workspace, take)
@@ -66,11 +66,11 @@ def _split(workspace: Workspace, dataset: Manifest, split: str) -> Found:
             out.bodies.append(recording.body)
             out.style.append(said if isinstance(said, str) else "")
             out.weights.append(float(dataset.get("weights", {}).get(take, 1.0)))
-        if {"face", "audio"} <= media_of(manifest).keys():
-            assert recording.face is not None and recording.audio is not None
-            channels = recording.face.channels
+        if recording.face is None or recording.audio is None:
+            continue
+        if recording.face.channels == channels:
             out.faces.append((heard(recording.audio.samples), recording.face.weights))
-    return Found(out.bodies, out.style, out.weights, out.faces, channels)
+    return Found(out.bodies, out.style, out.weights, out.faces, channels if out.faces else ())
 
 
 def teaching(found: Found, spec: FeatureSpec, preset: Preset, seed: int) -> Material:

@@ -156,7 +156,7 @@ class Gaps:
         ):
             error = (said["forecast"][:, i] - windows[:, k + horizon, :six]) ** 2
             ahead = ahead + 60 * weight * (error.mean(-1) * whole).mean()
-        history = torch.cat([windows[:, 1:k], windows[:, k - 1 : k], said["pose"][:, None]], 1)
+        history = torch.cat([windows[:, 1:k], said["pose"][:, None]], 1)
         own = own_values(model, history, see, said["pose"])
         return place + 0.3 * root + ahead + 0.02 * honesty(own, truth[:, :six], said["sigma"])
 
@@ -167,7 +167,8 @@ def holes(
     """Return which joints were captured (N, K + 1, J), now last, and the gaps' ages (N,), ticks.
 
     A third lost a limb, a third a number of joints, the rest nothing; a gap is 1 to 15 ticks old, now
-    and then up to as old as the history, or older.
+    and then up to twice as old. None is older than the history: there the model has guesses only, and
+    the truth would teach it to trust them.
     """
     names = [[i for i, name in enumerate(joints) if name in limb] for limb in LIMBS.values()]
     limbs = torch.zeros(len(names), len(joints))
@@ -182,7 +183,6 @@ def holes(
     age = torch.randint(1, GAP + 1, (batch,), generator=random)
     old = torch.rand(batch, generator=random)
     age = torch.where(old < 0.1, age + GAP, age)
-    age = torch.where(old > 0.95, age * 20 + history, age)
     ticks = torch.arange(history, -1, -1)
     hole = (ticks[None] < age[:, None]).float()
     return 1 - hole[:, :, None] * lost[:, None], age

@@ -286,7 +286,9 @@ class Performer(nn.Module):
         core = self.core(past, seen, now, trust)
         recent, there = past[:, -self.recent :], known[:, -self.recent :]
         tokens = self._tokens(recent, there, now, velocity, valid, age, core, speech, noise)
-        closed = (1 - heard.reshape(len(heard), -1, 2).amax(-1)) * -1e4
+        # No lesson of a trunk's model teaches a voice to move the body; until one does it stays deaf.
+        open_ = heard * (0.0 if self.trunk is not None else 1.0)
+        closed = (1 - open_.reshape(len(heard), -1, 2).amax(-1)) * -1e4
         shut = torch.cat([closed.new_zeros(len(closed), j + 2), closed], -1)[:, None, None]
         flow = None
         for block in self.blocks:

@@ -150,7 +150,7 @@ class Task(L.LightningModule):
         """Return the loss of this step's windows."""
         recipe, step = self.recipe, self.global_step
         seed = (recipe.seed * 1_000_003 + step) * 64 + self.global_rank
-        torch.manual_seed(seed)
+        torch.manual_seed(seed + (1 << 40))  # dropout has a stream of its own
         random = torch.Generator().manual_seed(seed)
         turns = [i for i, lesson in enumerate(self.lessons) if step % lesson.every == 0]
         now = [self.lessons[i] for i in turns]

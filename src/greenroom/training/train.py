@@ -20,16 +20,17 @@ import torch
 from greenroom import __version__
 from greenroom.capture.sequence import mirrored
 from greenroom.consent.gate import require
-from greenroom.contracts import INPUTS
-from greenroom.datasets.build import states_of
-from greenroom.errors import CheckFailed
+from greenroom.contracts import INPUTS, STYLE_TICKS, ModelShape
+from greenroom.datasets.build import MIN_TICKS, states_of
+from greenroom.errors import BadInput, CheckFailed
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
 from greenroom.frames import LIMBS, Floats
 from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.training.fit import fit, gap_error, limb_gaps
-from greenroom.training.gather import gather, labelled, teaching
+from greenroom.training.gather import Found, gather, labelled, teaching
+from greenroom.training.lessons import GAP
 from greenroom.training.model import Performer, example, preset_of
 from greenroom.training.rollout import DEFAULT, Progress, Recipe, roll_out, six_angles
 from greenroom.training.tracking import Journal, Mirrors, Tracker
@@ -75,6 +76,7 @@ def train(
     spec = FeatureSpec.load(manifest["features"])
     size = preset_of(preset)
     found = gather(workspace, manifest, spec)
+    _check(found, size.trunk > 0, recipe)
     material = teaching(found["train"], spec, size, recipe.seed)
     shape = size.shape(
         len(spec.joints),
@@ -109,11 +111,7 @@ def train(
     held = found["validation"]
     model, figures = fit(
         material,
-        [
-            states_of(spec, body)
-            for split in ("train", "validation")
-            for body in found[split].bodies
-        ],
+        [states_of(spec, body) for body in found["train"].bodies],
         [states_of(spec, b) for body in held.bodies for b in (body, mirrored(body))],
         spec.joints,
         shape,
@@ -164,6 +162,26 @@ def train(
     return name
 
 
+def _check(found: dict[str, Found], direct: bool, recipe: Recipe) -> None:
+    """Refuse, before anything is trained, what a lesson or a judge could not cut a window from.
+
+    Raises:
+        BadInput: a split has no body, or none of its bodies is long enough.
+    """
+    history = STYLE_TICKS if direct else ModelShape.history
+    need = {"train": history + recipe.rollout + 2, "validation": history + GAP + 2}
+    for split, has in found.items():
+        longest = max((len(body) for body in has.bodies), default=0)
+        joined = split == "train" and not direct  # its streams go from take to take
+        least = MIN_TICKS if joined else need.get(split, GAP + 3)
+        if longest < least:
+            raise BadInput(
+                f"the {split} split has no body of {least / 30:.1f} s; the longest lasts "
+                f"{longest / 30:.1f} s",
+                then="hold out other takes, ingest longer ones, or train 'tokens'",
+            )
+
+
 def _tags(dataset: dict[str, Any], asked: dict[str, Any], spec: FeatureSpec) -> dict[str, str]:
     """Return what every run says of itself."""
     splits = {split: len(takes) for split, takes in dataset["splits"].items()}
@@ -185,6 +203,9 @@ def code_version() -> str:
     """Return a hash of the code that decides a model's bits: a run is resumed by the same only."""
     package = Path(__file__).parents[1]
     files = [f for room in ("training", "features") for f in (package / room).glob("*.py")]
+    files += [
+        package / name for name in ("contracts.py", "capture/sequence.py", "datasets/build.py")
+    ]
     texts = {f.relative_to(package).as_posix(): digest(f.read_bytes()) for f in files}
     return digest(canonical({"torch": torch.__version__, "files": texts}))[:16]
 
@@ -259,6 +280,9 @@ def check_parity(model: Performer, graph: bytes, takes: Sequence[Floats]) -> flo
         inputs["valid"] = (torch.rand(1, shape.joints, generator=random) < 0.7).float()
         inputs["state"] = state[None, k]
         inputs["noise"] = torch.randn(1, shape.noise, generator=random)
+        inputs["heard"] = (torch.rand(1, shape.speech, generator=random) < 0.5).float()
+        inputs["age"] = torch.rand(1, shape.joints, generator=random)
+        inputs["velocity"] = torch.randn(1, 6 * shape.joints, generator=random)
         inputs["speech"] = torch.randn(1, shape.speech, shape.speech_channels, generator=random)
         with torch.no_grad():
             ours = model(*inputs.values())

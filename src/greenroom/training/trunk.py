@@ -2,7 +2,7 @@
 
 `Trunk` sees the whole body's last second at once and says what is missing and what comes next; `Face`
 hears, and moves a face; `Style` tells one style from another and says how far off a movement is from all
-that it learned. On held-out takes they beat attention over joints at the same cost (`docs/log.md`).
+that it learned. `docs/log.md` has what attention over joints did in the same time.
 
 Shapes: N batch, K history ticks, D state width, J joints, S speech ticks, F speech channels, B weights
 of a face, C styles, H horizons, W width. All inputs are normalised.

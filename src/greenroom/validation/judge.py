@@ -314,7 +314,9 @@ class _Trial:
             pairs = [
                 (scene.speech, scene.face.weights)
                 for scene in training.values()
-                if scene.speech is not None and scene.face is not None
+                if scene.speech is not None
+                and scene.face is not None
+                and scene.face.channels == subject.channels
             ]
             self.face = FaceJudge(subject.backend, subject.shape, pairs)
         if "style" in tasks:
