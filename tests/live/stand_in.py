@@ -1,5 +1,7 @@
 """What the tests of the live side share: a made-up role, a stand-in for a model, a body that moves."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from greenroom.capture.packets import encode_audio, encode_body
@@ -15,6 +17,15 @@ SPEC = FeatureSpec(JOINTS)
 SHAPE = ModelShape(len(JOINTS), SPEC.state_width, len(CHANNELS))
 
 
+FACE_SHAPE = replace(SHAPE, face=3)
+RIG = ("jawOpen", "someThing", "mouthFunnel")
+
+
+def speaker() -> Role:
+    """A role that drives a face of three weights, two of which are ARKit's."""
+    return replace(role(uses_speech=True), shape=FACE_SHAPE, rig=RIG)
+
+
 def role(uses_speech: bool = False) -> Role:
     still = np.tile(np.asarray([0, 0, 0, 1], np.float32), (len(JOINTS), 1))
     rest = np.concatenate([to_six(still).ravel(), [0.95, 0, 0, 0]]).astype(np.float32)
@@ -24,17 +35,17 @@ def role(uses_speech: bool = False) -> Role:
 class FakeModel:
     """A backend that lets through what is trusted and holds the rest; `broken` ticks give NaN."""
 
-    def __init__(self, broken: frozenset[int] = frozenset()) -> None:
-        self.broken, self.asked = broken, 0
+    def __init__(self, broken: frozenset[int] = frozenset(), shape: ModelShape = SHAPE) -> None:
+        self.broken, self.asked, self.shape = broken, 0, shape
 
     def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
         valid = inputs["valid"][0]
         trust = np.append(np.repeat(valid, 6), np.repeat(valid[:1], 4))
         pose = np.where(trust > 0, inputs["state"][0], inputs["history"][0, -1])
-        out = {n: np.full((1, *s), 0.5, np.float32) for n, s in SHAPE.outputs().items()}
+        out = {n: np.full((1, *s), 0.5, np.float32) for n, s in self.shape.outputs().items()}
         out["pose"][0] = pose if self.asked not in self.broken else np.nan
         self.asked += 1
-        assert tuple(out) == OUTPUTS
+        assert tuple(out)[: len(OUTPUTS)] == OUTPUTS
         return out
 
     def fingerprint(self) -> dict[str, str]:

@@ -120,6 +120,20 @@ def test_a_tick_is_rehearsed_before_it_is_due_and_nobody_notices(ring: Ring) -> 
         assert one.tick == other.tick and one.rotations.tobytes() == other.rotations.tobytes()
 
 
+def test_a_slow_rehearsal_is_remembered_and_comes_late_seldom(ring: Ring) -> None:
+    engine, sink = make(ring, {})
+    clock = cast(VirtualClock, engine.clock)
+
+    def slowly(frame: Any) -> None:
+        sink.rehearsed.append(frame.tick)
+        clock.advance(2_800_000)
+
+    sink.rehearse = slowly  # type: ignore[method-assign]
+    engine.run(0, 0, 61, NEVER)
+    begun = [int(row["emit"]) - int(row["due"]) > 1_000_000 for row in ring.read(0)[0]]
+    assert len(sink.rehearsed) == sum(begun) and 1 <= sum(begun) <= 61 // 8
+
+
 class CutShort(Sways):
     """Loses the body at tick 22."""
 

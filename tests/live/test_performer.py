@@ -7,11 +7,20 @@ from hypothesis import strategies as st
 
 from greenroom.capture.packets import decode, encode_body
 from greenroom.contracts import Packet, get_tensors
-from greenroom.frames import BONES
+from greenroom.frames import ARKIT, BONES
 from greenroom.live.performer import DRAWS, SILENT_TICKS, Outcome, Performer
 from greenroom.rotations import angle_between
 
-from .stand_in import JOINTS, SHAPE, FakeModel, body_packet, role, sound_packet
+from .stand_in import (
+    FACE_SHAPE,
+    JOINTS,
+    SHAPE,
+    FakeModel,
+    body_packet,
+    role,
+    sound_packet,
+    speaker,
+)
 
 INDEX = [BONES.index(name) for name in JOINTS]
 
@@ -156,3 +165,27 @@ def test_the_same_packets_give_the_same_bits() -> None:
         return out
 
     assert run() == run()
+
+
+def test_a_face_is_driven_by_a_voice_and_nothing_makes_it_pop() -> None:
+    performer = Performer(speaker(), FakeModel(shape=FACE_SHAPE), 0)
+    out = play(performer, range(10), sound=False)
+    out += play(performer, range(10, 60))
+    packets = [Packet(0, body_packet(60)), Packet(0, sound_packet(60))]
+    out.append(performer.step(60, packets, late=True))
+    out += play(performer, range(61, 90)) + play(performer, range(90, 150), sound=False)
+    faces = np.stack([outcome.frame.face for outcome in out])
+    driven = [ARKIT.index("jawOpen"), ARKIT.index("mouthFunnel")]
+    assert np.isnan(np.delete(faces, driven, axis=1)).all()
+    moved = faces[:, driven]
+    assert (moved[:10] == 0).all() and (moved[50:60] > 0.45).all() and (moved[-20:] < 0.02).all()
+    assert np.abs(np.diff(moved, axis=0)).max() < 0.15  # of the half that it opens
+    assert moved[60].min() > 0.35  # one late frame closes nothing
+
+
+def test_before_the_first_packet_there_was_silence() -> None:
+    performer = Performer(speaker(), FakeModel(shape=FACE_SHAPE), 0)
+    [outcome] = play(performer, range(1), sound=False)
+    speech = get_tensors(outcome.inputs, FACE_SHAPE.inputs())["speech"][0]
+    np.testing.assert_array_equal(speech, np.tile(speech[:1], (len(speech), 1)))
+    assert speech[0, -3] == -100 and speech[0, 0] < -20
