@@ -281,8 +281,10 @@ def check_parity(model: Performer, graph: bytes, takes: Sequence[Floats]) -> flo
         inputs["state"] = state[None, k]
         inputs["noise"] = torch.randn(1, shape.noise, generator=random)
         inputs["heard"] = (torch.rand(1, shape.speech, generator=random) < 0.5).float()
-        inputs["age"] = torch.rand(1, shape.joints, generator=random)
-        inputs["velocity"] = torch.randn(1, 6 * shape.joints, generator=random)
+        seen = inputs["valid"] * inputs["known"][:, -1]
+        step = 30 * (state[k] - state[k - 1])[None, : 6 * shape.joints]
+        inputs["velocity"] = step * seen.repeat_interleave(6, -1)
+        inputs["age"] = (1 - inputs["valid"]) * torch.rand(1, shape.joints, generator=random) / 2
         inputs["speech"] = torch.randn(1, shape.speech, shape.speech_channels, generator=random)
         with torch.no_grad():
             ours = model(*inputs.values())
