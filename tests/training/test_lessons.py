@@ -178,7 +178,7 @@ def test_a_preset_that_is_not_there_and_takes_that_are_too_short_are_said(
     dataset = build(workspace, "d", "mira", "t", datetime.date(2026, 1, 1)).dataset
     with pytest.raises(BadInput, match="no preset 'huge'; use one of tokens, mini, small"):
         train(workspace, dataset, "t", "huge")
-    with pytest.raises(BadInput, match="the train split has no body of"):
+    with pytest.raises(BadInput, match="the test split has no body of 0.6 s"):
         train(workspace, dataset, "t", "mini", Recipe(steps=2))
 
 
