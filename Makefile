@@ -38,12 +38,13 @@ demo: setup
 test: setup
 	$(PYTEST) -m "not slow and not train"
 
-# Every extra, one environment per group that conflicts. Budgets in seconds a room.
+# Every extra, one environment per group that conflicts. Budgets in seconds a room; two workers on two cores
+# leave each one thread.
 test-all: setup
 	timeout 1500 $(PYTEST) -m "slow and not train"
 	test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
 	.venv-train/bin/pip install -q -c constraints.txt -e '.[dev,train,track]'
-	timeout 1500 .venv-train/bin/python -m pytest -q -n 2 -rs -m train
+	OMP_NUM_THREADS=1 timeout 2400 .venv-train/bin/python -m pytest -q -n 2 -rs -m train
 
 bench: setup
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev,bench]'
