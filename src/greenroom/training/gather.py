@@ -73,10 +73,15 @@ def _split(workspace: Workspace, dataset: Manifest, split: str) -> Found:
     return Found(out.bodies, out.style, out.weights, out.faces, channels if out.faces else ())
 
 
+def are_joined(found: Found) -> bool:
+    """Return whether a split's takes are so few that roll-outs go from one to another."""
+    return 2 * sum(len(body) for body in found.bodies) < FEW
+
+
 def teaching(found: Found, spec: FeatureSpec, preset: Preset, seed: int) -> Material:
     """Return what is taught of a training split: every take, and its mirror image."""
     both = found.bodies + [mirrored(body) for body in found.bodies]
-    if sum(len(body) for body in both) < FEW:
+    if are_joined(found):
         order = np.random.default_rng(seed)
         streams = [
             states_of(spec, join([both[i] for i in order.permutation(len(both))]))

@@ -29,7 +29,7 @@ from greenroom.frames import LIMBS, Floats
 from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.training.fit import fit, gap_error, limb_gaps
-from greenroom.training.gather import Found, gather, labelled, teaching
+from greenroom.training.gather import Found, are_joined, gather, labelled, teaching
 from greenroom.training.lessons import GAP
 from greenroom.training.model import Performer, example, preset_of
 from greenroom.training.rollout import DEFAULT, Progress, Recipe, roll_out, six_angles
@@ -173,11 +173,12 @@ def _check(found: dict[str, Found], direct: bool, recipe: Recipe) -> None:
         BadInput: a split has no body, or none of its bodies is long enough.
     """
     history = STYLE_TICKS if direct else ModelShape.history
-    need = {"train": history + recipe.rollout + 2, "validation": history + GAP + 2}
+    need = {"train": GAP + 4 if direct else MIN_TICKS, "validation": history + GAP + 2}
+    if not are_joined(found["train"]):
+        need["train"] = history + recipe.rollout + 2
     for split, has in found.items():
         longest = max((len(body) for body in has.bodies), default=0)
-        joined = split == "train" and not direct  # its streams go from take to take
-        least = MIN_TICKS if joined else need.get(split, GAP + 3)
+        least = need.get(split, GAP + 3)
         if longest < least:
             raise BadInput(
                 f"the {split} split has no body of {least / 30:.1f} s; the longest lasts "
