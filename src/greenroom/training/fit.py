@@ -184,14 +184,15 @@ def tune_core(
 ) -> dict[str, float]:
     """Choose how much of the forecast and of the Gaussian fills a gap, and fit the core, in place.
 
-    Grouped cross-validation: each fold's takes are judged by a core that was fitted without them.
+    Grouped cross-validation: each fold's takes are judged by a core that was fitted without them; where
+    there is one take only, with it.
     """
     folds = min(folds, len(takes))
     errors = dict.fromkeys([(mix, gain) for mix in _MIXES for gain in _GAINS], 0.0)
     penalties: list[float] = []
     for fold in range(folds):
         out = [take for i, take in enumerate(takes) if i % folds == fold]
-        rest = [take for i, take in enumerate(takes) if i % folds != fold]
+        rest = [take for i, take in enumerate(takes) if i % folds != fold] or out
         penalties.append(fit_core(model.core, model.shape, rest, out)["ridge_lambda"])
         windows, valid = limb_gaps(
             model, joints, [torch.from_numpy(take) for take in out], every=14, most=120
