@@ -74,7 +74,7 @@ class ModelShape:
         `pose` this tick's state; `sigma` degrees and `confidence` of each joint; `attention` of each
         joint to the joints and, last, to speech. By task: `forecast` the 6D rotations at each horizon
         after the last captured tick; `face` the weights of the tick `LOOK_AHEAD` ticks ago; `style` the
-        probability of each style, of the last `STYLE_TICKS` ticks.
+        probability of each style, of the `STYLE_TICKS` ticks before this one.
         """
         j = self.joints
         out = dict(zip(OUTPUTS, ((self.state,), (j,), (j,), (j, j + 1)), strict=True))

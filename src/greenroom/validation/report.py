@@ -12,7 +12,7 @@ from greenroom.store.objects import Manifest
 from greenroom.validation.judge import FLOOR, tallies_of
 from greenroom.validation.ratings import section
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
 body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
@@ -22,6 +22,7 @@ th:first-child, td:first-child { text-align: left }
 svg text { font-size: 11px; fill: currentColor }
 .quiet { opacity: .7 }
 """
+"""How every page of this room looks."""
 _WIDTH, _ROW = 560, 22
 
 
@@ -71,7 +72,7 @@ def report(
     body = "\n".join(parts)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Validation {name[:12]}</title>'
-        f"<style>{_STYLE}</style><body>{body}</body></html>\n"
+        f"<style>{STYLE}</style><body>{body}</body></html>\n"
     )
 
 

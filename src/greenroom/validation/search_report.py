@@ -8,16 +8,10 @@ from html import escape
 from typing import Any
 
 from greenroom.store.objects import Manifest
+from greenroom.validation.report import STYLE
 
-_STYLE = """
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { text-align: right; padding: .2rem .8rem; border-bottom: 1px solid #8884 }
-th:first-child, td:first-child { text-align: left }
-svg { max-width: 100%; height: auto } svg text { font-size: 11px; fill: currentColor }
-.quiet { opacity: .7 } .row { display: flex; flex-wrap: wrap; gap: 1rem }
+_STYLE = f"""{STYLE}svg {{ max-width: 100%; height: auto }}
+.row {{ display: flex; flex-wrap: wrap; gap: 1rem }}
 """
 _WIDTH, _HEIGHT, _EDGE = 420, 220, 46
 
