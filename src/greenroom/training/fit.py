@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from greenroom.contracts import STYLE_TICKS, ModelShape
+from greenroom.contracts import ModelShape
 from greenroom.frames import LIMBS, Floats
 from greenroom.training.closed_form import fit_core
-from greenroom.training.lessons import Material
+from greenroom.training.lessons import Material, perform
 from greenroom.training.model import TOKENS, Performer, Preset, rows_without_guesses
 from greenroom.training.rollout import (
     DEFAULT,
@@ -23,6 +23,7 @@ from greenroom.training.rollout import (
     sample_windows,
     six_angles,
 )
+from greenroom.training.styles import fit_styles
 from greenroom.training.task import Task, run
 
 HIT_DEGREES = 10.0
@@ -40,7 +41,6 @@ def fit(
     progress: Progress = lambda step, steps, figures: None,
     keep: Path | None = None,
     processes: int = 1,
-    labelled: Sequence[tuple[Tensor, int]] = (),
 ) -> tuple[Performer, dict[str, float]]:
     """Return a trained performer and its figures.
 
@@ -55,24 +55,25 @@ def fit(
         progress: called after each step with (step, steps, figures).
         keep: folder of the checkpoints, from which an interrupted run goes on; None keeps none.
         processes: that share each batch.
-        labelled: (states, class) of held-out takes, by which a style's probabilities are calibrated.
     """
     torch.manual_seed(recipe.seed)
     model = Performer(shape, preset)
     held = [torch.from_numpy(np.ascontiguousarray(take)) for take in validation]
     figures = tune_core(model, joints, takes)
-    prepare(model, material)
+    figures |= prepare(model, material)
     run(Task(model, joints, material, recipe), keep, progress, processes)
     random = torch.Generator().manual_seed(recipe.seed)
     model.eval()
     figures |= calibrate(model, joints, held, random)
-    if model.style is not None:
-        figures |= sharpen(model, labelled)
+    if model.trunk is not None:
+        figures |= earn(model, held)
     return model, figures
 
 
-def prepare(model: Performer, material: Material) -> None:
-    """Fit what the tasks know in closed form, in place: means, spreads, what a style is near to."""
+def prepare(model: Performer, material: Material) -> dict[str, float]:
+    """Fit what the tasks know in closed form, in place; return the figures of what was fitted."""
+    if model.trunk is not None:
+        model.trunk.scale.copy_(left_over(model, material.takes))
     if model.face is not None:
         speech = torch.cat([speech for speech, _ in material.faces])
         model.speech_mean.copy_(speech.mean(0))
@@ -80,39 +81,65 @@ def prepare(model: Performer, material: Material) -> None:
         model.face.rest.copy_(
             torch.cat([face for _, face in material.faces]).nanmean(0).nan_to_num()
         )
-    if model.style is not None:
-        rows = seconds([take for take, _ in material.styles])
-        model.style.fit((rows - model.core.mean) / model.core.std)
-
-
-def seconds(takes: Sequence[Tensor], every: int = 5) -> Tensor:
-    """Return windows of a second (N, 30, D) along takes."""
-    return torch.cat(
-        [take.unfold(0, STYLE_TICKS, every) for take in takes if len(take) >= STYLE_TICKS]
-    ).transpose(1, 2)
-
-
-def sharpen(model: Performer, labelled: Sequence[tuple[Tensor, int]]) -> dict[str, float]:
-    """Choose how sharp a style's probabilities are, on held-out takes, in place.
-
-    Temperature scaling (Guo et al. 2017, "On calibration of modern neural networks").
-    """
-    assert model.style is not None
-    parts = [(seconds([take]), kind) for take, kind in labelled if len(take) >= STYLE_TICKS]
-    if not parts:
+    if model.style is None:
         return {}
-    rows = torch.cat([part for part, _ in parts])
-    kinds = torch.cat([torch.full((len(part),), kind) for part, kind in parts])
-    losses = {}
-    with torch.no_grad():
-        scaled = (rows - model.core.mean) / model.core.std
-        for sharp in (0.2, 0.3, 0.45, 0.65, 0.8, 1.0, 1.25, 1.5):
-            model.style.sharp.fill_(sharp)
-            chance = model.style(scaled)[torch.arange(len(kinds)), kinds]
-            losses[sharp] = float(-torch.log(chance + 1e-6).mean())
-        best = min(losses, key=lambda sharp: losses[sharp])
-        model.style.sharp.fill_(best)
-    return {"style_sharpness": best, "style_log_loss": losses[best]}
+    rows = [(take - model.core.mean) / model.core.std for take, _, _ in material.styles]
+    kinds, contents = zip(*((kind, content) for _, kind, content in material.styles), strict=True)
+    return fit_styles(model.style, rows, kinds, contents)
+
+
+def left_over(model: Performer, takes: Sequence[Tensor]) -> Tensor:
+    """Return how far off forecasts are before the trunk adds anything: rms (H, 6 J), normalised."""
+    off = [truth - plain for truth, plain in forecasts(model, takes)]
+    return torch.sqrt((torch.cat(off) ** 2).mean(0) + 1e-8)
+
+
+def forecasts(model: Performer, takes: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield of each take what comes (N, H, 6 J), and what the closed form says of it, normalised."""
+    k, horizons, six = model.shape.history, model.shape.horizons, 6 * model.shape.joints
+    for take in takes:
+        rows = (take - model.core.mean) / model.core.std
+        rows = torch.cat([rows[:1].expand(k - 2, -1), rows])
+        count = len(rows) - k - max(horizons) + 1
+        if count > 0:
+            past = rows.unfold(0, k, 1)[:count].transpose(1, 2)
+            coming = torch.stack([rows[k - 1 + h : k - 1 + h + count, :six] for h in horizons], 1)
+            yield coming, model.plain_forecast(past)
+
+
+def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
+    """Choose how much of the trunk's addition each forecast is given, on held-out takes, in place.
+
+    The least squares of truth on addition, one number a horizon, in [0, 1].
+    """
+    assert model.trunk is not None
+    k, horizons, six = model.shape.history, model.shape.horizons, 6 * model.shape.joints
+    whole = torch.ones(1, k + 1, model.shape.joints)
+    above, below = torch.zeros(len(horizons)), torch.full((len(horizons),), 1e-9)
+    for take in takes:
+        rows = torch.cat([take[:1].expand(k - 2, -1), take])
+        count = len(rows) - k - max(horizons)
+        if count < 1:
+            continue
+        windows = rows.unfold(0, k + 1, 3)[: max(1, count // 3)].transpose(1, 2)
+        see = whole.expand(len(windows), -1, -1)
+        with torch.no_grad():
+            said = dict(
+                zip(
+                    model.shape.outputs(),
+                    perform(model, windows, see, torch.zeros(len(windows))),
+                    strict=True,
+                )
+            )
+        scaled = (windows[:, 1:] - model.core.mean) / model.core.std
+        plain = model.plain_forecast(scaled) * model.core.std[:six] + model.core.mean[:six]
+        for i, ahead in enumerate(horizons):
+            coming = rows.unfold(0, k + 1 + ahead, 3)[: len(windows), :six, -1]
+            added = said["forecast"][:, i] - plain[:, i]
+            above[i] += ((coming - plain[:, i]) * added).sum()
+            below[i] += (added * added).sum()
+    model.trunk.earned.copy_((above / below).clamp(0, 1))
+    return {f"earned_{h}": float(e) for h, e in zip(horizons, model.trunk.earned, strict=True)}
 
 
 def limb_gaps(

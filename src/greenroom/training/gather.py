@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,6 +31,7 @@ class Found:
     Attributes:
         bodies: of the takes with one.
         style: what each body's take was labelled with; "" where nothing was said of the whole take.
+        content: the same of what it shows.
         weights: how much each body's take counts; 1 unless the dataset says otherwise.
         faces: (speech (T, F), weights (T, B)) of the takes with both.
         channels: names of the face rig's weights; empty without faces.
@@ -39,6 +39,7 @@ class Found:
 
     bodies: list[Body]
     style: list[str]
+    content: list[str]
     weights: list[float]
     faces: list[tuple[Floats, Floats]]
     channels: tuple[str, ...]
@@ -56,21 +57,27 @@ def gather(workspace: Workspace, dataset: Manifest, spec: FeatureSpec) -> dict[s
 
 
 def _split(workspace: Workspace, dataset: Manifest, split: str) -> Found:
-    out = Found([], [], [], [], ())
+    out = Found([], [], [], [], [], ())
     channels = rig_of(workspace, dataset)
     for take in dataset["splits"][split]:
         manifest = workspace.objects.manifest(take, "take")
         recording = load(workspace, take)
         if recording.body is not None:
-            said = manifest.get("tiers", {}).get("style", "")
             out.bodies.append(recording.body)
-            out.style.append(said if isinstance(said, str) else "")
+            out.style.append(whole_label(manifest, "style"))
+            out.content.append(whole_label(manifest, "content"))
             out.weights.append(float(dataset.get("weights", {}).get(take, 1.0)))
         if recording.face is None or recording.audio is None:
             continue
         if recording.face.channels == channels:
             out.faces.append((heard(recording.audio.samples), recording.face.weights))
-    return Found(out.bodies, out.style, out.weights, out.faces, channels if out.faces else ())
+    return replace(out, channels=channels if out.faces else ())
+
+
+def whole_label(take: Manifest, tier: str) -> str:
+    """Return what a whole take is labelled with in a tier; "" where nothing was said of the whole."""
+    said = take.get("tiers", {}).get(tier, "")
+    return said if isinstance(said, str) else ""
 
 
 def are_joined(found: Found) -> bool:
@@ -98,18 +105,13 @@ def teaching(found: Found, spec: FeatureSpec, preset: Preset, seed: int) -> Mate
         whole,
         takes,
         [(tensor(speech), tensor(face)) for speech, face in found.faces],
-        [(take, kind) for take, kind in zip(takes, kinds, strict=True) if kind >= 0],
+        [
+            (take, kind, content)
+            for take, kind, content in zip(takes, kinds, found.content * 2, strict=True)
+            if kind >= 0
+        ],
         found.weights * 2,
     )
-
-
-def labelled(found: Found, spec: FeatureSpec, styles: Sequence[str]) -> list[tuple[Tensor, int]]:
-    """Return (states, class) of the takes of a held-out split whose style was learned."""
-    return [
-        (tensor(states_of(spec, body)), styles.index(style))
-        for body, style in zip(found.bodies, found.style, strict=True)
-        if style in styles
-    ]
 
 
 def tensor(values: Floats) -> Tensor:

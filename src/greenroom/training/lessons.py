@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from greenroom.contracts import STYLE_TICKS
 from greenroom.errors import BadInput
 from greenroom.frames import LIMBS
 from greenroom.training.model import Performer
@@ -42,14 +41,14 @@ class Material:
         streams: states (T, D) of takes one after another, for roll-outs.
         takes: states (T, D) of each take, and of its mirror image.
         faces: (speech (T, F), weights (T, B)) of each take with both.
-        styles: (states (T, D), class) of each labelled take.
+        styles: (states (T, D), class, content) of each labelled take; the content may be "".
         weights: how often each of `takes` is drawn, against its length; empty: as long as it is.
     """
 
     streams: Sequence[Tensor]
     takes: Sequence[Tensor] = ()
     faces: Sequence[tuple[Tensor, Tensor]] = ()
-    styles: Sequence[tuple[Tensor, int]] = ()
+    styles: Sequence[tuple[Tensor, int, str]] = ()
     weights: Sequence[float] = field(default=())
 
 
@@ -152,7 +151,7 @@ class Gaps:
         whole = 0.2 + 0.8 * (see.amin(-1) > 0).float()
         ahead = torch.zeros(())
         for i, (horizon, weight) in enumerate(
-            zip(model.shape.horizons, (4.0, 1.0, 0.5), strict=True)
+            zip(model.shape.horizons, (12.0, 1.0, 0.5), strict=True)
         ):
             error = (said["forecast"][:, i] - windows[:, k + horizon, :six]) ** 2
             ahead = ahead + 60 * weight * (error.mean(-1) * whole).mean()
@@ -245,35 +244,6 @@ class Faces:
         return (miss**2).sum(-1).mean()
 
 
-class Styles:
-    """Tell styles apart from a second of movement."""
-
-    name, every, weight = "style", 2, 0.2
-
-    def __init__(self, takes: Sequence[tuple[Tensor, int]], batch: int) -> None:
-        """Keep the takes, and draw each class as often as the others."""
-        self.takes = [(take, kind) for take, kind in takes if len(take) >= STYLE_TICKS]
-        count = torch.bincount(torch.tensor([kind for _, kind in self.takes])).float()
-        self.often = torch.tensor([1.0 / count[kind] for _, kind in self.takes])
-        self.batch = batch
-
-    def loss(self, model: Performer, share: float, size: float, random: torch.Generator) -> Tensor:
-        """Return the cross-entropy."""
-        assert model.style is not None
-        count = max(1, round(self.batch * size))
-        picks = torch.multinomial(self.often, count, replacement=True, generator=random)
-        windows, kinds = [], []
-        for pick in picks.tolist():
-            take, kind = self.takes[pick]
-            at = int(torch.randint(len(take) - STYLE_TICKS + 1, (), generator=random))
-            windows.append(take[at : at + STYLE_TICKS])
-            kinds.append(kind)
-        rows = (torch.stack(windows) - model.core.mean) / model.core.std
-        seen = model.style.scaled(rows)
-        seen = seen + 0.2 * torch.randn(seen.shape, generator=random)
-        return nn.functional.cross_entropy(model.style.logits(seen), torch.tensor(kinds))
-
-
 def lessons_for(
     model: Performer, material: Material, joints: Sequence[str], recipe: Recipe, encoder: Encoder
 ) -> list[Lesson]:
@@ -285,8 +255,6 @@ def lessons_for(
         out.append(Gaps(material, joints, recipe.windows, model.shape.history))
     if model.face is not None:
         out.append(Faces(material.faces, model.shape.speech, recipe.windows))
-    if model.style is not None:
-        out.append(Styles(material.styles, max(1, recipe.windows // 2)))
     return out
 
 

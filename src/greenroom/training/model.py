@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from greenroom.contracts import INPUTS, STYLE_TICKS, ModelShape
 from greenroom.errors import BadInput
-from greenroom.training.trunk import Face, Style, Trunk
+from greenroom.training.styles import Style
+from greenroom.training.trunk import Face, Trunk
 
 _NEWTON_STEPS = 18
 
@@ -255,7 +256,7 @@ class Performer(nn.Module):
         nn.init.zeros_(self.root_out.weight)
         self.trunk = Trunk(shape, preset.trunk, preset.depth) if preset.trunk else None
         self.face = Face(shape, preset.trunk * 2 // 5) if shape.face else None
-        self.style = Style(shape, preset.trunk * 3 // 20) if shape.styles else None
+        self.style = Style(shape) if shape.styles else None
 
     def forward(
         self,
@@ -327,16 +328,24 @@ class Performer(nn.Module):
         out: Tensor = (speech - self.speech_mean) / self.speech_std
         return out
 
-    def _forecast(self, base: Tensor, past: Tensor, ahead: Tensor) -> Tensor:
-        """Return the 6D rotations (N, H, 6 J) at each horizon.
+    def plain_forecast(self, past: Tensor) -> Tensor:
+        """Return what is said of the coming ticks (N, H, 6 J) before the trunk adds to it, normalised.
 
         The ridge is exact over one tick and no more than the trunk can say over many.
+
+        Args:
+            past: normalised states (N, K, D), the newest last.
         """
         six = 6 * self.shape.joints
-        newest = torch.cat([past[:, 1:], base[:, None]], 1)
-        step = (self.core.ahead(newest) - base)[:, None, :six]
+        base = past[:, -1]
+        step = (self.core.ahead(past) - base)[:, None, :six]
         near = (torch.tensor(self.shape.horizons) == 1).float()[None, :, None]
-        said = base[:, None, :six] + near * step + ahead
+        return base[:, None, :six] + near * step
+
+    def _forecast(self, base: Tensor, past: Tensor, ahead: Tensor) -> Tensor:
+        """Return the 6D rotations (N, H, 6 J) at each horizon."""
+        six = 6 * self.shape.joints
+        said = self.plain_forecast(torch.cat([past[:, 1:], base[:, None]], 1)) + ahead
         out: Tensor = said * self.core.std[:six] + self.core.mean[:six]
         return out
 

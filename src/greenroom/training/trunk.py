@@ -1,11 +1,10 @@
 """What a performer knows beside its closed form and its attention: plain residual networks, one a task.
 
 `Trunk` sees the whole body's last second at once and says what is missing and what comes next; `Face`
-hears, and moves a face; `Style` tells one style from another and says how far off a movement is from all
-that it learned. `docs/log.md` has what attention over joints did in the same time.
+hears, and moves a face. `docs/log.md` has what attention over joints did in the same time.
 
 Shapes: N batch, K history ticks, D state width, J joints, S speech ticks, F speech channels, B weights
-of a face, C styles, H horizons, W width. All inputs are normalised.
+of a face, H horizons, W width. All inputs are normalised.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from greenroom.contracts import LOOK_AHEAD, STYLE_TICKS, ModelShape
+from greenroom.contracts import LOOK_AHEAD, ModelShape
 
 LAGS = (0, 1, 2, 3, 5, 8, 12)
 """Ticks ago whose differences the trunk reads; differences of neighbours are easier than poses."""
@@ -58,6 +57,8 @@ class Trunk(nn.Module):
         self.fill = nn.Linear(width, shape.state)
         self.ahead = nn.Linear(width, self.horizons * 6 * shape.joints)
         self.spread = nn.Linear(width, shape.joints)
+        self.register_buffer("scale", torch.ones(self.horizons, 6 * shape.joints))
+        self.register_buffer("earned", torch.ones(self.horizons))
         for layer in (self.fill, self.ahead, self.spread):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -80,8 +81,8 @@ class Trunk(nn.Module):
         there = [valid, *(known[:, -lag] for lag in LAGS[1:])]
         seen = torch.cat([base, *steps, *there, 6 * age, noise], -1)
         x = self.norm(self.blocks(self.enter(self.blur(seen))))
-        ahead = self.ahead(x).reshape(len(x), self.horizons, 6 * self.joints)
-        return self.fill(x), ahead, self.spread(x)
+        ahead = self.ahead(x).reshape(len(x), self.horizons, 6 * self.joints) * self.scale
+        return self.fill(x), ahead * self.earned.unsqueeze(-1), self.spread(x)
 
 
 class Face(nn.Module):
@@ -117,94 +118,6 @@ class Face(nn.Module):
     def forward(self, speech: Tensor) -> Tensor:
         """Return weights (N, B) in [0, 1]."""
         return self.weights(speech).clamp(0, 1)
-
-
-NEAR, FAR = 10.0, 20.0
-"""How many times the median distance of what it learned from a movement may be off before a style's
-probability begins to mean less, and until it means nothing. Contents that were never learned lie at 2
-to 13, another family of contents at 12 and, mostly, far beyond (`docs/log.md`)."""
-_AXES = 24
-
-
-class Style(nn.Module):
-    """The style of the last second, as probabilities that know what they never saw.
-
-    Far from all that it learned a network is surer, not less sure. So the probabilities fade to equal
-    ones with the distance: the geometric mean of the distance along the training windows' principal
-    axes and of that across them (the two statistics of principal component analysis in process
-    control, Jackson and Mudholkar 1979).
-
-    Args:
-        shape: of the model's tensors.
-        width: W.
-    """
-
-    def __init__(self, shape: ModelShape, width: int) -> None:
-        """Make the layers."""
-        super().__init__()
-        size = 4 * shape.state
-        self.styles = shape.styles
-        self.net = nn.Sequential(
-            nn.Dropout(0.3), nn.Linear(size, width), nn.GELU(), nn.Dropout(0.5)
-        )
-        self.out = nn.Linear(width, shape.styles)
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("std", torch.ones(size))
-        self.register_buffer("axes", torch.zeros(size, _AXES))
-        self.register_buffer("middle", torch.ones(2))
-        self.register_buffer("sharp", torch.ones(()))
-
-    @staticmethod
-    def seen(rows: Tensor) -> Tensor:
-        """Return what is read of the last ticks (N, K, D): mean, spread, speed, its spread (N, 4 D)."""
-        rows = rows[:, -STYLE_TICKS:]
-        steps = 5 * (rows[:, 1:] - rows[:, :-1])
-        parts = []
-        for values, middle in ((rows, rows.mean(1)), (steps, steps.abs().mean(1))):
-            about = values - values.mean(1, keepdim=True)
-            parts += [middle, torch.sqrt((about * about).mean(1) + 1e-8)]
-        return torch.cat(parts, -1)
-
-    def fit(self, rows: Tensor) -> None:
-        """Learn in closed form what is near: from windows (N, K, D) of the training takes."""
-        seen = self.seen(rows).double()
-        self.mean.copy_(seen.mean(0))
-        self.std.copy_(seen.std(0) + 1e-3)
-        scaled = (seen - self.mean.double()) / self.std.double()
-        values, vectors = torch.linalg.eigh(scaled.T @ scaled / len(scaled))
-        self.axes.copy_(vectors[:, -_AXES:] / values[-_AXES:].clamp(min=1e-6).sqrt())
-        self.middle.fill_(1.0)
-        self.middle.copy_(torch.stack([d.median() for d in self.off(self.scaled(rows))]))
-
-    def scaled(self, rows: Tensor) -> Tensor:
-        """Return what is read, normalised (N, 4 D)."""
-        out: Tensor = (self.seen(rows) - self.mean) / self.std
-        return out
-
-    def off(self, scaled: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the distances (N,) along and across the axes, of the training's median."""
-        along = scaled @ self.axes
-        length = (self.axes * self.axes).sum(0)
-        across = scaled - (along / length) @ self.axes.transpose(0, 1)
-        return (along * along).mean(-1) / self.middle[0], (across * across).mean(-1) / self.middle[
-            1
-        ]
-
-    def logits(self, scaled: Tensor) -> Tensor:
-        """Return scores (N, C)."""
-        out: Tensor = self.out(self.net(scaled))
-        return out
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """Return probabilities (N, C)."""
-        scaled = self.scaled(rows)
-        scores = self.sharp * self.logits(scaled)
-        scores = torch.exp(scores - scores.amax(-1, keepdim=True))
-        sure = scores / scores.sum(-1, keepdim=True)
-        along, across = self.off(scaled)
-        distance = torch.sqrt(along * across + 1e-12).unsqueeze(-1)
-        fade = ((distance - NEAR) / (FAR - NEAR)).clamp(0, 1)
-        return (1 - fade) * sure + fade / self.styles
 
 
 def heard_for(face: Tensor, speech: Tensor, ticks: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,251 @@
+"""Tell styles of movement apart in closed form, and know what was never learned.
+
+Linear discriminants (Fisher 1936; the shrinkage of Friedman 1989, "Regularized discriminant
+analysis") of the means and spreads of pose and speed over a second. A style's centre is the mean of its
+contents' centres, so that no content counts twice. How much a probability loses with the distance from
+the nearest centre, and gains where the second is further off, is learned from what was left out, a
+content and a style at a time: a content that was never seen should be told right, a style that was
+never seen should be nobody's.
+
+Shapes: N windows, D state width, C styles, A discriminants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from greenroom.contracts import STYLE_TICKS, ModelShape
+from greenroom.frames import Doubles
+
+Ints = NDArray[np.intp]
+_SHRINK = 0.1
+_FOLDS = 8
+_MOST = 8_000
+_OFF = 1e6
+"""A squared distance beyond all that count."""
+_STRANGERS = 0.01
+"""Weight of the left-out styles' loss beside the known ones'; it decides how early doubt begins."""
+
+
+class Style(nn.Module):
+    """The style of the last second, as probabilities. Its numbers are fitted, not learned.
+
+    Args:
+        shape: of the model's tensors.
+    """
+
+    def __init__(self, shape: ModelShape) -> None:
+        """Make room for what :func:`fit_styles` fits; until then all styles are as likely."""
+        super().__init__()
+        size, axes = 4 * shape.state, shape.styles - 1
+        self.styles = shape.styles
+        for name, value in {
+            "mean": torch.zeros(size),
+            "std": torch.ones(size),
+            "axes": torch.zeros(size, axes),
+            "centres": torch.zeros(shape.styles, axes),
+            "sharp": torch.ones(()),
+            "doubt": torch.tensor([9.0, 1.0, 0.0]),
+        }.items():
+            self.register_buffer(name, value)
+
+    @staticmethod
+    def seen(rows: Tensor) -> Tensor:
+        """Return what is read of the last ticks (N, K, D): mean, spread, speed, its spread (N, 4 D)."""
+        rows = rows[:, -STYLE_TICKS:]
+        steps = 5 * (rows[:, 1:] - rows[:, :-1])
+        parts = []
+        for values, middle in ((rows, rows.mean(1)), (steps, steps.abs().mean(1))):
+            about = values - values.mean(1, keepdim=True)
+            parts += [middle, torch.sqrt((about * about).mean(1) + 1e-8)]
+        return torch.cat(parts, -1)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return probabilities (N, C) of normalised states (N, K, D)."""
+        place = ((self.seen(rows) - self.mean) / self.std) @ self.axes
+        off = place.unsqueeze(1) - self.centres
+        far = (off * off).mean(-1)
+        near = far.amin(-1, keepdim=True)
+        scores = torch.exp(-self.sharp * (far - near))
+        sure = scores / scores.sum(-1, keepdim=True)
+        others = far + _OFF * (1 - (far > near).float())
+        second = others.amin(-1, keepdim=True).clamp(max=_OFF)
+        at, rate, lead = self.doubt.unbind()
+        near, second = torch.log(near + 1e-6), torch.log(second + 1e-6)
+        known = torch.sigmoid(at - rate * near + lead * (second - near))
+        return known * sure + (1 - known) / self.styles
+
+
+@dataclass(frozen=True)
+class Discriminants:
+    """Axes along which classes differ most, against what they differ by within.
+
+    Attributes:
+        mean: of what is read (F,).
+        std: the same.
+        axes: (F, A); a distance of 1 is the training windows' median from their own centre.
+        centres: of the classes (C, A).
+    """
+
+    mean: Doubles
+    std: Doubles
+    axes: Doubles
+    centres: Doubles
+
+    @classmethod
+    def fit(cls, seen: Doubles, kinds: Ints, groups: Ints) -> Discriminants:
+        """Return them for windows (N, F) of classes (N,) from 0 without a gap, and contents (N,)."""
+        mean, std = seen.mean(axis=0), seen.std(axis=0) + 1e-3
+        x = (seen - mean) / std
+        centres = []
+        for kind in range(int(kinds.max()) + 1):
+            own = kinds == kind
+            centres.append(
+                np.mean(
+                    [x[own & (groups == g)].mean(axis=0) for g in np.unique(groups[own])], axis=0
+                )
+            )
+        middle = np.asarray(centres)
+        within = x - middle[kinds]
+        spread = within.T @ within / len(within)
+        spread = (1 - _SHRINK) * spread + _SHRINK * np.trace(spread) / len(spread) * np.eye(
+            len(spread)
+        )
+        root = np.linalg.cholesky(np.linalg.inv(spread))
+        left, _, _ = np.linalg.svd(root.T @ (middle - middle.mean(axis=0)).T, full_matrices=False)
+        axes = root @ left[:, : len(middle) - 1]
+        inner = within @ axes
+        axes = axes @ np.linalg.cholesky(np.linalg.inv(inner.T @ inner / len(inner)))
+        found = cls(mean, std, axes, middle @ axes)
+        unit = np.sqrt(np.median(found.distances(seen).min(axis=1)))
+        return cls(mean, std, axes / unit, found.centres / unit)
+
+    def distances(self, seen: Doubles) -> Doubles:
+        """Return mean squared distances (N, C) from the centres."""
+        place = ((seen - self.mean) / self.std) @ self.axes
+        return np.asarray(((place[:, None] - self.centres) ** 2).mean(axis=2))
+
+
+def fit_styles(
+    style: Style, rows: Sequence[Tensor], kinds: Sequence[int], contents: Sequence[str]
+) -> dict[str, float]:
+    """Fit a style head in place; return how it did on what was left out.
+
+    Args:
+        style: to be filled.
+        rows: normalised states (T, D) of each take.
+        kinds: the class of each.
+        contents: what each shows; "" where nobody said: then takes are left out, some at a time.
+
+    Returns:
+        style_sharpness, style_doubt_at, style_doubt_rate, style_doubt_lead, and where something could be
+        left out style_left_out_accuracy and style_left_out_log_loss.
+    """
+    names = {name: i for i, name in enumerate(sorted(set(contents) - {""}))}
+    groups = [names.get(content, n) for n, content in enumerate(contents)]
+    seen, of = _windows(rows)
+    kind, group = np.asarray(kinds)[of], np.asarray(groups)[of]
+    far, truth = _left_out(seen, kind, group)
+    figures: dict[str, float] = {}
+    chosen = np.asarray([0.0, 9.0, 1.0, 0.0])  # nothing to learn doubt from: hardly any
+    if len(truth) and (truth >= 0).any():
+        chosen = _doubt(far, truth)
+        said = _say(chosen, far)[truth >= 0]
+        right = truth[truth >= 0]
+        figures["style_left_out_accuracy"] = float((said.argmax(axis=1) == right).mean())
+        chance = said[np.arange(len(right)), right]
+        figures["style_left_out_log_loss"] = float(-np.log(chance + 1e-6).mean())
+    found = Discriminants.fit(seen, kind, group)
+    for name, value in {
+        "mean": found.mean,
+        "std": found.std,
+        "axes": found.axes,
+        "centres": found.centres,
+        "sharp": np.exp(chosen[0]),
+        "doubt": [chosen[1], abs(chosen[2]), abs(chosen[3])],
+    }.items():
+        getattr(style, name).copy_(torch.from_numpy(np.asarray(value, dtype=np.float32)))
+    return figures | {
+        "style_sharpness": float(np.exp(chosen[0])),
+        "style_doubt_at": float(chosen[1]),
+        "style_doubt_rate": float(abs(chosen[2])),
+        "style_doubt_lead": float(abs(chosen[3])),
+    }
+
+
+def _windows(rows: Sequence[Tensor]) -> tuple[Doubles, Ints]:
+    """Return what is read of seconds along takes (N, 4 D), and of which take each is (N,)."""
+    ticks = sum(len(take) for take in rows)
+    every = max(5, ticks // _MOST)
+    seen, of = [], []
+    for n, take in enumerate(rows):
+        if len(take) >= STYLE_TICKS:
+            cut = take.unfold(0, STYLE_TICKS, every).transpose(1, 2)
+            seen.append(Style.seen(cut).double().numpy())
+            of.append(np.full(len(cut), n))
+    return np.concatenate(seen), np.concatenate(of)
+
+
+def _left_out(seen: Doubles, kind: Ints, group: Ints) -> tuple[Doubles, Ints]:
+    """Return distances (M, C) of windows left out, and their classes (M,), -1 for one never seen.
+
+    In turn one group of contents is left out, and beside it no style or one; a missing class's
+    distance is so large that it is never near.
+    """
+    classes, random = int(kind.max()) + 1, np.random.default_rng(0)
+    order = random.permutation(np.unique(group))
+    folds = np.array_split(order, min(_FOLDS, len(order)))
+    far, truth = [], []
+    for fold in folds if len(order) > 1 else []:
+        away = np.isin(group, fold)
+        for stranger in range(-1, classes):
+            left = [k for k in range(classes) if k != stranger and (kind[~away] == k).any()]
+            use = ~away & np.isin(kind, left)
+            if len(left) < 2:
+                continue
+            place = np.full(classes, -1)
+            place[left] = np.arange(len(left))
+            found = Discriminants.fit(seen[use], place[kind[use]], group[use])
+            judged = away if stranger < 0 else away & (kind == stranger)
+            wide = np.full((int(judged.sum()), classes), _OFF)
+            wide[:, left] = found.distances(seen[judged])
+            far.append(wide)
+            truth.append(np.where(place[kind[judged]] < 0, -1, kind[judged]))
+    if not far:
+        return np.zeros((0, classes)), np.zeros(0, dtype=np.intp)
+    return np.concatenate(far), np.concatenate(truth)
+
+
+def _say(chosen: Doubles, far: Doubles) -> Doubles:
+    """Return probabilities (M, C) as :class:`Style` gives them of distances."""
+    near, second = np.hsplit(np.sort(far, axis=1)[:, :2], 2)
+    scores = np.exp(-np.exp(chosen[0]) * (far - near))
+    lead = np.log(second + 1e-6) - np.log(near + 1e-6)
+    doubt = abs(chosen[2]) * np.log(near + 1e-6) - chosen[1] - abs(chosen[3]) * lead
+    known = 1 / (1 + np.exp(np.clip(doubt, -60, 60)))
+    return np.asarray(
+        known * scores / scores.sum(axis=1, keepdims=True) + (1 - known) / far.shape[1]
+    )
+
+
+def _doubt(far: Doubles, truth: Ints) -> Doubles:
+    """Return ln sharpness, and where and how fast doubt grows: what was left out surprises least."""
+    from scipy.optimize import minimize
+
+    known = truth >= 0
+    rows = np.flatnonzero(known)
+
+    def surprise(chosen: Doubles) -> float:
+        said = np.log(_say(chosen, far) + 1e-6)
+        own = float(-said[rows, truth[rows]].mean())
+        other = float(-said[~known].mean()) if (~known).any() else 0.0
+        return own + _STRANGERS * other + 1e-3 * float((chosen**2).sum())
+
+    start = np.asarray([-1.0, 3.0, 1.0, 0.5])
+    return np.asarray(minimize(surprise, start, method="Nelder-Mead", options={"maxiter": 600}).x)
