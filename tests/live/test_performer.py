@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from greenroom.capture.packets import decode, encode_body
 from greenroom.contracts import Packet, get_tensors
+from greenroom.features.draws import Draws
 from greenroom.frames import ARKIT, BONES
-from greenroom.live.performer import DRAWS, SILENT_TICKS, Outcome, Performer
+from greenroom.live.performer import SILENT_TICKS, Outcome, Performer
 from greenroom.rotations import angle_between
 
 from .stand_in import (
@@ -145,9 +146,9 @@ def test_whatever_numbers_a_packet_holds_what_is_emitted_is_finite_and_unit(
 
 def test_each_tick_has_the_draw_of_its_number_whether_it_needs_it_or_not() -> None:
     performer = Performer(role(), FakeModel(), 9)
-    alone = np.random.Generator(np.random.PCG64(9))
-    for tick in range(3 * DRAWS):
-        draw = alone.standard_normal(SHAPE.noise, dtype=np.float32)
+    alone = Draws(9, SHAPE.noise)
+    for tick in range(200):
+        draw = alone.next()
         lost = tick % 3 == 0
         [outcome] = play(performer, range(tick, tick + 1), lost=None if lost else ())
         noise = get_tensors(outcome.inputs, SHAPE.inputs())["noise"][0]

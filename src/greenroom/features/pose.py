@@ -11,13 +11,16 @@ height, sideways and forward velocity, turn rate. Velocities (6 J) are differenc
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import numpy as np
 
 from greenroom.clock import TICK_HZ
-from greenroom.frames import Array, Floats
-from greenroom.rotations import from_six, to_six
+from greenroom.errors import BadInput
+from greenroom.frames import BONE, Array, Floats
+from greenroom.rotations import from_six, multiply, rotate, to_six
 
 ROOT_CHANNELS = ("height", "velocity_x", "velocity_z", "turn_rate")
 Heading = tuple[float, float]
@@ -83,24 +86,76 @@ _NOWHERE = np.full(3, np.nan, dtype=np.float32)
 _NOTHING = np.full(4, np.nan, dtype=np.float32)
 
 
+_LEGS = tuple(
+    tuple(side + bone for bone in ("UpperLeg", "LowerLeg", "Foot", "Toes"))
+    for side in ("left", "right")
+)
+STANCE_M = 0.05
+"""A foot less than this above where it rests holds the body that nobody captures; fading out to it."""
+
+
+class Legs:
+    """Where the feet are: forward kinematics from the hips down, for both legs at once.
+
+    Args:
+        offsets: where each of the humanoid's bones sits on its parent (55, 3), metres.
+        joints: of the states, hips first.
+        rest: a state (D,) in which both feet stand.
+
+    Raises:
+        BadInput: the states have no legs.
+    """
+
+    def __init__(self, offsets: Array, joints: Sequence[str], rest: Floats) -> None:
+        """Find the legs; both end above the first joint that one of them lacks."""
+        depth = min(len(list(takewhile(joints.__contains__, leg))) for leg in _LEGS)
+        if depth < 2:
+            raise BadInput("feet are found by upper and lower legs", then="use no legs")
+        self.index = np.asarray([[joints.index(bone) for bone in leg[:depth]] for leg in _LEGS])
+        bones = [[BONE[bone] for bone in leg[:depth]] for leg in _LEGS]
+        self.offsets = np.asarray(offsets, dtype=np.float32)[bones]
+        six = rest[: 6 * len(joints)].reshape(-1, 6)
+        self.stand = rest[-4] + self.below(from_six(six))[:, 1]
+
+    @classmethod
+    def of(cls, offsets: Array, joints: Sequence[str], rest: Floats) -> Legs | None:
+        """Return the legs of such states; None where they have none."""
+        has = all(bone in joints for leg in _LEGS for bone in leg[:2])
+        return cls(offsets, joints, rest) if has else None
+
+    def below(self, rotations: Floats) -> Floats:
+        """Return where the feet are (2, 3), metres from the hips, for rotations (J, 4), hips first."""
+        turn = np.repeat(rotations[:1], 2, axis=0)
+        place: Floats = np.zeros((2, 3), dtype=np.float32)
+        for level in range(self.index.shape[1]):
+            place = place + rotate(turn, self.offsets[:, level]).astype(np.float32)
+            turn = multiply(turn, rotations[self.index[:, level]])
+        return place
+
+
 @dataclass
 class Placer:
     """Turn states back into a body on the stage, integrating the root where it was not captured.
 
+    A foot that stands does not slide: the body moves about it, as far as it stands.
+
     Attributes:
         root: where the hips are (3,), metres.
         heading: which way they face.
+        legs: by which feet are found; without them the states' velocities alone move the root.
     """
 
     root: Floats = field(default_factory=lambda: np.zeros(3, dtype=np.float32))
     heading: Heading = AHEAD
+    legs: Legs | None = None
+    _feet: Floats | None = None
 
     def anchor(self, root: Floats, hips: Floats) -> None:
         """Take over a captured root (3,) and hips rotation (4,)."""
-        self.root, self.heading = root, heading_of(hips)
+        self.root, self.heading, self._feet = root, heading_of(hips), None
 
     def move(self, state: Floats) -> None:
-        """Go on by a state's velocities."""
+        """Go on by a state's velocities, about the foot that stands."""
         height, vx, vz, rate = state[-4:].tolist()
         sin, cos = self.heading
         x, _, z = self.root.tolist()
@@ -108,6 +163,20 @@ class Placer:
         self.root = np.asarray([x, height, z], dtype=np.float32)
         s, c = math.sin(rate / TICK_HZ), math.cos(rate / TICK_HZ)
         self.heading = (sin * c + cos * s, cos * c - sin * s)
+        if self.legs is not None:
+            self._stand(self.legs, state)
+
+    def _stand(self, legs: Legs, state: Floats) -> None:
+        """Take back from the root what the feet slid, each as far as it stands."""
+        below = legs.below(self.upright(state, (len(state) - 4) // 6))
+        feet = below + self.root
+        if self._feet is not None:
+            above = np.maximum(self._feet[:, 1], feet[:, 1]) - legs.stand
+            held = np.clip(2 - 2 * above / STANCE_M, 0, 1)
+            slid = held @ (feet - self._feet) / max(1.0, float(held.sum()))
+            slid[1] = 0
+            self.root, feet = self.root - slid, feet - slid
+        self._feet = feet
 
     def upright(self, state: Floats, joints: int) -> Floats:
         """Return the rotations (J, 4) of a state, facing the way this placer does."""

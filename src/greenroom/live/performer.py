@@ -14,8 +14,9 @@ import numpy as np
 from greenroom.capture.packets import BodySample, newest
 from greenroom.clock import TICK_HZ
 from greenroom.contracts import Backend, Packet, get_tensors, width_of
+from greenroom.features.draws import Draws
 from greenroom.features.pipeline import Features, Pipeline
-from greenroom.features.pose import Placer
+from greenroom.features.pose import Legs, Placer
 from greenroom.features.speech import heard
 from greenroom.frames import ARKIT, BONE, BONES, SAMPLES_PER_TICK, Floats, Frame
 from greenroom.live.ladder import (
@@ -39,8 +40,6 @@ _NONE = np.zeros(len(BONES), dtype=np.float32)
 _ZERO, _ONE, _SIX = np.float32(0), np.float32(1), np.float32(6)
 _SILENCE = np.zeros((1, SAMPLES_PER_TICK), dtype=np.float32)
 _HEARD = {heard: np.full(1, heard, dtype=np.float32) for heard in (True, False)}
-DRAWS = 64
-"""Draws are made this many at a time: the numbers are the same, the calls fewer."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +92,16 @@ class Performer:
         """Stand at the middle of the stage, in the rest pose."""
         self.role, self.backend, self.mark = role, backend, mark
         self.pipeline = Pipeline(role.spec, listen=role.uses_speech)
-        self.random = np.random.Generator(np.random.PCG64(seed))
         self.index = np.asarray([BONE[name] for name in role.spec.joints])
         shape = role.shape
         self.placer = Placer()
+        if role.offsets is not None:
+            self.placer.legs = Legs.of(role.offsets, role.spec.joints, role.rest)
         self.flat = np.zeros(width_of(shape.inputs()), dtype=np.float32)
         self.inputs = get_tensors(self.flat, shape.inputs())
         self.inputs["history"][0] = role.rest
         self._now = {name: tensor[0] for name, tensor in self.inputs.items()}
-        self._draws = iter(np.empty((0, shape.noise), dtype=np.float32))
+        self._draws = Draws(seed, shape.noise)
         self.state = role.rest
         self.ages = np.zeros(shape.joints, dtype=np.float32)
         self._trust: list[float] = []
@@ -200,17 +200,8 @@ class Performer:
         if self.role.uses_speech:
             _push(now["speech"], features.speech[0])
             _push(now["heard"], features.heard[0])
-        draw = self._draw()
+        draw = self._draws.next()  # each tick has its own, used or not
         now["noise"][:] = _ZERO if any(self._trust) else draw
-
-    def _draw(self) -> Floats:
-        """Return the next draw (Z,); each tick has its own, used or not."""
-        draw: Floats | None = next(self._draws, None)
-        if draw is None:
-            size = (DRAWS, self.role.shape.noise)
-            self._draws = iter(self.random.standard_normal(size, dtype=np.float32))
-            draw = next(self._draws)
-        return draw
 
     def _emit(
         self,

@@ -18,7 +18,7 @@ from greenroom.clock import TICK_HZ
 from greenroom.contracts import LOOK_AHEAD, ModelShape
 from greenroom.errors import BadInput, Refused
 from greenroom.features.pipeline import FeatureSpec
-from greenroom.frames import BONES, PARENTS, Floats, Skeleton
+from greenroom.frames import BONES, PARENTS, Doubles, Floats, Skeleton
 from greenroom.registry import approval
 from greenroom.registry.card import card
 from greenroom.store.objects import Manifest
@@ -35,6 +35,8 @@ class Role:
         rest: state (D,) to begin from and to return to on `hold`.
         uses_speech: whether the model hears: its face, so far, and not its body, is driven by speech.
         rig: names of the weights of the face that it drives; those of ARKit are emitted.
+        offsets: where the performer's bones sit on their parents (55, 3), metres: by these the feet of
+            a body that nobody captures are kept from sliding.
     """
 
     spec: FeatureSpec
@@ -42,6 +44,7 @@ class Role:
     rest: Floats
     uses_speech: bool
     rig: tuple[str, ...] = ()
+    offsets: Doubles | None = None
 
     @property
     def look_ahead_ms(self) -> int:
@@ -136,8 +139,9 @@ def load_release(workspace: Workspace, name: str) -> Release:
         raise Refused(f"release {name[:12]} names another graph than its model")
     rest = np.asarray(model["rest"], dtype=np.float32)
     rig = tuple(model.get("rig", ()))
-    role = Role(spec, ModelShape.load(model["shape"]), rest, model["uses_speech"], rig)
     skeleton = Skeleton(BONES, PARENTS, np.asarray(model["offsets"], dtype=np.float64))
+    shape = ModelShape.load(model["shape"])
+    role = Role(spec, shape, rest, model["uses_speech"], rig, skeleton.offsets)
     for blob in manifest.get("blobs", {}).values():
         workspace.objects.get(blob)
     graph = workspace.objects.get(model["blobs"]["graph"])

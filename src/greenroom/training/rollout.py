@@ -4,7 +4,8 @@ Each step takes windows from the streams, hides joints, limbs or everything, and
 on from what it said itself. Two ways of going on are trained with the same weights: the mean way
 (noise 0, squared error) and, where everything is hidden, a conditional variational one, in which an
 encoder that exists only in training tells by `noise` which of the possible ways the recording took
-(Ling et al. 2020, "Character controllers using motion VAEs").
+(Ling et al. 2020, "Character controllers using motion VAEs", but with one draw for the whole way: a new
+one each tick taught a tremor).
 """
 
 from __future__ import annotations
@@ -67,9 +68,11 @@ class Encoder(nn.Module):
         )
         self.out = nn.Linear(128, 2 * noise)
 
-    def forward(self, past: Tensor, now: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance (N, Z) given normalised past (N, 2, D) and now (N, D)."""
-        mean, spread = self.out(self.body(torch.cat([past.flatten(1), now], -1))).chunk(2, -1)
+    def forward(self, way: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance (N, Z) given the normalised way (N, T, D)."""
+        start, middle, end = way[:, 0], way[:, len(way[0]) // 2], way[:, -1]
+        told = torch.cat([start, middle - start, end - middle], -1)
+        mean, spread = self.out(self.body(told)).chunk(2, -1)
         return mean, spread.clamp(-6, 2)
 
 
@@ -145,6 +148,12 @@ def roll_out(
     silence = torch.zeros(n, shape.speech, shape.speech_channels)
     out: dict[str, list[Tensor]] = {"pose": [], "own": [], "sigma": [], "confidence": []}
     divergence = torch.zeros(())
+    way = torch.zeros(n, shape.noise)
+    if encoder is not None and generate is not None:
+        mean, spread = encoder((windows[:, k - 1 :] - model.core.mean) / model.core.std)
+        way = mean + torch.exp(0.5 * spread) * torch.randn_like(mean)
+        surprise = -0.5 * (1 + spread - mean**2 - spread.exp()).sum(-1)
+        divergence = (generate.float() * surprise).mean()
     six = 6 * shape.joints
     before_valid = torch.ones(n, shape.joints)
     for t in range(ticks):
@@ -153,15 +162,8 @@ def roll_out(
         trust = torch.cat([see.repeat_interleave(6, -1), see[:, :1].expand(-1, 4)], -1)
         both = (see * before_valid).repeat_interleave(6, -1)
         age = torch.where(see > 0, torch.zeros_like(age), age + 1)
-        draw = torch.zeros(n, shape.noise)
-        if encoder is not None and generate is not None:
-            past = (history[:, -2:] - model.core.mean) / model.core.std
-            mean, spread = encoder(past, (truth - model.core.mean) / model.core.std)
-            on = (generate & (see.sum(-1) == 0)).float()[:, None]
-            draw = on * (mean + torch.exp(0.5 * spread) * torch.randn_like(mean))
-            divergence = (
-                divergence - 0.5 * (on * (1 + spread - mean**2 - spread.exp())).sum(-1).mean()
-            )
+        on = torch.zeros(n) if generate is None else (generate & (see.sum(-1) == 0)).float()
+        draw = on[:, None] * way
         pose, sigma, confidence, *_ = model(
             history,
             known,
@@ -182,7 +184,7 @@ def roll_out(
             out[name].append(value)
         out["own"].append(own_values(model, history, see, pose))
     stacked = {name: torch.stack(values, 1) for name, values in out.items()}
-    return Rollout(**stacked, kl=divergence / ticks)
+    return Rollout(**stacked, kl=divergence)
 
 
 def own_values(model: Performer, history: Tensor, see: Tensor, pose: Tensor) -> Tensor:

@@ -72,14 +72,15 @@ class Subject:
     def forecast(self, past: Floats) -> Floats:
         """Return the 6D rotations (H, 6 J) at its horizons after the last row of a past (K, D)."""
         k, six = self.shape.history, 6 * self.shape.joints
-        inputs = self._inputs()
+        inputs = self.inputs()
         inputs["history"][0], inputs["known"][0] = past[[0, *range(k - 1)]], 1
         inputs["state"][0], inputs["valid"][0] = past[-1], 1
         inputs["velocity"][0] = (past[-1] - past[-2])[:six] * 30
         said: Floats = self.backend.run(inputs)["forecast"][0]
         return said
 
-    def _inputs(self) -> dict[str, Floats]:
+    def inputs(self) -> dict[str, Floats]:
+        """Return its input tensors, one of each, all nought."""
         sizes = self.shape.inputs()
         return {name: np.zeros((1, *size), dtype=np.float32) for name, size in sizes.items()}
 
@@ -92,7 +93,7 @@ class Subject:
         """
         shape, k = self.shape, self.shape.history
         six = 6 * shape.joints
-        inputs = self._inputs()
+        inputs = self.inputs()
         inputs["history"][0], inputs["known"][0] = window[:k], 1
         age, before = np.zeros(shape.joints, dtype=np.float32), np.ones(shape.joints)
         out = np.zeros((len(valid), shape.state), dtype=np.float32)
