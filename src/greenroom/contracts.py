@@ -23,8 +23,6 @@ OUTPUTS = ("pose", "sigma", "confidence", "attention")
 
 LOOK_AHEAD = 2
 """Ticks of speech that a face waits for: 67 ms."""
-DRAW_MEMORY = 0.98
-"""How much of a draw is left at the next tick: draws wander, and half is gone after about a second."""
 STYLE_TICKS = 30
 """Ticks that a style is told from: one second, as far as the history goes back."""
 

@@ -76,35 +76,6 @@ def test_gaps_are_as_old_as_it_is_said() -> None:
     assert 0.2 < share < 0.6 and (age > 15).any() and age.max() <= 30
 
 
-def test_a_style_is_sure_of_what_it_learned_and_of_nothing_far_away() -> None:
-    import torch
-
-    from greenroom.training.lessons import Styles
-
-    torch.manual_seed(0)
-    model = _performer(styles=2)
-    random = torch.Generator().manual_seed(0)
-    takes = [
-        (torch.randn(90, model.shape.state, generator=random) * 0.3 + (2.0 * kind - 1.0), kind)
-        for kind in (0, 1) * 4
-    ]
-    rows = torch.cat([take.unfold(0, 30, 5).transpose(1, 2) for take, _ in takes])
-    model.style.fit(rows)
-    lesson = Styles(takes, 64)
-    optimiser = torch.optim.Adam(model.style.parameters(), 1e-2)
-    for _ in range(60):
-        loss = lesson.loss(model, 0.0, 1.0, random)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    model.eval()
-    with torch.no_grad():
-        near, far = model.style(rows), model.style(rows + 20.0)
-    kinds = torch.cat([torch.full((13,), kind) for _, kind in takes])
-    assert (near.argmax(1) == kinds).float().mean() > 0.95 and near.amax(1).mean() > 0.9
-    assert torch.allclose(far, torch.full_like(far, 0.5), atol=1e-3)
-
-
 @pytest.fixture
 def studio(tmp_path: Path, person: Callable[..., bytes]) -> tuple[Workspace, str]:
     """Bodies of two styles and voices with faces on a rig of three weights."""
@@ -157,7 +128,8 @@ def test_one_model_does_every_task_and_is_judged_on_it(
     found = workspace.objects.manifest(validate(workspace, model, backend, "t"), "validation")
     figures = found["figures"]
     assert set(figures) == {"infill", "forecast", "face", "style"}
-    assert set(figures["face"]) == {"r2w", "opening_r"}  # two seconds are too short to adapt
+    assert set(figures["face"]) >= {"r2w", "opening_r"}
+    assert "r2w_adapted" not in figures["face"]  # two seconds are too short to adapt
     assert set(figures["style"]) == {"accuracy", "ece"}  # and there is no style it never saw
     assert "style" in report("0" * 64, found)
     release = load_release(workspace, approve(workspace, model, "tester"))

@@ -12,7 +12,7 @@ from greenroom.registry.release import Release, load_release
 from greenroom.rotations import angle_between
 from greenroom.store.workspace import Workspace
 from greenroom.validation.clip import clip_for, filled
-from greenroom.validation.judge import Subject
+from greenroom.validation.subject import Subject
 
 
 @pytest.fixture(scope="module")

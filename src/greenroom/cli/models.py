@@ -24,11 +24,12 @@ from greenroom.registry.release import approve
 from greenroom.store.objects import write_durably
 from greenroom.validation.clip import clip_for
 from greenroom.validation.gates import decide
-from greenroom.validation.judge import TASKS, validate
+from greenroom.validation.judge import validate
 from greenroom.validation.ratings import keep_study, lines_of, read_ratings, summary
 from greenroom.validation.report import report as write_report
 from greenroom.validation.scenes import Scene
 from greenroom.validation.search import best_of
+from greenroom.validation.subject import TASKS
 
 
 @click.command("train")
@@ -177,9 +178,7 @@ def _scenes(paths: Sequence[Path], pattern: str | None) -> dict[str, Scene]:
         if isinstance(recording, Refusal):
             click.echo(f"left out {recording.path}: {recording.reason}", err=True)
             continue
-        style = named.of([recording.path]).get("style", "") if named else ""
-        assert isinstance(style, str)
-        out[recording.path] = Scene.of(recording, style)
+        out[recording.path] = Scene.of(recording, named.of([recording.path]) if named else {})
     return out
 
 

@@ -162,7 +162,7 @@ def match_tally(
     out = {}
     for take in sorted(set(takes)):
         mine = np.asarray([other == take for other in takes])
-        sums = {name: float(np.nansum(values[mine])) for name, values in chances.items()}
+        lost = {name: float(np.nansum(1 - values[mine])) for name, values in chances.items()}
         weight = float(mine.sum()) if len(takes) > 1 else 0.0
-        out[take] = Tally("mean", sums, weight)
+        out[take] = Tally("skill", lost, weight)
     return out

@@ -5,7 +5,7 @@ analysis") of the means and spreads of pose and speed over a second. A style's c
 contents' centres, so that no content counts twice. How much a probability loses with the distance from
 the nearest centre, and gains where the second is further off, is learned from what was left out, a
 content and a style at a time: a content that was never seen should be told right, a style that was
-never seen should be nobody's.
+never seen should be nobody's. Beyond all that was left out nothing was learned, and less is said.
 
 Shapes: N windows, D state width, C styles, A discriminants.
 """
@@ -51,7 +51,7 @@ class Style(nn.Module):
             "axes": torch.zeros(size, axes),
             "centres": torch.zeros(shape.styles, axes),
             "sharp": torch.ones(()),
-            "doubt": torch.tensor([9.0, 1.0, 0.0]),
+            "doubt": torch.tensor([9.0, 1.0, 0.0, _OFF]),
         }.items():
             self.register_buffer(name, value)
 
@@ -76,9 +76,10 @@ class Style(nn.Module):
         sure = scores / scores.sum(-1, keepdim=True)
         others = far + _OFF * (1 - (far > near).float())
         second = others.amin(-1, keepdim=True).clamp(max=_OFF)
-        at, rate, lead = self.doubt.unbind()
-        near, second = torch.log(near + 1e-6), torch.log(second + 1e-6)
-        known = torch.sigmoid(at - rate * near + lead * (second - near))
+        at, rate, lead, reach = self.doubt.unbind()
+        off, second = torch.log(near + 1e-6), torch.log(second + 1e-6)
+        known = torch.sigmoid(at - rate * off + lead * (second - off))
+        known = known * (reach / (near + 1e-6)).clamp(max=1.0)
         return known * sure + (1 - known) / self.styles
 
 
@@ -154,8 +155,10 @@ def fit_styles(
     far, truth = _left_out(seen, kind, group)
     figures: dict[str, float] = {}
     chosen = np.asarray([0.0, 9.0, 1.0, 0.0])  # nothing to learn doubt from: hardly any
+    reach = _OFF
     if len(truth) and (truth >= 0).any():
         chosen = _doubt(far, truth)
+        reach = float(far[truth >= 0].min(axis=1).max())
         said = _say(chosen, far)[truth >= 0]
         right = truth[truth >= 0]
         figures["style_left_out_accuracy"] = float((said.argmax(axis=1) == right).mean())
@@ -168,7 +171,7 @@ def fit_styles(
         "axes": found.axes,
         "centres": found.centres,
         "sharp": np.exp(chosen[0]),
-        "doubt": [chosen[1], abs(chosen[2]), abs(chosen[3])],
+        "doubt": [chosen[1], abs(chosen[2]), abs(chosen[3]), reach],
     }.items():
         getattr(style, name).copy_(torch.from_numpy(np.asarray(value, dtype=np.float32)))
     return figures | {

@@ -7,7 +7,6 @@ feet and its speeds stand beside those of the recordings on which it is judged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -16,9 +15,9 @@ from greenroom.datasets.build import states_of
 from greenroom.features.draws import Draws
 from greenroom.features.pose import Legs, Placer
 from greenroom.frames import BONE, BONES, Body, Doubles, Floats
-from greenroom.metrics.motion import six_angles
+from greenroom.metrics.motion import Tally, six_angles
 from greenroom.metrics.places import feet, foot_skate, jerk, places_of
-from greenroom.validation.judge import Subject
+from greenroom.validation.subject import Subject
 
 TICKS = 10 * 60 * TICK_HZ
 """Of the run: ten minutes."""
@@ -50,16 +49,15 @@ def go_on(subject: Subject, states: Floats, ticks: int = TICKS, seed: int = 0) -
     return out
 
 
-def body_of(subject: Subject, states: Floats, like: Body, rest: Floats) -> Body:
+def body_of(subject: Subject, states: Floats, like: Body) -> Body:
     """Return states (T, D) as a body on the stage, as the performer places it.
 
     Args:
         subject: whose states they are.
         states: what it did.
         like: whose skeleton it has; bones that it does not drive are at rest.
-        rest: a state (D,) in which it stands.
     """
-    legs = Legs.of(like.skeleton.offsets, subject.spec.joints, rest)
+    legs = Legs.of(like.skeleton.offsets, subject.spec.joints, subject.rest)
     placer, index = Placer(legs=legs), np.asarray([BONE[name] for name in subject.spec.joints])
     rotations = np.zeros((len(states), len(BONES), 4), dtype=np.float32)
     rotations[..., 3] = 1
@@ -73,62 +71,66 @@ def body_of(subject: Subject, states: Floats, like: Body, rest: Floats) -> Body:
     return Body(like.skeleton, root, rotations, validity)
 
 
-def alone(
-    subject: Subject, bodies: Sequence[Body], rest: Floats, ticks: int = TICKS
-) -> dict[str, Any]:
-    """Return {metric: {"model", "floor", "floors", "takes"}} of a run, the recordings being the floor.
+MINUTE = 60 * TICK_HZ
 
-    `jerk` in m/s³; `skate`, mm/s of feet that stand; `speed`, degrees a second of the median joint;
-    `still`, the longest time in seconds without a second as lively as the recordings' stillest
-    twentieth; `height`, the share of ticks with the hips beyond the recordings' range by a tenth of
-    it; `drift`, metres from the start at the furthest.
+
+def alone(
+    subject: Subject, bodies: Sequence[Body], ticks: int = TICKS
+) -> dict[str, dict[str, Tally]]:
+    """Return metric → minute of the run → tally; the recordings are the floor, lower is not better.
+
+    `jerk`, m/s³; `skate`, mm/s of feet that stand; `speed`, degrees a second of the median joint;
+    `still`, the share of seconds stiller than the recordings' stillest twentieth; `height`, the share
+    of ticks with the hips beyond the recordings' range by a tenth of it; `drift`, metres of ground
+    between the beginning of a minute and the furthest place in it (of a whole recording).
 
     Args:
         subject: the model.
-        bodies: recordings with all of its joints, the first of which it goes on from.
-        rest: the model's (D,).
+        bodies: recordings with all of its joints; it goes on from the first one's beginning.
         ticks: how long.
     """
+    six = 6 * subject.shape.joints
     real = [states_of(subject.spec, body) for body in bodies]
     said = go_on(subject, real[0], ticks)
-    body = body_of(subject, said, bodies[0], rest)
-    six = 6 * subject.shape.joints
     lively = [_seconds(rows[:, :six]) for rows in real]
     quiet = float(np.percentile(np.concatenate(lively), 5))
-    own = _seconds(said[:, :six])
     heights = np.concatenate([rows[:, six] for rows in real])
-    low, high = heights.min(), heights.max()
-    margin = 0.1 * (high - low)
-    beyond = (said[:, six] < low - margin) | (said[:, six] > high + margin)
-    ground = body.root[:, [0, 2]] - body.root[0, [0, 2]]
-    reached = [np.linalg.norm(b.root[:, [0, 2]] - b.root[0, [0, 2]], axis=1).max() for b in bodies]
-    places = [places_of(b) for b in bodies]
-    theirs = {
-        "jerk": float(np.nanmean(np.concatenate([jerk(p).ravel() for p in places]))),
-        "skate": float(np.nanmean([foot_skate(feet(p)) for p in places])),
-        "speed": float(np.median(np.concatenate(lively))),
-        "still": max(_longest(seconds < quiet) for seconds in lively),
-        "height": 0.0,
-        "drift": float(max(reached)),
-    }
-    placed = places_of(body)
-    ours = {
-        "jerk": float(np.nanmean(jerk(placed))),
-        "skate": foot_skate(feet(placed)),
-        "speed": float(np.median(own)),
-        "still": _longest(own < quiet),
-        "height": float(beyond.mean()),
-        "drift": float(np.linalg.norm(ground, axis=1).max()),
-    }
+    margin = 0.1 * (heights.max() - heights.min())
+    bounds = float(heights.min() - margin), float(heights.max() + margin)
+    theirs = _mean(
+        [_life(body, rows[:, :six], quiet, bounds) for body, rows in zip(bodies, real, strict=True)]
+    )
+    body = body_of(subject, said, bodies[0])
+    out: dict[str, dict[str, Tally]] = {}
+    for n, start in enumerate(range(0, ticks, MINUTE), 1):
+        part = slice(start, start + MINUTE)
+        stretch = Body(body.skeleton, body.root[part], body.rotations[part], body.validity[part])
+        if len(stretch) < TICK_HZ:
+            continue
+        for metric, value in _life(stretch, said[part, :six], quiet, bounds).items():
+            sums = {"model": value, "recordings": theirs[metric]}
+            out.setdefault(metric, {})[f"minute {n}"] = Tally("mean", sums, 1.0)
+    return out
+
+
+def _life(body: Body, six: Floats, quiet: float, bounds: tuple[float, float]) -> dict[str, float]:
+    """Return the figures of one stretch with its rotations (T, 6 J)."""
+    places, lively = places_of(body), _seconds(six)
+    ground = np.linalg.norm(body.root[:, [0, 2]] - body.root[0, [0, 2]], axis=1)
+    height = body.root[:, 1]
+    slid = foot_skate(feet(places))
     return {
-        name: {
-            "model": round(value, 4),
-            "floor": round(theirs[name], 4),
-            "floors": {"recordings": round(theirs[name], 4)},
-            "takes": len(bodies),
-        }
-        for name, value in ours.items()
+        "jerk": float(np.nanmean(jerk(places))),
+        "skate": slid if np.isfinite(slid) else 0.0,
+        "speed": float(np.median(lively)),
+        "still": float((lively < quiet).mean()),
+        "height": float(((height < bounds[0]) | (height > bounds[1])).mean()),
+        "drift": float(ground.max()),
     }
+
+
+def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def _seconds(six: Floats) -> Doubles:
@@ -137,9 +139,3 @@ def _seconds(six: Floats) -> Doubles:
     speeds = np.median(six_angles(turns[1:], turns[:-1]), axis=1) * TICK_HZ
     count = max(1, len(speeds) // TICK_HZ)
     return np.asarray([part.mean() for part in np.array_split(speeds, count)])
-
-
-def _longest(still: np.ndarray[Any, Any]) -> float:
-    """Return the longest run of True, in seconds."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], still.astype(int), [0]])))
-    return float((edges[1::2] - edges[::2]).max()) if len(edges) else 0.0

@@ -13,7 +13,8 @@ from greenroom.frames import BONE, LIMBS, Body, Floats
 from greenroom.render.clips import MOST, clip_of
 from greenroom.rotations import from_six
 from greenroom.store.workspace import Workspace
-from greenroom.validation.judge import GAP, Subject, limbs_of
+from greenroom.validation.judge import GAP
+from greenroom.validation.subject import Subject, limbs_of
 
 
 def clip_for(workspace: Workspace, model: str, backend: Backend) -> bytes | None:

@@ -1,5 +1,7 @@
 """Score a face that is driven by a voice: beside a ridge, and after half a minute of the new take.
 
+Beside the error there is whether it belongs to its sound at all (`greenroom.metrics.matching`).
+
 The model hears windows that end `LOOK_AHEAD` ticks after the tick it speaks of; so does the ridge.
 """
 
@@ -13,11 +15,17 @@ from greenroom.contracts import LOOK_AHEAD, Backend, ModelShape
 from greenroom.frames import Array, Doubles, Floats
 from greenroom.metrics.channels import active, pearson, r2_tally
 from greenroom.metrics.floors import FOLDS, ridge_of_folds
+from greenroom.metrics.matching import Matcher, match_tally
 from greenroom.metrics.motion import Tally
 
 ADAPTED = 900
 """Ticks of a take that adaptation may learn from: 30 s. What is judged comes after them."""
 _SHRINK = 5.0
+STRETCH = 60
+"""Ticks of the stretches by which a face is matched with its sound: two seconds."""
+ROUNDING = ("pucker", "funnel", "_oo_", "_oh_")
+"""Parts of the names of weights that round the lips. Takes use one or the other for one movement, so
+that only their sum is compared."""
 
 
 def windows(speech: Floats, ticks: int, count: int) -> Floats:
@@ -67,10 +75,15 @@ class FaceJudge:
         backend: runs the graph.
         shape: of its tensors.
         training: (speech (T, F), weights (T, B)) of each training take.
+        channels: names of the weights.
     """
 
     def __init__(
-        self, backend: Backend, shape: ModelShape, training: Sequence[tuple[Floats, Floats]]
+        self,
+        backend: Backend,
+        shape: ModelShape,
+        training: Sequence[tuple[Floats, Floats]],
+        channels: Sequence[str] = (),
     ) -> None:
         """Fit the ridge, and find the channel that opens the mouth: it follows the level most."""
         self.backend, self.shape = backend, shape
@@ -92,31 +105,79 @@ class FaceJudge:
         level = np.repeat(np.concatenate(loud)[:, None], faces.shape[1], axis=1)
         follows = np.where(active(faces), pearson(faces, level), -1.0)
         self.opening = int(np.nanargmax(follows))
+        self.rounding = [
+            i for i, name in enumerate(channels) if any(p in name.lower() for p in ROUNDING)
+        ]
+        self.moving = np.flatnonzero(active(faces))
+        whole = [
+            (sound[: len(face)], face[: len(sound)])
+            for sound, face in training
+            if np.isfinite(face).all()
+        ]
+        self.matcher = (
+            Matcher([_sound(s) for s, _ in whole], [f[:, self.moving] for _, f in whole])
+            if whole and len(self.moving)
+            else None
+        )
+        self.stretches: list[tuple[str, Floats, dict[str, Array]]] = []
 
     def _scaled(self, x: Doubles) -> Doubles:
         scaled = (x - self.mean) / self.std
         return np.concatenate([scaled, np.ones((len(x), 1))], axis=1)
 
-    def take(self, speech: Floats, face: Floats) -> dict[str, Tally]:
-        """Return the tallies of one take: `r2w`, `opening_r`, and `r2w_adapted` where it is long."""
+    def take(self, name: str, speech: Floats, face: Floats) -> dict[str, Tally]:
+        """Return the tallies of one take.
+
+        `r2w`, `opening_r`, `rounding_r` where the rig has weights that round the lips, and the first
+        and last of these again where it is long enough to adapt to.
+        """
         count = min(len(face), len(speech) - LOOK_AHEAD)
         truth, heard = face[:count], windows(speech, self.shape.speech, count)
         ridge = self.rest + self._scaled(heard.reshape(count, -1).astype(np.float64)) @ self.weights
         who: dict[str, Array] = {"model": say(self.backend, self.shape, heard), "ridge": ridge}
         who["mean"] = np.broadcast_to(self.rest, truth.shape)
-        out = {"r2w": r2_tally(truth, who), "opening_r": self._opening(truth, who)}
+        group = [self.opening]
+        out = {"r2w": r2_tally(truth, who), "opening_r": _follows(truth, who, group)}
+        if self.rounding:
+            out["rounding_r"] = _follows(truth, who, self.rounding)
+        self._cut(name, speech[:count], {**who, "truth": truth})
         if count > 2 * ADAPTED:
             late = {name: said[ADAPTED:] for name, said in who.items()}
             late["model"] = adapt(who["model"], truth)[ADAPTED:]
             late["ridge adapted"] = adapt(ridge, truth)[ADAPTED:]
             out["r2w_adapted"] = r2_tally(truth[ADAPTED:], late)
+            if self.rounding:
+                out["rounding_r_adapted"] = _follows(truth[ADAPTED:], late, self.rounding)
         return out
 
-    def _opening(self, truth: Floats, who: dict[str, Array]) -> Tally:
-        """Return 1 - r of the mouth's opening as a sum, so that the figure is the mean r of takes."""
-        one = slice(self.opening, self.opening + 1)
-        sums = {
-            name: 1 - float(np.nan_to_num(pearson(truth[:, one], said[:, one], 0.0)[0]))
-            for name, said in who.items()
-        }
-        return Tally("skill", sums, 1.0)
+    def _cut(self, name: str, speech: Floats, who: dict[str, Array]) -> None:
+        """Keep the stretches of a take in which nobody's face lacks anything."""
+        for at in range(0, len(speech) - STRETCH + 1, STRETCH):
+            said = {w: values[at : at + STRETCH][:, self.moving] for w, values in who.items()}
+            if all(np.isfinite(values).all() for values in said.values()):
+                self.stretches.append((name, _sound(speech[at : at + STRETCH]), said))
+
+    def matched(self) -> dict[str, Tally]:
+        """Return take → how often its own sound goes better with a face than another stretch's."""
+        if self.matcher is None or len(self.stretches) < 2:
+            return {}
+        names, sounds, said = zip(*self.stretches, strict=True)
+        who: dict[str, Sequence[Array]] = {w: [faces[w] for faces in said] for w in said[0]}
+        return match_tally(self.matcher, sounds, names, who)
+
+
+def _sound(speech: Floats) -> Floats:
+    """Return what a face is matched by: the mel bands and the level."""
+    out: Floats = speech[:, :-2]
+    return out
+
+
+def _follows(truth: Floats, who: dict[str, Array], group: Sequence[int]) -> Tally:
+    """Return 1 - r of the sum of some weights, so that the figure is the mean r of takes."""
+    own = truth[:, group].sum(axis=1, keepdims=True)
+    sums = {
+        name: 1
+        - float(np.nan_to_num(pearson(own, said[:, group].sum(axis=1, keepdims=True), 0.0)[0]))
+        for name, said in who.items()
+    }
+    return Tally("skill", sums, 1.0)

@@ -3,7 +3,8 @@
 A gate is {"metric": "task.metric", "against": "floor" or "champion", "margin": number, "level": number}.
 It passes if, over takes resampled in pairs, the lower bound of the gain at `level` is above `margin`:
 0 asks for better, a negative margin forgives so much worse (degrees, or skill). `"worst": true` asks it
-of every single take's gain instead of the mean's interval.
+of every single take's gain instead of the mean's interval; `"worst": "style"`, or another tier of
+labels, of each group's interval.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from greenroom.registry.approval import policy_of
 from greenroom.registry.promote import live_ref
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
-from greenroom.validation.judge import FLOOR, tallies_of
+from greenroom.validation.judge import grouped, tallies_of
+from greenroom.validation.subject import FLOOR
 
 AGAINST = ("floor", "champion")
 _KEYS = {"metric", "against", "margin", "level", "worst"}
@@ -54,6 +56,8 @@ def read_gates(found: Any, where: str) -> list[dict[str, Any]]:
                 raise BadInput(f"{key} is a number", where=at)
             if not low <= value <= high:
                 raise BadInput(f"{key} {value} is outside {low} to {high}", where=at)
+        if not isinstance(whole["worst"], bool | str):
+            raise BadInput("worst is true, false or a tier of labels", where=at)
         out.append(whole)
     return out
 
@@ -141,11 +145,18 @@ def _judged(
             for take, t in ours.items()
         }
     takes = list(ours.values())
-    if gate["worst"]:
+    # One bound of a two-sided interval of twice the error is the one-sided bound.
+    level = 1 - 2 * (1 - gate["level"])
+    if isinstance(gate["worst"], str):
+        groups = grouped(ours, validation.get("labels", {})).get(gate["worst"])
+        if not groups:
+            why = f"the takes are not in groups by {gate['worst']}"
+            return {**gate, "passed": False, "why": why}
+        low, high = min(interval(gain(rows, "model", rival), level) for rows in groups.values())
+    elif gate["worst"]:
         low, high = _worst(takes, rival)
     else:
-        # One bound of a two-sided interval of twice the error is the one-sided bound.
-        low, high = interval(gain(takes, "model", rival), 1 - 2 * (1 - gate["level"]))
+        low, high = interval(gain(takes, "model", rival), level)
     mean, other = figure(takes, "model"), figure(takes, rival)
     passed = math.isfinite(low) and low > gate["margin"]
     why = (

@@ -2,116 +2,43 @@
 
 The model runs as on stage: one tick at a time through its exported graph, on its own past. `infill`: a
 limb, or 30 % of the joints, lost for half a second; `forecast`: what it says of the ticks to come, or,
-without that output, what it does with everything lost. `face` and `style` are those of its outputs. What
-is kept is sums a take (`greenroom.metrics.motion.Tally`), so that figures, intervals and gates are made
-from one object.
+without that output, what it does with everything lost. `face` and `style` are those of its outputs;
+`alone` is ten minutes with nothing captured. What is kept is sums a take
+(`greenroom.metrics.motion.Tally`), so that figures, intervals and gates are made from one object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from greenroom.contracts import Backend, ModelShape
+from greenroom.contracts import Backend
 from greenroom.datasets.build import states_of
 from greenroom.errors import BadInput
-from greenroom.features.pipeline import FeatureSpec
-from greenroom.frames import LIMBS, Floats
+from greenroom.frames import Body, Floats
 from greenroom.metrics.floors import Gaussian, Retrieval, Ridge
 from greenroom.metrics.intervals import gain, interval, resampled
 from greenroom.metrics.motion import Tally, figure, six_angles
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
+from greenroom.validation.alone import alone
 from greenroom.validation.faces import FaceJudge
 from greenroom.validation.scenes import Scene, scenes_of
 from greenroom.validation.styles import StyleJudge
+from greenroom.validation.subject import FLOOR, Subject, limbs_of
 
 GAP = 15
 """Ticks of a gap, and of the longest forecast: half a second."""
 HORIZONS = {"skill_33": 1, "skill_200": 6, "skill_500": 15}
-FLOOR = {"infill": "gaussian", "forecast": "ridge", "face": "ridge", "style": "logistic"}
-"""The floor of each task that counts in a gate; the others are printed beside it."""
-TASKS = tuple(FLOOR)
 WINDOWS = 40
 """At most so many a take and metric, evenly; with many takes fewer, some 2,000 in all."""
 
 Tallies = dict[str, dict[str, dict[str, Tally]]]
 """task → metric → take → tally."""
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model that is judged: its graph, and what it says of itself."""
-
-    backend: Backend
-    spec: FeatureSpec
-    shape: ModelShape
-    styles: tuple[str, ...] = ()
-    channels: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, model: Manifest, backend: Backend) -> Subject:
-        """Return the subject that a model's manifest describes."""
-        spec = FeatureSpec.load(model["features"])
-        shape = ModelShape.load(model["shape"])
-        return cls(
-            backend, spec, shape, tuple(model.get("styles", ())), tuple(model.get("rig", ()))
-        )
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """What it can be judged on."""
-        has = {"face": self.shape.face, "style": self.shape.styles}
-        return tuple(task for task in TASKS if has.get(task, True))
-
-    def forecast(self, past: Floats) -> Floats:
-        """Return the 6D rotations (H, 6 J) at its horizons after the last row of a past (K, D)."""
-        k, six = self.shape.history, 6 * self.shape.joints
-        inputs = self.inputs()
-        inputs["history"][0], inputs["known"][0] = past[[0, *range(k - 1)]], 1
-        inputs["state"][0], inputs["valid"][0] = past[-1], 1
-        inputs["velocity"][0] = (past[-1] - past[-2])[:six] * 30
-        said: Floats = self.backend.run(inputs)["forecast"][0]
-        return said
-
-    def inputs(self) -> dict[str, Floats]:
-        """Return its input tensors, one of each, all nought."""
-        sizes = self.shape.inputs()
-        return {name: np.zeros((1, *size), dtype=np.float32) for name, size in sizes.items()}
-
-    def perform(self, window: Floats, valid: Floats) -> Floats:
-        """Return states (L, D) where a window's last L ticks are captured as `valid` says.
-
-        Args:
-            window: (K + L, D), complete.
-            valid: (L, J), 1 captured, 0 lost.
-        """
-        shape, k = self.shape, self.shape.history
-        six = 6 * shape.joints
-        inputs = self.inputs()
-        inputs["history"][0], inputs["known"][0] = window[:k], 1
-        age, before = np.zeros(shape.joints, dtype=np.float32), np.ones(shape.joints)
-        out = np.zeros((len(valid), shape.state), dtype=np.float32)
-        for t, see in enumerate(valid):
-            truth = window[k + t]
-            trust = np.append(np.repeat(see, 6), np.repeat(see[:1], 4))
-            age = np.where(see > 0, 0, age + 1)
-            inputs["state"][0] = truth * trust
-            inputs["velocity"][0] = (
-                (truth - window[k + t - 1])[:six] * 30 * np.repeat(see * before, 6)
-            )
-            inputs["valid"][0], inputs["age"][0] = see, np.log1p(age) / 6
-            out[t] = self.backend.run(inputs)["pose"][0]
-            for name, value in (("history", out[t]), ("known", see)):
-                inputs[name][0, :-1] = inputs[name][0, 1:].copy()
-                inputs[name][0, -1] = value
-            before = see
-        return out
 
 
 def windows(take: Floats, history: int, most: int = WINDOWS) -> Iterator[Floats]:
@@ -122,12 +49,6 @@ def windows(take: Floats, history: int, most: int = WINDOWS) -> Iterator[Floats]
         return
     for at in np.unique(np.linspace(0, last, min(most, last + 1)).astype(int)):
         yield padded[at : at + history + GAP]
-
-
-def limbs_of(spec: FeatureSpec) -> NDArray[np.bool_]:
-    """Return (limbs, J), True where a joint is of a limb; limbs that it does not have are left out."""
-    limbs = np.asarray([np.isin(spec.joints, list(limb)) for limb in LIMBS.values()])
-    return limbs[limbs.any(axis=1)]
 
 
 class Judge:
@@ -281,7 +202,8 @@ def validate(
             then=f"a body takes {GAP + 2} ticks at least, with all of {joints}; a face needs its voice "
             "and the model's rig; a style its label: --label-pattern",
         )
-    found = figures(tallies)
+    labels = {name: dict(scene.labels) for name, scene in scenes.items()}
+    found = figures(tallies, labels)
     for task, metrics in extra.items():
         found[task] |= metrics
     out = {
@@ -289,6 +211,7 @@ def validate(
         "version": 1,
         "actor": manifest["actor"],
         "on": on,
+        "labels": {name: labels[name] for name in sorted(labels) if labels[name]},
         "tallies": _json(tallies),
         "figures": found,
         "parents": {"model": model},
@@ -311,6 +234,7 @@ class _Trial:
         most = max(4, min(WINDOWS, 2000 // max(1, takes)))
         self.body = Judge(subject, whole, body, most) if body else None
         self.face = self.style = None
+        self.bodies: list[Body] | None = [] if "alone" in tasks else None
         if "face" in tasks:
             pairs = [
                 (scene.speech, scene.face.weights)
@@ -319,7 +243,7 @@ class _Trial:
                 and scene.face is not None
                 and scene.face.channels == subject.channels
             ]
-            self.face = FaceJudge(subject.backend, subject.shape, pairs)
+            self.face = FaceJudge(subject.backend, subject.shape, pairs, subject.channels)
         if "style" in tasks:
             labelled = [
                 (rows, training[name].style)
@@ -341,11 +265,14 @@ class _Trial:
         if states is not None and self.body is not None:
             for task, metrics in self.body.take(states, seed).items():
                 self._keep(task, name, metrics)
+        if states is not None and self.bodies is not None and scene.body is not None:
+            self.bodies.append(scene.body)
         if states is not None and self.style is not None and scene.style:
             self.style.add(name, states, scene.style)
         if self.face is not None and scene.face is not None and scene.speech is not None:
             if scene.face.channels == self.subject.channels:
-                self._keep("face", name, self.face.take(scene.speech, scene.face.weights))
+                metrics = self.face.take(name, scene.speech, scene.face.weights)
+                self._keep("face", name, metrics)
 
     def _keep(self, task: str, name: str, metrics: dict[str, Tally]) -> None:
         for metric, tally in metrics.items():
@@ -359,6 +286,11 @@ class _Trial:
             if styles.get("accuracy"):
                 self.tallies["style"] = styles
                 extra["style"] = {"ece": self.style.calibration()}
+        if self.face is not None:
+            for name, tally in self.face.matched().items():
+                self._keep("face", name, {"matched": tally})
+        if self.bodies:
+            self.tallies["alone"] = alone(self.subject, self.bodies)
         return self.tallies, extra
 
 
@@ -390,10 +322,21 @@ def tallies_of(validation: Manifest) -> Tallies:
     }
 
 
-def figures(tallies: Tallies) -> dict[str, Any]:
-    """Return {task: {metric: {"model", "floor", "ci", "gain", "floors", "takes"}}}.
+MOST_GROUPS = 20
+"""A tier with more values than this names takes, not groups of them."""
 
-    `ci` is the model's 95 % interval, `gain` that of how much better it is than the floor.
+
+def figures(
+    tallies: Tallies, labels: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, Any]:
+    """Return {task: {metric: {"model", "floor", "ci", "gain", "floors", "takes", "groups"}}}.
+
+    `ci` is the model's 95 % interval, `gain` that of how much better it is than the floor; `groups`
+    tier → value → {"model", "floor", "gain", "takes"}, where takes are labelled ("" where not).
+
+    Args:
+        tallies: task → metric → take → tally.
+        labels: take → tier → value.
     """
     out: dict[str, Any] = {}
     for task, metrics in tallies.items():
@@ -409,4 +352,38 @@ def figures(tallies: Tallies) -> dict[str, Any]:
                 "floors": others,
                 "takes": len(rows),
             }
+            groups = _groups(takes, floor, labels or {})
+            if groups:
+                out[task][metric]["groups"] = groups
     return out
+
+
+def grouped(
+    takes: Mapping[str, Tally], labels: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, list[Tally]]]:
+    """Return tier → value → the tallies of its takes, of tiers that tell takes apart in a few groups."""
+    out: dict[str, dict[str, list[Tally]]] = {}
+    for tier in sorted({tier for take in takes for tier in labels.get(take, ())}):
+        groups: dict[str, list[Tally]] = {}
+        for take, tally in takes.items():
+            groups.setdefault(labels.get(take, {}).get(tier, ""), []).append(tally)
+        if 2 <= len(groups) <= MOST_GROUPS:
+            out[tier] = dict(sorted(groups.items()))
+    return out
+
+
+def _groups(
+    takes: Mapping[str, Tally], floor: str, labels: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    return {
+        tier: {
+            value: {
+                "model": round(figure(rows, "model"), 4),
+                "floor": round(figure(rows, floor), 4),
+                "gain": [round(v, 4) for v in interval(gain(rows, "model", floor))],
+                "takes": len(rows),
+            }
+            for value, rows in groups.items()
+        }
+        for tier, groups in grouped(takes, labels).items()
+    }

@@ -9,8 +9,9 @@ from typing import Any
 from greenroom.metrics.motion import figure
 from greenroom.render.clips import still_of
 from greenroom.store.objects import Manifest
-from greenroom.validation.judge import FLOOR, tallies_of
+from greenroom.validation.judge import tallies_of
 from greenroom.validation.ratings import section
+from greenroom.validation.subject import FLOOR
 
 STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
@@ -67,6 +68,8 @@ def report(
             better = "higher" if skill else "lower"
             parts.append(f"<h3>{escape(metric)} <span class='quiet'>{better} is better</span></h3>")
             parts.append(_plot(found, FLOOR[task]))
+            for tier, groups in found.get("groups", {}).items():
+                parts.append(_by_group(tier, groups, FLOOR[task]))
             if takes:
                 parts.append(_table(takes))
     body = "\n".join(parts)
@@ -126,6 +129,19 @@ def _plot(found: dict[str, Any], floor: str) -> str:
         f'<svg role="img" aria-label="{label}" width="{_WIDTH}" height="{_ROW * len(rows) + 10}">'
         + "".join(parts)
         + "</svg>"
+    )
+
+
+def _by_group(tier: str, groups: dict[str, Any], floor: str) -> str:
+    """Return a table of a metric by the values of a tier; what nobody labelled is a dash."""
+    rows = "".join(
+        f"<tr><td>{escape(value) or '–'}</td><td>{row['model']:.3f}</td><td>{row['floor']:.3f}</td>"
+        f"<td>{row['gain'][0]:+.3f} … {row['gain'][1]:+.3f}</td><td>{row['takes']}</td></tr>"
+        for value, row in groups.items()
+    )
+    return (
+        f"<details><summary>by {escape(tier)}</summary><table><tr><th>{escape(tier)}</th><th>model</th>"
+        f"<th>{escape(floor)}</th><th>gain</th><th>takes</th></tr>{rows}</table></details>"
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from greenroom.capture.readers import Recording
 from greenroom.capture.takes import load
@@ -20,25 +21,35 @@ class Scene:
         body: None where it has none.
         face: None where it has none.
         speech: channels (T, F) of its voice; None without one.
-        style: what its whole is labelled with; "" where nobody said.
+        labels: what its whole is labelled with, by tier, such as style and content.
     """
 
     body: Body | None = None
     face: Face | None = None
     speech: Floats | None = None
-    style: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def style(self) -> str:
+        """Its style; "" where nobody said."""
+        return self.labels.get("style", "")
 
     @classmethod
-    def of(cls, recording: Recording, style: str = "") -> Scene:
-        """Return a recording as a scene."""
-        speech = None if recording.audio is None else heard(recording.audio.samples)
-        return cls(recording.body, recording.face, speech, style)
+    def of(cls, recording: Recording, labels: Mapping[str, object]) -> Scene:
+        """Return a recording as a scene; labels of parts of it are left out.
+
+        Its voice is heard only where it has a face, which is what it is judged by.
+        """
+        both = recording.audio is not None and recording.face is not None
+        speech = heard(recording.audio.samples) if recording.audio is not None and both else None
+        whole = {tier: said for tier, said in labels.items() if isinstance(said, str)}
+        return cls(recording.body, recording.face, speech, whole)
 
 
 def scenes_of(workspace: Workspace, dataset: Manifest, split: str) -> dict[str, Scene]:
     """Return the scenes of a split, by take."""
     out = {}
     for take in dataset["splits"][split]:
-        style = workspace.objects.manifest(take, "take").get("tiers", {}).get("style", "")
-        out[take] = Scene.of(load(workspace, take), style if isinstance(style, str) else "")
+        tiers = workspace.objects.manifest(take, "take").get("tiers", {})
+        out[take] = Scene.of(load(workspace, take), tiers)
     return out

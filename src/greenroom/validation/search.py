@@ -26,7 +26,8 @@ from greenroom.contracts import Backend
 from greenroom.errors import BadInput, MissingExtra
 from greenroom.store.objects import Manifest, canonical, digest
 from greenroom.store.workspace import Workspace
-from greenroom.validation.judge import TASKS, tallies_of, validate
+from greenroom.validation.judge import tallies_of, validate
+from greenroom.validation.subject import TASKS
 
 PARTS = 20
 """How often a trial says how it is doing."""
