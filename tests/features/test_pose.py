@@ -3,8 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.features.pose import AHEAD, Placer, heading_of, state_features
-from greenroom.frames import Floats
+from greenroom.capture.published import Clip
+from greenroom.capture.readers import read_recording
+from greenroom.errors import BadInput
+from greenroom.features.pose import AHEAD, Legs, Placer, heading_of, state_features
+from greenroom.frames import BONE, BONES, HUMANOID, Floats
 from greenroom.rotations import angle_between, from_euler, from_vector, multiply, normalise
 
 J = 4
@@ -113,3 +116,49 @@ def test_the_heading_is_the_twist_about_y_whatever_the_sign(seed: int) -> None:
 @pytest.mark.parametrize("upside_down", [[1, 0, 0, 0], [0, 0, 1, 0]])
 def test_upside_down_there_is_no_heading(upside_down: list[float]) -> None:
     assert heading_of(np.asarray(upside_down, np.float32)) == AHEAD
+
+
+LEGS = ("hips", *(s + b for s in ("left", "right") for b in ("UpperLeg", "LowerLeg", "Foot")))
+
+
+def _standing(joints: tuple[str, ...] = LEGS) -> Floats:
+    state = np.zeros(6 * len(joints) + 4, dtype=np.float32)
+    state[:-4].reshape(-1, 6)[:] = [1, 0, 0, 0, 1, 0]
+    state[-4] = 0.9
+    return state
+
+
+def test_feet_are_where_the_skeleton_puts_them(published: list[Clip]) -> None:
+    clip = next(c for c in published if c.name == "humanoid3d_walk")
+    body = read_recording(clip.data, clip.path).body
+    assert body is not None
+    legs = Legs(body.skeleton.offsets, LEGS, _standing())
+    places, _ = body.skeleton.world(
+        body.skeleton.rest_translations(len(body), body.root), body.filled()
+    )
+    index = [BONE[name] for name in LEGS]
+    for t in range(0, len(body), 5):
+        below = legs.below(body.filled()[t, index].astype(np.float32))
+        feet = places[t, [BONE["leftFoot"], BONE["rightFoot"]]] - body.root[t]
+        np.testing.assert_allclose(below, feet, atol=1e-5)
+
+
+@pytest.mark.parametrize("lifted", [False, True])
+def test_a_foot_that_stands_holds_the_body_and_one_in_the_air_does_not(lifted: bool) -> None:
+    state = _standing()
+    placer = Placer(legs=Legs(HUMANOID.offsets, LEGS, state))
+    state[-3:-1] = 0.6, 1.2  # metres a second
+    state[-4] += 0.3 * lifted
+    placer.anchor(np.asarray([0, state[-4], 0], np.float32), np.asarray([0, 0, 0, 1], np.float32))
+    for _ in range(31):
+        placer.move(state)
+    gone = np.linalg.norm(placer.root[[0, 2]])
+    assert gone > 1.2 if lifted else gone < 0.1  # the first tick has no foot to hold on to
+    assert placer.root[1] == state[-4]
+
+
+def test_legs_are_asked_for() -> None:
+    assert Legs.of(HUMANOID.offsets, ("hips", "spine"), _standing(("hips", "spine"))) is None
+    with pytest.raises(BadInput, match="upper and lower legs"):
+        Legs(HUMANOID.offsets, ("hips", "spine"), _standing(("hips", "spine")))
+    assert len(BONES) == len(HUMANOID.offsets)

@@ -12,7 +12,7 @@ from greenroom.capture.readers import read_recording
 from greenroom.errors import BadInput, Refused
 from greenroom.frames import Body
 from greenroom.live.backends import OnnxBackend
-from greenroom.metrics.motion import figure
+from greenroom.metrics.motion import Tally, figure
 from greenroom.registry.approval import set_policy
 from greenroom.registry.promote import on_stage, promote
 from greenroom.registry.release import Release, approve, load_release
@@ -82,10 +82,19 @@ def test_on_recordings_that_it_never_saw_and_with_one_task(
     body = read_recording(clip.data, clip.path).body
     assert body is not None
     name = validate(
-        home, model_of(release), backend(release), "test", {"kick": Scene(body)}, tasks=["infill"]
+        home,
+        model_of(release),
+        backend(release),
+        "test",
+        {"kick": Scene(body, labels={"style": "fierce"})},
+        tasks=["infill"],
+        minutes=1,
     )
     manifest = home.objects.manifest(name, "validation")
-    assert (manifest["on"], set(manifest["figures"])) == ("recordings", {"infill"})
+    assert (manifest["on"], set(manifest["figures"])) == ("recordings", {"infill", "alone"})
+    assert manifest["labels"] == {"kick": {"style": "fierce"}}
+    assert manifest["figures"]["alone"]["jerk"]["takes"] == 1
+    assert "alone" in report(name, manifest)
     (tally,) = tallies_of(manifest)["infill"]["limb_deg"].values()
     assert 0 < figure([tally], "model") < 90 and tally.weight > 0
 
@@ -218,3 +227,42 @@ def test_the_command_prints_the_table_and_writes_the_report(
     text = page.read_text()
     assert text.startswith("<!doctype html>") and "data:image/webp;base64," in text
     assert "prefers-reduced-motion" in text
+
+
+def test_groups_of_takes_have_figures_and_a_gate_can_ask_the_worst_of_them() -> None:
+    labels = {f"t{i}": {"style": "calm" if i % 2 else "wild", "n": str(i)} for i in range(40)}
+    labels["t0"] = {}
+    takes = {
+        name: Tally(
+            "mean", {"model": 1.0 if said.get("style") == "calm" else 3.0, "gaussian": 2.0}, 1
+        )
+        for name, said in labels.items()
+    }
+    tallies = {"infill": {"limb_deg": takes}}
+    found = figures(tallies, labels)["infill"]["limb_deg"]
+    assert set(found["groups"]) == {"style"}  # a number of its own makes no group
+    groups = found["groups"]["style"]
+    assert {value: row["takes"] for value, row in groups.items()} == {"": 1, "calm": 20, "wild": 19}
+    assert groups["calm"]["gain"] == [1, 1] and groups["wild"]["gain"] == [-1, -1]
+    validation = {
+        "tallies": {
+            "infill": {
+                "limb_deg": {
+                    name: {"kind": t.kind, "sums": t.sums, "weight": t.weight}
+                    for name, t in takes.items()
+                }
+            }
+        },
+        "labels": {name: said for name, said in labels.items() if said},
+    }
+    gates = read_gates(
+        [
+            {"metric": "infill.limb_deg", "margin": -0.5},
+            {"metric": "infill.limb_deg", "margin": -0.5, "worst": "style"},
+            {"metric": "infill.limb_deg", "margin": -1.5, "worst": "style"},
+            {"metric": "infill.limb_deg", "worst": "weather"},
+        ],
+        "here",
+    )
+    passed = [d["passed"] for d in judge_gates(gates, validation, None)]
+    assert passed == [True, False, True, False]

@@ -128,6 +128,13 @@ def track_command(context: Context, to: str, as_json: bool) -> None:
     metavar="CSV",
     help="What people said of it: clip, rater, condition, rating (1 to 5).",
 )
+@click.option(
+    "--alone",
+    default=0,
+    type=click.IntRange(0, 120),
+    metavar="MINUTES",
+    help="Let it go on with nothing captured for so long as well; 10 is a fair trial.",
+)
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write it as HTML.")
 @as_json
 @click.pass_obj
@@ -138,6 +145,7 @@ def validate_command(
     task: tuple[str, ...],
     label_pattern: str | None,
     ratings: Path | None,
+    alone: int,
     report: Path | None,
     as_json: bool,
 ) -> None:
@@ -156,6 +164,7 @@ def validate_command(
         _scenes(on, label_pattern) if on else None,
         task or None,
         meter("judging", as_json),
+        alone,
     )
     judged = workspace.objects.manifest(found, "validation")
     study = None if said is None else summary(said)

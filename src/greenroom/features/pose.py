@@ -92,6 +92,8 @@ _LEGS = tuple(
 )
 STANCE_M = 0.05
 """A foot less than this above where it rests holds the body that nobody captures; fading out to it."""
+SLOW_M = 0.004
+"""Of two low feet the one that slides less holds; this far a tick makes the difference."""
 
 
 class Legs:
@@ -149,10 +151,12 @@ class Placer:
     heading: Heading = AHEAD
     legs: Legs | None = None
     _feet: Floats | None = None
+    _slip: Floats = field(default_factory=lambda: np.zeros(3, dtype=np.float32))
 
     def anchor(self, root: Floats, hips: Floats) -> None:
         """Take over a captured root (3,) and hips rotation (4,)."""
-        self.root, self.heading, self._feet = root, heading_of(hips), None
+        self.root, self.heading = root, heading_of(hips)
+        self._feet, self._slip = None, np.zeros(3, dtype=np.float32)
 
     def move(self, state: Floats) -> None:
         """Go on by a state's velocities, about the foot that stands."""
@@ -167,16 +171,18 @@ class Placer:
             self._stand(self.legs, state)
 
     def _stand(self, legs: Legs, state: Floats) -> None:
-        """Take back from the root what the feet slid, each as far as it stands."""
-        below = legs.below(self.upright(state, (len(state) - 4) // 6))
-        feet = below + self.root
+        """Take back from the root what the foot that stands slid: it is low, and it slid least."""
+        feet = legs.below(self.upright(state, (len(state) - 4) // 6)) + self.root
         if self._feet is not None:
             above = np.maximum(self._feet[:, 1], feet[:, 1]) - legs.stand
             held = np.clip(2 - 2 * above / STANCE_M, 0, 1)
-            slid = held @ (feet - self._feet) / max(1.0, float(held.sum()))
-            slid[1] = 0
-            self.root, feet = self.root - slid, feet - slid
-        self._feet = feet
+            slid = feet - self._feet
+            slid[:, 1] = 0
+            slow = held * np.exp(-np.hypot(slid[:, 0], slid[:, 2]) / SLOW_M) + 1e-9
+            self._slip = (self._slip + (slow * held / slow.sum()) @ slid) / 2
+            self.root, feet = self.root - self._slip, feet - self._slip
+        self._feet = feet.astype(np.float32)
+        self.root = self.root.astype(np.float32)
 
     def upright(self, state: Floats, joints: int) -> Floats:
         """Return the rotations (J, 4) of a state, facing the way this placer does."""

@@ -19,11 +19,11 @@ from greenroom.metrics.motion import Tally, six_angles
 from greenroom.metrics.places import feet, foot_skate, jerk, places_of
 from greenroom.validation.subject import Subject
 
-TICKS = 10 * 60 * TICK_HZ
-"""Of the run: ten minutes."""
+MINUTE = 60 * TICK_HZ
+"""Ticks."""
 
 
-def go_on(subject: Subject, states: Floats, ticks: int = TICKS, seed: int = 0) -> Floats:
+def go_on(subject: Subject, states: Floats, ticks: int, seed: int = 0) -> Floats:
     """Return what a model does (ticks, D) after the first ticks of a take, with nothing captured.
 
     Args:
@@ -71,12 +71,7 @@ def body_of(subject: Subject, states: Floats, like: Body) -> Body:
     return Body(like.skeleton, root, rotations, validity)
 
 
-MINUTE = 60 * TICK_HZ
-
-
-def alone(
-    subject: Subject, bodies: Sequence[Body], ticks: int = TICKS
-) -> dict[str, dict[str, Tally]]:
+def alone(subject: Subject, bodies: Sequence[Body], ticks: int) -> dict[str, dict[str, Tally]]:
     """Return metric → minute of the run → tally; the recordings are the floor, lower is not better.
 
     `jerk`, m/s³; `skate`, mm/s of feet that stand; `speed`, degrees a second of the median joint;

@@ -3,7 +3,7 @@
 The model runs as on stage: one tick at a time through its exported graph, on its own past. `infill`: a
 limb, or 30 % of the joints, lost for half a second; `forecast`: what it says of the ticks to come, or,
 without that output, what it does with everything lost. `face` and `style` are those of its outputs;
-`alone` is ten minutes with nothing captured. What is kept is sums a take
+`alone` is minutes with nothing captured. What is kept is sums a take
 (`greenroom.metrics.motion.Tally`), so that figures, intervals and gates are made from one object.
 """
 
@@ -24,7 +24,7 @@ from greenroom.metrics.intervals import gain, interval, resampled
 from greenroom.metrics.motion import Tally, figure, six_angles
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
-from greenroom.validation.alone import alone
+from greenroom.validation.alone import MINUTE, alone
 from greenroom.validation.faces import FaceJudge
 from greenroom.validation.scenes import Scene, scenes_of
 from greenroom.validation.styles import StyleJudge
@@ -161,6 +161,7 @@ def validate(
     scenes: dict[str, Scene] | None = None,
     tasks: Sequence[str] | None = None,
     progress: Progress = lambda done, total: None,
+    minutes: int = 0,
 ) -> str:
     """Judge a model; keep tallies and figures as an object, and return its hash.
 
@@ -172,6 +173,7 @@ def validate(
         scenes: recordings by name, which it may never have seen; None for its own test split.
         tasks: some of `TASKS`; None for all that it has an output for and there is something to judge.
         progress: called with (takes done, takes).
+        minutes: for how long it has to go on alone as well; 0 for not at all.
 
     Raises:
         BadInput: a task that the model has no output for, or no recording that can be judged.
@@ -193,7 +195,7 @@ def validate(
         progress(done, len(scenes))
         trial.add(name, scene, done)
     progress(len(scenes), len(scenes))
-    tallies, extra = trial.found()
+    tallies, extra = trial.found(minutes)
     missing = [task for task in tasks or () if not tallies.get(task)]
     if missing or not tallies:
         joints = ", ".join(subject.spec.joints)
@@ -234,7 +236,7 @@ class _Trial:
         most = max(4, min(WINDOWS, 2000 // max(1, takes)))
         self.body = Judge(subject, whole, body, most) if body else None
         self.face = self.style = None
-        self.bodies: list[Body] | None = [] if "alone" in tasks else None
+        self.bodies: list[Body] = []
         if "face" in tasks:
             pairs = [
                 (scene.speech, scene.face.weights)
@@ -265,7 +267,7 @@ class _Trial:
         if states is not None and self.body is not None:
             for task, metrics in self.body.take(states, seed).items():
                 self._keep(task, name, metrics)
-        if states is not None and self.bodies is not None and scene.body is not None:
+        if states is not None and scene.body is not None:
             self.bodies.append(scene.body)
         if states is not None and self.style is not None and scene.style:
             self.style.add(name, states, scene.style)
@@ -278,7 +280,7 @@ class _Trial:
         for metric, tally in metrics.items():
             self.tallies.setdefault(task, {}).setdefault(metric, {})[name] = tally
 
-    def found(self) -> tuple[Tallies, dict[str, dict[str, Any]]]:
+    def found(self, minutes: int) -> tuple[Tallies, dict[str, dict[str, Any]]]:
         """Return all tallies, and the figures that are no ratio of sums."""
         extra: dict[str, dict[str, Any]] = {}
         if self.style is not None and self.style.said:
@@ -289,8 +291,8 @@ class _Trial:
         if self.face is not None:
             for name, tally in self.face.matched().items():
                 self._keep("face", name, {"matched": tally})
-        if self.bodies:
-            self.tallies["alone"] = alone(self.subject, self.bodies)
+        if self.bodies and minutes:
+            self.tallies["alone"] = alone(self.subject, self.bodies, minutes * MINUTE)
         return self.tallies, extra
 
 

@@ -20,7 +20,8 @@ FLOOR = {
     "alone": "recordings",
 }
 """The floor of each task that counts in a gate; the others are printed beside it."""
-TASKS = tuple(FLOOR)
+TASKS = ("infill", "forecast", "face", "style")
+"""What is judged take by take; being alone is asked for beside it."""
 
 
 @dataclass(frozen=True)
