@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from greenroom import __version__
-from greenroom.cli import approvals, experiments, models, shows, store, takes
+from greenroom.cli import approvals, experiments, jobs, models, shows, store, takes
 from greenroom.cli.context import Context
 from greenroom.config import home
 from greenroom.errors import GreenroomError
@@ -34,6 +34,7 @@ class _Group(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
+        ctx.meta["rest"] = list(ctx.args)  # what comes after the command's name
         try:
             return super().invoke(ctx)
         except GreenroomError as error:
@@ -52,13 +53,21 @@ class _Group(click.Group):
 @click.option(
     "--home", "folder", metavar="DIR", help="The workspace [GREENROOM_HOME, ~/.greenroom]."
 )
+@click.option(
+    "--detach", is_flag=True, help="Run the command by itself; see it with `greenroom jobs`."
+)
 @click.pass_context
-def main(ctx: click.Context, folder: str | None) -> None:
+def main(ctx: click.Context, folder: str | None, detach: bool) -> None:
     """Keep a live virtual performer's model in shape."""
     ctx.obj = Context(home(folder))
+    if detach:
+        assert ctx.invoked_subcommand is not None
+        name = jobs.detach(ctx.obj.workspace.home, [ctx.invoked_subcommand, *ctx.meta["rest"]])
+        click.echo(f"job {name}\nnext: greenroom jobs {name}")
+        ctx.exit(0)
 
 
-ROOMS = (takes, models, experiments, approvals, shows, store)
+ROOMS = (takes, models, experiments, approvals, shows, store, jobs)
 for command in (command for room in ROOMS for command in room.COMMANDS):
     main.add_command(command)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,8 +55,14 @@ def short(name: str | None) -> str:
     return name[:12] if name else "none"
 
 
+JOB = "GREENROOM_JOB"
+"""Where a detached command says how far it is: its job's folder."""
+
+
 def meter(label: str, quiet: bool) -> Callable[[int, int], None]:
-    """Return a progress line for `(done, total)`, on a terminal's stderr only."""
+    """Return a progress line for `(done, total)`: on a terminal's stderr, or into a job's folder."""
+    if JOB in os.environ:
+        return _noted(label, Path(os.environ[JOB]))
     if quiet or not sys.stderr.isatty():
         return lambda done, total: None
 
@@ -63,5 +71,20 @@ def meter(label: str, quiet: bool) -> Callable[[int, int], None]:
         end = "\n" if done >= total else ""
         bar = f"\r{label} [{'█' * width}{'·' * (30 - width)}] {done:,}/{total:,}"
         click.echo(bar + end, nl=False, err=True)
+
+    return show
+
+
+def _noted(label: str, folder: Path) -> Callable[[int, int], None]:
+    """Return a progress that is written down once a second, and at the end."""
+    last = 0.0
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 1 or done >= total:
+            said = {"label": label, "done": done, "total": total}
+            (folder / "progress.new").write_bytes(json.dumps(said).encode())
+            os.replace(folder / "progress.new", folder / "progress")
+            last = time.monotonic()
 
     return show
