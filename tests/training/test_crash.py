@@ -1,0 +1,137 @@
+"""Killed at random points from training to the stage: the old champion or the new, never a mix."""
+
+import datetime
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from greenroom.capture.published import Clip
+from greenroom.capture.readers import read_recording
+from greenroom.capture.takes import Who, keep
+from greenroom.consent.records import read_rights
+from greenroom.datasets.build import build
+from greenroom.registry.promote import live_ref
+from greenroom.registry.release import load_release
+from greenroom.store.workspace import Workspace
+
+pytestmark = pytest.mark.train
+KILLS = int(os.environ.get("GREENROOM_KILLS", "100"))
+CLIPS = ("walk", "run", "jump", "dance_a")
+SERVER = """
+import os, sys
+from pathlib import Path
+import onnx, torch.onnx
+from greenroom.contracts import ModelShape
+from greenroom.live.backends import OnnxBackend
+from greenroom.registry.promote import promote
+from greenroom.registry.release import approve
+from greenroom.store.workspace import Workspace
+from greenroom.training import task
+from greenroom.training.rollout import Recipe
+from greenroom.training.train import train
+from greenroom.validation.judge import validate
+task.EVERY = 2
+
+def go(home, dataset, seed):
+    workspace = Workspace(Path(home))
+    model = train(workspace, dataset, "t", recipe=Recipe(6, 2, 4, seed=seed, windows=8))
+    manifest = workspace.objects.manifest(model, "model")
+    graph = workspace.objects.get(manifest["blobs"]["graph"])
+    backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
+    validate(workspace, model, backend, "t", tasks=["infill"])
+    promote(workspace, "a", approve(workspace, model, "Ada"), "t")
+    Path(home, f"done-{seed}").write_text(model)
+
+print("ready", flush=True)
+for line in sys.stdin:  # what takes long to import is there already: a run is a fork
+    home, dataset, seed = line.split()
+    child = os.fork()
+    if not child:
+        go(home, dataset, int(seed))
+        os._exit(0)
+    print(child, flush=True)
+    print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Runs:
+    """A process that has everything imported, and forks a run whenever it is asked."""
+
+    def __enter__(self) -> "Runs":
+        """Start it."""
+        self.server = subprocess.Popen(
+            [sys.executable, "-c", SERVER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._line() == "ready"
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End it."""
+        with self.server:
+            self.server.kill()
+
+    def _line(self) -> str:
+        assert self.server.stdout is not None
+        return self.server.stdout.readline().strip()
+
+    def go(self, home: Path, dataset: str, seed: int, after: float | None = None) -> str:
+        """Run from training to the stage; kill it after so many seconds. Return how it ended."""
+        assert self.server.stdin is not None
+        print(home, dataset, seed, file=self.server.stdin, flush=True)
+        child = int(self._line())
+        if after is not None:
+            time.sleep(after)
+            os.kill(child, signal.SIGKILL)  # or it is dead, and waited for only when told
+        return self._line()
+
+
+def _dataset(home: Path, published: list[Clip]) -> str:
+    workspace = Workspace(home)
+    for clip in published:
+        if clip.name.removeprefix("humanoid3d_") in CLIPS:
+            who = Who("a", "p", read_rights(clip.licence, "p"))
+            keep(workspace, read_recording(clip.data, clip.path), who, "test")
+    held = {"test": ("humanoid3d_dance_a",), "validation": ("humanoid3d_jump",)}
+    return str(build(workspace, "d", "a", "test", datetime.date.today(), held).dataset)
+
+
+def test_killed_anywhere_from_training_to_the_stage(tmp_path: Path, published: list[Clip]) -> None:
+    home, dice = tmp_path / "killed", random.Random(0)
+    dataset = _dataset(home, published)
+    with Runs() as runs:
+        begun = time.monotonic()
+        assert runs.go(home, dataset, 0) == "ended 0"
+        whole = time.monotonic() - begun
+        seed, killed, champion = 1, 0, Workspace(home).log.ref(live_ref("a"))
+        while killed < KILLS:
+            ended = runs.go(home, dataset, seed, dice.uniform(0, 1.1 * whole))
+            killed += ended == "ended -9"
+            fresh = Workspace(home)
+            now = fresh.log.ref(live_ref("a"))
+            assert now is not None
+            release = load_release(fresh, now)  # signed, verified, whole
+            model = str(release.manifest["parents"]["model"])
+            if now != champion:  # the new one is this seed's, judged, and nobody else's
+                assert fresh.objects.manifest(model)["recipe"]["seed"] == seed
+                assert "validation" in release.manifest["parents"]
+            if killed % 20 == 0:
+                assert fresh.fsck().bad == []
+            if (home / f"done-{seed}").exists():
+                seed, champion = seed + 1, now
+        assert runs.go(home, dataset, seed) == "ended 0"
+        again = tmp_path / "whole"
+        assert _dataset(again, published) == dataset
+        assert runs.go(again, dataset, seed) == "ended 0"
+    assert (home / f"done-{seed}").read_text() == (again / f"done-{seed}").read_text()
+    assert Workspace(home).fsck().bad == []
+    assert not list((home / "runs").glob("*"))
