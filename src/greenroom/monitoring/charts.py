@@ -1,0 +1,466 @@
+"""The charts that watch a performer's joints: a fault chart within seconds, a drift chart for style.
+
+Both are one-sided CUSUMs on evidence that comes every third of a second, with limits that keep a stated
+budget of false alerts in whichever order the reference's own takes are played.
+
+- *Faults*: joints that are missing or exactly held more often than the reference's own; groups of joints
+  that jitter, or tremble in place (`texture`).
+- *Drift*: seconds of movement whose pose and spread are like nothing in the reference (`novelty`), fast for a
+  new style, slow for a small change of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from greenroom.errors import BadInput
+from greenroom.frames import Array, Doubles
+from greenroom.monitoring import limits, novelty, texture
+
+BLOCK = 10
+"""Ticks that are looked at together."""
+_HISTORY = 30
+_SECONDS = BLOCK / 30
+_STRETCH = 600  # ticks: takes are cut into stretches of 20 s at most
+_CUT = 3.0  # times the usual change of step, in half of the joints at once: another take begins
+_SLACK = 0.5  # missing or held ticks a block that count as none
+_LEAST = {"missing": 6.0, "held": 3.0}  # ticks beyond the reference's own, for several joints
+_ALONE = 90.0  # held ticks that count for one joint alone
+_FAST, _SLOW = 2.2, 0.75  # standard scores that the drift chart's two sums take off
+_CLIP = 6.0
+_REMIND = 18_000  # ticks after which what goes on is said again
+_TOGETHER = 300  # ticks within which what follows an alert belongs to it
+_MEMORY = 900  # blocks, five minutes
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A signal out of control.
+
+    Attributes:
+        signal: "missing", "held" (exact repeats), "freeze" (trembling in place), "jitter" or "style".
+        cause: the likely class, "capture fault" or "new style".
+        joints: indices of the joints that stand out.
+        limbs: names of the limbs that they are of, if limbs were named.
+        size: missing and held: the share of the last second's ticks; jitter and freeze: 1 is a typical
+            one, of 2° and of 0.1°; style: how many times as far from the reference as usual.
+        tick: when it was raised.
+        began: when it most likely began.
+        began_low: start of the confidence set of that.
+        began_high: its end.
+    """
+
+    signal: str
+    cause: str
+    joints: tuple[int, ...]
+    limbs: tuple[str, ...]
+    size: float
+    tick: int
+    began: int
+    began_low: int
+    began_high: int
+
+
+class _Sums:
+    """One-sided CUSUMs (G,) that say once what is out of control, and re-arm when it has come back."""
+
+    def __init__(self, limit: Doubles) -> None:
+        self.limit = limit
+        self.reset()
+
+    def reset(self) -> None:
+        self.sums = np.zeros(len(self.limit))
+        self.armed = np.ones(len(self.limit), dtype=np.bool_)
+        self.past = np.zeros((_MEMORY, len(self.limit)))
+        self.blocks = 0
+        self.raised = -_REMIND
+
+    def add(self, evidence: Doubles) -> bool:
+        """Take a block's evidence (G,); return whether any sum is above its limit."""
+        self.past[self.blocks % _MEMORY] = evidence
+        self.blocks += 1
+        self.sums += evidence
+        np.clip(self.sums, 0.0, 2 * self.limit, out=self.sums)
+        return bool((self.sums > self.limit).any())
+
+    def fresh(self, tick: int) -> bool:
+        """Return whether what is above its limit is news, and disarm it."""
+        over = self.sums > self.limit
+        if tick - self.raised >= _REMIND:
+            self.armed[:] = True
+        news = bool((over & self.armed).any()) and tick - self.raised >= _TOGETHER
+        self.armed[over] = False
+        if news:
+            self.raised = tick
+        return news
+
+    def rearm(self) -> None:
+        self.armed |= self.sums <= 0.0
+
+    def began(self, which: int) -> tuple[int, int, int]:
+        """Return blocks ago (best, earliest, latest) at which a sum began to rise.
+
+        The likelihood of a change at t is the evidence since t: the best is where that is largest, and the
+        confidence set is where it is less by a third of the limit at most (Siegmund 1988, by ratio).
+        """
+        count = min(self.blocks, _MEMORY)
+        at = (self.blocks - 1 - np.arange(count)) % _MEMORY
+        since = np.cumsum(self.past[at, which])
+        best = int(since.argmax())
+        inside = np.flatnonzero(since >= since[best] - self.limit[which] / 3)
+        return best + 1, int(inside[-1]) + 1, int(inside[0]) + 1
+
+
+class MotionChart:
+    """Raise alerts on a stream of joint angles, and keep a budget of false ones.
+
+    `fit` learns from takes in control, `update` takes a tick and returns nothing, `alerts` is read. It re-arms
+    by itself: once what was out of control has been back for a while, or after ten minutes. While the
+    reference holds too little, `learning` is true and nothing alarms.
+
+    Convention: channels are rotation vectors in degrees, three to a joint, at 30 Hz, against a mean pose (see
+    `angles`); heading left out, or each turn of the performer is news. Where channels are no multiple of
+    three, each is a joint by itself.
+
+    Args:
+        limbs: indices of the joints of each limb; by default each joint with the two that move most with it
+            in the reference.
+        hours: hours of show in which one false alert is allowed, over all joints and signals.
+        seed: of the simulated shows that set the limits.
+
+    >>> rng = np.random.default_rng(0)
+    >>> def walk(ticks):
+    ...     phase = 0.2 * np.arange(ticks)[:, None] + np.arange(6) + rng.uniform(0, 6)
+    ...     return 20 * np.sin(phase) + rng.normal(0, 0.2, (ticks, 6))
+    >>> chart = MotionChart().fit([walk(240) for _ in range(100)])
+    >>> stream = walk(900)
+    >>> stream[600:, :3] = np.nan
+    >>> for x in stream:
+    ...     chart.update(x)
+    >>> [(alert.signal, alert.joints, alert.began, alert.tick) for alert in chart.alerts]
+    [('missing', (0,), 600, 610)]
+    """
+
+    def __init__(
+        self,
+        limbs: Mapping[str, Sequence[int]] | None = None,
+        *,
+        hours: float = 24.0,
+        seed: int = 0,
+    ) -> None:
+        """Store the configuration; the default one is what is measured in `docs/benchmarks.md`."""
+        self.limbs, self.hours, self.seed = limbs, hours, seed
+        self.effective = 0.0
+        self.learning = True
+        self.channels = 0
+        self._alerts: list[Alert] = []
+
+    # -- fit ---------------------------------------------------------------------------------------
+
+    def fit(
+        self, reference_takes: Sequence[Array], context: Sequence[object] | None = None
+    ) -> MotionChart:
+        """Learn from takes in control, and set limits.
+
+        Args:
+            reference_takes: (T, C) each, degrees at 30 Hz, NaN where missing.
+            context: the scene of each take, if known: a show plays takes of one scene in a row. By default
+                like takes make a scene.
+
+        Raises:
+            BadInput: there are no takes, they differ in channels, or a limb names a joint that is not there.
+        """
+        takes = [np.asarray(take, dtype=np.float64) for take in reference_takes]
+        if not takes or any(take.ndim != 2 for take in takes):
+            raise BadInput("a reference is one take (T, C) at least", then="record takes in control")
+        if len({take.shape[1] for take in takes}) != 1 or not takes[0].shape[1]:
+            raise BadInput("takes of one reference have the same channels")
+        if context is not None and len(context) != len(takes):
+            raise BadInput(f"{len(context)} scenes for {len(takes)} takes")
+        self.channels = takes[0].shape[1]
+        self.width = 3 if self.channels % 3 == 0 else 1
+        self.joints = self.channels // self.width
+        for name, members in (self.limbs or {}).items():
+            if not members or not all(0 <= joint < self.joints for joint in members):
+                raise BadInput(f"limb {name!r} has joints 0 to {self.joints - 1}, not {members}")
+        pieces, scene = [], []
+        for i, take in enumerate(takes):
+            for start in range(0, max(len(take) - _STRETCH // 4, 1), _STRETCH):
+                end = start + _STRETCH
+                pieces.append(take[start : end if end + _STRETCH // 4 < len(take) else None])
+                scene.append(i)
+        self._learn(takes, pieces, np.asarray(scene), context)
+        self.reset()
+        return self
+
+    def _learn(
+        self,
+        takes: list[Doubles],
+        pieces: list[Doubles],
+        owner: NDArray[np.intp],
+        context: Sequence[object] | None,
+    ) -> None:
+        """Fit both charts and their limits."""
+        rng = np.random.default_rng(self.seed)
+        self._counts = {name: self._count_limit(takes, name) for name in _LEAST}
+        features, stretch, times = self._windows(pieces, owner)
+        self.learning = True
+        if len(np.unique(stretch)) < 10:
+            self.effective = float(len(np.unique(stretch)))
+            return
+        self._novelty = novelty.Novelty(features, stretch, times)
+        self.effective = _effective(self._novelty.scores)
+        self.learning = self.effective < LEAST_EFFECTIVE
+        if self.learning:
+            return
+        cubes = [piece.reshape(len(piece), self.joints, self.width) for piece in pieces]
+        steps = np.concatenate([texture.steps(cube) for cube in cubes if len(cube) > texture.SPAN])
+        self._usual_change = np.nanmedian(steps[:, 1], axis=0) + 0.01
+        self.groups = self._groups(steps[:, 0])
+        self._faults = texture.learn(cubes, self.groups, rng)
+        places = np.full((len(pieces), self._novelty.places.shape[1]), np.nan)
+        for i in np.unique(stretch):
+            places[i] = self._novelty.places[stretch == i].mean(axis=0)
+        labels = None if context is None else [context[i] for i in owner]
+        scenes = limits.neighbours(places, labels)
+        drift = [self._drift_evidence(self._novelty.scores[stretch == i]) for i in range(len(pieces))]
+        fault = [self._faults.evidence(texture.textures(cube)) for cube in cubes]
+        self._drift_limit = self._limit(drift, 3, scenes, family=False, rng=rng)
+        self._fault_limit = np.maximum(self._limit(fault, 4, scenes, family=True, rng=rng), 1.0)
+
+    def _windows(
+        self, pieces: list[Doubles], owner: NDArray[np.intp]
+    ) -> tuple[Doubles, NDArray[np.intp], NDArray[np.intp]]:
+        """Return the reference's windows, which stretch each is of, and when it was."""
+        self._usable = np.isfinite(np.concatenate(pieces)).mean(axis=0) > 0.5
+        features, stretch, times = [], [], []
+        offset = 0
+        for i, piece in enumerate(pieces):
+            ends = np.arange(novelty.WINDOW, len(piece) + 1, novelty.STEP)
+            found = novelty.window_features(piece[:, self._usable], ends)
+            whole = np.isfinite(found).all(axis=1)
+            if i and owner[i] != owner[i - 1]:
+                offset += 1_000_000
+            features.append(found[whole])
+            times.append(offset + ends[whole])
+            stretch.append(np.full(int(whole.sum()), i))
+            offset += len(piece)
+        return np.concatenate(features), np.concatenate(stretch), np.concatenate(times)
+
+    def _groups(self, speeds: Doubles) -> list[tuple[int, ...]]:
+        """Return the groups of joints that fail together: limbs, or who moves with whom; and all."""
+        everyone = tuple(range(self.joints))
+        if self.limbs is not None:
+            return [*(tuple(members) for members in self.limbs.values()), everyone]
+        logs = np.log(np.where(np.isfinite(speeds), speeds, 0.0) + 0.01)
+        with np.errstate(invalid="ignore"):
+            together = np.nan_to_num(np.atleast_2d(np.corrcoef(logs.T)), nan=-1.0)
+        nearest = np.argsort(-together, axis=1, kind="stable")[:, :3]
+        found = {tuple(sorted(int(j) for j in {i, *row})) for i, row in enumerate(nearest)}
+        return [*sorted(found), everyone]
+
+    def _limit(
+        self,
+        evidence: list[Doubles],
+        gap: int,
+        scenes: list[NDArray[np.intp]],
+        *,
+        family: bool,
+        rng: np.random.Generator,
+    ) -> Doubles:
+        """Return limits (G,) that one of `hours` passes, in any order of takes and in scenes."""
+        means = np.stack([part.mean(axis=0) for part in evidence if len(part)])
+        jolt = 1.06 * means.std(axis=0) * len(means) ** -0.2  # Silverman's bandwidth
+        chance = 1 - 1 / (3 * self.hours)  # fast drift, slow drift and faults share the budget
+        found = []
+        for order in (None, scenes):
+            highest = limits.hourly_maxima(evidence, BLOCK, gap, order, jolt, rng)
+            if family:
+                highest = np.repeat(highest.max(axis=1, keepdims=True), highest.shape[1], axis=1)
+            found.append(np.quantile(highest, chance, axis=0))
+        out: Doubles = np.maximum(*found)
+        return out
+
+    def _drift_evidence(self, scores: Doubles) -> Doubles:
+        clipped = np.minimum(scores, _CLIP)
+        return np.stack([clipped - _FAST, clipped - _SLOW], axis=-1)
+
+    def _count_limit(self, takes: list[Doubles], name: str) -> Doubles:
+        """Return how far each joint's count of missing or held ticks may go: thrice the reference's."""
+        highest = np.zeros(self.joints)
+        for take in takes:
+            sums = np.zeros(self.joints)
+            ticks = self._missing(take) if name == "missing" else self._held(take)
+            for start in range(0, len(ticks), BLOCK):
+                part = ticks[start : start + BLOCK]
+                sums = np.maximum(0.0, sums + part.sum(axis=0) - _SLACK)
+                highest = np.maximum(highest, sums)
+        return _LEAST[name] + 3 * highest
+
+    def _missing(self, x: Doubles) -> NDArray[np.bool_]:
+        out: NDArray[np.bool_] = ~np.isfinite(x).reshape(len(x), self.joints, self.width).all(axis=2)
+        return out
+
+    def _held(self, x: Doubles) -> NDArray[np.bool_]:
+        same = (x[1:] == x[:-1]).reshape(len(x) - 1, self.joints, self.width)
+        out: NDArray[np.bool_] = same.all(axis=2)
+        return out
+
+    # -- stream ------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Forget the stream and its alerts; keep the fit."""
+        self._alerts = []
+        self.tick = 0
+        self._rows = np.full((_HISTORY + BLOCK, self.channels), np.nan)
+        self._filled = _HISTORY
+        self._lengths = np.full((texture.LENGTH, 3 * self.joints), np.nan)
+        self._since_cut = 0
+        self._fault_tick = -_TOGETHER
+        if not self.learning:
+            self._watch = {name: _Sums(limit) for name, limit in self._counts.items()}
+            self._watch["texture"] = _Sums(self._fault_limit)
+            self._watch["style"] = _Sums(self._drift_limit)
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """What was raised since the last reset, oldest first."""
+        return tuple(self._alerts)
+
+    def update(self, x: ArrayLike) -> None:
+        """Take one tick (C,), degrees, NaN where missing.
+
+        Raises:
+            BadInput: there is no fit, or the channels are not the reference's.
+        """
+        row = np.asarray(x, dtype=np.float64)
+        if row.shape != (self.channels,) or not self.channels:
+            raise BadInput(
+                f"a tick is ({self.channels},), not {row.shape}", then="fit the chart, or pass a row"
+            )
+        self._rows[self._filled] = row
+        self._filled += 1
+        self.tick += 1
+        if self._filled == len(self._rows):
+            if not self.learning:
+                with np.errstate(all="ignore"):
+                    self._block()
+            self._rows[:_HISTORY] = self._rows[BLOCK:]
+            self._filled = _HISTORY
+
+    def _block(self) -> None:
+        """Look at ten new ticks."""
+        rows = self._rows
+        rows[_HISTORY:][~(np.abs(rows[_HISTORY:]) < 1e6)] = np.nan
+        new = rows[_HISTORY:]
+        missing = self._missing(new)
+        held = self._held(rows[_HISTORY - 1 :])
+        self._count("missing", missing)
+        self._count("held", held)
+        self._texture(rows)
+        self._style(rows)
+
+    def _count(self, name: str, ticks: NDArray[np.bool_]) -> None:
+        watch = self._watch[name]
+        if not ticks.any() and not watch.sums.any():
+            watch.blocks += 1
+            watch.past[(watch.blocks - 1) % _MEMORY] = -_SLACK
+            watch.armed[:] = True
+            return
+        counts = ticks.sum(axis=0)
+        if watch.add(counts - _SLACK):
+            over = watch.sums > watch.limit
+            enough = name == "missing" or over.sum() > 1 or (watch.sums > watch.limit + _ALONE).any()
+            if enough and watch.fresh(self.tick):
+                self._raise(name, over, float(counts[over].max()) / BLOCK, watch)
+        watch.rearm()
+
+    def _texture(self, rows: Doubles) -> None:
+        watch = self._watch["texture"]
+        cube = rows[_HISTORY - texture.SPAN :].reshape(-1, self.joints, self.width)
+        lengths = texture.steps(cube)
+        changes = lengths[:, 1]
+        self._find_cut(changes)
+        self._lengths[:-BLOCK] = self._lengths[BLOCK:]
+        self._lengths[-BLOCK:] = lengths.reshape(BLOCK, -1)
+        evidence = self._faults.evidence(texture.medians(self._lengths))
+        if watch.add(evidence * _SECONDS) and watch.fresh(self.tick):
+            worst = int((watch.sums / watch.limit).argmax())
+            kind, group = divmod(worst, len(self.groups))
+            over = np.zeros(self.joints, dtype=np.bool_)
+            over[list(self.groups[group])] = True
+            self._raise(texture.KINDS[kind], over, float(evidence[worst]), watch, worst)
+        watch.rearm()
+
+    def _find_cut(self, changes: Doubles) -> None:
+        """Note where half of the joints jump at once: a window does not reach across a cut."""
+        usual = np.exp(texture.medians(self._lengths)).reshape(3, -1)[1]
+        usual = np.where(np.isfinite(usual), usual, 0.0) + self._usual_change
+        jump = np.partition(changes / usual, self.joints // 2, axis=1)[:, self.joints // 2]
+        cuts = np.flatnonzero(~(jump <= _CUT))
+        self._since_cut = BLOCK - int(cuts[-1]) if len(cuts) else self._since_cut + BLOCK
+
+    def _style(self, rows: Doubles) -> None:
+        if self._since_cut < novelty.WINDOW:
+            return
+        window = rows[-novelty.WINDOW :, self._usable]
+        features = np.concatenate([window.mean(axis=0), window.std(axis=0)])
+        if not np.isfinite(features[0] + features.sum()):
+            return
+        score, size, nearest = self._novelty.score(features)
+        watch = self._watch["style"]
+        if watch.add(self._drift_evidence(np.asarray(score)) * _SECONDS) and watch.fresh(self.tick):
+            apart = np.zeros(self.channels)
+            apart[self._usable] = self._novelty.apart(features, nearest).reshape(2, -1).sum(axis=0)
+            each = apart.reshape(self.joints, self.width).sum(axis=1)
+            worst = int((watch.sums / watch.limit).argmax())
+            self._raise("style", each >= each.max() / 2, size, watch, worst)
+        watch.rearm()
+
+    def _raise(
+        self,
+        signal: str,
+        over: NDArray[np.bool_],
+        size: float,
+        watch: _Sums,
+        which: int | None = None,
+    ) -> None:
+        """Append an alert."""
+        if which is None:
+            which = int(np.where(over, watch.sums, -1.0).argmax())
+        fault = signal != "style" or self.tick - self._fault_tick < _TOGETHER
+        if signal != "style":
+            self._fault_tick = self.tick
+        joints = tuple(int(joint) for joint in np.flatnonzero(over))
+        names = tuple(
+            name for name, members in (self.limbs or {}).items() if set(members) & set(joints)
+        )
+        best, low, high = (max(0, self.tick - BLOCK * ago) for ago in watch.began(which))
+        cause = "capture fault" if fault else "new style"
+        self._alerts.append(Alert(signal, cause, joints, names, size, self.tick, best, low, high))
+
+
+LEAST_EFFECTIVE = 60.0
+"""Independent seconds of reference below which a chart is learning."""
+
+
+def _effective(scores: Doubles) -> float:
+    """Return how many independent ones scores (N,) in order are worth: N over the integrated time.
+
+    Source: Sokal 1997, "Monte Carlo methods in statistical mechanics": 1 + 2 Σ ρ up to the first window of
+    five times the sum itself.
+    """
+    centred = scores - scores.mean()
+    size = 1 << (2 * len(centred) - 1).bit_length()
+    spectrum = np.abs(np.fft.rfft(centred, size)) ** 2
+    covariance = np.fft.irfft(spectrum)[: len(centred)]
+    if not covariance[0] > 0:
+        return 0.0
+    times = 2 * np.cumsum(covariance / covariance[0]) - 1
+    inside = np.flatnonzero(np.arange(len(times)) >= 5 * times)
+    time = max(1.0, float(times[inside[0]] if len(inside) else times[-1]))
+    return len(scores) / time

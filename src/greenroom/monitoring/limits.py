@@ -1,0 +1,102 @@
+"""Limits that keep a promise: false alerts per hour of show, in whichever order shows play their takes.
+
+Whole stretches of the reference are drawn with replacement (block bootstrap, Künsch 1989): in any order, and
+in scenes of one to three minutes in which a few like stretches come again and again, because order decides
+how evidence adds up. A smoothed bootstrap (Silverman and Young 1987) moves each drawn stretch a little, so
+that the largest one in the reference is not taken for the largest there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from greenroom.frames import Array, Doubles
+
+TICKS_AN_HOUR = 108_000
+_HOURS = 384
+_LIKE = 5  # stretches in a scene
+_SCENE = (1800, 5400)  # ticks
+Draw = Callable[[], int]
+
+
+def neighbours(places: Doubles, labels: Sequence[object] | None) -> list[NDArray[np.intp]]:
+    """Return which stretches make up a scene with each stretch, itself among them.
+
+    Args:
+        places: (N, k), where each stretch lies; NaN where it is too short to say.
+        labels: scene of each stretch, if known.
+    """
+    if labels is not None:
+        return [
+            np.asarray([j for j, other in enumerate(labels) if other == label], dtype=np.intp)
+            for label in labels
+        ]
+    filled = np.where(np.isfinite(places), places, 1e6)
+    squares = ((filled[:, None] - filled[None]) ** 2).sum(axis=-1)
+    return list(np.argsort(squares, axis=1)[:, : min(_LIKE, len(places))])
+
+
+def hourly_maxima(
+    stretches: Sequence[Doubles],
+    step: int,
+    gap: int,
+    scenes: Sequence[NDArray[np.intp]] | None,
+    jolt: Array,
+    rng: np.random.Generator,
+) -> Doubles:
+    """Return (H, G): the highest that each one-sided CUSUM gets in each of H simulated hours.
+
+    Args:
+        stretches: evidence of each stretch (N, G), every `step` ticks.
+        step: ticks between two rows; the sums are in units of evidence times seconds.
+        gap: rows without evidence at the start of every stretch.
+        scenes: of each stretch, those like it; None draws from all.
+        jolt: (G,), standard deviation of what is added to a whole drawn stretch.
+        rng: seeded.
+    """
+    lengths = np.asarray([len(s) for s in stretches])
+    starts = np.concatenate([[0], np.cumsum(lengths)])[:-1] + 1
+    table = np.concatenate([np.zeros((1, stretches[0].shape[1])), *stretches])
+    rows = TICKS_AN_HOUR // step
+    at = np.zeros((rows, _HOURS), dtype=np.intp)
+    moved = np.zeros((rows, _HOURS), dtype=np.intp)
+    for hour in range(_HOURS):
+        order = _order(lengths + gap, rows, step, scenes, rng)
+        pieces = [np.r_[np.zeros(gap, int), starts[i] + np.arange(lengths[i])] for i in order]
+        at[:, hour] = np.concatenate(pieces)[:rows]
+        which = np.repeat(rng.integers(1, 4096, len(order)), lengths[order] + gap)
+        moved[:, hour] = np.where(at[:, hour] > 0, which[:rows], 0)
+    jolts = rng.normal(0, 1, (4096, len(jolt))) * jolt
+    jolts[0] = 0
+    sums = np.zeros((_HOURS, table.shape[1]))
+    out = np.zeros_like(sums)
+    seconds = step / 30
+    for row in range(rows):
+        sums += (table[at[row]] + jolts[moved[row]]) * seconds
+        np.maximum(sums, 0.0, out=sums)
+        np.maximum(out, sums, out=out)
+    return out
+
+
+def _order(
+    lengths: NDArray[np.intp],
+    rows: int,
+    step: int,
+    scenes: Sequence[NDArray[np.intp]] | None,
+    rng: np.random.Generator,
+) -> NDArray[np.intp]:
+    """Return stretches that together fill `rows`."""
+    out: list[int] = []
+    filled = 0
+    while filled < rows:
+        like = np.arange(len(lengths)) if scenes is None else scenes[rng.integers(len(lengths))]
+        left = rng.integers(*_SCENE) / step
+        while left > 0 and filled < rows:
+            drawn = int(like[rng.integers(len(like))])
+            out.append(drawn)
+            filled += max(1, int(lengths[drawn]))
+            left -= max(1, int(lengths[drawn]))
+    return np.asarray(out, dtype=np.intp)
