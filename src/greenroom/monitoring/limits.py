@@ -8,7 +8,7 @@ that the largest one in the reference is not taken for the largest there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ TICKS_AN_HOUR = 108_000
 _HOURS = 384
 _LIKE = 5  # stretches in a scene
 _SCENE = (1800, 5400)  # ticks
-Draw = Callable[[], int]
 
 
 def neighbours(places: Doubles, labels: Sequence[object] | None) -> list[NDArray[np.intp]]:
@@ -63,11 +62,15 @@ def hourly_maxima(
     rows = TICKS_AN_HOUR // step
     at = np.zeros((rows, _HOURS), dtype=np.intp)
     moved = np.zeros((rows, _HOURS), dtype=np.intp)
+    filled = lengths + gap
     for hour in range(_HOURS):
-        order = _order(lengths + gap, rows, step, scenes, rng)
-        pieces = [np.r_[np.zeros(gap, int), starts[i] + np.arange(lengths[i])] for i in order]
-        at[:, hour] = np.concatenate(pieces)[:rows]
-        which = np.repeat(rng.integers(1, 4096, len(order)), lengths[order] + gap)
+        order = _order(filled, rows, step, scenes, rng)
+        within = np.arange(filled[order].sum()) - np.repeat(
+            np.cumsum(filled[order]) - filled[order], filled[order]
+        )
+        whole = np.where(within < gap, 0, np.repeat(starts[order], filled[order]) + within - gap)
+        at[:, hour] = whole[:rows]
+        which = np.repeat(rng.integers(1, 4096, len(order)), filled[order])
         moved[:, hour] = np.where(at[:, hour] > 0, which[:rows], 0)
     jolts = rng.normal(0, 1, (4096, len(jolt))) * jolt
     jolts[0] = 0
@@ -89,14 +92,14 @@ def _order(
     rng: np.random.Generator,
 ) -> NDArray[np.intp]:
     """Return stretches that together fill `rows`."""
-    out: list[int] = []
-    filled = 0
-    while filled < rows:
+    out: list[NDArray[np.intp]] = []
+    left = float(rows)
+    typical = max(1, int(np.median(lengths)))
+    while left > 0:
         like = np.arange(len(lengths)) if scenes is None else scenes[rng.integers(len(lengths))]
-        left = rng.integers(*_SCENE) / step
-        while left > 0 and filled < rows:
-            drawn = int(like[rng.integers(len(like))])
-            out.append(drawn)
-            filled += max(1, int(lengths[drawn]))
-            left -= max(1, int(lengths[drawn]))
-    return np.asarray(out, dtype=np.intp)
+        want = left if scenes is None else min(left, rng.integers(*_SCENE) / step)
+        drawn = like[rng.integers(len(like), size=2 * int(want / typical) + 2)]
+        count = 1 + int(np.searchsorted(np.cumsum(lengths[drawn]), want))
+        out.append(drawn[:count])
+        left -= int(lengths[drawn[:count]].sum())
+    return np.concatenate(out)
