@@ -32,9 +32,13 @@ _LEAST = {"missing": 6.0, "held": 3.0}  # ticks beyond the reference's own, for 
 _ALONE = 90.0  # held ticks that count for one joint alone
 _FAST, _SLOW = 2.2, 0.75  # standard scores that the drift chart's two sums take off
 _CLIP = 6.0
+_FEW = 100  # stretches: limits learned from so many are doubled
 _REMIND = 18_000  # ticks after which what goes on is said again
 _TOGETHER = 300  # ticks within which what follows an alert belongs to it
+_LEAST_FAULT = 0.5  # evidence times seconds: a fault is not cried sooner
 _MEMORY = 900  # blocks, five minutes
+_REPEAT = 0.7  # of the usual distance: a window this near to one of the last five minutes is no news
+_AFRESH = 8  # blocks whose windows a window is not compared with
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,8 @@ class MotionChart:
     three, each is a joint by itself.
 
     Args:
-        limbs: indices of the joints of each limb; by default each joint with the two that move most with it
-            in the reference.
+        limbs: indices of the joints of each limb; by default each joint with the one and the two that move
+            most with it in the reference.
         hours: hours of show in which one false alert is allowed, over all joints and signals.
         seed: of the simulated shows that set the limits.
 
@@ -218,19 +222,21 @@ class MotionChart:
         if self.learning:
             return
         cubes = [piece.reshape(len(piece), self.joints, self.width) for piece in pieces]
-        steps = np.concatenate([texture.steps(cube) for cube in cubes if len(cube) > texture.SPAN])
-        self._usual_change = np.nanmedian(steps[:, 1], axis=0) + 0.01
-        self.groups = self._groups(steps[:, 0])
-        self._faults = texture.learn(cubes, self.groups, rng)
+        steps, changes = zip(*(texture.changes(cube) for cube in cubes if len(cube) > 2), strict=True)
+        self._usual_change = np.nanmedian(np.concatenate(changes), axis=0) + 0.01
+        self.groups = self._groups(np.concatenate(steps))
+        taught = texture.lessons(cubes, rng)
+        self._faults = texture.learn(taught, self.groups, np.ones(len(pieces), dtype=np.bool_))
         places = np.full((len(pieces), self._novelty.places.shape[1]), np.nan)
         for i in np.unique(stretch):
             places[i] = self._novelty.places[stretch == i].mean(axis=0)
         labels = None if context is None else [context[i] for i in owner]
         scenes = limits.neighbours(places, labels)
         drift = [self._drift_evidence(self._novelty.scores[stretch == i]) for i in range(len(pieces))]
-        fault = [self._faults.evidence(texture.textures(cube)) for cube in cubes]
-        self._drift_limit = self._limit(drift, 3, scenes, family=False, rng=rng)
-        self._fault_limit = np.maximum(self._limit(fault, 4, scenes, family=True, rng=rng), 1.0)
+        fault = texture.left_out(taught, self.groups, owner)
+        self._drift_limit = self._limit(drift, 3, scenes, _MEMORY, family=False, rng=rng)
+        fault_limit = self._limit(fault, 4, scenes, 0, family=True, rng=rng)
+        self._fault_limit = np.maximum(fault_limit, _LEAST_FAULT)
 
     def _windows(
         self, pieces: list[Doubles], owner: NDArray[np.intp]
@@ -259,8 +265,9 @@ class MotionChart:
         logs = np.log(np.where(np.isfinite(speeds), speeds, 0.0) + 0.01)
         with np.errstate(invalid="ignore"):
             together = np.nan_to_num(np.atleast_2d(np.corrcoef(logs.T)), nan=-1.0)
-        nearest = np.argsort(-together, axis=1, kind="stable")[:, :3]
-        found = {tuple(sorted(int(j) for j in {i, *row})) for i, row in enumerate(nearest)}
+        np.fill_diagonal(together, 2.0)
+        nearest = np.argsort(-together, axis=1, kind="stable")
+        found = {tuple(sorted(map(int, row[:size]))) for row in nearest for size in (2, 3)}
         return [*sorted(found), everyone]
 
     def _limit(
@@ -268,6 +275,7 @@ class MotionChart:
         evidence: list[Doubles],
         gap: int,
         scenes: list[NDArray[np.intp]],
+        memory: int,
         *,
         family: bool,
         rng: np.random.Generator,
@@ -278,11 +286,11 @@ class MotionChart:
         chance = 1 - 1 / (3 * self.hours)  # fast drift, slow drift and faults share the budget
         found = []
         for order in (None, scenes):
-            highest = limits.hourly_maxima(evidence, BLOCK, gap, order, jolt, rng)
+            highest = limits.hourly_maxima(evidence, BLOCK, gap, order, jolt, memory, rng)
             if family:
                 highest = np.repeat(highest.max(axis=1, keepdims=True), highest.shape[1], axis=1)
             found.append(np.quantile(highest, chance, axis=0))
-        out: Doubles = np.maximum(*found)
+        out: Doubles = np.maximum(*found) * (1 + _FEW / len(means))
         return out
 
     def _drift_evidence(self, scores: Doubles) -> Doubles:
@@ -318,13 +326,17 @@ class MotionChart:
         self.tick = 0
         self._rows = np.full((_HISTORY + BLOCK, self.channels), np.nan)
         self._filled = _HISTORY
-        self._lengths = np.full((texture.LENGTH, 3 * self.joints), np.nan)
+        self._steps = np.full((_HISTORY, self.joints), np.nan)
+        self._changes = np.full((_HISTORY, self.joints), np.nan)
+        self._texture_now = np.full(3 * self.joints, np.nan)
         self._since_cut = 0
+        self._placed = 0
         self._fault_tick = -_TOGETHER
         if not self.learning:
             self._watch = {name: _Sums(limit) for name, limit in self._counts.items()}
             self._watch["texture"] = _Sums(self._fault_limit)
             self._watch["style"] = _Sums(self._drift_limit)
+            self._places = np.full((_MEMORY, self._novelty.kept.shape[1]), np.inf, dtype=np.float32)
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
@@ -381,13 +393,14 @@ class MotionChart:
 
     def _texture(self, rows: Doubles) -> None:
         watch = self._watch["texture"]
-        cube = rows[_HISTORY - texture.SPAN :].reshape(-1, self.joints, self.width)
-        lengths = texture.steps(cube)
-        changes = lengths[:, 1]
-        self._find_cut(changes)
-        self._lengths[:-BLOCK] = self._lengths[BLOCK:]
-        self._lengths[-BLOCK:] = lengths.reshape(BLOCK, -1)
-        evidence = self._faults.evidence(texture.medians(self._lengths))
+        cube = rows.reshape(-1, self.joints, self.width)
+        step, change = texture.changes(cube[_HISTORY - 2 :])
+        self._find_cut(change)
+        for kept, new in ((self._steps, step), (self._changes, change)):
+            kept[:-BLOCK] = kept[BLOCK:]
+            kept[-BLOCK:] = new
+        self._texture_now = texture.texture(cube[BLOCK:], self._steps, self._changes)
+        evidence = self._faults.evidence(texture.extended(self._texture_now))
         if watch.add(evidence * _SECONDS) and watch.fresh(self.tick):
             worst = int((watch.sums / watch.limit).argmax())
             kind, group = divmod(worst, len(self.groups))
@@ -398,7 +411,7 @@ class MotionChart:
 
     def _find_cut(self, changes: Doubles) -> None:
         """Note where half of the joints jump at once: a window does not reach across a cut."""
-        usual = np.exp(texture.medians(self._lengths)).reshape(3, -1)[1]
+        usual = np.exp(self._texture_now[self.joints : 2 * self.joints])
         usual = np.where(np.isfinite(usual), usual, 0.0) + self._usual_change
         jump = np.partition(changes / usual, self.joints // 2, axis=1)[:, self.joints // 2]
         cuts = np.flatnonzero(~(jump <= _CUT))
@@ -411,15 +424,27 @@ class MotionChart:
         features = np.concatenate([window.mean(axis=0), window.std(axis=0)])
         if not np.isfinite(features[0] + features.sum()):
             return
-        score, size, nearest = self._novelty.score(features)
+        found = self._novelty.score(features)
+        evidence = self._drift_evidence(np.asarray(found.score)) * _SECONDS
+        if found.score > _SLOW and self._seen(found):
+            evidence = np.minimum(evidence, 0.0)
+        self._places[self._placed % _MEMORY] = found.at
+        self._placed += 1
         watch = self._watch["style"]
-        if watch.add(self._drift_evidence(np.asarray(score)) * _SECONDS) and watch.fresh(self.tick):
+        if watch.add(evidence) and watch.fresh(self.tick):
             apart = np.zeros(self.channels)
-            apart[self._usable] = self._novelty.apart(features, nearest).reshape(2, -1).sum(axis=0)
+            apart[self._usable] = self._novelty.apart(features, found.nearest).reshape(2, -1).sum(axis=0)
             each = apart.reshape(self.joints, self.width).sum(axis=1)
             worst = int((watch.sums / watch.limit).argmax())
-            self._raise("style", each >= each.max() / 2, size, watch, worst)
+            self._raise("style", each >= each.max() / 2, found.size, watch, worst)
         watch.rearm()
+
+    def _seen(self, found: novelty.Scored) -> bool:
+        """Return whether the stream itself was there before, so that it is no new evidence."""
+        newest = (self._placed - 1 - np.arange(min(self._placed, _MEMORY))) % _MEMORY
+        apart = self._places[np.sort(newest[_AFRESH:])] - found.at
+        near = (_REPEAT * found.usual) ** 2
+        return bool((np.einsum("nk,nk->n", apart, apart) < near).any())
 
     def _raise(
         self,

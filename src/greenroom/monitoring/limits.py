@@ -44,6 +44,7 @@ def hourly_maxima(
     gap: int,
     scenes: Sequence[NDArray[np.intp]] | None,
     jolt: Array,
+    memory: int,
     rng: np.random.Generator,
 ) -> Doubles:
     """Return (H, G): the highest that each one-sided CUSUM gets in each of H simulated hours.
@@ -54,6 +55,7 @@ def hourly_maxima(
         gap: rows without evidence at the start of every stretch.
         scenes: of each stretch, those like it; None draws from all.
         jolt: (G,), standard deviation of what is added to a whole drawn stretch.
+        memory: rows within which the same stretch again is no new evidence; 0 if it always is.
         rng: seeded.
     """
     lengths = np.asarray([len(s) for s in stretches])
@@ -62,6 +64,7 @@ def hourly_maxima(
     rows = TICKS_AN_HOUR // step
     at = np.zeros((rows, _HOURS), dtype=np.intp)
     moved = np.zeros((rows, _HOURS), dtype=np.intp)
+    again = np.zeros((rows, _HOURS), dtype=np.bool_)
     filled = lengths + gap
     for hour in range(_HOURS):
         order = _order(filled, rows, step, scenes, rng)
@@ -70,6 +73,7 @@ def hourly_maxima(
         )
         whole = np.where(within < gap, 0, np.repeat(starts[order], filled[order]) + within - gap)
         at[:, hour] = whole[:rows]
+        again[:, hour] = np.repeat(_again(order, filled, memory), filled[order])[:rows]
         which = np.repeat(rng.integers(1, 4096, len(order)), filled[order])
         moved[:, hour] = np.where(at[:, hour] > 0, which[:rows], 0)
     jolts = rng.normal(0, 1, (4096, len(jolt))) * jolt
@@ -78,7 +82,10 @@ def hourly_maxima(
     out = np.zeros_like(sums)
     seconds = step / 30
     for row in range(rows):
-        sums += (table[at[row]] + jolts[moved[row]]) * seconds
+        evidence = table[at[row]] + jolts[moved[row]]
+        if memory:
+            evidence[again[row]] = np.minimum(evidence[again[row]], 0.0)
+        sums += evidence * seconds
         np.maximum(sums, 0.0, out=sums)
         np.maximum(out, sums, out=out)
     return out
@@ -103,3 +110,14 @@ def _order(
         out.append(drawn[:count])
         left -= int(lengths[drawn[:count]].sum())
     return np.concatenate(out)
+
+
+def _again(order: NDArray[np.intp], filled: NDArray[np.intp], memory: int) -> NDArray[np.bool_]:
+    """Return which of the drawn stretches were drawn before, less than `memory` rows ago."""
+    ends = np.cumsum(filled[order])
+    by_stretch = np.lexsort((ends, order))
+    since = np.diff(ends[by_stretch])
+    same = np.diff(order[by_stretch]) == 0
+    out = np.zeros(len(order), dtype=np.bool_)
+    out[by_stretch[1:]] = same & (since < memory)
+    return out

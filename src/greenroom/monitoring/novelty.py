@@ -11,6 +11,7 @@ Convention: a window is 30 ticks; its features are each channel's mean and stand
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,25 @@ def window_features(take: Array, ends: NDArray[np.intp]) -> Doubles:
     out = np.concatenate([mean + centre, sd], axis=1)
     out[lost.any(axis=1)] = np.nan
     return out
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One window against the reference.
+
+    Attributes:
+        score: standard score of its novelty.
+        size: how many times as far from the reference as is usual around there.
+        nearest: index of the nearest kept window.
+        usual: the usual distance around there.
+        at: (k,), its place on the axes.
+    """
+
+    score: float
+    size: float
+    nearest: int
+    usual: float
+    at: Floats
 
 
 class Novelty:
@@ -113,15 +133,17 @@ class Novelty:
         )
         return out
 
-    def score(self, features: Doubles) -> tuple[float, float, int]:
-        """Return (standard score, times the usual distance, index of the nearest) of one window (F,)."""
-        at = (features - self.mean).astype(np.float32) @ self.axes
+    def score(self, features: Doubles) -> Scored:
+        """Return how novel one window (F,) is."""
+        at: Floats = (features - self.mean).astype(np.float32) @ self.axes
         cross = self.kept @ at
         cross -= self.half_squares
         nearest = int(cross.argmax())
-        square = float(at @ at) - 2 * float(cross[nearest])
-        raw = 0.5 * math.log(max(square, 1e-18)) - float(self.log_scale[nearest])
-        return (raw - self.centre) / self.spread, math.exp(min(raw - self.centre, 50)), nearest
+        square = max(float(at @ at) - 2 * float(cross[nearest]), 1e-18)
+        scale = float(self.log_scale[nearest])
+        raw = 0.5 * math.log(square) - scale
+        usual = math.exp(scale)
+        return Scored((raw - self.centre) / self.spread, math.sqrt(square) / usual, nearest, usual, at)
 
     def apart(self, features: Doubles, nearest: int) -> Doubles:
         """Return by how much each feature (F,) differs from a kept window, in its own sd, squared."""
