@@ -21,18 +21,21 @@ from greenroom.errors import BadInput
 from greenroom.frames import Array, Doubles
 from greenroom.monitoring import limits, novelty, texture
 
+LEAST = {"fault": 30, "drift": 150}
+"""Independent stretches of reference below which a chart is learning."""
 BLOCK = 10
 """Ticks that are looked at together."""
 _HISTORY = 30
 _SECONDS = BLOCK / 30
 _STRETCH = 600  # ticks: takes are cut into stretches of 20 s at most
+_INDEPENDENT = 300  # ticks of one take that count as one more stretch
 _CUT = 3.0  # times the usual change of step, in half of the joints at once: another take begins
 _SLACK = 0.5  # missing or held ticks a block that count as none
 _LEAST = {"missing": 6.0, "held": 3.0}  # ticks beyond the reference's own, for several joints
 _ALONE = 90.0  # held ticks that count for one joint alone
 _FAST, _SLOW = 2.2, 0.75  # standard scores that the drift chart's two sums take off
 _CLIP = 6.0
-_FEW = 100  # stretches: limits learned from so many are doubled
+_FEW = 100  # stretches: the drift limits learned from so many are doubled
 _REMIND = 18_000  # ticks after which what goes on is said again
 _TOGETHER = 300  # ticks within which what follows an alert belongs to it
 _LEAST_FAULT = 0.5  # evidence times seconds: a fault is not cried sooner
@@ -159,9 +162,14 @@ class MotionChart:
         """Store the configuration; the default one is what is measured in `docs/benchmarks.md`."""
         self.limbs, self.hours, self.seed = limbs, hours, seed
         self.effective = 0.0
-        self.learning = True
+        self.ready: tuple[str, ...] = ()
         self.channels = 0
         self._alerts: list[Alert] = []
+
+    @property
+    def learning(self) -> bool:
+        """Whether the reference holds too little for any alert; `ready` says which charts may alarm."""
+        return not self.ready
 
     # -- fit ---------------------------------------------------------------------------------------
 
@@ -212,13 +220,9 @@ class MotionChart:
         rng = np.random.default_rng(self.seed)
         self._counts = {name: self._count_limit(takes, name) for name in _LEAST}
         features, stretch, times = self._windows(pieces, owner)
-        self.learning = True
-        if len(np.unique(stretch)) < 10:
-            self.effective = float(len(np.unique(stretch)))
-            return
-        self._novelty = novelty.Novelty(features, stretch, times)
-        self.effective = _effective(self._novelty.scores)
-        self.learning = self.effective < LEAST_EFFECTIVE
+        lengths = np.bincount(stretch, minlength=len(pieces)) * BLOCK
+        self.effective = float(np.where(lengths > 0, np.maximum(1.0, lengths / _INDEPENDENT), 0).sum())
+        self.ready = tuple(name for name, least in LEAST.items() if self.effective >= least)
         if self.learning:
             return
         cubes = [piece.reshape(len(piece), self.joints, self.width) for piece in pieces]
@@ -227,6 +231,7 @@ class MotionChart:
         self.groups = self._groups(np.concatenate(steps))
         taught = texture.lessons(cubes, rng)
         self._faults = texture.learn(taught, self.groups, np.ones(len(pieces), dtype=np.bool_))
+        self._novelty = novelty.Novelty(features, stretch, times)
         places = np.full((len(pieces), self._novelty.places.shape[1]), np.nan)
         for i in np.unique(stretch):
             places[i] = self._novelty.places[stretch == i].mean(axis=0)
@@ -234,9 +239,11 @@ class MotionChart:
         scenes = limits.neighbours(places, labels)
         drift = [self._drift_evidence(self._novelty.scores[stretch == i]) for i in range(len(pieces))]
         fault = texture.left_out(taught, self.groups, owner)
-        self._drift_limit = self._limit(drift, 3, scenes, _MEMORY, family=False, rng=rng)
+        few = _FEW / self.effective
+        drift_limit = self._limit(drift, 3, scenes, _MEMORY, family=False, rng=rng)
         fault_limit = self._limit(fault, 4, scenes, 0, family=True, rng=rng)
-        self._fault_limit = np.maximum(fault_limit, _LEAST_FAULT)
+        self._drift_limit = drift_limit * (1 + few)
+        self._fault_limit = np.maximum(fault_limit * (1 + 2 * few**2), _LEAST_FAULT)
 
     def _windows(
         self, pieces: list[Doubles], owner: NDArray[np.intp]
@@ -290,7 +297,7 @@ class MotionChart:
             if family:
                 highest = np.repeat(highest.max(axis=1, keepdims=True), highest.shape[1], axis=1)
             found.append(np.quantile(highest, chance, axis=0))
-        out: Doubles = np.maximum(*found) * (1 + _FEW / len(means))
+        out: Doubles = np.maximum(*found)
         return out
 
     def _drift_evidence(self, scores: Doubles) -> Doubles:
@@ -418,7 +425,7 @@ class MotionChart:
         self._since_cut = BLOCK - int(cuts[-1]) if len(cuts) else self._since_cut + BLOCK
 
     def _style(self, rows: Doubles) -> None:
-        if self._since_cut < novelty.WINDOW:
+        if self._since_cut < novelty.WINDOW or "drift" not in self.ready:
             return
         window = rows[-novelty.WINDOW :, self._usable]
         features = np.concatenate([window.mean(axis=0), window.std(axis=0)])
@@ -467,25 +474,3 @@ class MotionChart:
         best, low, high = (max(0, self.tick - BLOCK * ago) for ago in watch.began(which))
         cause = "capture fault" if fault else "new style"
         self._alerts.append(Alert(signal, cause, joints, names, size, self.tick, best, low, high))
-
-
-LEAST_EFFECTIVE = 60.0
-"""Independent seconds of reference below which a chart is learning."""
-
-
-def _effective(scores: Doubles) -> float:
-    """Return how many independent ones scores (N,) in order are worth: N over the integrated time.
-
-    Source: Sokal 1997, "Monte Carlo methods in statistical mechanics": 1 + 2 Σ ρ up to the first window of
-    five times the sum itself.
-    """
-    centred = scores - scores.mean()
-    size = 1 << (2 * len(centred) - 1).bit_length()
-    spectrum = np.abs(np.fft.rfft(centred, size)) ** 2
-    covariance = np.fft.irfft(spectrum)[: len(centred)]
-    if not covariance[0] > 0:
-        return 0.0
-    times = 2 * np.cumsum(covariance / covariance[0]) - 1
-    inside = np.flatnonzero(np.arange(len(times)) >= 5 * times)
-    time = max(1.0, float(times[inside[0]] if len(inside) else times[-1]))
-    return len(scores) / time
