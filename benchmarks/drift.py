@@ -316,6 +316,8 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=1, help="splits for each new style")
     parser.add_argument("--first", type=int, default=0, help="seed of the first split")
     parser.add_argument("--hours", type=float, default=9.0)
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--orders", nargs="+", default=["shuffled", "scenes"])
     options = parser.parse_args()
     takes = read(options.dataset)
     styles = options.new or sorted({group(name)[1] for name in takes})[:3]
@@ -333,14 +335,14 @@ def main() -> None:
                 file=sys.stderr,
             )
             charts[f"{style} {seed}"] = (chart, parts)
-    orders = ["shuffled", "scenes"]
+    orders = options.orders
     hours = (1.0 if options.quick else options.hours) / len(charts)
     if not options.skip_contract:
         contract(charts, hours, orders)
     names = [*FAULTS, *STYLES]
     if options.only:
         names = [name for name in names if any(part in name for part in options.only)]
-    delays(charts, names, 6 if options.quick else 20, orders)
+    delays(charts, names, 6 if options.quick else options.trials, orders)
 
 
 if __name__ == "__main__":

@@ -33,11 +33,13 @@ _CUT = 3.0  # times the usual change of step, in half of the joints at once: ano
 _SLACK = 0.5  # missing or held ticks a block that count as none
 _LEAST = {"missing": 6.0, "held": 3.0}  # ticks beyond the reference's own, for several joints
 _ALONE = 90.0  # held ticks that count for one joint alone
-_FAST, _SLOW = 2.2, 0.75  # standard scores that the drift chart's two sums take off
+_FAST, _SLOW = 3.0, 0.75  # standard scores that the drift chart's two sums take off
 _CLIP = 6.0
-_FEW = 100  # stretches: the drift limits learned from so many are doubled
+_BANDWIDTH = 1.06
+_FEW = 50  # stretches: the drift limits learned from so many are doubled
 _REMIND = 18_000  # ticks after which what goes on is said again
 _TOGETHER = 300  # ticks within which what follows an alert belongs to it
+_LEAST_DRIFT = 1.5  # standard scores times seconds
 _LEAST_FAULT = 0.5  # evidence times seconds: a fault is not cried sooner
 _MEMORY = 900  # blocks, five minutes
 _REPEAT = 0.7  # of the usual distance: a window this near to one of the last five minutes is no news
@@ -240,10 +242,10 @@ class MotionChart:
         drift = [self._drift_evidence(self._novelty.scores[stretch == i]) for i in range(len(pieces))]
         fault = texture.left_out(taught, self.groups, owner)
         few = _FEW / self.effective
-        drift_limit = self._limit(drift, 3, scenes, _MEMORY, family=False, rng=rng)
-        fault_limit = self._limit(fault, 4, scenes, 0, family=True, rng=rng)
-        self._drift_limit = drift_limit * (1 + few)
-        self._fault_limit = np.maximum(fault_limit * (1 + 2 * few**2), _LEAST_FAULT)
+        drift_limit = self._limit(drift, novelty.WINDOW // BLOCK, scenes, [0, _MEMORY], family=False, rng=rng)
+        fault_limit = self._limit(fault, 4, scenes, None, family=True, rng=rng)
+        self._drift_limit = np.maximum(drift_limit * (1 + few), _LEAST_DRIFT)
+        self._fault_limit = np.maximum(fault_limit * (1 + 8 * few**2), _LEAST_FAULT)
 
     def _windows(
         self, pieces: list[Doubles], owner: NDArray[np.intp]
@@ -282,14 +284,14 @@ class MotionChart:
         evidence: list[Doubles],
         gap: int,
         scenes: list[NDArray[np.intp]],
-        memory: int,
+        memory: Sequence[int] | None,
         *,
         family: bool,
         rng: np.random.Generator,
     ) -> Doubles:
         """Return limits (G,) that one of `hours` passes, in any order of takes and in scenes."""
         means = np.stack([part.mean(axis=0) for part in evidence if len(part)])
-        jolt = 1.06 * means.std(axis=0) * len(means) ** -0.2  # Silverman's bandwidth
+        jolt = _BANDWIDTH * means.std(axis=0) * len(means) ** -0.2  # Silverman's bandwidth
         chance = 1 - 1 / (3 * self.hours)  # fast drift, slow drift and faults share the budget
         found = []
         for order in (None, scenes):
@@ -434,7 +436,7 @@ class MotionChart:
         found = self._novelty.score(features)
         evidence = self._drift_evidence(np.asarray(found.score)) * _SECONDS
         if found.score > _SLOW and self._seen(found):
-            evidence = np.minimum(evidence, 0.0)
+            evidence[1] = min(evidence[1], 0.0)
         self._places[self._placed % _MEMORY] = found.at
         self._placed += 1
         watch = self._watch["style"]
