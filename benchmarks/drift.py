@@ -118,7 +118,9 @@ def stream(source: Iterator[Take], ticks: int) -> Take:
     return np.concatenate(parts)[:ticks]
 
 
-def mixed(a: Iterator[Take], b: Iterator[Take], share: Callable[[int], float], rng) -> Iterator[Take]:  # type: ignore[no-untyped-def]
+def mixed(
+    a: Iterator[Take], b: Iterator[Take], share: Callable[[int], float], rng
+) -> Iterator[Take]:  # type: ignore[no-untyped-def]
     """Yield takes of b with a chance that may change with the ticks so far, else of a."""
     ticks = 0
     while True:
@@ -255,7 +257,9 @@ def words(delays: np.ndarray) -> str:
 
 def contract(charts: dict[str, tuple[MotionChart, Split]], hours: float, orders: list[str]) -> None:
     """Print false alarms on usual streams, and null trials."""
-    print("| in control | stream-hours | false alerts | an hour | null trials of 10 min that alarm |")
+    print(
+        "| in control | stream-hours | false alerts | an hour | null trials of 10 min that alarm |"
+    )
     print("|---|---|---|---|---|")
     for order in orders:
         total, raised, null, nulls, kinds = 0.0, 0, 0, 0, defaultdict(int)
@@ -282,7 +286,9 @@ def delays(
     charts: dict[str, tuple[MotionChart, Split]], names: list[str], trials: int, orders: list[str]
 ) -> None:
     """Print how long each change takes to be seen."""
-    print("\n| change | order | median, s | p90, s | missed | right cause | onset in its set | target, s |")
+    print(
+        "\n| change | order | median, s | p90, s | missed | right cause | onset in its set | target, s |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name in names:
         for order in orders:

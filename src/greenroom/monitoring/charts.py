@@ -20,29 +20,27 @@ from numpy.typing import ArrayLike, NDArray
 from greenroom.errors import BadInput
 from greenroom.frames import Array, Doubles
 from greenroom.monitoring import limits, novelty, texture
+from greenroom.monitoring.sums import BLOCK, MEMORY, TOGETHER, Sums
 
 LEAST = {"fault": 30, "drift": 150}
 """Independent stretches of reference below which a chart is learning."""
-BLOCK = 10
-"""Ticks that are looked at together."""
 _HISTORY = 30
 _SECONDS = BLOCK / 30
 _STRETCH = 600  # ticks: takes are cut into stretches of 20 s at most
 _INDEPENDENT = 300  # ticks of one take that count as one more stretch
 _CUT = 3.0  # times the usual change of step, in half of the joints at once: another take begins
-_SLACK = 0.5  # missing or held ticks a block that count as none
+_SLACK = 0.5  # missing or held ticks a block that count as none, beyond twice the reference's
 _LEAST = {"missing": 6.0, "held": 3.0}  # ticks beyond the reference's own, for several joints
 _ALONE = 90.0  # held ticks that count for one joint alone
 _FAST, _SLOW = 3.0, 0.75  # standard scores that the drift chart's two sums take off
 _CLIP = 6.0
 _BANDWIDTH = 1.06
 _FEW = 50  # stretches: the drift limits learned from so many are doubled
-_REMIND = 18_000  # ticks after which what goes on is said again
-_TOGETHER = 300  # ticks within which what follows an alert belongs to it
 _LEAST_DRIFT = 1.5  # standard scores times seconds
 _LEAST_FAULT = 0.5  # evidence times seconds: a fault is not cried sooner
-_MEMORY = 900  # blocks, five minutes
-_REPEAT = 0.7  # of the usual distance: a window this near to one of the last five minutes is no news
+_REPEAT = (
+    0.7  # of the usual distance: a window this near to one of the last five minutes is no news
+)
 _AFRESH = 8  # blocks whose windows a window is not compared with
 
 
@@ -55,10 +53,10 @@ class Alert:
         cause: the likely class, "capture fault" or "new style".
         joints: indices of the joints that stand out.
         limbs: names of the limbs that they are of, if limbs were named.
-        size: missing and held: the share of the last second's ticks; jitter and freeze: 1 is a typical
+        size: missing and held: the share of the last ten ticks; jitter and freeze: 1 is a typical
             one, of 2° and of 0.1°; style: how many times as far from the reference as usual.
         tick: when it was raised.
-        began: when it most likely began.
+        began: the tick at which what is seen most likely began.
         began_low: start of the confidence set of that.
         began_high: its end.
     """
@@ -72,56 +70,6 @@ class Alert:
     began: int
     began_low: int
     began_high: int
-
-
-class _Sums:
-    """One-sided CUSUMs (G,) that say once what is out of control, and re-arm when it has come back."""
-
-    def __init__(self, limit: Doubles) -> None:
-        self.limit = limit
-        self.reset()
-
-    def reset(self) -> None:
-        self.sums = np.zeros(len(self.limit))
-        self.armed = np.ones(len(self.limit), dtype=np.bool_)
-        self.past = np.zeros((_MEMORY, len(self.limit)))
-        self.blocks = 0
-        self.raised = -_REMIND
-
-    def add(self, evidence: Doubles) -> bool:
-        """Take a block's evidence (G,); return whether any sum is above its limit."""
-        self.past[self.blocks % _MEMORY] = evidence
-        self.blocks += 1
-        self.sums += evidence
-        np.clip(self.sums, 0.0, 2 * self.limit, out=self.sums)
-        return bool((self.sums > self.limit).any())
-
-    def fresh(self, tick: int) -> bool:
-        """Return whether what is above its limit is news, and disarm it."""
-        over = self.sums > self.limit
-        if tick - self.raised >= _REMIND:
-            self.armed[:] = True
-        news = bool((over & self.armed).any()) and tick - self.raised >= _TOGETHER
-        self.armed[over] = False
-        if news:
-            self.raised = tick
-        return news
-
-    def rearm(self) -> None:
-        self.armed |= self.sums <= 0.0
-
-    def began(self, which: int) -> tuple[int, int, int]:
-        """Return blocks ago (best, earliest, latest) at which a sum began to rise.
-
-        The likelihood of a change at t is the evidence since t: the best is where that is largest, and the
-        confidence set is where it is less by a third of the limit at most (Siegmund 1988, by ratio).
-        """
-        count = min(self.blocks, _MEMORY)
-        at = (self.blocks - 1 - np.arange(count)) % _MEMORY
-        since = np.cumsum(self.past[at, which])
-        best = int(since.argmax())
-        inside = np.flatnonzero(since >= since[best] - self.limit[which] / 3)
-        return best + 1, int(inside[-1]) + 1, int(inside[0]) + 1
 
 
 class MotionChart:
@@ -190,7 +138,9 @@ class MotionChart:
         """
         takes = [np.asarray(take, dtype=np.float64) for take in reference_takes]
         if not takes or any(take.ndim != 2 for take in takes):
-            raise BadInput("a reference is one take (T, C) at least", then="record takes in control")
+            raise BadInput(
+                "a reference is one take (T, C) at least", then="record takes in control"
+            )
         if len({take.shape[1] for take in takes}) != 1 or not takes[0].shape[1]:
             raise BadInput("takes of one reference have the same channels")
         if context is not None and len(context) != len(takes):
@@ -223,12 +173,16 @@ class MotionChart:
         self._counts = {name: self._count_limit(takes, name) for name in _LEAST}
         features, stretch, times = self._windows(pieces, owner)
         lengths = np.bincount(stretch, minlength=len(pieces)) * BLOCK
-        self.effective = float(np.where(lengths > 0, np.maximum(1.0, lengths / _INDEPENDENT), 0).sum())
+        self.effective = float(
+            np.where(lengths > 0, np.maximum(1.0, lengths / _INDEPENDENT), 0).sum()
+        )
         self.ready = tuple(name for name, least in LEAST.items() if self.effective >= least)
         if self.learning:
             return
         cubes = [piece.reshape(len(piece), self.joints, self.width) for piece in pieces]
-        steps, changes = zip(*(texture.changes(cube) for cube in cubes if len(cube) > 2), strict=True)
+        steps, changes = zip(
+            *(texture.changes(cube) for cube in cubes if len(cube) > 2), strict=True
+        )
         self._usual_change = np.nanmedian(np.concatenate(changes), axis=0) + 0.01
         self.groups = self._groups(np.concatenate(steps))
         taught = texture.lessons(cubes, rng)
@@ -239,11 +193,15 @@ class MotionChart:
             places[i] = self._novelty.places[stretch == i].mean(axis=0)
         labels = None if context is None else [context[i] for i in owner]
         scenes = limits.neighbours(places, labels)
-        drift = [self._drift_evidence(self._novelty.scores[stretch == i]) for i in range(len(pieces))]
+        drift = [
+            self._drift_evidence(self._novelty.scores[stretch == i]) for i in range(len(pieces))
+        ]
         fault = texture.left_out(taught, self.groups, owner)
         few = _FEW / self.effective
-        drift_limit = self._limit(drift, novelty.WINDOW // BLOCK, scenes, [0, _MEMORY], family=False, rng=rng)
-        fault_limit = self._limit(fault, 4, scenes, None, family=True, rng=rng)
+        drift_limit = self._limit(
+            drift, novelty.WINDOW // BLOCK, scenes, MEMORY, family=False, rng=rng
+        )
+        fault_limit = self._limit(fault, 4, scenes, 0, family=True, rng=rng)
         self._drift_limit = np.maximum(drift_limit * (1 + few), _LEAST_DRIFT)
         self._fault_limit = np.maximum(fault_limit * (1 + 8 * few**2), _LEAST_FAULT)
 
@@ -284,7 +242,7 @@ class MotionChart:
         evidence: list[Doubles],
         gap: int,
         scenes: list[NDArray[np.intp]],
-        memory: Sequence[int] | None,
+        memory: int,
         *,
         family: bool,
         rng: np.random.Generator,
@@ -306,26 +264,31 @@ class MotionChart:
         clipped = np.minimum(scores, _CLIP)
         return np.stack([clipped - _FAST, clipped - _SLOW], axis=-1)
 
-    def _count_limit(self, takes: list[Doubles], name: str) -> Doubles:
-        """Return how far each joint's count of missing or held ticks may go: thrice the reference's."""
+    def _count_limit(self, takes: list[Doubles], name: str) -> tuple[Doubles, Doubles]:
+        """Return (slack a block, limit) of each joint's count: twice and three times the reference's."""
+        ticks = [self._missing(x) if name == "missing" else self._held(x) for x in takes]
+        total = sum(len(part) for part in ticks)
+        share = np.sum([part.sum(axis=0) for part in ticks], axis=0) / max(total, 1)
+        slack: Doubles = _SLACK + 2 * BLOCK * share
         highest = np.zeros(self.joints)
-        for take in takes:
-            sums = np.zeros(self.joints)
-            ticks = self._missing(take) if name == "missing" else self._held(take)
-            for start in range(0, len(ticks), BLOCK):
-                part = ticks[start : start + BLOCK]
-                sums = np.maximum(0.0, sums + part.sum(axis=0) - _SLACK)
-                highest = np.maximum(highest, sums)
-        return _LEAST[name] + 3 * highest
+        for part in ticks:
+            values = np.zeros(self.joints)
+            for start in range(0, len(part), BLOCK):
+                count = part[start : start + BLOCK].sum(axis=0)
+                values = np.maximum(0.0, values + count - slack)
+                highest = np.maximum(highest, values)
+        return slack, _LEAST[name] + 3 * highest
 
     def _missing(self, x: Doubles) -> NDArray[np.bool_]:
-        out: NDArray[np.bool_] = ~np.isfinite(x).reshape(len(x), self.joints, self.width).all(axis=2)
-        return out
+        """Return (T, J): whether a channel of a joint is missing."""
+        return np.logical_or.reduce(
+            ~np.isfinite(x).reshape(len(x), self.joints, self.width), axis=2
+        )
 
     def _held(self, x: Doubles) -> NDArray[np.bool_]:
+        """Return (T - 1, J): whether a joint is exactly where it was."""
         same = (x[1:] == x[:-1]).reshape(len(x) - 1, self.joints, self.width)
-        out: NDArray[np.bool_] = same.all(axis=2)
-        return out
+        return np.logical_and.reduce(same, axis=2)
 
     # -- stream ------------------------------------------------------------------------------------
 
@@ -340,12 +303,12 @@ class MotionChart:
         self._texture_now = np.full(3 * self.joints, np.nan)
         self._since_cut = 0
         self._placed = 0
-        self._fault_tick = -_TOGETHER
+        self._fault_tick = -TOGETHER
         if not self.learning:
-            self._watch = {name: _Sums(limit) for name, limit in self._counts.items()}
-            self._watch["texture"] = _Sums(self._fault_limit)
-            self._watch["style"] = _Sums(self._drift_limit)
-            self._places = np.full((_MEMORY, self._novelty.kept.shape[1]), np.inf, dtype=np.float32)
+            self._watch = {name: Sums(limit, 0) for name, (_, limit) in self._counts.items()}
+            self._watch["texture"] = Sums(self._fault_limit, texture.LENGTH)
+            self._watch["style"] = Sums(self._drift_limit, novelty.WINDOW)
+            self._places = np.full((MEMORY, self._novelty.kept.shape[1]), np.inf, dtype=np.float32)
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
@@ -361,7 +324,8 @@ class MotionChart:
         row = np.asarray(x, dtype=np.float64)
         if row.shape != (self.channels,) or not self.channels:
             raise BadInput(
-                f"a tick is ({self.channels},), not {row.shape}", then="fit the chart, or pass a row"
+                f"a tick is ({self.channels},), not {row.shape}",
+                then="fit the chart, or pass a row",
             )
         self._rows[self._filled] = row
         self._filled += 1
@@ -387,15 +351,11 @@ class MotionChart:
 
     def _count(self, name: str, ticks: NDArray[np.bool_]) -> None:
         watch = self._watch[name]
-        if not ticks.any() and not watch.sums.any():
-            watch.blocks += 1
-            watch.past[(watch.blocks - 1) % _MEMORY] = -_SLACK
-            watch.armed[:] = True
-            return
         counts = ticks.sum(axis=0)
-        if watch.add(counts - _SLACK):
-            over = watch.sums > watch.limit
-            enough = name == "missing" or over.sum() > 1 or (watch.sums > watch.limit + _ALONE).any()
+        if watch.add(counts - self._counts[name][0]):
+            over = watch.values > watch.limit
+            alone = watch.values > watch.limit + _ALONE
+            enough = name == "missing" or np.count_nonzero(over) > 1 or bool(alone.any())
             if enough and watch.fresh(self.tick):
                 self._raise(name, over, float(counts[over].max()) / BLOCK, watch)
         watch.rearm()
@@ -411,7 +371,7 @@ class MotionChart:
         self._texture_now = texture.texture(cube[BLOCK:], self._steps, self._changes)
         evidence = self._faults.evidence(texture.extended(self._texture_now))
         if watch.add(evidence * _SECONDS) and watch.fresh(self.tick):
-            worst = int((watch.sums / watch.limit).argmax())
+            worst = int((watch.values / watch.limit).argmax())
             kind, group = divmod(worst, len(self.groups))
             over = np.zeros(self.joints, dtype=np.bool_)
             over[list(self.groups[group])] = True
@@ -436,21 +396,23 @@ class MotionChart:
         found = self._novelty.score(features)
         evidence = self._drift_evidence(np.asarray(found.score)) * _SECONDS
         if found.score > _SLOW and self._seen(found):
-            evidence[1] = min(evidence[1], 0.0)
-        self._places[self._placed % _MEMORY] = found.at
+            evidence = np.minimum(evidence, 0.0)
+        self._places[self._placed % MEMORY] = found.at
         self._placed += 1
         watch = self._watch["style"]
         if watch.add(evidence) and watch.fresh(self.tick):
             apart = np.zeros(self.channels)
-            apart[self._usable] = self._novelty.apart(features, found.nearest).reshape(2, -1).sum(axis=0)
+            apart[self._usable] = (
+                self._novelty.apart(features, found.nearest).reshape(2, -1).sum(axis=0)
+            )
             each = apart.reshape(self.joints, self.width).sum(axis=1)
-            worst = int((watch.sums / watch.limit).argmax())
+            worst = int((watch.values / watch.limit).argmax())
             self._raise("style", each >= each.max() / 2, found.size, watch, worst)
         watch.rearm()
 
     def _seen(self, found: novelty.Scored) -> bool:
         """Return whether the stream itself was there before, so that it is no new evidence."""
-        newest = (self._placed - 1 - np.arange(min(self._placed, _MEMORY))) % _MEMORY
+        newest = (self._placed - 1 - np.arange(min(self._placed, MEMORY))) % MEMORY
         apart = self._places[np.sort(newest[_AFRESH:])] - found.at
         near = (_REPEAT * found.usual) ** 2
         return bool((np.einsum("nk,nk->n", apart, apart) < near).any())
@@ -460,19 +422,20 @@ class MotionChart:
         signal: str,
         over: NDArray[np.bool_],
         size: float,
-        watch: _Sums,
+        watch: Sums,
         which: int | None = None,
     ) -> None:
         """Append an alert."""
         if which is None:
-            which = int(np.where(over, watch.sums, -1.0).argmax())
-        fault = signal != "style" or self.tick - self._fault_tick < _TOGETHER
+            which = int(np.where(over, watch.values, -1.0).argmax())
+        fault = signal != "style" or self.tick - self._fault_tick < TOGETHER
         if signal != "style":
             self._fault_tick = self.tick
         joints = tuple(int(joint) for joint in np.flatnonzero(over))
         names = tuple(
             name for name, members in (self.limbs or {}).items() if set(members) & set(joints)
         )
-        best, low, high = (max(0, self.tick - BLOCK * ago) for ago in watch.began(which))
+        also = range(len(watch.limit)) if signal == "style" else [which]
+        best, low, high = watch.began(which, also, self.tick)
         cause = "capture fault" if fault else "new style"
         self._alerts.append(Alert(signal, cause, joints, names, size, self.tick, best, low, high))

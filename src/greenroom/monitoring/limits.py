@@ -44,7 +44,7 @@ def hourly_maxima(
     gap: int,
     scenes: Sequence[NDArray[np.intp]] | None,
     jolt: Array,
-    memory: Sequence[int] | None,
+    memory: int,
     rng: np.random.Generator,
 ) -> Doubles:
     """Return (H, G): the highest that each one-sided CUSUM gets in each of H simulated hours.
@@ -55,8 +55,7 @@ def hourly_maxima(
         gap: rows without evidence at the start of every stretch.
         scenes: of each stretch, those like it; None draws from all.
         jolt: (G,), standard deviation of what is added to a whole drawn stretch.
-        memory: (G,), rows within which the same stretch again is no new evidence to a sum; nought, or
-            None for all, where it always is.
+        memory: rows within which the same stretch again is no new evidence; nought if it always is.
         rng: seeded.
     """
     lengths = np.asarray([len(s) for s in stretches])
@@ -67,8 +66,6 @@ def hourly_maxima(
     moved = np.zeros((rows, _HOURS), dtype=np.intp)
     again = np.zeros((rows, _HOURS), dtype=np.bool_)
     filled = lengths + gap
-    longest = max(memory or [0])
-    remembers = np.asarray(memory or [0]) > 0
     for hour in range(_HOURS):
         order = _order(filled, rows, step, scenes, rng)
         within = np.arange(filled[order].sum()) - np.repeat(
@@ -76,8 +73,7 @@ def hourly_maxima(
         )
         whole = np.where(within < gap, 0, np.repeat(starts[order], filled[order]) + within - gap)
         at[:, hour] = whole[:rows]
-        if longest:
-            again[:, hour] = np.repeat(_again(order, filled, longest), filled[order])[:rows]
+        again[:, hour] = np.repeat(_again(order, filled, memory), filled[order])[:rows]
         which = np.repeat(rng.integers(1, 4096, len(order)), filled[order])
         moved[:, hour] = np.where(at[:, hour] > 0, which[:rows], 0)
     jolts = rng.normal(0, 1, (4096, len(jolt))) * jolt
@@ -87,9 +83,8 @@ def hourly_maxima(
     seconds = step / 30
     for row in range(rows):
         evidence = table[at[row]] + jolts[moved[row]]
-        if longest:
-            old = again[row][:, None] & remembers
-            np.minimum(evidence, 0.0, out=evidence, where=old)
+        if memory:
+            evidence[again[row]] = np.minimum(evidence[again[row]], 0.0)
         sums += evidence * seconds
         np.maximum(sums, 0.0, out=sums)
         np.maximum(out, sums, out=out)
@@ -108,7 +103,9 @@ def _order(
     left = float(rows)
     typical = max(1, int(np.median(lengths)))
     while left > 0:
-        like = np.arange(len(lengths)) if scenes is None else scenes[rng.integers(len(lengths))]
+        like = np.arange(len(lengths))
+        if scenes is not None:
+            like = scenes[int(rng.integers(len(lengths)))]
         want = left if scenes is None else min(left, rng.integers(*_SCENE) / step)
         drawn = like[rng.integers(len(like), size=2 * int(want / typical) + 2)]
         count = 1 + int(np.searchsorted(np.cumsum(lengths[drawn]), want))

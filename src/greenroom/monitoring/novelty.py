@@ -1,11 +1,11 @@
-"""How unlike anything in the reference a second of movement is: whole-body pose and its spread.
+"""How unlike anything in the reference a moment of movement is: whole-body pose and its spread.
 
-A change of content must not count as a change of style, so nothing is compared with one mean: a second
+A change of content must not count as a change of style, so nothing is compared with one mean: a moment
 is as novel as its nearest neighbour in the reference is far, over how far neighbours lie in that region
 (local outlier factor, Breunig et al. 2000, with one neighbour). Each stretch of the reference is scored with
 itself left out, which makes the scores in control as honest as those of a show.
 
-Convention: a window is 30 ticks; its features are each channel's mean and standard deviation (2 C,).
+Convention: a window is 20 ticks; its features are each channel's mean and standard deviation (2 C,).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from numpy.typing import NDArray
 
 from greenroom.frames import Array, Doubles, Floats
 
-WINDOW = 30
-"""Ticks whose mean and standard deviation are compared: one second."""
+WINDOW = 20
+"""Ticks whose mean and standard deviation are compared: two thirds of a second."""
 STEP = 10
 """Ticks between windows."""
 _MOST = 4000  # reference windows kept, so that a tick's cost does not grow with the reference
 _AXES = 60
-_SHRINK = 0.5
+_SHRINK = 2.0
 _NEIGHBOURHOOD = 0.05  # of the reference: where the local scale comes from
 _LEAST_NEAR = 20
 _OWN = 600  # ticks: what is left out around a window when the reference is scored against itself
 
 
 def window_features(take: Array, ends: NDArray[np.intp]) -> Doubles:
-    """Return (N, 2 C): mean and sd of the 30 ticks before each of `ends` of a take (T, C).
+    """Return (N, 2 C): mean and sd of the 20 ticks before each of `ends` of a take (T, C).
 
     Where a value is missing, the window is NaN.
     """
@@ -143,7 +143,9 @@ class Novelty:
         scale = float(self.log_scale[nearest])
         raw = 0.5 * math.log(square) - scale
         usual = math.exp(scale)
-        return Scored((raw - self.centre) / self.spread, math.sqrt(square) / usual, nearest, usual, at)
+        return Scored(
+            (raw - self.centre) / self.spread, math.sqrt(square) / usual, nearest, usual, at
+        )
 
     def apart(self, features: Doubles, nearest: int) -> Doubles:
         """Return by how much each feature (F,) differs from a kept window, in its own sd, squared."""

@@ -89,7 +89,9 @@ class Discriminant:
     def evidence(self, texture: Doubles) -> Doubles:
         """Return (..., 2 G), in [-1, 1.5], of textures (..., 3 J + 4); nought where a joint is missing."""
         f = texture[..., self.columns]
-        raw = np.einsum("...gd,...gd->...g", np.einsum("...gd,gde->...ge", f, self.square) + self.slope, f)
+        raw = np.einsum(
+            "...gd,...gd->...g", np.einsum("...gd,gde->...ge", f, self.square) + self.slope, f
+        )
         out: Doubles = np.clip(np.nan_to_num(raw - self.zero, nan=0.0), -1.0, 1.5)
         return out
 

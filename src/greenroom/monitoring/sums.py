@@ -1,0 +1,94 @@
+"""Sums of evidence that raise an alert once, say when it began, and re-arm by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from greenroom.frames import Doubles
+
+BLOCK = 10
+"""Ticks that are looked at together."""
+REMIND = 18_000
+"""Ticks after which what goes on is said again: ten minutes."""
+TOGETHER = 300
+"""Ticks within which what follows an alert belongs to it."""
+MEMORY = 900
+"""Blocks that are remembered: five minutes."""
+
+
+class Sums:
+    """One-sided CUSUMs (G,) that say once what is out of control, and re-arm when it has come back.
+
+    Args:
+        limit: (G,), above which a sum is out of control.
+        reach: ticks before a block that its evidence looks back on.
+
+    Attributes:
+        values: (G,), between nought and twice the limit.
+    """
+
+    def __init__(self, limit: Doubles, reach: int) -> None:
+        """Start at nought."""
+        self.limit, self.reach = limit, reach
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything but the limit."""
+        self.values = np.zeros(len(self.limit))
+        self.armed = np.ones(len(self.limit), dtype=np.bool_)
+        self.past = np.zeros((MEMORY, len(self.limit)))
+        self.blocks = 0
+        self.back = np.zeros(len(self.limit), dtype=np.intp)
+        self.raised = -REMIND
+
+    def add(self, evidence: Doubles) -> bool:
+        """Take a block's evidence (G,); return whether any sum is above its limit."""
+        self.past[self.blocks % MEMORY] = evidence
+        self.blocks += 1
+        self.values += evidence
+        np.clip(self.values, 0.0, 2 * self.limit, out=self.values)
+        return bool((self.values > self.limit).any())
+
+    def fresh(self, tick: int) -> bool:
+        """Return whether what is above its limit is news, and disarm it."""
+        over = self.values > self.limit
+        if tick - self.raised >= REMIND:
+            self.armed[:] = True
+        news = bool((over & self.armed).any()) and tick - self.raised >= TOGETHER
+        self.armed[over] = False
+        if news:
+            self.raised = tick
+        return news
+
+    def rearm(self) -> None:
+        """Arm again what has come back to nought."""
+        back = (self.values <= 0.0) & ~self.armed
+        self.armed |= back
+        self.back[back] = self.blocks
+
+    def began(self, best: int, also: Sequence[int], tick: int) -> tuple[int, int, int]:
+        """Return at which tick a sum began to rise: the best, and its confidence set's two ends.
+
+        The likelihood of a change at t is the evidence since t: the best is where that is largest, and the
+        set is where it is less by a third of the limit at most (a likelihood ratio's set, Siegmund 1988).
+
+        Args:
+            best: which sum.
+            also: sums whose sets are taken together.
+            tick: at the end of the last block.
+        """
+        found = tick
+        low, high = tick, 0
+        for which in also:
+            count = min(self.blocks - int(self.back[which]), MEMORY)
+            at = (self.blocks - 1 - np.arange(max(count, 1))) % MEMORY
+            since = np.cumsum(self.past[at, which])
+            start = int(since.argmax())
+            inside = np.flatnonzero(since >= since[start] - self.limit[which] / 3)
+            low = min(low, tick - BLOCK * (int(inside[-1]) + 1) - self.reach)
+            high = max(high, tick - BLOCK * int(inside[0]))
+            if which == best:
+                found = tick - BLOCK * (start + 1) - 2 * self.reach // 3
+        return max(found, 0), max(low, 0), high
