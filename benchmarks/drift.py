@@ -11,6 +11,7 @@ $GREENROOM_SHARED_DATA (default ../shared/data); see their licences.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -139,44 +141,52 @@ def one_limb(rng: np.random.Generator) -> np.ndarray:
 
 
 def dropped(x: Take, rng: np.random.Generator) -> Take:
+    """Lose a limb."""
     x[:, one_limb(rng)] = np.nan
     return x
 
 
 def frozen(x: Take, rng: np.random.Generator) -> Take:
+    """Hold a limb exactly where it was."""
     limb = one_limb(rng)
     x[:, limb] = x[0, limb]
     return x
 
 
 def missing(x: Take, rng: np.random.Generator) -> Take:
+    """Lose one frame in five."""
     x[rng.random(len(x)) < 0.2] = np.nan
     return x
 
 
 def held(x: Take, rng: np.random.Generator) -> Take:
+    """Repeat the frame before one time in five."""
     for tick in np.flatnonzero(rng.random(len(x)) < 0.2):
         x[tick] = x[max(tick - 1, 0)]
     return x
 
 
 def trembling(x: Take, rng: np.random.Generator) -> Take:
+    """Hold a limb with 0.1° of noise."""
     limb = one_limb(rng)
     x[:, limb] = x[0, limb] + rng.normal(0, 0.1, (len(x), len(limb)))
     return x
 
 
 def jitter_all(x: Take, rng: np.random.Generator) -> Take:
+    """Add 2° of noise to all joints."""
     return x + rng.normal(0, 2, x.shape)
 
 
 def jitter_limb(x: Take, rng: np.random.Generator) -> Take:
+    """Add 2° of noise to a limb."""
     limb = one_limb(rng)
     x[:, limb] += rng.normal(0, 2, (len(x), len(limb)))
     return x
 
 
 def gain(x: Take, rng: np.random.Generator) -> Take:
+    """Make all angles smaller."""
     return 0.7 * x
 
 
@@ -214,6 +224,65 @@ STYLES: dict[str, tuple[Callable[[int], float], str]] = {
 }
 HORIZON = 18_000
 LEAD = 1_800
+
+
+class Peer:
+    """What the charts are measured beside: fitted on the same takes, it alarms by itself.
+
+    It looks at a batch mean a second: how far all channels are from their mean, in standard deviations.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def fit(self, takes: list[Take]) -> Peer:
+        """Learn each channel's mean and spread."""
+        every = np.concatenate(takes)
+        self.mean, self.sd = every.mean(axis=0), every.std(axis=0)
+        self.reset()
+        return self
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.alerts: list[SimpleNamespace] = []
+        self.tick, self.out, self.batch = 0, False, []
+        if self.kind in ("ADWIN", "PageHinkley"):
+            from river import drift
+
+            self.detector = getattr(drift, self.kind)()
+
+    def update(self, x: np.ndarray) -> None:
+        """Take a tick."""
+        self.tick += 1
+        if self.kind == "dummy":
+            alarm = self.tick % 1_800 == 0
+        else:
+            z = np.abs((x - self.mean) / self.sd)
+            if self.kind == "raw 3σ":
+                out = bool((z > 3).any())
+                alarm, self.out = out and not self.out, out
+            else:
+                self.batch.append(float(np.nanmean(z)) if np.isfinite(z).any() else 0.0)
+                alarm = False
+                if len(self.batch) == 30:
+                    self.detector.update(float(np.mean(self.batch)))
+                    self.batch = []
+                    alarm = bool(self.detector.drift_detected)
+        if alarm:
+            self.alerts.append(
+                SimpleNamespace(
+                    tick=self.tick, signal=self.kind, cause="", began_low=0, began_high=0
+                )
+            )
+
+
+def peers() -> list[str]:
+    """Return the peers that can run here."""
+    found = ["dummy", "raw 3σ"]
+    if importlib.util.find_spec("river"):
+        return [*found, "ADWIN", "PageHinkley"]
+    print("ADWIN and PageHinkley left out: river is not installed", file=sys.stderr)
+    return found
 
 
 def alerts_of(chart, x: Take, since: int = 0) -> list:  # type: ignore[no-untyped-def,type-arg]
@@ -255,18 +324,17 @@ def words(delays: np.ndarray) -> str:
     return f"{say(0.5)} | {say(0.9)} | {np.mean(np.isinf(delays)):.0%}"
 
 
-def contract(charts: dict[str, tuple[MotionChart, Split]], hours: float, orders: list[str]) -> None:
-    """Print false alarms on usual streams, and null trials."""
-    print(
-        "| in control | stream-hours | false alerts | an hour | null trials of 10 min that alarm |"
-    )
-    print("|---|---|---|---|---|")
+Fitted = dict[str, tuple[MotionChart | Peer, Split]]
+
+
+def contract(who: str, charts: Fitted, hours: float, orders: list[str]) -> None:
+    """Print false alerts on usual streams, and null trials."""
     for order in orders:
-        total, raised, null, nulls, kinds = 0.0, 0, 0, 0, defaultdict(int)
+        total, raised, null, nulls = 0.0, 0, 0, 0
+        kinds: dict[str, int] = defaultdict(int)
         for i, (chart, parts) in enumerate(charts.values()):
             rng = np.random.default_rng(100 + i)
-            source = played(parts.usual, order, rng)
-            x = stream(source, int(hours * HOUR))
+            x = stream(played(parts.usual, order, rng), int(hours * HOUR))
             found = alerts_of(chart, x)
             total, raised = total + len(x) / HOUR, raised + len(found)
             for alert in found:
@@ -275,27 +343,23 @@ def contract(charts: dict[str, tuple[MotionChart, Split]], hours: float, orders:
             for start in range(0, len(x) - HORIZON + 1, HORIZON):
                 nulls += 1
                 null += bool(((ticks > start) & (ticks <= start + HORIZON)).any())
-        said = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+        said = f" ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})" if raised else ""
         print(
-            f"| {order} | {total:.1f} | {raised} {said and f'({said})'} | {raised / total:.2f} | {null / nulls:.1%} |",
+            f"| {who} | {order} | {total:.1f} | {raised}{said} | {raised / total:.2f} | {null / max(nulls, 1):.1%} |",
             flush=True,
         )
 
 
 def delays(
-    charts: dict[str, tuple[MotionChart, Split]], names: list[str], trials: int, orders: list[str]
+    who: str, charts: Fitted, names: list[str], trials: int, orders: list[str], seed: int
 ) -> None:
     """Print how long each change takes to be seen."""
-    print(
-        "\n| change | order | median, s | p90, s | missed | right cause | onset in its set | target, s |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
     for name in names:
         for order in orders:
             out, right, covered = [], [], []
             for i in range(trials):
                 key = list(charts)[i % len(charts)]
-                rng = np.random.default_rng(1000 + i)
+                rng = np.random.default_rng([seed, i])
                 delay, found, _ = trial(*charts[key], name, order, rng)
                 out.append(delay)
                 if found is not None:
@@ -304,51 +368,94 @@ def delays(
                     covered.append(found[1])
             target = (STYLES | FAULTS)[name][1]
             print(
-                f"| {name} | {order} | {words(np.asarray(out))} | {np.mean(right or [0]):.0%} | "
+                f"| {who} | {name} | {order} | {words(np.asarray(out))} | {np.mean(right or [0]):.0%} | "
                 f"{np.mean(covered or [0]):.0%} | {target} |",
                 flush=True,
             )
 
 
+def cost(chart: MotionChart, x: Take) -> None:
+    """Print what a tick costs."""
+    chart.reset()
+    took = np.empty(len(x))
+    start = time.process_time()
+    for row in x:
+        chart.update(row)
+    mean = (time.process_time() - start) / len(x) * 1e6
+    for i, row in enumerate(x):
+        begun = time.perf_counter_ns()
+        chart.update(row)
+        took[i] = (time.perf_counter_ns() - begun) / 1e3
+    middle, most = np.percentile(took, [50, 99])
+    print(
+        f"\nCost, {x.shape[1]} channels: mean {mean:.1f} µs a frame of a core, p50 {middle:.1f}, p99 {most:.0f}"
+    )
+
+
 def main() -> None:
-    """Fit on splits of a dataset and print both tables."""
+    """Fit on splits of a dataset and print the tables."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--dataset", type=int, default=2)
-    parser.add_argument("--new", nargs="+", default=None)
-    parser.add_argument("--only", nargs="+", default=None, help="parts of the changes' names")
-    parser.add_argument("--skip-contract", action="store_true")
-    parser.add_argument("--share", type=float, default=0.6)
-    parser.add_argument("--splits", type=int, default=1, help="splits for each new style")
+    parser.add_argument("--quick", action="store_true", help="an hour, six trials")
+    parser.add_argument("--dataset", type=int, default=2, choices=(1, 2))
+    parser.add_argument("--new", nargs="+", default=None, help="styles that are new, in turn")
+    parser.add_argument("--splits", type=int, default=3, help="splits for each new style")
     parser.add_argument("--first", type=int, default=0, help="seed of the first split")
-    parser.add_argument("--hours", type=float, default=9.0)
+    parser.add_argument("--share", type=float, default=0.6, help="of takes that are reference")
+    parser.add_argument(
+        "--hours", type=float, default=9.0, help="of each order, all splits together"
+    )
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--orders", nargs="+", default=["shuffled", "scenes"])
+    parser.add_argument("--only", nargs="+", default=[], help="parts of the changes' names")
+    parser.add_argument("--skip", nargs="+", default=[], help="contract, delays or peers")
     options = parser.parse_args()
     takes = read(options.dataset)
-    styles = options.new or sorted({group(name)[1] for name in takes})[:3]
-    charts = {}
-    for style in styles:
-        for seed in range(options.first, options.first + options.splits):
-            parts = split(takes, style, seed, options.share)
-            start = time.perf_counter()
-            chart = MotionChart().fit(parts.reference)
-            took = time.perf_counter() - start
-            minutes = sum(map(len, parts.reference)) / 1800
-            state = "learning" if chart.learning else "ready"
-            print(
-                f"new {style}, split {seed}: {minutes:.1f} minutes of reference, {chart.effective:.0f} effective, {state}, fitted in {took:.1f} s",
-                file=sys.stderr,
-            )
-            charts[f"{style} {seed}"] = (chart, parts)
-    orders = options.orders
+    styles = options.new or sorted({group(name)[1] for name in takes})[:1]
+    splits = {
+        f"{style} {seed}": split(takes, style, seed, options.share)
+        for style in styles
+        for seed in range(options.first, options.first + options.splits)
+    }
+    charts: Fitted = {}
+    for key, parts in splits.items():
+        start = time.perf_counter()
+        chart = MotionChart().fit(parts.reference)
+        took = time.perf_counter() - start
+        minutes = sum(map(len, parts.reference)) / 1800
+        ready = " and ".join(chart.ready) or "nothing"
+        print(
+            f"new {key}: {len(parts.reference)} takes, {minutes:.1f} minutes of reference, {ready} ready, fitted in {took:.1f} s",
+            file=sys.stderr,
+        )
+        charts[key] = (chart, parts)
+    beside = [] if "peers" in options.skip else peers()
+    others = {
+        kind: {key: (Peer(kind).fit(parts.reference), parts) for key, parts in splits.items()}
+        for kind in beside
+    }
     hours = (1.0 if options.quick else options.hours) / len(charts)
-    if not options.skip_contract:
-        contract(charts, hours, orders)
+    if "contract" not in options.skip:
+        print(
+            "| who | in control | stream-hours | false alerts | an hour | null trials of 10 min that alarm |"
+        )
+        print("|---|---|---|---|---|---|")
+        for who, fitted in {"charts": charts, **others}.items():
+            contract(who, fitted, hours, options.orders)
     names = [*FAULTS, *STYLES]
     if options.only:
         names = [name for name in names if any(part in name for part in options.only)]
-    delays(charts, names, 6 if options.quick else options.trials, orders)
+    if "delays" not in options.skip:
+        print(
+            "\n| who | change | order | median, s | p90, s | missed | right cause | onset in its set | target, s |"
+        )
+        print("|---|---|---|---|---|---|---|---|---|")
+        trials = 6 if options.quick else options.trials
+        delays("charts", charts, names, trials, options.orders, options.first)
+        for who, fitted in others.items():
+            some = [name for name in names if name in ("limb frozen", "new style, all takes")]
+            delays(who, fitted, some, trials, options.orders, options.first)
+    chart, parts = next(iter(charts.values()))
+    cost(chart, stream(played(parts.usual, "shuffled", np.random.default_rng(0)), 18_000))
 
 
 if __name__ == "__main__":

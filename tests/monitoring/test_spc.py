@@ -8,8 +8,8 @@ from greenroom.errors import BadInput
 from greenroom.monitoring.spc import Cusum, Ewma, Shewhart, Variance
 
 CHANNELS = 2_000
-# Two-sided, known parameters, independent points: average run length in control and at shifts of 0.5, 1, 2
-# and 3 standard deviations (integral equation; agrees with Montgomery's tables).
+# Two-sided, known parameters, independent points: average run length in control and at shifts of
+# 0.5, 1, 2 and 3 standard deviations (integral equation; agrees with Montgomery's tables).
 LENGTHS = {
     "shewhart": (370.40, 155.22, 43.89, 6.30, 2.00),
     "ewma .2": (371.1, 36.20, 9.80, 3.59, 2.31),

@@ -1,8 +1,8 @@
 """From a humanoid's rotations to the degrees that charts take.
 
-Euler angles wrap and lock; a rotation vector against the mean pose does neither as long as a joint stays
-within half a turn of its mean. Leave heading out: the way a performer faces is no drift. `JOINTS` has no
-hips, whose rotation holds the heading.
+Euler angles wrap and lock; a rotation vector against the mean pose does neither as long as a joint
+stays within half a turn of its mean. Leave heading out: the way a performer faces is no drift.
+`JOINTS` has no hips, whose rotation holds the heading.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def limbs(joints: tuple[str, ...] = JOINTS) -> dict[str, tuple[int, ...]]:
 def mean_pose(rotations: Iterable[Array], joints: tuple[str, ...] = JOINTS) -> Doubles:
     """Return the mean rotation of each joint (J, 4) over takes of rotations (T, 55, 4).
 
-    The principal eigenvector of Σ q qᵀ (Markley et al. 2007, "Averaging quaternions"); the identity where
-    a joint is never there.
+    The principal eigenvector of Σ q qᵀ (Markley et al. 2007, "Averaging quaternions"); the identity
+    where a joint is never there.
 
     Raises:
         BadInput: there is no take, or it is no humanoid's.

@@ -3,9 +3,11 @@
 Both are one-sided CUSUMs on evidence that comes every third of a second, with limits that keep a stated
 budget of false alerts in whichever order the reference's own takes are played.
 
-- *Faults*: joints that are missing or exactly held more often than the reference's own; groups of joints
+- *Faults*: joints that are missing or exactly held more often than the reference's own; groups of
+joints
   that jitter, or tremble in place (`texture`).
-- *Drift*: seconds of movement whose pose and spread are like nothing in the reference (`novelty`), fast for a
+- *Drift*: seconds of movement whose pose and spread are like nothing in the reference (`novelty`),
+fast for a
   new style, slow for a small change of all.
 """
 
@@ -75,17 +77,17 @@ class Alert:
 class MotionChart:
     """Raise alerts on a stream of joint angles, and keep a budget of false ones.
 
-    `fit` learns from takes in control, `update` takes a tick and returns nothing, `alerts` is read. It re-arms
-    by itself: once what was out of control has been back for a while, or after ten minutes. While the
-    reference holds too little, `learning` is true and nothing alarms.
+    `fit` learns from takes in control, `update` takes a tick and returns nothing, `alerts` is read.
+    It re-arms by itself: once what was out of control has been back for a while, or after ten
+    minutes. While the reference holds too little, `learning` is true and nothing alarms.
 
-    Convention: channels are rotation vectors in degrees, three to a joint, at 30 Hz, against a mean pose (see
-    `angles`); heading left out, or each turn of the performer is news. Where channels are no multiple of
-    three, each is a joint by itself.
+    Convention: channels are rotation vectors in degrees, three to a joint, at 30 Hz, against a mean
+    pose (see `angles`); heading left out, or each turn of the performer is news. Where channels are
+    no multiple of three, each is a joint by itself.
 
     Args:
-        limbs: indices of the joints of each limb; by default each joint with the one and the two that move
-            most with it in the reference.
+        limbs: indices of the joints of each limb; by default each joint with the one and the two that
+            move most with it in the reference.
         hours: hours of show in which one false alert is allowed, over all joints and signals.
         seed: of the simulated shows that set the limits.
 
@@ -130,11 +132,12 @@ class MotionChart:
 
         Args:
             reference_takes: (T, C) each, degrees at 30 Hz, NaN where missing.
-            context: the scene of each take, if known: a show plays takes of one scene in a row. By default
-                like takes make a scene.
+            context: the scene of each take, if known: a show plays takes of one scene in a row. By
+                default like takes make a scene.
 
         Raises:
-            BadInput: there are no takes, they differ in channels, or a limb names a joint that is not there.
+            BadInput: there are no takes, they differ in channels, or a limb names a joint that is not
+            there.
         """
         takes = [np.asarray(take, dtype=np.float64) for take in reference_takes]
         if not takes or any(take.ndim != 2 for take in takes):
@@ -265,7 +268,7 @@ class MotionChart:
         return np.stack([clipped - _FAST, clipped - _SLOW], axis=-1)
 
     def _count_limit(self, takes: list[Doubles], name: str) -> tuple[Doubles, Doubles]:
-        """Return (slack a block, limit) of each joint's count: twice and three times the reference's."""
+        """Return (slack a block, limit) of joints' counts, twice and thrice the reference's."""
         ticks = [self._missing(x) if name == "missing" else self._held(x) for x in takes]
         total = sum(len(part) for part in ticks)
         share = np.sum([part.sum(axis=0) for part in ticks], axis=0) / max(total, 1)
@@ -281,14 +284,15 @@ class MotionChart:
 
     def _missing(self, x: Doubles) -> NDArray[np.bool_]:
         """Return (T, J): whether a channel of a joint is missing."""
-        return np.logical_or.reduce(
-            ~np.isfinite(x).reshape(len(x), self.joints, self.width), axis=2
-        )
+        there = np.isfinite(x).reshape(len(x), self.joints, self.width)
+        out: NDArray[np.bool_] = ~np.logical_and.reduce(there, axis=2)
+        return out
 
     def _held(self, x: Doubles) -> NDArray[np.bool_]:
         """Return (T - 1, J): whether a joint is exactly where it was."""
         same = (x[1:] == x[:-1]).reshape(len(x) - 1, self.joints, self.width)
-        return np.logical_and.reduce(same, axis=2)
+        out: NDArray[np.bool_] = np.logical_and.reduce(same, axis=2)
+        return out
 
     # -- stream ------------------------------------------------------------------------------------
 
@@ -342,15 +346,20 @@ class MotionChart:
         rows = self._rows
         rows[_HISTORY:][~(np.abs(rows[_HISTORY:]) < 1e6)] = np.nan
         new = rows[_HISTORY:]
-        missing = self._missing(new)
-        held = self._held(rows[_HISTORY - 1 :])
-        self._count("missing", missing)
-        self._count("held", held)
+        missing = self._watch["missing"].busy or not np.isfinite(new).all()
+        self._count("missing", self._missing(new) if missing else None)
+        before = rows[_HISTORY - 1 : -1]
+        held = self._watch["held"].busy or bool((new == before).any())
+        self._count("held", self._held(rows[_HISTORY - 1 :]) if held else None)
         self._texture(rows)
         self._style(rows)
 
-    def _count(self, name: str, ticks: NDArray[np.bool_]) -> None:
+    def _count(self, name: str, ticks: NDArray[np.bool_] | None) -> None:
+        """Count missing or held ticks (T, J); None if there are none and there were none."""
         watch = self._watch[name]
+        if ticks is None:
+            watch.pause(-self._counts[name][0])
+            return
         counts = ticks.sum(axis=0)
         if watch.add(counts - self._counts[name][0]):
             over = watch.values > watch.limit
@@ -390,8 +399,10 @@ class MotionChart:
         if self._since_cut < novelty.WINDOW or "drift" not in self.ready:
             return
         window = rows[-novelty.WINDOW :, self._usable]
-        features = np.concatenate([window.mean(axis=0), window.std(axis=0)])
-        if not np.isfinite(features[0] + features.sum()):
+        mean = np.add.reduce(window) / len(window)
+        square = np.add.reduce(window * window) / len(window) - mean * mean
+        features = np.concatenate([mean, np.sqrt(np.maximum(square, 0.0))])
+        if not np.isfinite(np.add.reduce(features)):
             return
         found = self._novelty.score(features)
         evidence = self._drift_evidence(np.asarray(found.score)) * _SECONDS

@@ -1,9 +1,9 @@
 """Limits that keep a promise: false alerts per hour of show, in whichever order shows play their takes.
 
-Whole stretches of the reference are drawn with replacement (block bootstrap, Künsch 1989): in any order, and
-in scenes of one to three minutes in which a few like stretches come again and again, because order decides
-how evidence adds up. A smoothed bootstrap (Silverman and Young 1987) moves each drawn stretch a little, so
-that the largest one in the reference is not taken for the largest there is.
+Whole stretches of the reference are drawn with replacement (block bootstrap, Künsch 1989): in any
+order, and in scenes of one to three minutes in which a few like stretches come again and again,
+because order decides how evidence adds up. A smoothed bootstrap (Silverman and Young 1987) moves each
+drawn stretch a little, so that the largest one in the reference is not taken for the largest there is.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A change of content must not count as a change of style, so nothing is compared with one mean: a moment
 is as novel as its nearest neighbour in the reference is far, over how far neighbours lie in that region
-(local outlier factor, Breunig et al. 2000, with one neighbour). Each stretch of the reference is scored with
-itself left out, which makes the scores in control as honest as those of a show.
+(local outlier factor, Breunig et al. 2000, with one neighbour). Each stretch of the reference is
+scored with itself left out, which makes the scores in control as honest as those of a show.
 
 Convention: a window is 20 ticks; its features are each channel's mean and standard deviation (2 C,).
 """
@@ -156,8 +156,9 @@ class Novelty:
 def _axes(centred: Doubles, stretch: NDArray[np.intp]) -> Doubles:
     """Return (F, k): axes on which stretches vary by one within, the widest between windows first.
 
-    Whitening within stretches is Fisher's: it counts a difference by how much it exceeds what one stretch
-    of movement does anyway. The covariance is shrunk to its own trace (Ledoit and Wolf 2004, fixed weight).
+    Whitening within stretches is Fisher's: it counts a difference by how much it exceeds what one
+    stretch of movement does anyway. The covariance is shrunk to its own trace (Ledoit and Wolf 2004,
+    fixed weight).
     """
     counts = np.maximum(np.bincount(stretch), 1)
     sums = np.zeros((len(counts), centred.shape[1]))

@@ -1,11 +1,11 @@
 """The textbook charts, vectorised over channels, for points that are independent.
 
-Motion at 30 Hz is not: there use :class:`greenroom.monitoring.charts.MotionChart`, which sets its limits on
-the motion itself. These are what it is built from and checked against, and they serve figures that come once
-a take or once a show.
+Motion at 30 Hz is not: there use :class:`greenroom.monitoring.charts.MotionChart`, which sets its
+limits on the motion itself. These are what it is built from and checked against, and they serve
+figures that come once a take or once a show.
 
-Convention: a chart takes one row (C,) at a time; ``update`` returns nothing and ``signal`` (C,) says which
-channels are out of control since the last row. A value that is NaN leaves its channel as it was.
+Convention: a chart takes one row (C,) at a time; ``update`` returns nothing and ``signal`` (C,) says
+which channels are out of control since the last row. A value that is NaN leaves its channel as it was.
 """
 
 from __future__ import annotations

@@ -27,11 +27,13 @@ class Sums:
 
     Attributes:
         values: (G,), between nought and twice the limit.
+        busy: whether one is above nought, or was and has not been armed again.
     """
 
     def __init__(self, limit: Doubles, reach: int) -> None:
         """Start at nought."""
         self.limit, self.reach = limit, reach
+        self.most = 2 * limit
         self.reset()
 
     def reset(self) -> None:
@@ -42,14 +44,22 @@ class Sums:
         self.blocks = 0
         self.back = np.zeros(len(self.limit), dtype=np.intp)
         self.raised = -REMIND
+        self.busy = False
 
     def add(self, evidence: Doubles) -> bool:
         """Take a block's evidence (G,); return whether any sum is above its limit."""
         self.past[self.blocks % MEMORY] = evidence
         self.blocks += 1
         self.values += evidence
-        np.clip(self.values, 0.0, 2 * self.limit, out=self.values)
+        np.maximum(self.values, 0.0, out=self.values)
+        np.minimum(self.values, self.most, out=self.values)
+        self.busy = True
         return bool((self.values > self.limit).any())
+
+    def pause(self, evidence: Doubles) -> None:
+        """Take a block whose evidence is below nought while nothing is above it."""
+        self.past[self.blocks % MEMORY] = evidence
+        self.blocks += 1
 
     def fresh(self, tick: int) -> bool:
         """Return whether what is above its limit is news, and disarm it."""
@@ -64,15 +74,18 @@ class Sums:
 
     def rearm(self) -> None:
         """Arm again what has come back to nought."""
-        back = (self.values <= 0.0) & ~self.armed
-        self.armed |= back
-        self.back[back] = self.blocks
+        if not self.armed.all():
+            back = (self.values <= 0.0) & ~self.armed
+            self.armed |= back
+            self.back[back] = self.blocks
+        self.busy = bool(self.values.any())
 
     def began(self, best: int, also: Sequence[int], tick: int) -> tuple[int, int, int]:
         """Return at which tick a sum began to rise: the best, and its confidence set's two ends.
 
-        The likelihood of a change at t is the evidence since t: the best is where that is largest, and the
-        set is where it is less by a third of the limit at most (a likelihood ratio's set, Siegmund 1988).
+        The likelihood of a change at t is the evidence since t: the best is where that is largest,
+        and the set is where it is less by a third of the limit at most (a likelihood ratio's set,
+        Siegmund 1988).
 
         Args:
             best: which sum.

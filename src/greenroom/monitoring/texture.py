@@ -1,9 +1,9 @@
 """What a broken capture does to a joint's movement within a second: jitter, and a freeze that trembles.
 
 A joint's texture is three logarithms of medians over a second: how far it goes in a tick, how much that
-changes, and how far it is from its mean. White noise on a joint moves the three in a way of its own; how far
-depends on the performer, so the reference itself is jittered and frozen and a quadratic discriminant
-(Fisher 1936, with two covariances) of each group of joints is learned from both.
+changes, and how far it is from its mean. White noise on a joint moves the three in a way of its own;
+how far depends on the performer, so the reference itself is jittered and frozen and a quadratic
+discriminant (Fisher 1936, with two covariances) of each group of joints is learned from both.
 """
 
 from __future__ import annotations
@@ -70,12 +70,13 @@ def _length(v: Doubles) -> Doubles:
 class Discriminant:
     """Turns a texture (3 J,) into evidence for each fault of each group of joints.
 
-    Evidence is the logarithm of the likelihood ratio of two normal densities, fault over usual, scaled so
-    that a typical fault's is 1 and a third of the way to it from the highest that is usual is 0.
+    Evidence is the logarithm of the likelihood ratio of two normal densities, fault over usual,
+    scaled so that a typical fault's is 1 and a third of the way to it from the highest that is usual
+    is 0.
 
     Attributes:
-        columns: (2 G, D), which numbers of the texture (and its mean over joints, and a nought that fills
-            up) belong to each group; first the groups' jitter, then their freeze.
+        columns: (2 G, D), which numbers of the texture (and its mean over joints, and a nought that
+            fills up) belong to each group; first the groups' jitter, then their freeze.
         square: (2 G, D, D) of the quadratic form.
         slope: (2 G, D).
         zero: (2 G,).
@@ -87,12 +88,15 @@ class Discriminant:
     zero: Doubles
 
     def evidence(self, texture: Doubles) -> Doubles:
-        """Return (..., 2 G), in [-1, 1.5], of textures (..., 3 J + 4); nought where a joint is missing."""
+        """Return (..., 2 G), in [-1, 1.5], of textures (..., 3 J + 4).
+
+        It is nought where a joint of the group is missing.
+        """
         f = texture[..., self.columns]
-        raw = np.einsum(
-            "...gd,...gd->...g", np.einsum("...gd,gde->...ge", f, self.square) + self.slope, f
-        )
-        out: Doubles = np.clip(np.nan_to_num(raw - self.zero, nan=0.0), -1.0, 1.5)
+        raw = np.einsum("...gd,gde->...ge", f, self.square) + self.slope
+        raw = np.einsum("...gd,...gd->...g", raw, f) - self.zero
+        raw[raw != raw] = 0.0
+        out: Doubles = np.minimum(np.maximum(raw, -1.0), 1.5)
         return out
 
 
