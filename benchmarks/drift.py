@@ -2,7 +2,8 @@
 
 Usage: PYTHONPATH=src python benchmarks/drift.py [--quick] [--dataset 2] [--new STYLE …] [--orders …]
 
-Streams are takes one after another: shuffled, or in scenes of one to three minutes of one style and content.
+Streams are takes one after another: shuffled, or in scenes of one to three minutes of one style and
+content ("scenes") or of one style ("styles").
 The reference is some takes of each style and content, the stream is others, and a new style is in neither.
 Every figure is of one frozen configuration, the constructor's default. The recordings are read from
 $GREENROOM_SHARED_DATA (default ../shared/data); see their licences.
@@ -97,7 +98,12 @@ def split(takes: Takes, new: str, seed: int, share: float = 0.6) -> Split:
 def played(
     pool: Mapping[tuple[str, str], list[Take]], order: str, rng: np.random.Generator
 ) -> Iterator[Take]:
-    """Yield takes for ever: shuffled, or in scenes of a content and style."""
+    """Yield takes for ever: shuffled, or in scenes of a content and style, or of a style."""
+    if order == "styles":
+        merged: dict[tuple[str, str], list[Take]] = defaultdict(list)
+        for (_, style), takes in pool.items():
+            merged["", style] += takes
+        pool = merged
     keys = list(pool)
     flat = [take for key in keys for take in pool[key]]
     while True:
@@ -405,7 +411,7 @@ def main() -> None:
         "--hours", type=float, default=9.0, help="of each order, all splits together"
     )
     parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--orders", nargs="+", default=["shuffled", "scenes"])
+    parser.add_argument("--orders", nargs="+", default=["shuffled", "scenes", "styles"])
     parser.add_argument("--only", nargs="+", default=[], help="parts of the changes' names")
     parser.add_argument("--skip", nargs="+", default=[], help="contract, delays or peers")
     options = parser.parse_args()

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.errors import BadInput
-from greenroom.monitoring.charts import LEAST, Alert, MotionChart
+from greenroom.monitoring.charts import Alert, MotionChart
+from greenroom.monitoring.reference import LEAST
 
 JOINTS = 6
 LIMBS = {"arm": (0, 1, 2), "leg": (3, 4, 5)}

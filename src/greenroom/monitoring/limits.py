@@ -9,16 +9,54 @@ drawn stretch a little, so that the largest one in the reference is not taken fo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from greenroom.frames import Array, Doubles
+from greenroom.monitoring.sums import BLOCK
 
 TICKS_AN_HOUR = 108_000
 _HOURS = 384
+_SHARES = 3  # fast drift, slow drift and faults share the budget
 _LIKE = 5  # stretches in a scene
 _SCENE = (1800, 5400)  # ticks
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Draws shows from stretches of the reference.
+
+    Attributes:
+        hours: in which all charts together may raise one false alert.
+        scenes: of each stretch, those that come in one scene with it.
+        rng: seeded.
+    """
+
+    hours: float
+    scenes: list[NDArray[np.intp]]
+    rng: np.random.Generator
+
+    def limit(self, evidence: list[Doubles], gap: int, memory: int, *, family: bool) -> Doubles:
+        """Return limits (G,) that each sum, or one of a family of them, keeps in either order.
+
+        Args:
+            evidence: of each stretch (N, G).
+            gap: as in :func:`hourly_maxima`.
+            memory: as in :func:`hourly_maxima`.
+            family: whether the sums share one limit and a third of the budget; else each has a third.
+        """
+        means = np.stack([part.mean(axis=0) for part in evidence if len(part)])
+        jolt = 1.06 * means.std(axis=0) * len(means) ** -0.2  # Silverman's bandwidth
+        found = []
+        for order in (None, self.scenes):
+            highest = hourly_maxima(evidence, BLOCK, gap, order, jolt, memory, self.rng)
+            if family:
+                highest = np.repeat(highest.max(axis=1, keepdims=True), highest.shape[1], axis=1)
+            found.append(np.quantile(highest, max(0.0, 1 - 1 / (_SHARES * self.hours)), axis=0))
+        out: Doubles = np.maximum(*found)
+        return out
 
 
 def neighbours(places: Doubles, labels: Sequence[object] | None) -> list[NDArray[np.intp]]:

@@ -79,6 +79,8 @@ class Novelty:
 
     Attributes:
         scores: (N,) of the reference's windows, each with what is within 20 s of it left out.
+        centre: mean over stretches of the logarithm of distance over usual distance.
+        spread: its standard deviation.
     """
 
     def __init__(
