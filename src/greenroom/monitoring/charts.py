@@ -125,8 +125,7 @@ class MotionChart:
                 default like takes make a scene.
 
         Raises:
-            BadInput: there are no takes, they differ in channels, or a limb names a joint that is not
-            there.
+            BadInput: there are no takes, they differ in channels, or a limb has no such joint.
         """
         self._known = reference.learn(reference_takes, self.limbs, context, self.hours, self.seed)
         self.reset()
@@ -152,7 +151,7 @@ class MotionChart:
         self._watch = {name: Sums(limit, 0) for name, (_, limit) in known.counts.items()}
         if known.models is not None:
             self._watch["texture"] = Sums(known.models.fault_limit, texture.LENGTH)
-            self._watch["style"] = Sums(known.models.drift_limit, novelty.WINDOW)
+            self._watch["style"] = Sums(known.models.drift_limit, novelty.WINDOW, one=True)
             axes = known.models.novelty.kept.shape[1]
             self._places = np.full((MEMORY, axes), np.inf, dtype=np.float32)
 
@@ -204,10 +203,10 @@ class MotionChart:
         watch = self._watch[name]
         slack = known.counts[name][0]
         if ticks is None:
-            watch.pause(-slack)
+            watch.pause(-slack, self.tick)
             return
         counts = ticks.sum(axis=0)
-        if watch.add(counts - slack):
+        if watch.add(counts - slack, self.tick):
             over = watch.values > watch.limit
             alone = watch.values > watch.limit + _ALONE
             enough = name == "missing" or np.count_nonzero(over) > 1 or bool(alone.any())
@@ -229,7 +228,7 @@ class MotionChart:
         usual = np.exp(now[known.joints : 2 * known.joints])
         self._usual = np.where(np.isfinite(usual), usual, 0.0)
         evidence = models.faults.evidence(texture.extended(now))
-        if watch.add(evidence * _SECONDS) and watch.fresh(self.tick):
+        if watch.add(evidence * _SECONDS, self.tick) and watch.fresh(self.tick):
             worst = int((watch.values / watch.limit).argmax())
             kind, group = divmod(worst, len(models.groups))
             over = np.zeros(known.joints, dtype=np.bool_)
@@ -262,7 +261,7 @@ class MotionChart:
         self._places[self._placed % MEMORY] = found.at
         self._placed += 1
         watch = self._watch["style"]
-        if watch.add(evidence) and watch.fresh(self.tick):
+        if watch.add(evidence, self.tick) and watch.fresh(self.tick):
             apart = np.zeros(known.channels)
             parts = models.novelty.apart(features, found.nearest).reshape(2, -1)
             apart[models.usable] = parts.sum(axis=0)

@@ -24,15 +24,16 @@ class Sums:
     Args:
         limit: (G,), above which a sum is out of control.
         reach: ticks before a block that its evidence looks back on.
+        one: whether all sums are about one thing, so that one alert is for all of them.
 
     Attributes:
         values: (G,), between nought and twice the limit.
         busy: whether one is above nought, or was and has not been armed again.
     """
 
-    def __init__(self, limit: Doubles, reach: int) -> None:
+    def __init__(self, limit: Doubles, reach: int, *, one: bool = False) -> None:
         """Start at nought."""
-        self.limit, self.reach = limit, reach
+        self.limit, self.reach, self.one = limit, reach, one
         self.most = 2 * limit
         self.reset()
 
@@ -41,24 +42,26 @@ class Sums:
         self.values = np.zeros(len(self.limit))
         self.armed = np.ones(len(self.limit), dtype=np.bool_)
         self.past = np.zeros((MEMORY, len(self.limit)))
+        self.ends = np.zeros(MEMORY, dtype=np.intp)
         self.blocks = 0
         self.back = np.zeros(len(self.limit), dtype=np.intp)
         self.raised = -REMIND
         self.busy = False
 
-    def add(self, evidence: Doubles) -> bool:
-        """Take a block's evidence (G,); return whether any sum is above its limit."""
-        self.past[self.blocks % MEMORY] = evidence
-        self.blocks += 1
+    def add(self, evidence: Doubles, tick: int) -> bool:
+        """Take evidence (G,) of the block that ends at a tick; return if a sum is above its limit."""
+        self.pause(evidence, tick)
         self.values += evidence
         np.maximum(self.values, 0.0, out=self.values)
         np.minimum(self.values, self.most, out=self.values)
         self.busy = True
         return bool((self.values > self.limit).any())
 
-    def pause(self, evidence: Doubles) -> None:
+    def pause(self, evidence: Doubles, tick: int) -> None:
         """Take a block whose evidence is below nought while nothing is above it."""
-        self.past[self.blocks % MEMORY] = evidence
+        at = self.blocks % MEMORY
+        self.past[at] = evidence
+        self.ends[at] = tick
         self.blocks += 1
 
     def fresh(self, tick: int) -> bool:
@@ -67,7 +70,7 @@ class Sums:
         if tick - self.raised >= REMIND:
             self.armed[:] = True
         news = bool((over & self.armed).any()) and tick - self.raised >= TOGETHER
-        self.armed[over] = False
+        self.armed[over | (self.one & over.any())] = False
         if news:
             self.raised = tick
         return news
@@ -75,7 +78,8 @@ class Sums:
     def rearm(self) -> None:
         """Arm again what has come back to nought."""
         if not self.armed.all():
-            back = (self.values <= 0.0) & ~self.armed
+            quiet = self.values <= 0.0
+            back = quiet & ~self.armed & (quiet.all() | (not self.one))
             self.armed |= back
             self.back[back] = self.blocks
         self.busy = bool(self.values.any())
@@ -90,7 +94,7 @@ class Sums:
         Args:
             best: which sum.
             also: sums whose sets are taken together.
-            tick: at the end of the last block.
+            tick: now.
         """
         found = tick
         low, high = tick, 0
@@ -100,8 +104,8 @@ class Sums:
             since = np.cumsum(self.past[at, which])
             start = int(since.argmax())
             inside = np.flatnonzero(since >= since[start] - self.limit[which] / 3)
-            low = min(low, tick - BLOCK * (int(inside[-1]) + 1) - self.reach)
-            high = max(high, tick - BLOCK * int(inside[0]))
+            low = min(low, int(self.ends[at[inside[-1]]]) - BLOCK - self.reach)
+            high = max(high, int(self.ends[at[inside[0]]]))
             if which == best:
-                found = tick - BLOCK * (start + 1) - 2 * self.reach // 3
+                found = int(self.ends[at[start]]) - BLOCK - 2 * self.reach // 3
         return max(found, 0), max(low, 0), high
