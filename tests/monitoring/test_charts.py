@@ -121,6 +121,17 @@ def test_a_broken_capture_is_seen_within_seconds(
             assert "leg" in alert.limbs and set(alert.joints) & {3, 4, 5}
 
 
+def test_one_joint_that_is_held_counts_only_after_two_seconds(fitted: MotionChart) -> None:
+    """Solvers clamp a knee: again and again for a second is usual, throughout is not."""
+    stream = show(120, seed=19)
+    for start in range(300, 3000, 60):
+        stream[start : start + 30, 9:12] = stream[start, 9:12]
+    assert "held" not in {alert.signal for alert in watched(fitted, stream)}
+    stream[3000:, 9:12] = stream[3000, 9:12]
+    (alert,) = [alert for alert in watched(fitted, stream) if alert.signal == "held"]
+    assert alert.joints == (3,) and 3060 <= alert.tick <= 3080
+
+
 def test_one_episode_is_one_alert_and_the_chart_re_arms(fitted: MotionChart) -> None:
     stream = show(180, seed=20)
     stream[1200:2400, :9] = np.nan

@@ -27,7 +27,7 @@ from greenroom.monitoring.sums import BLOCK, MEMORY, TOGETHER, Sums
 _HISTORY = 30
 _SECONDS = BLOCK / 30
 _CUT = 3.0  # times the usual change of step, in half of the joints at once: another take begins
-_ALONE = 60.0  # held ticks that count for one joint alone
+_ALONE = 6  # blocks held throughout that count for one joint alone: solvers clamp a knee or a toe
 _REPEAT = (
     0.7  # of the usual distance: a window this near to one of the last five minutes is no news
 )
@@ -149,6 +149,7 @@ class MotionChart:
         self._placed = 0
         self._fault_tick = -TOGETHER
         self._watch = {name: Sums(limit, 0) for name, (_, limit) in known.counts.items()}
+        self._runs = {name: np.zeros(known.joints, dtype=np.intp) for name in known.counts}
         if known.models is not None:
             self._watch["texture"] = Sums(known.models.fault_limit, texture.LENGTH)
             self._watch["style"] = Sums(known.models.drift_limit, novelty.WINDOW, one=True)
@@ -204,12 +205,14 @@ class MotionChart:
         slack = known.counts[name][0]
         if ticks is None:
             watch.pause(-slack, self.tick)
+            self._runs[name][:] = 0
             return
         counts = ticks.sum(axis=0)
+        runs = self._runs[name] = np.where(counts == BLOCK, self._runs[name] + 1, 0)
         if watch.add(counts - slack, self.tick):
             over = watch.values > watch.limit
-            alone = watch.values > watch.limit + _ALONE
-            enough = name == "missing" or np.count_nonzero(over) > 1 or bool(alone.any())
+            alone = bool((over & (runs >= _ALONE)).any())
+            enough = name == "missing" or np.count_nonzero(over) > 1 or alone
             if enough and watch.fresh(self.tick):
                 worst = int(np.where(over, watch.values, -1.0).argmax())
                 self._raise(name, over, float(counts[over].max()) / BLOCK, worst)
