@@ -187,6 +187,26 @@ def test_what_is_missing_or_held_in_the_reference_is_usual() -> None:
     assert watched(chart, np.concatenate(with_gaps(reference(30, seed=6)))) == ()
 
 
+def test_odd_references_can_be_learned_from() -> None:
+    takes = [*reference(40), np.zeros((0, 18)), np.zeros((1, 18)), np.full((90, 18), np.nan)]
+    for take in takes:
+        take[:, 6:9] = np.nan  # a joint that is never tracked
+    chart = MotionChart().fit(takes)
+    stream = show(60, seed=30)
+    stream[:, 6:9] = np.nan
+    assert watched(chart, stream) == ()
+    assert watched(chart, broken("held", stream, 600, np.random.default_rng(0)))
+    one = MotionChart().fit([take[:, :1] for take in reference(32)])
+    assert one.update([0.0]) is None
+    assert MotionChart().fit([np.full((90, 3), np.nan)] * 90).learning
+
+
+def test_one_long_take_is_cut_into_stretches() -> None:
+    chart = MotionChart().fit([show(800, seed=31)])
+    assert chart.ready == ("fault", "drift")
+    assert watched(chart, show(120, seed=32)) == ()
+
+
 def test_scenes_may_be_named() -> None:
     takes = reference(60)
     MotionChart().fit(takes, context=[list(CONTENTS)[i % 3] for i in range(60)])

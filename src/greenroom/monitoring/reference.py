@@ -30,6 +30,7 @@ _SLACK = 0.4  # missing or held ticks a block that count as none, beyond twice t
 _LEAST_COUNT = {"missing": 4.0, "held": 3.0}  # ticks, beyond thrice the reference's own
 _LEAST_DRIFT = 1.5  # standard scores times seconds
 _LEAST_FAULT = 0.3  # evidence times seconds: a fault is not cried sooner
+_MANY_TAKES = 20  # fewer than that, and stretches are left out instead
 _FEW = 50  # stretches: the drift limits learned from so many are doubled
 
 
@@ -81,7 +82,7 @@ class Reference:
 
 def missing(x: Doubles, joints: int) -> NDArray[np.bool_]:
     """Return (T, J): whether a channel of a joint is missing in x (T, C)."""
-    there = np.isfinite(x).reshape(len(x), joints, -1)
+    there = np.isfinite(x).reshape(len(x), joints, x.shape[1] // joints)
     out: NDArray[np.bool_] = ~np.logical_and.reduce(there, axis=2)
     return out
 
@@ -146,12 +147,13 @@ def learn(
     bootstrap = limits.Bootstrap(hours, scenes, rng)
     drift = [drift_evidence(novel.scores[stretch == i]) for i in range(len(pieces))]
     drift_limit = bootstrap.limit(drift, novelty.WINDOW // BLOCK, MEMORY, family=False)
-    fault = texture.left_out(taught, groups, owner)
+    few_takes = len(given) < _MANY_TAKES
+    fault = texture.left_out(taught, groups, np.arange(len(pieces)) if few_takes else owner)
     fault_limit = bootstrap.limit(fault, 4, 0, family=True)
     few = _FEW / effective
     models = Models(
         usable=usable,
-        usual_change=np.nanmedian(np.concatenate([change for _, change in moved]), axis=0) + 0.01,
+        usual_change=_medians(np.concatenate([change for _, change in moved])) + 0.01,
         groups=groups,
         faults=texture.learn(taught, groups, np.ones(len(pieces), dtype=np.bool_)),
         novelty=novel,
@@ -161,6 +163,12 @@ def learn(
     if novel.centre > COVERED:
         ready = tuple(name for name in ready if name != "drift")
     return Reference(channels, joints, width, effective, ready, counts, models)
+
+
+def _medians(values: Doubles) -> Doubles:
+    """Return each column's median; nought where nothing is there."""
+    there = [column[np.isfinite(column)] for column in values.T]
+    return np.asarray([np.median(column) if len(column) else 0.0 for column in there])
 
 
 def _stretches(takes: list[Doubles]) -> tuple[list[Doubles], NDArray[np.intp]]:
@@ -183,7 +191,7 @@ def _windows(
     for i, piece in enumerate(pieces):
         ends = np.arange(novelty.WINDOW, len(piece) + 1, novelty.STEP)
         found = novelty.window_features(piece[:, usable], ends)
-        whole = np.isfinite(found).all(axis=1)
+        whole = np.isfinite(found).all(axis=1) & usable.any()
         if i and owner[i] != owner[i - 1]:
             offset += 1_000_000
         features.append(found[whole])

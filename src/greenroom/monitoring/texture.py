@@ -152,18 +152,18 @@ def learn(taught: Lessons, groups: Sequence[Sequence[int]], use: NDArray[np.bool
 
 
 def left_out(
-    taught: Lessons, groups: Sequence[Sequence[int]], take: NDArray[np.intp]
+    taught: Lessons, groups: Sequence[Sequence[int]], owner: NDArray[np.intp]
 ) -> list[Doubles]:
     """Return each stretch's evidence (N, 2 G) by a discriminant that did not learn from its take.
 
     Args:
         taught: of the reference.
         groups: as in :func:`learn`.
-        take: (stretches,), which take each is of.
+        owner: (stretches,), which take each is of: what is left out together.
     """
-    out: list[Doubles] = [np.empty(0)] * len(take)
+    out: list[Doubles] = [np.empty(0)] * len(owner)
     for fold in range(_FOLDS):
-        theirs = take % _FOLDS == fold
+        theirs = owner % _FOLDS == fold
         judge = learn(taught, groups, ~theirs)
         for i in np.flatnonzero(theirs):
             out[i] = judge.evidence(taught.usual[i])
