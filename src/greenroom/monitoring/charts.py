@@ -187,7 +187,7 @@ class MotionChart:
         """Look at ten new ticks."""
         rows = self._rows
         new = rows[_HISTORY:]
-        new[~(np.abs(new) < 1e6)] = np.nan
+        new[~(np.abs(new) < reference.MOST_DEGREES)] = np.nan
         gaps = self._watch["missing"].busy or not np.isfinite(new).all()
         self._count(known, "missing", reference.missing(new, known.joints) if gaps else None)
         same = self._watch["held"].busy or bool((new == rows[_HISTORY - 1 : -1]).any())

@@ -72,7 +72,8 @@ def neighbours(places: Doubles, labels: Sequence[object] | None) -> list[NDArray
             for label in labels
         ]
     filled = np.where(np.isfinite(places), places, 1e6)
-    squares = ((filled[:, None] - filled[None]) ** 2).sum(axis=-1)
+    own = (filled**2).sum(axis=1)
+    squares = own[:, None] + own[None] - 2 * filled @ filled.T
     return list(np.argsort(squares, axis=1)[:, : min(_LIKE, len(places))])
 
 

@@ -21,6 +21,8 @@ COVERED = 0.12
 Logarithm of their distance to the rest over the distances usual there: nought if takes are all of a
 kind.
 """
+MOST_DEGREES = 1e6
+"""What is larger is no angle, and counts as missing."""
 FAST, SLOW = 3.0, 0.75
 """Standard scores that the drift chart's two sums take off."""
 _CLIP = 6.0
@@ -112,16 +114,12 @@ def learn(
     Raises:
         BadInput: there are no takes, they differ in channels, or a limb has no such joint.
     """
-    given = [np.asarray(take, dtype=np.float64) for take in takes]
-    if not given or any(take.ndim != 2 for take in given):
-        raise BadInput("a reference is one take (T, C) at least", then="record takes in control")
-    if len({take.shape[1] for take in given}) != 1 or not given[0].shape[1]:
-        raise BadInput("takes of one reference have the same channels")
-    if context is not None and len(context) != len(given):
-        raise BadInput(f"{len(context)} scenes for {len(given)} takes")
+    given = _checked(takes)
     channels = given[0].shape[1]
     width = 3 if channels % 3 == 0 else 1
     joints = channels // width
+    if context is not None and len(context) != len(given):
+        raise BadInput(f"{len(context)} scenes for {len(given)} takes")
     for name, members in (limbs or {}).items():
         if not members or not all(0 <= joint < joints for joint in members):
             raise BadInput(f"limb {name!r} has joints 0 to {joints - 1}, not {members}")
@@ -131,38 +129,57 @@ def learn(
     }
     pieces, owner = _stretches(given)
     usable = np.isfinite(np.concatenate(pieces)).mean(axis=0) > 0.5
-    features, stretch, times = _windows(pieces, owner, usable)
-    lengths = np.bincount(stretch, minlength=len(pieces)) * BLOCK
+    windows = _windows(pieces, owner, usable)
+    lengths = np.bincount(windows.stretch, minlength=len(pieces)) * BLOCK
     effective = float(np.where(lengths > 0, np.maximum(1.0, lengths / _INDEPENDENT), 0).sum())
     ready = tuple(name for name, least in LEAST.items() if effective >= least)
-    if not ready:
-        return Reference(channels, joints, width, effective, ready, counts, None)
-    rng = np.random.default_rng(seed)
-    cubes = [piece.reshape(len(piece), joints, width) for piece in pieces]
-    moved = [texture.changes(cube) for cube in cubes if len(cube) > 2]
-    groups = _groups(np.concatenate([step for step, _ in moved]), limbs)
-    taught = texture.lessons(cubes, rng)
-    novel = novelty.Novelty(features, stretch, times)
-    scenes = _scenes(novel, stretch, owner, context)
-    bootstrap = limits.Bootstrap(hours, scenes, rng)
-    drift = [drift_evidence(novel.scores[stretch == i]) for i in range(len(pieces))]
-    drift_limit = bootstrap.limit(drift, novelty.WINDOW // BLOCK, MEMORY, family=False)
-    few_takes = len(given) < _MANY_TAKES
-    fault = texture.left_out(taught, groups, np.arange(len(pieces)) if few_takes else owner)
-    fault_limit = bootstrap.limit(fault, 4, 0, family=True)
-    few = _FEW / effective
-    models = Models(
-        usable=usable,
-        usual_change=_medians(np.concatenate([change for _, change in moved])) + 0.01,
-        groups=groups,
-        faults=texture.learn(taught, groups, np.ones(len(pieces), dtype=np.bool_)),
-        novelty=novel,
-        fault_limit=np.maximum(fault_limit * (1 + 8 * few**2), _LEAST_FAULT),
-        drift_limit=np.maximum(drift_limit * (1 + few), _LEAST_DRIFT),
-    )
-    if novel.centre > COVERED:
-        ready = tuple(name for name in ready if name != "drift")
+    models = None
+    if ready:
+        rng = np.random.default_rng(seed)
+        novel = novelty.Novelty(windows.features, windows.stretch, windows.times)
+        if novel.centre > COVERED:
+            ready = tuple(name for name in ready if name != "drift")
+        scenes = _scenes(novel, windows.stretch, owner, context)
+        bootstrap = limits.Bootstrap(hours, scenes, rng)
+        cubes = [piece.reshape(len(piece), joints, width) for piece in pieces]
+        taught = texture.lessons(cubes, rng)
+        drift = [drift_evidence(novel.scores[windows.stretch == i]) for i in range(len(pieces))]
+        drift_limit = bootstrap.limit(drift, novelty.WINDOW // BLOCK, MEMORY, family=False)
+        moved = [texture.changes(cube) for cube in cubes if len(cube) > 2]
+        groups = _groups(np.concatenate([step for step, _ in moved]), limbs)
+        together = owner if len(given) >= _MANY_TAKES else np.arange(len(pieces))
+        fault = texture.left_out(taught, groups, together)
+        fault_limit = bootstrap.limit(fault, 4, 0, family=True)
+        few = _FEW / effective
+        models = Models(
+            usable=usable,
+            usual_change=_medians(np.concatenate([change for _, change in moved])) + 0.01,
+            groups=groups,
+            faults=texture.learn(taught, groups, np.ones(len(pieces), dtype=np.bool_)),
+            novelty=novel,
+            fault_limit=np.maximum(fault_limit * (1 + 8 * few**2), _LEAST_FAULT),
+            drift_limit=np.maximum(drift_limit * (1 + few), _LEAST_DRIFT),
+        )
     return Reference(channels, joints, width, effective, ready, counts, models)
+
+
+def _checked(takes: Sequence[Array]) -> list[Doubles]:
+    """Return takes (T, C) with NaN for what is not finite, or raise BadInput."""
+    given = [np.asarray(take, dtype=np.float64) for take in takes]
+    if not given or any(take.ndim != 2 for take in given):
+        raise BadInput("a reference is one take (T, C) at least", then="record takes in control")
+    if len({take.shape[1] for take in given}) != 1 or not given[0].shape[1]:
+        raise BadInput("takes of one reference have the same channels")
+    return [np.where(np.abs(take) < MOST_DEGREES, take, np.nan) for take in given]
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Windows of the reference: features (N, F), stretch (N,), times (N,) with takes far apart."""
+
+    features: Doubles
+    stretch: NDArray[np.intp]
+    times: NDArray[np.intp]
 
 
 def _medians(values: Doubles) -> Doubles:
@@ -182,10 +199,7 @@ def _stretches(takes: list[Doubles]) -> tuple[list[Doubles], NDArray[np.intp]]:
     return pieces, np.asarray(owner, dtype=np.intp)
 
 
-def _windows(
-    pieces: list[Doubles], owner: NDArray[np.intp], usable: NDArray[np.bool_]
-) -> tuple[Doubles, NDArray[np.intp], NDArray[np.intp]]:
-    """Return the windows, which stretch each is of, and when it was, takes far apart."""
+def _windows(pieces: list[Doubles], owner: NDArray[np.intp], usable: NDArray[np.bool_]) -> _Windows:
     features, stretch, times = [], [], []
     offset = 0
     for i, piece in enumerate(pieces):
@@ -198,7 +212,7 @@ def _windows(
         times.append(offset + ends[whole])
         stretch.append(np.full(int(whole.sum()), i))
         offset += len(piece)
-    return np.concatenate(features), np.concatenate(stretch), np.concatenate(times)
+    return _Windows(np.concatenate(features), np.concatenate(stretch), np.concatenate(times))
 
 
 def _groups(speeds: Doubles, limbs: Mapping[str, Sequence[int]] | None) -> list[tuple[int, ...]]:
