@@ -373,9 +373,11 @@ def delays(
                     right.append((found[0].cause == "new style") == is_style)
                     covered.append(found[1])
             target = (STYLES | FAULTS)[name][1]
+            said = f"{np.mean(right or [0]):.0%} | {np.mean(covered or [0]):.0%}"
+            if who != "charts":
+                said = "– | –"
             print(
-                f"| {who} | {name} | {order} | {words(np.asarray(out))} | {np.mean(right or [0]):.0%} | "
-                f"{np.mean(covered or [0]):.0%} | {target} |",
+                f"| {who} | {name} | {order} | {words(np.asarray(out))} | {said} | {target} |",
                 flush=True,
             )
 

@@ -154,7 +154,8 @@ class MotionChart:
             self._watch["texture"] = Sums(known.models.fault_limit, texture.LENGTH)
             self._watch["style"] = Sums(known.models.drift_limit, novelty.WINDOW, one=True)
             axes = known.models.novelty.kept.shape[1]
-            self._places = np.full((MEMORY, axes), np.inf, dtype=np.float32)
+            self._places = np.zeros((MEMORY, axes), dtype=np.float32)
+            self._squares = np.full(MEMORY, np.inf, dtype=np.float32)
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
@@ -262,6 +263,7 @@ class MotionChart:
         if found.score > reference.SLOW and self._seen(found):
             evidence = np.minimum(evidence, 0.0)
         self._places[self._placed % MEMORY] = found.at
+        self._squares[self._placed % MEMORY] = found.at @ found.at
         self._placed += 1
         watch = self._watch["style"]
         if watch.add(evidence, self.tick) and watch.fresh(self.tick):
@@ -275,10 +277,9 @@ class MotionChart:
 
     def _seen(self, found: novelty.Scored) -> bool:
         """Return whether the stream itself was there before, so that it is no new evidence."""
-        newest = (self._placed - 1 - np.arange(min(self._placed, MEMORY))) % MEMORY
-        apart = self._places[np.sort(newest[_AFRESH:])] - found.at
-        near = (_REPEAT * found.usual) ** 2
-        return bool((np.einsum("nk,nk->n", apart, apart) < near).any())
+        squares = self._squares + float(found.at @ found.at) - 2 * (self._places @ found.at)
+        squares[(self._placed - 1 - np.arange(_AFRESH)) % MEMORY] = np.inf
+        return bool((squares < (_REPEAT * found.usual) ** 2).any())
 
     def _raise(self, signal: str, over: NDArray[np.bool_], size: float, worst: int) -> None:
         """Append an alert on the joints that are `over`, by the sum `worst`."""

@@ -40,7 +40,7 @@ def texture(x: Doubles, step: Doubles, change: Doubles) -> Doubles:
 
     Logarithms of upper medians plus 0.01°.
     """
-    away = _length(x - x.mean(axis=-3, keepdims=True))
+    away = _length(x - np.add.reduce(x, axis=-3, keepdims=True) / LENGTH)
     parts = np.concatenate([step, change, away], axis=-1)
     middle = np.partition(parts, LENGTH // 2, axis=-2)[..., LENGTH // 2, :]
     out: Doubles = np.log(middle + _EPSILON)
