@@ -27,7 +27,8 @@ from greenroom.monitoring.sums import BLOCK, MEMORY, TOGETHER, Sums
 _HISTORY = 30
 _SECONDS = BLOCK / 30
 _CUT = 3.0  # times the usual change of step, in half of the joints at once: another take begins
-_ALONE = 6  # blocks held throughout that count for one joint alone: solvers clamp a knee or a toe
+_ALONE = 59  # ticks held throughout that count for one joint alone
+_GLIMPSE = 3  # ticks: a joint that the reference never holds for longer is one that never holds
 _REPEAT = (
     0.7  # of the usual distance: a window this near to one of the last five minutes is no news
 )
@@ -150,6 +151,7 @@ class MotionChart:
         self._fault_tick = -TOGETHER
         self._watch = {name: Sums(limit, 0) for name, (_, limit) in known.counts.items()}
         self._runs = {name: np.zeros(known.joints, dtype=np.intp) for name in known.counts}
+        self._firm = known.longest_hold <= _GLIMPSE
         if known.models is not None:
             self._watch["texture"] = Sums(known.models.fault_limit, texture.LENGTH)
             self._watch["style"] = Sums(known.models.drift_limit, novelty.WINDOW, one=True)
@@ -201,22 +203,32 @@ class MotionChart:
     def _count(
         self, known: reference.Reference, name: str, ticks: NDArray[np.bool_] | None
     ) -> None:
-        """Count missing or held ticks (T, J); None if there are none and there were none."""
+        """Count missing or held ticks (T, J); None if there are none and there were none.
+
+        Solvers clamp a knee or a toe, so a tick is held only if two joints are that never are in the
+        reference, or if one is for two seconds.
+        """
         watch = self._watch[name]
         slack = known.counts[name][0]
         if ticks is None:
             watch.pause(-slack, self.tick)
             self._runs[name][:] = 0
             return
+        runs = self._runs[name] = np.where(ticks.all(axis=0), self._runs[name] + 1, 0)
+        if name == "held" and np.count_nonzero(self._firm) > 1:
+            together = np.count_nonzero(ticks & self._firm, axis=1) > 1
+            ticks = ticks & together[:, None]
         counts = ticks.sum(axis=0)
-        runs = self._runs[name] = np.where(counts == BLOCK, self._runs[name] + 1, 0)
+        over = np.zeros(known.joints, dtype=np.bool_)
         if watch.add(counts - slack, self.tick):
             over = watch.values > watch.limit
-            alone = bool((over & (runs >= _ALONE)).any())
-            enough = name == "missing" or np.count_nonzero(over) > 1 or alone
-            if enough and watch.fresh(self.tick):
-                worst = int(np.where(over, watch.values, -1.0).argmax())
-                self._raise(name, over, float(counts[over].max()) / BLOCK, worst)
+        alone = runs * BLOCK > np.maximum(_ALONE, 3 * known.longest_hold)
+        if name == "held" and alone.any():
+            watch.values[alone] = watch.most[alone]
+            over |= alone
+        if over.any() and watch.fresh(self.tick):
+            worst = int(np.where(over, watch.values, -1.0).argmax())
+            self._raise(name, over, float(ticks[:, over].mean(axis=0).max()), worst)
         watch.rearm()
 
     def _texture(self, known: reference.Reference, models: reference.Models) -> None:

@@ -29,9 +29,10 @@ _CLIP = 6.0
 _STRETCH = 600  # ticks: takes are cut into stretches of 20 s at most
 _INDEPENDENT = 300  # ticks of one take that count as one more stretch
 _SLACK = 0.4  # missing or held ticks a block that count as none, beyond twice the reference's
-_LEAST_COUNT = {"missing": 4.0, "held": 3.0}  # ticks, beyond thrice the reference's own
+LEAST_COUNT = {"missing": 4.0, "held": 3.0}  # ticks, beyond thrice the reference's own
 _LEAST_DRIFT = 1.5  # standard scores times seconds
 _LEAST_FAULT = 0.3  # evidence times seconds: a fault is not cried sooner
+_ALIEN = 2.5  # times the fault limit of a reference that does not cover itself
 _MANY_TAKES = 20  # fewer than that, and stretches are left out instead
 _FEW = 50  # stretches: the drift limits learned from so many are doubled
 
@@ -70,6 +71,8 @@ class Reference:
         effective: how many independent stretches there are.
         ready: which charts may alarm, "fault" and "drift".
         counts: for "missing" and "held", each joint's slack a block and limit.
+        longest_hold: (J,), ticks for which each joint was exactly where it was; infinite for one that
+            mostly is.
         models: None while nothing is ready.
     """
 
@@ -79,6 +82,7 @@ class Reference:
     effective: float
     ready: tuple[str, ...]
     counts: dict[str, tuple[Doubles, Doubles]]
+    longest_hold: Doubles
     models: Models | None
 
 
@@ -123,9 +127,10 @@ def learn(
     for name, members in (limbs or {}).items():
         if not members or not all(0 <= joint < joints for joint in members):
             raise BadInput(f"limb {name!r} has joints 0 to {joints - 1}, not {members}")
+    holds = [held(take, joints) for take in given]
     counts = {
         "missing": _count_limit([missing(take, joints) for take in given], "missing"),
-        "held": _count_limit([held(take, joints) for take in given], "held"),
+        "held": _count_limit(holds, "held"),
     }
     pieces, owner = _stretches(given)
     usable = np.isfinite(np.concatenate(pieces)).mean(axis=0) > 0.5
@@ -151,16 +156,18 @@ def learn(
         fault = texture.left_out(taught, groups, together)
         fault_limit = bootstrap.limit(fault, 4, 0, family=True)
         few = _FEW / effective
+        alien = _ALIEN if novel.centre > COVERED else 1.0
         models = Models(
             usable=usable,
             usual_change=_medians(np.concatenate([change for _, change in moved])) + 0.01,
             groups=groups,
             faults=texture.learn(taught, groups, np.ones(len(pieces), dtype=np.bool_)),
             novelty=novel,
-            fault_limit=np.maximum(fault_limit * (1 + 8 * few**2), _LEAST_FAULT),
+            fault_limit=np.maximum(fault_limit * (1 + 8 * few**2) * alien, _LEAST_FAULT),
             drift_limit=np.maximum(drift_limit * (1 + few), _LEAST_DRIFT),
         )
-    return Reference(channels, joints, width, effective, ready, counts, models)
+    longest = _longest(holds)
+    return Reference(channels, joints, width, effective, ready, counts, longest, models)
 
 
 def _checked(takes: Sequence[Array]) -> list[Doubles]:
@@ -243,6 +250,19 @@ def _scenes(
     return limits.neighbours(places, None if context is None else [context[i] for i in owner])
 
 
+def _longest(takes: list[NDArray[np.bool_]]) -> Doubles:
+    """Return each joint's longest run (J,); infinite where it makes up half of all ticks."""
+    longest = np.zeros(takes[0].shape[1])
+    for part in takes:
+        run = np.zeros(len(longest))
+        for row in part:
+            run = (run + 1) * row
+            longest = np.maximum(longest, run)
+    return np.where(
+        np.concatenate([*takes, np.zeros((1, len(longest)))]).mean(axis=0) > 0.5, np.inf, longest
+    )
+
+
 def _count_limit(takes: list[NDArray[np.bool_]], name: str) -> tuple[Doubles, Doubles]:
     """Return (slack a block, limit) of joints' counts, twice and thrice the reference's."""
     total = sum(len(part) for part in takes)
@@ -255,4 +275,4 @@ def _count_limit(takes: list[NDArray[np.bool_]], name: str) -> tuple[Doubles, Do
             count = part[start : start + BLOCK].sum(axis=0)
             values = np.maximum(0.0, values + count - slack)
             highest = np.maximum(highest, values)
-    return slack, _LEAST_COUNT[name] + 3 * highest
+    return slack, LEAST_COUNT[name] + 3 * highest
