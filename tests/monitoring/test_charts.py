@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.errors import BadInput
+from greenroom.monitoring import reference as learned
 from greenroom.monitoring.charts import Alert, MotionChart
 from greenroom.monitoring.reference import LEAST
 
@@ -59,7 +60,7 @@ def watched(chart: MotionChart, stream: np.ndarray) -> tuple[Alert, ...]:
 
 
 def test_a_show_like_the_reference_is_quiet(fitted: MotionChart) -> None:
-    assert fitted.ready == ("fault", "drift") and not fitted.learning
+    assert fitted.ready == ("gaps", "texture", "drift") and not fitted.learning
     assert watched(fitted, show(600, seed=1)) == ()
 
 
@@ -153,7 +154,7 @@ def test_reset_forgets_the_stream_and_keeps_the_fit(fitted: MotionChart) -> None
     first = watched(fitted, stream)
     assert first and watched(fitted, stream) == first
     fitted.reset()
-    assert fitted.alerts == () and fitted.ready == ("fault", "drift")
+    assert fitted.alerts == () and fitted.ready == ("gaps", "texture", "drift")
 
 
 def test_the_same_takes_and_seed_give_the_same_limits(fitted: MotionChart) -> None:
@@ -163,15 +164,28 @@ def test_the_same_takes_and_seed_give_the_same_limits(fitted: MotionChart) -> No
 
 
 def test_too_small_a_reference_is_learning_and_never_alarms() -> None:
-    chart = MotionChart().fit(reference(LEAST["fault"] // 2))
+    chart = MotionChart().fit(reference(LEAST["gaps"] // 2))
     assert chart.learning
     stream = show(60, seed=25, lean=60.0)
     stream[600:900] = np.nan
     assert watched(chart, stream) == ()
     half = MotionChart().fit(reference(60))
-    assert half.ready == ("fault",) and not half.learning
+    assert half.ready == ("gaps", "texture") and not half.learning
     assert {alert.signal for alert in watched(half, show(120, seed=26, lean=25.0))} == set()
     assert watched(half, broken("missing", show(30, seed=27), 300, np.random.default_rng(0)))
+
+
+def test_a_reference_that_does_not_cover_itself_watches_for_gaps_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(learned, "COVERED", -1.0)
+    chart = MotionChart().fit(reference(90))
+    assert chart.ready == ("gaps",) and not chart.learning
+    stream = show(60, seed=9, lean=25.0)
+    rng = np.random.default_rng(0)
+    assert watched(chart, stream + rng.normal(0, 2, stream.shape)) == ()
+    stream[900:, :9] = np.nan
+    assert [alert.signal for alert in watched(chart, stream)] == ["missing"]
 
 
 def test_what_is_missing_or_held_in_the_reference_is_usual() -> None:
@@ -203,7 +217,7 @@ def test_odd_references_can_be_learned_from() -> None:
 
 def test_one_long_take_is_cut_into_stretches() -> None:
     chart = MotionChart().fit([show(800, seed=31)])
-    assert chart.ready == ("fault", "drift")
+    assert chart.ready == ("gaps", "texture", "drift")
     assert watched(chart, show(120, seed=32)) == ()
 
 

@@ -107,7 +107,7 @@ class MotionChart:
 
     @property
     def ready(self) -> tuple[str, ...]:
-        """Which charts may alarm: "fault", and "drift" only if the reference covers itself."""
+        """Which charts may alarm: "gaps" (missing, held), "texture" (jitter, freeze), "drift"."""
         return () if self._known is None else self._known.ready
 
     @property
@@ -244,6 +244,8 @@ class MotionChart:
         usual = np.exp(now[known.joints : 2 * known.joints])
         self._usual = np.where(np.isfinite(usual), usual, 0.0)
         evidence = models.faults.evidence(texture.extended(now))
+        if "texture" not in known.ready:
+            return
         if watch.add(evidence * _SECONDS, self.tick) and watch.fresh(self.tick):
             worst = int((watch.values / watch.limit).argmax())
             kind, group = divmod(worst, len(models.groups))

@@ -13,7 +13,7 @@ from greenroom.frames import Array, Doubles
 from greenroom.monitoring import limits, novelty, texture
 from greenroom.monitoring.sums import BLOCK, MEMORY
 
-LEAST = {"fault": 30, "drift": 75}
+LEAST = {"gaps": 30, "texture": 30, "drift": 75}
 """Independent stretches of reference below which a chart is learning."""
 COVERED = 0.12
 """A reference whose stretches, left out, lie further off than this is no measure of what is new to it.
@@ -32,7 +32,6 @@ _SLACK = 0.4  # missing or held ticks a block that count as none, beyond twice t
 LEAST_COUNT = {"missing": 4.0, "held": 3.0}  # ticks, beyond thrice the reference's own
 _LEAST_DRIFT = 1.5  # standard scores times seconds
 _LEAST_FAULT = 0.3  # evidence times seconds: a fault is not cried sooner
-_ALIEN = 2.5  # times the fault limit of a reference that does not cover itself
 _MANY_TAKES = 20  # fewer than that, and stretches are left out instead
 _FEW = 50  # stretches: the drift limits learned from so many are doubled
 
@@ -69,7 +68,7 @@ class Reference:
         joints: J.
         width: channels a joint.
         effective: how many independent stretches there are.
-        ready: which charts may alarm, "fault" and "drift".
+        ready: which charts may alarm: "gaps" (missing and held), "texture", "drift".
         counts: for "missing" and "held", each joint's slack a block and limit.
         longest_hold: (J,), ticks for which each joint was exactly where it was; infinite for one that
             mostly is.
@@ -143,7 +142,7 @@ def learn(
         rng = np.random.default_rng(seed)
         novel = novelty.Novelty(windows.features, windows.stretch, windows.times)
         if novel.centre > COVERED:
-            ready = tuple(name for name in ready if name != "drift")
+            ready = tuple(name for name in ready if name == "gaps")
         scenes = _scenes(novel, windows.stretch, owner, context)
         bootstrap = limits.Bootstrap(hours, scenes, rng)
         cubes = [piece.reshape(len(piece), joints, width) for piece in pieces]
@@ -156,14 +155,13 @@ def learn(
         fault = texture.left_out(taught, groups, together)
         fault_limit = bootstrap.limit(fault, 4, 0, family=True)
         few = _FEW / effective
-        alien = _ALIEN if novel.centre > COVERED else 1.0
         models = Models(
             usable=usable,
             usual_change=_medians(np.concatenate([change for _, change in moved])) + 0.01,
             groups=groups,
             faults=texture.learn(taught, groups, np.ones(len(pieces), dtype=np.bool_)),
             novelty=novel,
-            fault_limit=np.maximum(fault_limit * (1 + 8 * few**2) * alien, _LEAST_FAULT),
+            fault_limit=np.maximum(fault_limit * (1 + 8 * few**2), _LEAST_FAULT),
             drift_limit=np.maximum(drift_limit * (1 + few), _LEAST_DRIFT),
         )
     longest = _longest(holds)
