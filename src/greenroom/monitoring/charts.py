@@ -1,0 +1,311 @@
+"""The charts that watch a performer's joints: a fault chart within seconds, a drift chart for style.
+
+Both are one-sided CUSUMs on evidence that comes every third of a second, with limits that keep a stated
+budget of false alerts in whichever order the reference's own takes are played.
+
+- *Faults*: joints that are missing or exactly held more often than the reference's own; groups of
+joints
+  that jitter, or tremble in place (`texture`).
+- *Drift*: seconds of movement whose pose and spread are like nothing in the reference (`novelty`),
+fast for a
+  new style, slow for a small change of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from greenroom.errors import BadInput
+from greenroom.frames import Array, Doubles
+from greenroom.monitoring import novelty, reference, texture
+from greenroom.monitoring.sums import BLOCK, MEMORY, TOGETHER, Sums
+
+_HISTORY = 30
+_SECONDS = BLOCK / 30
+_CUT = 3.0  # times the usual change of step, in half of the joints at once: another take begins
+_ALONE = 59  # ticks held throughout that count for one joint alone
+_GLIMPSE = 3  # ticks: a joint that the reference never holds for longer is one that never holds
+_REPEAT = (
+    0.7  # of the usual distance: a window this near to one of the last five minutes is no news
+)
+_AFRESH = 8  # blocks whose windows a window is not compared with
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A signal out of control.
+
+    Attributes:
+        signal: "missing", "held" (exact repeats), "freeze" (trembling in place), "jitter" or "style".
+        cause: the likely class, "capture fault" or "new style".
+        joints: indices of the joints that stand out.
+        limbs: names of the limbs that they are of, if limbs were named.
+        size: missing and held: the share of the last ten ticks; jitter and freeze: 1 is a typical
+            one, of 2° and of 0.1°; style: how many times as far from the reference as usual.
+        tick: when it was raised.
+        began: the tick at which what is seen most likely began.
+        began_low: start of the confidence set of that.
+        began_high: its end.
+    """
+
+    signal: str
+    cause: str
+    joints: tuple[int, ...]
+    limbs: tuple[str, ...]
+    size: float
+    tick: int
+    began: int
+    began_low: int
+    began_high: int
+
+
+class MotionChart:
+    """Raise alerts on a stream of joint angles, and keep a budget of false ones.
+
+    `fit` learns from takes in control, `update` takes a tick and returns nothing, `alerts` is read.
+    It re-arms by itself: once what was out of control has been back for a while, or after ten
+    minutes. While the reference holds too little, `learning` is true and nothing alarms.
+
+    Convention: channels are rotation vectors in degrees, three to a joint, at 30 Hz, against a mean
+    pose (see `angles`); heading left out, or each turn of the performer is news. Where channels are
+    no multiple of three, each is a joint by itself.
+
+    Args:
+        limbs: indices of the joints of each limb; by default each joint with the one and the two that
+            move most with it in the reference.
+        hours: hours of show in which one false alert is allowed, over all joints and signals.
+        seed: of the simulated shows that set the limits.
+
+    >>> rng = np.random.default_rng(0)
+    >>> def walk(ticks):
+    ...     phase = 0.2 * np.arange(ticks)[:, None] + np.arange(6) + rng.uniform(0, 6)
+    ...     return 20 * np.sin(phase) + rng.normal(0, 0.2, (ticks, 6))
+    >>> chart = MotionChart().fit([walk(240) for _ in range(100)])
+    >>> stream = walk(900)
+    >>> stream[600:, :3] = np.nan
+    >>> for x in stream:
+    ...     chart.update(x)
+    >>> [(alert.signal, alert.joints, alert.began, alert.tick) for alert in chart.alerts]
+    [('missing', (0,), 600, 610)]
+    """
+
+    def __init__(
+        self,
+        limbs: Mapping[str, Sequence[int]] | None = None,
+        *,
+        hours: float = 24.0,
+        seed: int = 0,
+    ) -> None:
+        """Store the configuration; the default one is what is measured in `docs/benchmarks.md`."""
+        self.limbs, self.hours, self.seed = limbs, hours, seed
+        self._known: reference.Reference | None = None
+        self._alerts: list[Alert] = []
+
+    @property
+    def ready(self) -> tuple[str, ...]:
+        """Which charts may alarm: "gaps" (missing, held), "texture" (jitter, freeze), "drift"."""
+        return () if self._known is None else self._known.ready
+
+    @property
+    def learning(self) -> bool:
+        """Whether the reference holds too little for any alert."""
+        return not self.ready
+
+    def fit(
+        self, reference_takes: Sequence[Array], context: Sequence[object] | None = None
+    ) -> MotionChart:
+        """Learn from takes in control, and set limits.
+
+        Args:
+            reference_takes: (T, C) each, degrees at 30 Hz, NaN where missing.
+            context: the scene of each take, if known: a show plays takes of one scene in a row. By
+                default like takes make a scene.
+
+        Raises:
+            BadInput: there are no takes, they differ in channels, or a limb has no such joint.
+        """
+        self._known = reference.learn(reference_takes, self.limbs, context, self.hours, self.seed)
+        self.reset()
+        return self
+
+    # -- stream ------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Forget the stream and its alerts; keep the fit."""
+        self._alerts = []
+        self.tick = 0
+        if self._known is None:
+            return
+        known = self._known
+        self._rows = np.full((_HISTORY + BLOCK, known.channels), np.nan)
+        self._filled = _HISTORY
+        self._steps = np.full((_HISTORY, known.joints), np.nan)
+        self._changes = np.full((_HISTORY, known.joints), np.nan)
+        self._usual = np.zeros(known.joints)
+        self._since_cut = 0
+        self._placed = 0
+        self._fault_tick = -TOGETHER
+        self._watch = {name: Sums(limit, 0) for name, (_, limit) in known.counts.items()}
+        self._runs = {name: np.zeros(known.joints, dtype=np.intp) for name in known.counts}
+        self._firm = known.longest_hold <= _GLIMPSE
+        if known.models is not None:
+            self._watch["texture"] = Sums(known.models.fault_limit, texture.LENGTH)
+            self._watch["style"] = Sums(known.models.drift_limit, novelty.WINDOW, one=True)
+            axes = known.models.novelty.kept.shape[1]
+            self._places = np.zeros((MEMORY, axes), dtype=np.float32)
+            self._squares = np.full(MEMORY, np.inf, dtype=np.float32)
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """What was raised since the last reset, oldest first."""
+        return tuple(self._alerts)
+
+    def update(self, x: ArrayLike) -> None:
+        """Take one tick (C,), degrees, NaN where missing.
+
+        Raises:
+            BadInput: there is no fit, or the channels are not the reference's.
+        """
+        known = self._known
+        if known is None:
+            raise BadInput("a chart without a reference", then="fit the chart")
+        row = np.asarray(x, dtype=np.float64)
+        if row.shape != (known.channels,):
+            raise BadInput(f"a tick is ({known.channels},), not {row.shape}")
+        self._rows[self._filled] = row
+        self._filled += 1
+        self.tick += 1
+        if self._filled == len(self._rows):
+            if known.ready and known.models is not None:
+                with np.errstate(all="ignore"):
+                    self._block(known, known.models)
+            self._rows[:_HISTORY] = self._rows[BLOCK:]
+            self._filled = _HISTORY
+
+    def _block(self, known: reference.Reference, models: reference.Models) -> None:
+        """Look at ten new ticks."""
+        rows = self._rows
+        new = rows[_HISTORY:]
+        new[~(np.abs(new) < reference.MOST_DEGREES)] = np.nan
+        gaps = self._watch["missing"].busy or not np.isfinite(new).all()
+        self._count(known, "missing", reference.missing(new, known.joints) if gaps else None)
+        same = self._watch["held"].busy or bool((new == rows[_HISTORY - 1 : -1]).any())
+        since = rows[_HISTORY - 1 :]
+        self._count(known, "held", reference.held(since, known.joints) if same else None)
+        self._texture(known, models)
+        if "drift" in known.ready and self._since_cut >= novelty.WINDOW:
+            self._style(known, models)
+
+    def _count(
+        self, known: reference.Reference, name: str, ticks: NDArray[np.bool_] | None
+    ) -> None:
+        """Count missing or held ticks (T, J); None if there are none and there were none.
+
+        Solvers clamp a knee or a toe, so a tick is held only if two joints are that never are in the
+        reference, or if one is for two seconds.
+        """
+        watch = self._watch[name]
+        slack = known.counts[name][0]
+        if ticks is None:
+            watch.pause(-slack, self.tick)
+            self._runs[name][:] = 0
+            return
+        runs = self._runs[name] = np.where(ticks.all(axis=0), self._runs[name] + 1, 0)
+        if name == "held" and np.count_nonzero(self._firm) > 1:
+            together = np.count_nonzero(ticks & self._firm, axis=1) > 1
+            ticks = ticks & together[:, None]
+        counts = ticks.sum(axis=0)
+        over = np.zeros(known.joints, dtype=np.bool_)
+        if watch.add(counts - slack, self.tick):
+            over = watch.values > watch.limit
+        alone = runs * BLOCK > np.maximum(_ALONE, 3 * known.longest_hold)
+        if name == "held" and alone.any():
+            watch.values[alone] = watch.most[alone]
+            over |= alone
+        if over.any() and watch.fresh(self.tick):
+            worst = int(np.where(over, watch.values, -1.0).argmax())
+            self._raise(name, over, float(ticks[:, over].mean(axis=0).max()), worst)
+        watch.rearm()
+
+    def _texture(self, known: reference.Reference, models: reference.Models) -> None:
+        """Add the evidence of the last second's texture."""
+        watch = self._watch["texture"]
+        cube = self._rows.reshape(-1, known.joints, known.width)
+        step, change = texture.changes(cube[_HISTORY - 2 :])
+        self._find_cut(change / (self._usual + models.usual_change))
+        for kept, new in ((self._steps, step), (self._changes, change)):
+            kept[:-BLOCK] = kept[BLOCK:]
+            kept[-BLOCK:] = new
+        now = texture.texture(cube[BLOCK:], self._steps, self._changes)
+        usual = np.exp(now[known.joints : 2 * known.joints])
+        self._usual = np.where(np.isfinite(usual), usual, 0.0)
+        evidence = models.faults.evidence(texture.extended(now))
+        if "texture" not in known.ready:
+            return
+        if watch.add(evidence * _SECONDS, self.tick) and watch.fresh(self.tick):
+            worst = int((watch.values / watch.limit).argmax())
+            kind, group = divmod(worst, len(models.groups))
+            over = np.zeros(known.joints, dtype=np.bool_)
+            over[list(models.groups[group])] = True
+            self._raise(texture.KINDS[kind], over, float(evidence[worst]), worst)
+        watch.rearm()
+
+    def _find_cut(self, jumps: Doubles) -> None:
+        """Note where half of the joints jump at once: a window does not reach across a cut.
+
+        Args:
+            jumps: (T, J), changes of step over the usual ones.
+        """
+        half = jumps.shape[1] // 2
+        cuts = np.flatnonzero(~(np.partition(jumps, half, axis=1)[:, half] <= _CUT))
+        self._since_cut = BLOCK - int(cuts[-1]) if len(cuts) else self._since_cut + BLOCK
+
+    def _style(self, known: reference.Reference, models: reference.Models) -> None:
+        """Add the evidence of the last window's novelty."""
+        window = self._rows[-novelty.WINDOW :, models.usable]
+        mean = np.add.reduce(window) / len(window)
+        square = np.add.reduce(window * window) / len(window) - mean * mean
+        features = np.concatenate([mean, np.sqrt(np.maximum(square, 0.0))])
+        if not np.isfinite(np.add.reduce(features)):
+            return
+        found = models.novelty.score(features)
+        evidence = reference.drift_evidence(np.asarray(found.score)) * _SECONDS
+        if found.score > reference.SLOW and self._seen(found):
+            evidence = np.minimum(evidence, 0.0)
+        self._places[self._placed % MEMORY] = found.at
+        self._squares[self._placed % MEMORY] = found.at @ found.at
+        self._placed += 1
+        watch = self._watch["style"]
+        if watch.add(evidence, self.tick) and watch.fresh(self.tick):
+            apart = np.zeros(known.channels)
+            parts = models.novelty.apart(features, found.nearest).reshape(2, -1)
+            apart[models.usable] = parts.sum(axis=0)
+            each = apart.reshape(known.joints, known.width).sum(axis=1)
+            worst = int((watch.values / watch.limit).argmax())
+            self._raise("style", each >= each.max() / 2, found.size, worst)
+        watch.rearm()
+
+    def _seen(self, found: novelty.Scored) -> bool:
+        """Return whether the stream itself was there before, so that it is no new evidence."""
+        squares = self._squares + float(found.at @ found.at) - 2 * (self._places @ found.at)
+        squares[(self._placed - 1 - np.arange(_AFRESH)) % MEMORY] = np.inf
+        return bool((squares < (_REPEAT * found.usual) ** 2).any())
+
+    def _raise(self, signal: str, over: NDArray[np.bool_], size: float, worst: int) -> None:
+        """Append an alert on the joints that are `over`, by the sum `worst`."""
+        watch = self._watch["texture" if signal in texture.KINDS else signal]
+        fault = signal != "style" or self.tick - self._fault_tick < TOGETHER
+        if signal != "style":
+            self._fault_tick = self.tick
+        joints = tuple(int(joint) for joint in np.flatnonzero(over))
+        names = tuple(
+            name for name, members in (self.limbs or {}).items() if set(members) & set(joints)
+        )
+        also = range(len(watch.limit)) if signal == "style" else [worst]
+        best, low, high = watch.began(worst, also, self.tick)
+        cause = "capture fault" if fault else "new style"
+        self._alerts.append(Alert(signal, cause, joints, names, size, self.tick, best, low, high))
