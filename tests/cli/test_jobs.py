@@ -26,6 +26,8 @@ def _detach(home: Path, *arguments: str) -> str:
         text=True,
         check=True,
     )
+    if "--json" in arguments:
+        return str(json.loads(said.stdout)["job"])
     return said.stdout.split()[1]
 
 
@@ -38,6 +40,8 @@ def test_a_command_goes_on_by_itself_and_its_end_is_kept(tmp_path: Path) -> None
     assert found["command"] == ["take", "list", "--json"]
     listed = _run(tmp_path, "jobs")
     assert name in listed.stdout and "done" in listed.stdout
+    (tmp_path / "jobs" / "half").mkdir()  # as a crash before it was written down leaves it
+    assert name in _run(tmp_path, "jobs").stdout
 
 
 def test_a_failure_is_told_with_its_reason(tmp_path: Path) -> None:
@@ -45,6 +49,12 @@ def test_a_failure_is_told_with_its_reason(tmp_path: Path) -> None:
     ended = _run(tmp_path, "jobs", name[:6], "--wait")
     assert ended.exit_code == 2
     assert "failed" in ended.stdout and "nothing" in ended.stdout
+    said = subprocess.run(
+        [sys.executable, "-m", "greenroom", "--home", str(tmp_path), "--detach", "fsck", "--json"],
+        capture_output=True,
+        check=True,
+    )
+    assert set(json.loads(said.stdout)) == {"job"}
 
 
 def test_a_long_one_is_interrupted_and_a_killed_one_is_lost(tmp_path: Path) -> None:
@@ -55,12 +65,23 @@ def test_a_long_one_is_interrupted_and_a_killed_one_is_lost(tmp_path: Path) -> N
     assert stopped["state"] in ("done", "failed") and stopped["exit"] is not None
     again = _run(tmp_path / "a", "jobs", first, "--stop")
     assert again.exit_code == 2 and "see: greenroom jobs" in again.stderr
-    supervisor = int((tmp_path / "b" / "jobs" / second / "pid").read_text())
+    supervisor = job(tmp_path / "b", second)["pid"]
     os.killpg(supervisor, signal.SIGKILL)
     deadline = time.monotonic() + 20
     while job(tmp_path / "b", second)["state"] == "running" and time.monotonic() < deadline:
         time.sleep(0.05)
     assert job(tmp_path / "b", second)["state"] == "lost"
+
+
+def test_a_job_whose_supervisor_was_killed_alone_can_still_be_stopped(tmp_path: Path) -> None:
+    name = _detach(tmp_path, "demo", "--seconds", "600", "--headless")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "log").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)  # until the command itself is there
+    os.kill(job(tmp_path, name)["pid"], signal.SIGKILL)
+    assert job(tmp_path, name)["state"] == "running"
+    assert _run(tmp_path, "jobs", name, "--stop").exit_code == 0
+    assert job(tmp_path, name)["state"] == "lost"
 
 
 def test_unknown_commands_and_jobs_are_said(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from greenroom.capture.packets import encode_audio, encode_body
 from greenroom.contracts import OUTPUTS, ModelShape
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
-from greenroom.frames import BONES, Floats, Frame
+from greenroom.frames import BONES, HUMANOID, Floats, Frame
 from greenroom.registry.release import Role
 from greenroom.rotations import from_vector, to_six
 
@@ -24,6 +24,17 @@ RIG = ("jawOpen", "someThing", "mouthFunnel")
 def speaker() -> Role:
     """A role that drives a face of three weights, two of which are ARKit's."""
     return replace(role(uses_speech=True), shape=FACE_SHAPE, rig=RIG)
+
+
+WALKER = (*JOINTS, *(s + b for s in ("left", "right") for b in ("UpperLeg", "LowerLeg", "Foot")))
+WALKER_SHAPE = ModelShape(len(WALKER), FeatureSpec(WALKER).state_width, len(CHANNELS))
+
+
+def walker() -> Role:
+    """A role with legs, whose feet are kept from sliding."""
+    still = np.tile(np.asarray([0, 0, 0, 1], np.float32), (len(WALKER), 1))
+    rest = np.concatenate([to_six(still).ravel(), [0.95, 0, 0, 0]]).astype(np.float32)
+    return Role(FeatureSpec(WALKER), WALKER_SHAPE, rest, False, offsets=HUMANOID.offsets)
 
 
 def role(uses_speech: bool = False) -> Role:

@@ -16,11 +16,13 @@ from .stand_in import (
     FACE_SHAPE,
     JOINTS,
     SHAPE,
+    WALKER_SHAPE,
     FakeModel,
     body_packet,
     role,
     sound_packet,
     speaker,
+    walker,
 )
 
 INDEX = [BONES.index(name) for name in JOINTS]
@@ -120,16 +122,36 @@ def test_a_damaged_packet_is_passed_over(data: bytes) -> None:
     assert outcome.rung == "capture"
 
 
+def test_a_foot_holds_a_body_that_nobody_captures_and_a_hold_forgets_it() -> None:
+    performer = Performer(walker(), FakeModel(shape=WALKER_SHAPE), 0)
+    play(performer, range(5))
+    performer.state = performer.state.copy()
+    performer.state[-2] = 1.0  # forwards, metres a second, which the stand-in goes on with
+    first = play(performer, range(5, 6), lost=None)[0].frame.root
+    later = play(performer, range(6, 66), lost=None)[-1].frame.root
+    assert np.linalg.norm(later - first) < 0.3  # two seconds would have gone two metres
+    assert performer.placer._feet is not None
+    performer.step(66, [], late=True)
+    assert performer.placer._feet is None
+    assert np.isfinite(play(performer, range(67, 70), lost=None)[-1].frame.root).all()
+
+
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 1099), FLOATS), max_size=30), st.integers(0, 2**32 - 1))
+@given(
+    st.lists(st.tuples(st.integers(0, 1099), FLOATS), max_size=30),
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+)
 def test_whatever_numbers_a_packet_holds_what_is_emitted_is_finite_and_unit(
-    spoilt: list[tuple[int, float]], seed: int
+    spoilt: list[tuple[int, float]], seed: int, legs: bool
 ) -> None:
     rng = np.random.default_rng(seed)
     performer = Performer(role(), FakeModel(), 0)
+    if legs:
+        performer = Performer(walker(), FakeModel(shape=WALKER_SHAPE), 0)
     for tick in range(4):
         body = np.frombuffer(body_packet(tick), "<f4", offset=8).copy()
         if tick:

@@ -3,7 +3,6 @@
 import datetime
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.train
 KILLS = int(os.environ.get("GREENROOM_KILLS", "100"))
 CLIPS = ("walk", "run", "jump", "dance_a")
 SERVER = """
-import os, sys
+import os, signal, sys, time
 from pathlib import Path
 import onnx, torch.onnx
 from greenroom.contracts import ModelShape
@@ -50,13 +49,19 @@ def go(home, dataset, seed):
 
 print("ready", flush=True)
 for line in sys.stdin:  # what takes long to import is there already: a run is a fork
-    home, dataset, seed = line.split()
+    home, dataset, seed, after = line.split()
     child = os.fork()
     if not child:
         go(home, dataset, int(seed))
         os._exit(0)
-    print(child, flush=True)
-    print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    gone, end = 0, time.monotonic() + float(after)
+    while not gone and time.monotonic() < end:
+        time.sleep(0.002)
+        gone, status = os.waitpid(child, os.WNOHANG)
+    if not gone:
+        os.kill(child, signal.SIGKILL)
+        gone, status = os.waitpid(child, 0)
+    print("ended", os.waitstatus_to_exitcode(status), flush=True)
 """
 
 
@@ -84,14 +89,10 @@ class Runs:
         assert self.server.stdout is not None
         return self.server.stdout.readline().strip()
 
-    def go(self, home: Path, dataset: str, seed: int, after: float | None = None) -> str:
+    def go(self, home: Path, dataset: str, seed: int, after: float = 1e6) -> str:
         """Run from training to the stage; kill it after so many seconds. Return how it ended."""
         assert self.server.stdin is not None
-        print(home, dataset, seed, file=self.server.stdin, flush=True)
-        child = int(self._line())
-        if after is not None:
-            time.sleep(after)
-            os.kill(child, signal.SIGKILL)  # or it is dead, and waited for only when told
+        print(home, dataset, seed, after, file=self.server.stdin, flush=True)
         return self._line()
 
 
@@ -115,6 +116,7 @@ def test_killed_anywhere_from_training_to_the_stage(tmp_path: Path, published: l
         seed, killed, champion = 1, 0, Workspace(home).log.ref(live_ref("a"))
         while killed < KILLS:
             ended = runs.go(home, dataset, seed, dice.uniform(0, 1.1 * whole))
+            assert ended in ("ended 0", "ended -9")
             killed += ended == "ended -9"
             fresh = Workspace(home)
             now = fresh.log.ref(live_ref("a"))

@@ -9,7 +9,7 @@ import click
 
 from greenroom import __version__
 from greenroom.cli import approvals, experiments, jobs, models, shows, store, takes
-from greenroom.cli.context import Context
+from greenroom.cli.context import Context, answer
 from greenroom.config import home
 from greenroom.errors import GreenroomError
 
@@ -63,7 +63,8 @@ def main(ctx: click.Context, folder: str | None, detach: bool) -> None:
     if detach:
         assert ctx.invoked_subcommand is not None
         name = jobs.detach(ctx.obj.workspace.home, [ctx.invoked_subcommand, *ctx.meta["rest"]])
-        click.echo(f"job {name}\nnext: greenroom jobs {name}")
+        as_json = "--json" in ctx.meta["rest"]
+        answer(as_json, {"job": name}, f"job {name}\nnext: greenroom jobs {name}")
         ctx.exit(0)
 
 

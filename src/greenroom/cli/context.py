@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,9 @@ JOB = "GREENROOM_JOB"
 
 def meter(label: str, quiet: bool) -> Callable[[int, int], None]:
     """Return a progress line for `(done, total)`: on a terminal's stderr, or into a job's folder."""
-    if JOB in os.environ:
-        return _noted(label, Path(os.environ[JOB]))
+    job = os.environ.get(JOB)
+    if job is not None:
+        return _noted(label, Path(job))
     if quiet or not sys.stderr.isatty():
         return lambda done, total: None
 
@@ -83,8 +85,9 @@ def _noted(label: str, folder: Path) -> Callable[[int, int], None]:
         nonlocal last
         if time.monotonic() - last > 1 or done >= total:
             said = {"label": label, "done": done, "total": total}
-            (folder / "progress.new").write_bytes(json.dumps(said).encode())
-            os.replace(folder / "progress.new", folder / "progress")
+            with suppress(OSError):  # a note that cannot be written is no reason to end a run
+                (folder / "progress.new").write_bytes(json.dumps(said).encode())
+                os.replace(folder / "progress.new", folder / "progress")
             last = time.monotonic()
 
     return show

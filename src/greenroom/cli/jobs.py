@@ -29,7 +29,7 @@ _SUPERVISE = """
 import sys
 from pathlib import Path
 from greenroom.cli.jobs import supervise
-sys.exit(supervise(Path(sys.argv[1]), sys.argv[2]))
+sys.exit(supervise(Path(sys.argv[1]), int(sys.argv[2])))
 """
 
 
@@ -44,48 +44,58 @@ def detach(home: Path, command: Sequence[str]) -> str:
     name = digest("\0".join([started, str(os.getpid()), *command]).encode())[:12]
     folder = home / "jobs" / name
     folder.mkdir(parents=True)
-    what = {"command": list(command), "started": started}
-    write_durably(folder / "job.json", json.dumps(what).encode())
-    with (folder / "out").open("wb") as out:
+    with (
+        (folder / "lock").open("wb") as lock,
+        (folder / "out").open("wb") as out,
+        (folder / "err").open("wb") as err,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)  # handed on: a job is never seen between two holders
         process = subprocess.Popen(
-            [sys.executable, "-c", _SUPERVISE, str(home.resolve()), name],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-c", _SUPERVISE, str(folder.resolve()), str(lock.fileno())],
+            stdin=subprocess.PIPE,
             stdout=out,
-            stderr=subprocess.STDOUT,
+            stderr=err,
+            pass_fds=[lock.fileno()],
             start_new_session=True,
         )
-    while not (folder / "pid").exists() and process.poll() is None:  # until it holds its lock
-        time.sleep(0.01)
+        what = {"command": list(command), "started": started, "pid": process.pid}
+        write_durably(folder / "job.json", json.dumps(what).encode())
+    assert process.stdin is not None
+    process.stdin.close()  # now it may begin
     return name
 
 
-def supervise(home: Path, name: str) -> int:
-    """Run a job's command, holding its lock, and write down how it ended."""
-    folder = home / "jobs" / name
+def supervise(folder: Path, lock: int) -> int:
+    """Run a job's command, and write down how it ended; both hold the job's lock.
+
+    Args:
+        folder: of the job.
+        lock: the open file that is locked.
+    """
+    told: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):  # caught here, so not ignored there
+        signal.signal(number, lambda number, frame: told.append(number))
+    sys.stdin.read()  # until the job is written down
     command = json.loads((folder / "job.json").read_bytes())["command"]
-    with (folder / "lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        told: list[int] = []
-        for number in (signal.SIGTERM, signal.SIGINT):  # caught here, so not ignored there
-            signal.signal(number, lambda number, frame: told.append(number))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "greenroom", "--home", str(home), *command],
-            env={**os.environ, JOB: str(folder)},
-            pass_fds=[lock.fileno()],  # so that the job lives as long as either of the two
-        )
-        write_durably(folder / "pid", str(os.getpid()).encode())
-        while (code := process.poll()) is None:
-            if told:
-                told.clear()
-                process.send_signal(signal.SIGINT)
-            time.sleep(0.1)
-        write_durably(folder / "exit", str(code).encode())
+    home = folder.parents[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greenroom", "--home", str(home), *command],
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, JOB: str(folder)},
+        pass_fds=[lock],
+    )
+    while (code := process.poll()) is None:
+        if told:
+            told.clear()
+            process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    write_durably(folder / "exit", str(code).encode())
     return code
 
 
 def jobs(home: Path) -> list[dict[str, Any]]:
     """Return what is known of every job, the newest last."""
-    found = [job(home, path.name) for path in (home / "jobs").glob("*") if path.is_dir()]
+    found = [job(home, path.parent.name) for path in (home / "jobs").glob("*/job.json")]
     return sorted(found, key=lambda each: str(each["started"]))
 
 
@@ -98,7 +108,8 @@ def job(home: Path, name: str) -> dict[str, Any]:
     Raises:
         BadInput: there is none of that name, or more than one.
     """
-    found = [p for p in (home / "jobs").glob(f"{name}*") if (p / "job.json").exists()]
+    everyone = [path.parent for path in (home / "jobs").glob("*/job.json")]
+    found = [folder for folder in everyone if folder.name.startswith(name)]
     if len(found) != 1:
         what = "no job" if not found else f"{len(found)} jobs"
         raise BadInput(f"there is {what} '{name}'", then="see: greenroom jobs")
@@ -117,14 +128,14 @@ def _held(lock: Path) -> bool:
         return False
     with lock.open("rb") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
     return False
 
 
 def stop(home: Path, name: str) -> None:
-    """Interrupt a job as a person at its terminal would; what was finished is kept.
+    """Interrupt a job's command; what was finished is kept.
 
     Raises:
         BadInput: it does not run.
@@ -132,7 +143,11 @@ def stop(home: Path, name: str) -> None:
     found = job(home, name)
     if found["state"] != "running":
         raise BadInput(f"job {found['job']} is {found['state']}", then="see: greenroom jobs")
-    os.kill(int((home / "jobs" / found["job"] / "pid").read_text()), signal.SIGTERM)
+    # The supervisor leads the group; where it was killed alone, its command is of the group still.
+    try:
+        os.kill(found["pid"], signal.SIGTERM)
+    except ProcessLookupError:
+        os.killpg(found["pid"], signal.SIGINT)
 
 
 @click.command("jobs")
@@ -154,12 +169,13 @@ def jobs_command(
         stop(home, name)
     while (found_job := job(home, name))["state"] == "running" and (waits or stops):
         time.sleep(0.1)
-    printed = (home / "jobs" / found_job["job"] / "out").read_bytes().decode("utf-8", "replace")
-    answer(
-        as_json, {**found_job, "out": printed}, f"{_line(found_job)}\n{printed[-_TAIL:]}".rstrip()
-    )
-    if waits and found_job["exit"]:
-        click.get_current_context().exit(max(1, found_job["exit"]))
+    folder = home / "jobs" / found_job["job"]
+    out, err = ((folder / n).read_bytes().decode("utf-8", "replace") for n in ("out", "err"))
+    lines = [_line(found_job), out[-_TAIL:].rstrip(), err[-_TAIL:].rstrip()]
+    answer(as_json, {**found_job, "out": out, "err": err}, "\n".join(filter(None, lines)))
+    code = found_job["exit"]
+    if waits and code != 0:  # a signal's number as a shell gives it; a lost job failed
+        click.get_current_context().exit(1 if code is None else code if code > 0 else 128 - code)
 
 
 def _line(found: dict[str, Any]) -> str:

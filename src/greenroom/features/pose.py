@@ -20,7 +20,7 @@ import numpy as np
 from greenroom.clock import TICK_HZ
 from greenroom.errors import BadInput
 from greenroom.frames import BONE, Array, Floats
-from greenroom.rotations import from_six, multiply, rotate, to_six
+from greenroom.rotations import from_six, to_six
 
 ROOT_CHANNELS = ("height", "velocity_x", "velocity_z", "turn_rate")
 Heading = tuple[float, float]
@@ -94,15 +94,17 @@ STANCE_M = 0.05
 """A foot less than this above where it rests holds the body that nobody captures; fading out to it."""
 SLOW_M = 0.004
 """Of two low feet the one that slides less holds; this far a tick makes the difference."""
+FURTHEST_M = 0.05
+"""A foot that slid further within a tick did not stand."""
 
 
 class Legs:
-    """Where the feet are: forward kinematics from the hips down, for both legs at once.
+    """Where the feet are: forward kinematics from the hips down, in plain numbers, as for one tick.
 
     Args:
         offsets: where each of the humanoid's bones sits on its parent (55, 3), metres.
         joints: of the states, hips first.
-        rest: a state (D,) in which both feet stand.
+        rest: a state (D,) in which one foot at least stands.
 
     Raises:
         BadInput: the states have no legs.
@@ -113,11 +115,11 @@ class Legs:
         depth = min(len(list(takewhile(joints.__contains__, leg))) for leg in _LEGS)
         if depth < 2:
             raise BadInput("feet are found by upper and lower legs", then="use no legs")
-        self.index = np.asarray([[joints.index(bone) for bone in leg[:depth]] for leg in _LEGS])
-        bones = [[BONE[bone] for bone in leg[:depth]] for leg in _LEGS]
-        self.offsets = np.asarray(offsets, dtype=np.float32)[bones]
-        six = rest[: 6 * len(joints)].reshape(-1, 6)
-        self.stand = rest[-4] + self.below(from_six(six))[:, 1]
+        bones = [leg[:depth] for leg in _LEGS]
+        self.index = [[joints.index(bone) for bone in leg] for leg in bones]
+        self.offsets = [[tuple(offsets[BONE[bone]].tolist()) for bone in leg] for leg in bones]
+        upright = from_six(rest[: 6 * len(joints)].reshape(-1, 6))
+        self.stand = float(rest[-4]) + min(y for _, y, _ in self.below(upright))
 
     @classmethod
     def of(cls, offsets: Array, joints: Sequence[str], rest: Floats) -> Legs | None:
@@ -125,14 +127,26 @@ class Legs:
         has = all(bone in joints for leg in _LEGS for bone in leg[:2])
         return cls(offsets, joints, rest) if has else None
 
-    def below(self, rotations: Floats) -> Floats:
-        """Return where the feet are (2, 3), metres from the hips, for rotations (J, 4), hips first."""
-        turn = np.repeat(rotations[:1], 2, axis=0)
-        place: Floats = np.zeros((2, 3), dtype=np.float32)
-        for level in range(self.index.shape[1]):
-            place = place + rotate(turn, self.offsets[:, level]).astype(np.float32)
-            turn = multiply(turn, rotations[self.index[:, level]])
-        return place
+    def below(self, rotations: Floats) -> list[tuple[float, float, float]]:
+        """Return where the two feet are, metres from the hips, for rotations (J, 4), hips first."""
+        turns = rotations.tolist()
+        feet = []
+        for index, offsets in zip(self.index, self.offsets, strict=True):
+            x = y = z = 0.0
+            for joint, offset in zip(reversed(index), reversed(offsets), strict=True):
+                # From the foot up: what is below a joint turns with it.
+                x, y, z = offset[0] + x, offset[1] + y, offset[2] + z
+                above = index.index(joint)
+                x, y, z = _turn(turns[index[above - 1]] if above else turns[0], x, y, z)
+            feet.append((x, y, z))
+        return feet
+
+
+def _turn(q: Sequence[float], x: float, y: float, z: float) -> tuple[float, float, float]:
+    """Return a vector turned by a unit quaternion (x, y, z, w)."""
+    a, b, c, w = q
+    s, t, u = 2 * (b * z - c * y), 2 * (c * x - a * z), 2 * (a * y - b * x)
+    return x + w * s + b * u - c * t, y + w * t + c * s - a * u, z + w * u + a * t - b * s
 
 
 @dataclass
@@ -150,16 +164,18 @@ class Placer:
     root: Floats = field(default_factory=lambda: np.zeros(3, dtype=np.float32))
     heading: Heading = AHEAD
     legs: Legs | None = None
-    _feet: Floats | None = None
-    _slip: Floats = field(default_factory=lambda: np.zeros(3, dtype=np.float32))
+    _feet: list[tuple[float, float, float]] | None = None
+    _slip: tuple[float, float] = (0.0, 0.0)
+    _made: tuple[Floats, Floats] | None = None
 
     def anchor(self, root: Floats, hips: Floats) -> None:
         """Take over a captured root (3,) and hips rotation (4,)."""
         self.root, self.heading = root, heading_of(hips)
-        self._feet, self._slip = None, np.zeros(3, dtype=np.float32)
+        self.lift()
 
     def move(self, state: Floats) -> None:
         """Go on by a state's velocities, about the foot that stands."""
+        self._made = None
         height, vx, vz, rate = state[-4:].tolist()
         sin, cos = self.heading
         x, _, z = self.root.tolist()
@@ -170,22 +186,37 @@ class Placer:
         if self.legs is not None:
             self._stand(self.legs, state)
 
+    def lift(self) -> None:
+        """Forget where the feet were: what comes next is no step from there."""
+        self._feet, self._slip, self._made = None, (0.0, 0.0), None
+
     def _stand(self, legs: Legs, state: Floats) -> None:
         """Take back from the root what the foot that stands slid: it is low, and it slid least."""
-        feet = legs.below(self.upright(state, (len(state) - 4) // 6)) + self.root
+        x, height, z = self.root.tolist()
+        turned = self.upright(state, (len(state) - 4) // 6)
+        self._made = state, turned
+        below = legs.below(turned)
+        feet = [(x + a, height + b, z + c) for a, b, c in below]
         if self._feet is not None:
-            above = np.maximum(self._feet[:, 1], feet[:, 1]) - legs.stand
-            held = np.clip(2 - 2 * above / STANCE_M, 0, 1)
-            slid = feet - self._feet
-            slid[:, 1] = 0
-            slow = held * np.exp(-np.hypot(slid[:, 0], slid[:, 2]) / SLOW_M) + 1e-9
-            self._slip = (self._slip + (slow * held / slow.sum()) @ slid) / 2
-            self.root, feet = self.root - self._slip, feet - self._slip
-        self._feet = feet.astype(np.float32)
-        self.root = self.root.astype(np.float32)
+            total, slid_x, slid_z = 1e-9, 0.0, 0.0
+            for (ox, oy, oz), (nx, ny, nz) in zip(self._feet, feet, strict=True):
+                held = min(1.0, max(0.0, 2 - 2 * (max(oy, ny) - legs.stand) / STANCE_M))
+                dx, dz = nx - ox, nz - oz
+                slow = held / (1 + (dx * dx + dz * dz) / SLOW_M**2)
+                total += slow
+                slid_x, slid_z = slid_x + slow * held * dx, slid_z + slow * held * dz
+            slip_x = min(FURTHEST_M, max(-FURTHEST_M, slid_x / total))
+            slip_z = min(FURTHEST_M, max(-FURTHEST_M, slid_z / total))
+            self._slip = (self._slip[0] + slip_x) / 2, (self._slip[1] + slip_z) / 2
+            slip_x, slip_z = self._slip
+            self.root = np.asarray([x - slip_x, height, z - slip_z], dtype=np.float32)
+            feet = [(fx - slip_x, fy, fz - slip_z) for fx, fy, fz in feet]
+        self._feet = feet
 
     def upright(self, state: Floats, joints: int) -> Floats:
         """Return the rotations (J, 4) of a state, facing the way this placer does."""
+        if self._made is not None and self._made[0] is state:
+            return self._made[1]
         six = state[: 6 * joints].reshape(joints, 6).copy()
         sin, cos = self.heading
         a0, a1, a2, b0, b1, b2 = six[0].tolist()

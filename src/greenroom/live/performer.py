@@ -273,6 +273,7 @@ class Performer:
         root = self.placer.root if self.blender.last is None else self.blender.last[0]
         if self.blender.last is None:
             root = np.asarray([0, self.role.rest[6 * self.role.shape.joints], 0], np.float32)
+        self.placer.lift()
         switched = self.source != HOLD
         self.source = HOLD
         rest = rest_pose(self.role, self.placer.heading)

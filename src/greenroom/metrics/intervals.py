@@ -25,7 +25,7 @@ def resampled(tallies: list[Tally], who: str, rounds: int = ROUNDS, seed: int = 
 
 
 def interval(values: Doubles, level: float = 0.95) -> tuple[float, float]:
-    """Return the percentile interval of resampled figures; NaN from a single take."""
+    """Return the percentile interval of resampled figures; of a single take it has no width."""
     cuts = np.nanpercentile(values, [50 - 50 * level, 50 + 50 * level])
     return float(cuts[0]), float(cuts[1])
 

@@ -90,8 +90,12 @@ def prepare(model: Performer, material: Material) -> dict[str, float]:
 
 def left_over(model: Performer, takes: Sequence[Tensor]) -> Tensor:
     """Return how far off forecasts are before the trunk adds anything: rms (H, 6 J), normalised."""
-    off = [truth - plain for truth, plain in forecasts(model, takes)]
-    return torch.sqrt((torch.cat(off) ** 2).mean(0) + 1e-8)
+    sums = torch.zeros(len(model.shape.horizons), 6 * model.shape.joints, dtype=torch.double)
+    count = 0
+    for coming, plain in forecasts(model, takes):
+        sums += ((coming - plain) ** 2).sum(0)
+        count += len(coming)
+    return torch.sqrt(sums / max(1, count) + 1e-8).float()
 
 
 def forecasts(model: Performer, takes: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -105,6 +109,10 @@ def forecasts(model: Performer, takes: Sequence[Tensor]) -> Iterator[tuple[Tenso
             past = rows.unfold(0, k, 1)[:count].transpose(1, 2)
             coming = torch.stack([rows[k - 1 + h : k - 1 + h + count, :six] for h in horizons], 1)
             yield coming, model.plain_forecast(past)
+
+
+_MOST_WINDOWS = 600
+"""Of one take, when forecasts are weighed."""
 
 
 def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
@@ -121,7 +129,8 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
         count = len(rows) - k - max(horizons)
         if count < 1:
             continue
-        windows = rows.unfold(0, k + 1, 3)[: max(1, count // 3)].transpose(1, 2)
+        every = max(3, count // _MOST_WINDOWS)
+        windows = rows.unfold(0, k + 1, every)[: max(1, count // every)].transpose(1, 2)
         see = whole.expand(len(windows), -1, -1)
         with torch.no_grad():
             said = dict(
@@ -134,7 +143,7 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
         scaled = (windows[:, 1:] - model.core.mean) / model.core.std
         plain = model.plain_forecast(scaled) * model.core.std[:six] + model.core.mean[:six]
         for i, ahead in enumerate(horizons):
-            coming = rows.unfold(0, k + 1 + ahead, 3)[: len(windows), :six, -1]
+            coming = rows.unfold(0, k + 1 + ahead, every)[: len(windows), :six, -1]
             added = said["forecast"][:, i] - plain[:, i]
             above[i] += ((coming - plain[:, i]) * added).sum()
             below[i] += (added * added).sum()

@@ -106,8 +106,10 @@ def teaching(found: Found, spec: FeatureSpec, preset: Preset, seed: int) -> Mate
         takes,
         [(tensor(speech), tensor(face)) for speech, face in found.faces],
         [
-            (take, kind, content)
-            for take, kind, content in zip(takes, kinds, found.content * 2, strict=True)
+            (take, kind, content or f"take {n % len(found.bodies)}")
+            for n, (take, kind, content) in enumerate(
+                zip(takes, kinds, found.content * 2, strict=True)
+            )
             if kind >= 0
         ],
         found.weights * 2,

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from greenroom.contracts import STYLE_TICKS, ModelShape
+from greenroom.errors import BadInput
 from greenroom.frames import Doubles
 
 Ints = NDArray[np.intp]
@@ -102,6 +103,7 @@ class Discriminants:
     @classmethod
     def fit(cls, seen: Doubles, kinds: Ints, groups: Ints) -> Discriminants:
         """Return them for windows (N, F) of classes (N,) from 0 without a gap, and contents (N,)."""
+        tiny = 1e-6
         mean, std = seen.mean(axis=0), seen.std(axis=0) + 1e-3
         x = (seen - mean) / std
         centres = []
@@ -118,13 +120,15 @@ class Discriminants:
         spread = (1 - _SHRINK) * spread + _SHRINK * np.trace(spread) / len(spread) * np.eye(
             len(spread)
         )
+        spread += tiny * np.eye(len(spread))  # takes that stand still differ by nothing
         root = np.linalg.cholesky(np.linalg.inv(spread))
         left, _, _ = np.linalg.svd(root.T @ (middle - middle.mean(axis=0)).T, full_matrices=False)
         axes = root @ left[:, : len(middle) - 1]
         inner = within @ axes
-        axes = axes @ np.linalg.cholesky(np.linalg.inv(inner.T @ inner / len(inner)))
+        left_in = inner.T @ inner / len(inner) + tiny * np.eye(inner.shape[1])
+        axes = axes @ np.linalg.cholesky(np.linalg.inv(left_in))
         found = cls(mean, std, axes, middle @ axes)
-        unit = np.sqrt(np.median(found.distances(seen).min(axis=1)))
+        unit = np.sqrt(np.median(found.distances(seen).min(axis=1)) + tiny)
         return cls(mean, std, axes / unit, found.centres / unit)
 
     def distances(self, seen: Doubles) -> Doubles:
@@ -142,14 +146,26 @@ def fit_styles(
         style: to be filled.
         rows: normalised states (T, D) of each take.
         kinds: the class of each.
-        contents: what each shows; "" where nobody said: then takes are left out, some at a time.
+        contents: what each shows; where nobody said, something of its own for each take and its mirror
+            image: then takes are left out, some at a time.
 
     Returns:
         style_sharpness, style_doubt_at, style_doubt_rate, style_doubt_lead, and where something could be
-        left out style_left_out_accuracy and style_left_out_log_loss.
+        left out style_left_out_accuracy and style_left_out_log_loss. With two styles none can be left
+        out, and doubt is learned from contents alone.
+
+    Raises:
+        BadInput: a style has no take of a second.
     """
-    names = {name: i for i, name in enumerate(sorted(set(contents) - {""}))}
-    groups = [names.get(content, n) for n, content in enumerate(contents)]
+    names = {name: i for i, name in enumerate(sorted(set(contents)))}
+    groups = [names[content] for content in contents]
+    long = {kind for take, kind in zip(rows, kinds, strict=True) if len(take) >= STYLE_TICKS}
+    for number in range(style.styles):
+        if number not in long:
+            raise BadInput(
+                f"no training take of style number {number + 1} lasts a second",
+                then="ingest longer takes of it, or without their labels",
+            )
     seen, of = _windows(rows)
     kind, group = np.asarray(kinds)[of], np.asarray(groups)[of]
     far, truth = _left_out(seen, kind, group)
@@ -207,7 +223,7 @@ def _left_out(seen: Doubles, kind: Ints, group: Ints) -> tuple[Doubles, Ints]:
     far, truth = [], []
     for fold in folds if len(order) > 1 else []:
         away = np.isin(group, fold)
-        for stranger in range(-1, classes):
+        for stranger in (-1, *np.unique(kind[away])):
             left = [k for k in range(classes) if k != stranger and (kind[~away] == k).any()]
             use = ~away & np.isin(kind, left)
             if len(left) < 2:
@@ -226,7 +242,7 @@ def _left_out(seen: Doubles, kind: Ints, group: Ints) -> tuple[Doubles, Ints]:
 
 
 def _say(chosen: Doubles, far: Doubles) -> Doubles:
-    """Return probabilities (M, C) as :class:`Style` gives them of distances."""
+    """Return probabilities (M, C) as :class:`Style` gives them of distances within its reach."""
     near, second = np.hsplit(np.sort(far, axis=1)[:, :2], 2)
     scores = np.exp(-np.exp(chosen[0]) * (far - near))
     lead = np.log(second + 1e-6) - np.log(near + 1e-6)

@@ -12,6 +12,7 @@ import numpy as np
 
 from greenroom.clock import TICK_HZ
 from greenroom.datasets.build import states_of
+from greenroom.errors import BadInput
 from greenroom.features.draws import Draws
 from greenroom.features.pose import Legs, Placer
 from greenroom.frames import BONE, BONES, Body, Doubles, Floats
@@ -50,7 +51,7 @@ def go_on(subject: Subject, states: Floats, ticks: int, seed: int = 0) -> Floats
 
 
 def body_of(subject: Subject, states: Floats, like: Body) -> Body:
-    """Return states (T, D) as a body on the stage, as the performer places it.
+    """Return states (T, D) as a body, placed as on the stage.
 
     Args:
         subject: whose states they are.
@@ -72,18 +73,26 @@ def body_of(subject: Subject, states: Floats, like: Body) -> Body:
 
 
 def alone(subject: Subject, bodies: Sequence[Body], ticks: int) -> dict[str, dict[str, Tally]]:
-    """Return metric → minute of the run → tally; the recordings are the floor, lower is not better.
+    """Return metric → minute of the run → tally; the recordings are the floor, and as much is the aim.
 
-    `jerk`, m/s³; `skate`, mm/s of feet that stand; `speed`, degrees a second of the median joint;
-    `still`, the share of seconds stiller than the recordings' stillest twentieth; `height`, the share
-    of ticks with the hips beyond the recordings' range by a tenth of it; `drift`, metres of ground
+    `jerk`, m/s³; `skate`, mm/s of feet that stand; `still`, the share of seconds stiller than the
+    recordings' stillest twentieth, without which a body that does nothing would be best; `height`, the
+    share of ticks with the hips beyond the recordings' range by a tenth of it; `drift`, metres of ground
     between the beginning of a minute and the furthest place in it (of a whole recording).
 
     Args:
         subject: the model.
-        bodies: recordings with all of its joints; it goes on from the first one's beginning.
+        bodies: recordings with all of its joints; it goes on from the beginning of the first one that
+            lasts a second, and has its skeleton.
         ticks: how long.
+
+    Raises:
+        BadInput: no recording lasts a second.
     """
+    joints = [BONE[name] for name in subject.spec.joints]
+    bodies = [_only(body, joints) for body in bodies if len(body) > TICK_HZ + _JERK_TICKS]
+    if not bodies:
+        raise BadInput("no recording with a body lasts a second", then="judge it without --alone")
     six = 6 * subject.shape.joints
     real = [states_of(subject.spec, body) for body in bodies]
     said = go_on(subject, real[0], ticks)
@@ -103,29 +112,41 @@ def alone(subject: Subject, bodies: Sequence[Body], ticks: int) -> dict[str, dic
         if len(stretch) < TICK_HZ:
             continue
         for metric, value in _life(stretch, said[part, :six], quiet, bounds).items():
+            if metric not in theirs:
+                continue
             sums = {"model": value, "recordings": theirs[metric]}
             out.setdefault(metric, {})[f"minute {n}"] = Tally("mean", sums, 1.0)
     return out
 
 
+_JERK_TICKS = 4
+
+
+def _only(body: Body, joints: Sequence[int]) -> Body:
+    """Return a body without the bones that a model has no joints for: both are judged by the same."""
+    validity = np.zeros_like(body.validity)
+    validity[:, joints] = body.validity[:, joints]
+    return Body(body.skeleton, body.root, body.rotations, validity)
+
+
 def _life(body: Body, six: Floats, quiet: float, bounds: tuple[float, float]) -> dict[str, float]:
     """Return the figures of one stretch with its rotations (T, 6 J)."""
-    places, lively = places_of(body), _seconds(six)
+    places = places_of(body)
     ground = np.linalg.norm(body.root[:, [0, 2]] - body.root[0, [0, 2]], axis=1)
     height = body.root[:, 1]
-    slid = foot_skate(feet(places))
-    return {
+    found = {
         "jerk": float(np.nanmean(jerk(places))),
-        "skate": slid if np.isfinite(slid) else 0.0,
-        "speed": float(np.median(lively)),
-        "still": float((lively < quiet).mean()),
+        "skate": foot_skate(feet(places)),
+        "still": float((_seconds(six) < quiet).mean()),
         "height": float(((height < bounds[0]) | (height > bounds[1])).mean()),
         "drift": float(ground.max()),
     }
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    names = sorted({name for row in rows for name in row})
+    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
 
 
 def _seconds(six: Floats) -> Doubles:

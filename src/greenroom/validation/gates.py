@@ -130,7 +130,8 @@ def _judged(
     task, _, metric = gate["metric"].partition(".")
     ours = tallies_of(validation).get(task, {}).get(metric)
     if not ours:
-        return {**gate, "passed": False, "why": f"{gate['metric']} was not measured"}
+        hint = "; run: greenroom validate MODEL --alone 10" if task == "alone" else ""
+        return {**gate, "passed": False, "why": f"{gate['metric']} was not measured" + hint}
     rival = "champion" if gate["against"] == "champion" else FLOOR[task]
     if gate["against"] == "champion":
         if champion is None:
@@ -150,9 +151,14 @@ def _judged(
     if isinstance(gate["worst"], str):
         groups = grouped(ours, validation.get("labels", {})).get(gate["worst"])
         if not groups:
-            why = f"the takes are not in groups by {gate['worst']}"
+            why = (
+                f"the takes are not in groups by {gate['worst']}: label them when they are ingested, "
+                "two values at least"
+            )
             return {**gate, "passed": False, "why": why}
-        low, high = min(interval(gain(rows, "model", rival), level) for rows in groups.values())
+        ends = [interval(gain(rows, "model", rival), level) for rows in groups.values()]
+        # A group that says nothing fails the gate, wherever it stands.
+        low, high = min(ends, key=lambda pair: pair[0] if math.isfinite(pair[0]) else -math.inf)
     elif gate["worst"]:
         low, high = _worst(takes, rival)
     else:

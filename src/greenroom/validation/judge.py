@@ -196,6 +196,8 @@ def validate(
         trial.add(name, scene, done)
     progress(len(scenes), len(scenes))
     tallies, extra = trial.found(minutes)
+    if minutes and "alone" not in tallies:
+        raise BadInput("there is no body to go on from alone", then="judge it without --alone")
     missing = [task for task in tasks or () if not tallies.get(task)]
     if missing or not tallies:
         joints = ", ".join(subject.spec.joints)
