@@ -73,17 +73,6 @@ def test_a_long_one_is_interrupted_and_a_killed_one_is_lost(tmp_path: Path) -> N
     assert job(tmp_path / "b", second)["state"] == "lost"
 
 
-def test_a_job_whose_supervisor_was_killed_alone_can_still_be_stopped(tmp_path: Path) -> None:
-    name = _detach(tmp_path, "demo", "--seconds", "600", "--headless")
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "log").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)  # until the command itself is there
-    os.kill(job(tmp_path, name)["pid"], signal.SIGKILL)
-    assert job(tmp_path, name)["state"] == "running"
-    assert _run(tmp_path, "jobs", name, "--stop").exit_code == 0
-    assert job(tmp_path, name)["state"] == "lost"
-
-
 def test_unknown_commands_and_jobs_are_said(tmp_path: Path) -> None:
     assert "No such command" in _run(tmp_path, "--detach", "dance").output
     missing = _run(tmp_path, "jobs", "abc")

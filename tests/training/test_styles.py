@@ -34,7 +34,7 @@ def _fitted(contents=range(CONTENTS - 1), labelled=True):
             for n in range(4):
                 takes.append(_take(style, content, 100 * style + 10 * content + n))
                 kinds.append(style)
-                shows.append(f"content {content}" if labelled else "")
+                shows.append(f"content {content}" if labelled else f"take {len(shows)}")
     style = Style(ModelShape(1, STATE, 3, styles=STYLES))
     return style.eval(), fit_styles(style, takes, kinds, shows)
 

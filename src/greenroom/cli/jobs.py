@@ -147,7 +147,7 @@ def stop(home: Path, name: str) -> None:
     try:
         os.kill(found["pid"], signal.SIGTERM)
     except ProcessLookupError:
-        os.killpg(found["pid"], signal.SIGINT)
+        os.killpg(found["pid"], signal.SIGTERM)
 
 
 @click.command("jobs")
