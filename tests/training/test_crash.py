@@ -20,7 +20,7 @@ from greenroom.registry.release import load_release
 from greenroom.store.workspace import Workspace
 
 pytestmark = pytest.mark.train
-KILLS = int(os.environ.get("GREENROOM_KILLS", "100"))
+KILLS = int(os.environ.get("GREENROOM_KILLS", "20"))
 CLIPS = ("walk", "run", "jump", "dance_a")
 SERVER = """
 import os, signal, sys, time
@@ -34,6 +34,7 @@ from greenroom.store.workspace import Workspace
 from greenroom.training import task
 from greenroom.training.rollout import Recipe
 from greenroom.training.train import train
+from greenroom.validation.gates import decide
 from greenroom.validation.judge import validate
 task.EVERY = 2
 
@@ -44,7 +45,8 @@ def go(home, dataset, seed):
     graph = workspace.objects.get(manifest["blobs"]["graph"])
     backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
     validate(workspace, model, backend, "t", tasks=["infill"])
-    promote(workspace, "a", approve(workspace, model, "Ada"), "t")
+    validation, decisions = decide(workspace, model)
+    promote(workspace, "a", approve(workspace, model, "Ada", None, validation, decisions), "t")
     Path(home, f"done-{seed}").write_text(model)
 
 print("ready", flush=True)

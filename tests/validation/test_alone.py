@@ -6,6 +6,7 @@ import pytest
 from greenroom import embedded
 from greenroom.contracts import ModelShape
 from greenroom.datasets.build import bodies_of, states_of
+from greenroom.errors import BadInput
 from greenroom.frames import Body, Floats
 from greenroom.live.backends import OnnxBackend
 from greenroom.metrics.motion import figure
@@ -15,7 +16,7 @@ from greenroom.store.workspace import Workspace
 from greenroom.validation.alone import alone, body_of, go_on
 from greenroom.validation.subject import Subject
 
-METRICS = {"jerk", "skate", "speed", "still", "height", "drift"}
+METRICS = {"jerk", "skate", "still", "height", "drift"}
 
 
 class FakeStates:
@@ -64,16 +65,16 @@ def test_the_real_model_lives_and_every_minute_is_told(
     for minutes in found.values():
         assert list(minutes) == ["minute 1", "minute 2"]  # the last two seconds are a stretch too
         assert all(np.isfinite(list(t.sums.values())).all() for t in minutes.values())
-    assert figure(list(found["speed"].values()), "model") > 0
+    assert figure(list(found["jerk"].values()), "model") > 0
 
 
 def test_who_plays_a_recording_is_as_it_is(subject: Subject, bodies: list[Body]) -> None:
     longest = max(bodies, key=len)
     states = states_of(subject.spec, longest)
     found = alone(_with(subject, states), [longest], ticks=len(states))
-    for metric in ("speed", "jerk"):
-        tally = found[metric]["minute 1"]
-        assert tally.sums["model"] == pytest.approx(tally.sums["recordings"], rel=0.25)
+    jerk, still = (found[metric]["minute 1"].sums for metric in ("jerk", "still"))
+    assert jerk["model"] == pytest.approx(jerk["recordings"], rel=0.25)
+    assert still["model"] == pytest.approx(still["recordings"], abs=0.1)
     assert found["height"]["minute 1"].sums["model"] == 0
     # Feet that stand are held, so they slide no more than the recording's.
     assert found["skate"]["minute 1"].sums["model"] <= found["skate"]["minute 1"].sums["recordings"]
@@ -83,6 +84,16 @@ def test_who_freezes_is_still(subject: Subject, bodies: list[Body]) -> None:
     found = alone(_with(subject, subject.rest[None]), bodies, ticks=300)
     assert found["still"]["minute 1"].sums["model"] == 1
     assert found["jerk"]["minute 1"].sums["model"] < 1e-3
+
+
+def test_recordings_too_short_to_compare_with_are_said(
+    subject: Subject, bodies: list[Body]
+) -> None:
+    body = bodies[0]
+    short = Body(body.skeleton, body.root[:9], body.rotations[:9], body.validity[:9])
+    with pytest.raises(BadInput, match="no recording with a body lasts a second"):
+        alone(subject, [short], ticks=60)
+    assert set(alone(subject, [short, body], ticks=60)) == METRICS
 
 
 def test_it_is_given_draws_and_nothing_else(subject: Subject, bodies: list[Body]) -> None:
