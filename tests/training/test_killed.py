@@ -20,7 +20,7 @@ from greenroom.registry.release import load_release
 from greenroom.store.workspace import Workspace
 
 pytestmark = pytest.mark.train
-KILLS = int(os.environ.get("GREENROOM_KILLS", "20"))
+KILLS = int(os.environ.get("GREENROOM_KILLS", "12"))
 CLIPS = ("walk", "run", "jump", "dance_a")
 SERVER = """
 import os, signal, sys, time
