@@ -72,11 +72,11 @@ class Style(nn.Module):
         place = ((self.seen(rows) - self.mean) / self.std) @ self.axes
         off = place.unsqueeze(1) - self.centres
         far = (off * off).mean(-1)
-        near = far.amin(-1, keepdim=True)
+        near = -(-far).amax(-1, keepdim=True)  # a minimum is not among the portable operations
         scores = torch.exp(-self.sharp * (far - near))
         sure = scores / scores.sum(-1, keepdim=True)
         others = far + _OFF * (1 - (far > near).float())
-        second = others.amin(-1, keepdim=True).clamp(max=_OFF)
+        second = (-(-others).amax(-1, keepdim=True)).clamp(max=_OFF)
         at, rate, lead, reach = self.doubt.unbind()
         off, second = torch.log(near + 1e-6), torch.log(second + 1e-6)
         known = torch.sigmoid(at - rate * off + lead * (second - off))
