@@ -1,27 +1,21 @@
 """Killed at random points from training to the stage: the old champion or the new, never a mix."""
 
-import datetime
 import os
 import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from greenroom.capture.published import Clip
-from greenroom.capture.readers import read_recording
-from greenroom.capture.takes import Who, keep
-from greenroom.consent.records import read_rights
-from greenroom.datasets.build import build
 from greenroom.registry.promote import live_ref
 from greenroom.registry.release import load_release
 from greenroom.store.workspace import Workspace
 
 pytestmark = pytest.mark.train
 KILLS = int(os.environ.get("GREENROOM_KILLS", "12"))
-CLIPS = ("walk", "run", "jump", "dance_a")
 SERVER = """
 import os, signal, sys, time
 from pathlib import Path
@@ -98,19 +92,11 @@ class Runs:
         return self._line()
 
 
-def _dataset(home: Path, published: list[Clip]) -> str:
-    workspace = Workspace(home)
-    for clip in published:
-        if clip.name.removeprefix("humanoid3d_") in CLIPS:
-            who = Who("a", "p", read_rights(clip.licence, "p"))
-            keep(workspace, read_recording(clip.data, clip.path), who, "test")
-    held = {"test": ("humanoid3d_dance_a",), "validation": ("humanoid3d_jump",)}
-    return str(build(workspace, "d", "a", "test", datetime.date.today(), held).dataset)
-
-
-def test_killed_anywhere_from_training_to_the_stage(tmp_path: Path, published: list[Clip]) -> None:
+def test_killed_anywhere_from_training_to_the_stage(
+    tmp_path: Path, four_clips: Callable[[Path], tuple[Workspace, str]]
+) -> None:
     home, dice = tmp_path / "killed", random.Random(0)
-    dataset = _dataset(home, published)
+    _, dataset = four_clips(home)
     with Runs() as runs:
         begun = time.monotonic()
         assert runs.go(home, dataset, 0) == "ended 0"
@@ -134,7 +120,7 @@ def test_killed_anywhere_from_training_to_the_stage(tmp_path: Path, published: l
                 seed, champion = seed + 1, now
         assert runs.go(home, dataset, seed) == "ended 0"
         again = tmp_path / "whole"
-        assert _dataset(again, published) == dataset
+        assert four_clips(again)[1] == dataset
         assert runs.go(again, dataset, seed) == "ended 0"
     assert (home / f"done-{seed}").read_text() == (again / f"done-{seed}").read_text()
     assert Workspace(home).fsck().bad == []

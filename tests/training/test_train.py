@@ -1,8 +1,8 @@
 """A shortened training, from takes to a release that performs."""
 
-import datetime
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +11,23 @@ import pytest
 from greenroom.capture.packets import encode_body
 from greenroom.capture.published import Clip
 from greenroom.capture.readers import read_recording
-from greenroom.capture.takes import Who, keep
-from greenroom.consent.records import read_rights
 from greenroom.contracts import Packet
-from greenroom.datasets.build import build
 from greenroom.live.backends import PORTABLE_OPERATIONS, OnnxBackend
 from greenroom.live.performer import Performer
 from greenroom.registry.release import approve, load_release
 from greenroom.store.workspace import Workspace
 
 pytestmark = pytest.mark.train
-CLIPS = ("walk", "run", "jump", "dance_a")
 
 
-def test_from_takes_to_a_release_that_performs(tmp_path: Path, published: list[Clip]) -> None:
+def test_from_takes_to_a_release_that_performs(
+    tmp_path: Path, published: list[Clip], four_clips: Callable[[Path], tuple[Workspace, str]]
+) -> None:
     from greenroom.training.rollout import Recipe
     from greenroom.training.train import train
 
-    workspace, dataset = _dataset(tmp_path, published)
-    assert len(workspace.objects.manifest(dataset)["parents"]["takes"]) == len(CLIPS)
+    workspace, dataset = four_clips(tmp_path)
+    assert len(workspace.objects.manifest(dataset)["parents"]["takes"]) == 4
     steps = []
     recipe = Recipe(steps=4, batch=4, rollout=8)
     model = train(
@@ -83,16 +81,6 @@ def test_the_same_dataset_and_seed_give_the_same_model(
         assert torch.equal(value, both[1][name]), name
 
 
-def _dataset(home: Path, published: list[Clip]) -> tuple[Workspace, str]:
-    workspace = Workspace(home)
-    for clip in published:
-        if clip.name.removeprefix("humanoid3d_") in CLIPS:
-            who = Who("a", "p", read_rights(clip.licence, "p"))
-            keep(workspace, read_recording(clip.data, clip.path), who, "test")
-    held = {"test": ("humanoid3d_dance_a",), "validation": ("humanoid3d_jump",)}
-    return workspace, build(workspace, "d", "a", "test", datetime.date.today(), held).dataset
-
-
 RUN = """
 import sys
 from pathlib import Path
@@ -122,11 +110,11 @@ def _train(home: Path, dataset: str, kill_after: int = 0, processes: int = 1) ->
 
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_model(
-    tmp_path: Path, published: list[Clip]
+    tmp_path: Path, four_clips: Callable[[Path], tuple[Workspace, str]]
 ) -> None:
-    _, dataset = _dataset(tmp_path / "whole", published)
+    _, dataset = four_clips(tmp_path / "whole")
     whole = _train(tmp_path / "whole", dataset)
-    workspace, again = _dataset(tmp_path / "cut", published)
+    workspace, again = four_clips(tmp_path / "cut")
     assert again == dataset
     assert not _train(tmp_path / "cut", dataset, kill_after=3)[-1].startswith("model")
     killed = _train(tmp_path / "cut", dataset, kill_after=7)
@@ -141,7 +129,9 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_model(
     assert not folder.exists() and workspace.fsck().bad == []
 
 
-def test_two_processes_share_a_batch(tmp_path: Path, published: list[Clip]) -> None:
-    workspace, dataset = _dataset(tmp_path, published)
+def test_two_processes_share_a_batch(
+    tmp_path: Path, four_clips: Callable[[Path], tuple[Workspace, str]]
+) -> None:
+    workspace, dataset = four_clips(tmp_path)
     model = _train(tmp_path, dataset, processes=2)[-1].removeprefix("model ")
     assert workspace.objects.manifest(model, "model")["recipe"]["processes"] == 2

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from greenroom import embedded
 from greenroom.contracts import ModelShape
 from greenroom.datasets.build import bodies_of, states_of
 from greenroom.errors import BadInput
@@ -30,14 +29,6 @@ class FakeStates:
         self.noise.append(inputs["noise"][0].copy())
         self.asked += 1
         return {"pose": self.states[None, (self.asked - 1) % len(self.states)]}
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = Workspace(tmp_path_factory.mktemp("home"))
-    embedded.install(workspace)
-    embedded.ingest_clips(workspace, "test")
-    return workspace
 
 
 @pytest.fixture(scope="module")

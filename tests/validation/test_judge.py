@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from greenroom import embedded
 from greenroom.capture.published import Clip
 from greenroom.capture.readers import read_recording
 from greenroom.errors import BadInput, Refused
@@ -23,14 +22,6 @@ from greenroom.validation.judge import figures, tallies_of, validate, windows
 from greenroom.validation.report import report
 from greenroom.validation.scenes import Scene
 from greenroom.validation.subject import FLOOR
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, published: list[Clip]) -> Workspace:
-    workspace = Workspace(tmp_path_factory.mktemp("home"))
-    embedded.install(workspace)
-    embedded.ingest_clips(workspace, "test")
-    return workspace
 
 
 @pytest.fixture(scope="module")

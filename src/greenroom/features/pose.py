@@ -116,7 +116,8 @@ class Legs:
         if depth < 2:
             raise BadInput("feet are found by upper and lower legs", then="use no legs")
         bones = [leg[:depth] for leg in _LEGS]
-        self.index = [[joints.index(bone) for bone in leg] for leg in bones]
+        # Each offset is turned by the bone above it; the first by the hips.
+        self.turning = [[0, *(joints.index(bone) for bone in leg[:-1])] for leg in bones]
         self.offsets = [[tuple(offsets[BONE[bone]].tolist()) for bone in leg] for leg in bones]
         upright = from_six(rest[: 6 * len(joints)].reshape(-1, 6))
         self.stand = float(rest[-4]) + min(y for _, y, _ in self.below(upright))
@@ -131,13 +132,11 @@ class Legs:
         """Return where the two feet are, metres from the hips, for rotations (J, 4), hips first."""
         turns = rotations.tolist()
         feet = []
-        for index, offsets in zip(self.index, self.offsets, strict=True):
+        for turning, offsets in zip(self.turning, self.offsets, strict=True):
             x = y = z = 0.0
-            for joint, offset in zip(reversed(index), reversed(offsets), strict=True):
+            for joint, offset in zip(reversed(turning), reversed(offsets), strict=True):
                 # From the foot up: what is below a joint turns with it.
-                x, y, z = offset[0] + x, offset[1] + y, offset[2] + z
-                above = index.index(joint)
-                x, y, z = _turn(turns[index[above - 1]] if above else turns[0], x, y, z)
+                x, y, z = _turn(turns[joint], offset[0] + x, offset[1] + y, offset[2] + z)
             feet.append((x, y, z))
         return feet
 

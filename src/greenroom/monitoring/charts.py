@@ -3,12 +3,10 @@
 Both are one-sided CUSUMs on evidence that comes every third of a second, with limits that keep a stated
 budget of false alerts in whichever order the reference's own takes are played.
 
-- *Faults*: joints that are missing or exactly held more often than the reference's own; groups of
-joints
+- *Faults*: joints that are missing or exactly held more often than the reference's own; groups of joints
   that jitter, or tremble in place (`texture`).
-- *Drift*: seconds of movement whose pose and spread are like nothing in the reference (`novelty`),
-fast for a
-  new style, slow for a small change of all.
+- *Drift*: seconds of movement whose pose and spread are like nothing in the reference (`novelty`), fast
+  for a new style, slow for a small change of all.
 """
 
 from __future__ import annotations
