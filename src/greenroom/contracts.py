@@ -3,7 +3,7 @@
 The live side and the workshop side meet only here and in the store. By stage, of those that exist:
 collection is `Packet` and `Receiver` (files have their `Reader` in `greenroom.capture.readers`);
 features, the tensors of `ModelShape`; training, whoever makes a graph with those tensors; deployment is
-`Backend`, which runs it, and `Sink`, which shows it; monitoring is `Observer`.
+`Backend`, which runs it, and `Sink`, which shows it; monitoring is `Observer` and `Alert`.
 """
 
 from __future__ import annotations
@@ -112,6 +112,40 @@ def get_tensors(flat: Floats, shapes: dict[str, tuple[int, ...]]) -> dict[str, F
         out[name] = flat[at:end].reshape(1, *size)
         at = end
     return out
+
+
+CAUSES = ("capture fault", "new style", "new person", "new sound", "model")
+"""What an alert most likely comes from; only the first is mended at the capture and not by learning."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A signal out of control: what, who, since when, how sure.
+
+    Attributes:
+        signal: its name; of motion "missing", "held" (exact repeats), "freeze" (trembling in place),
+            "jitter" or "style".
+        cause: the likely class, one of `CAUSES`.
+        where: names of the limbs or sensors that stand out; empty where all do or none is named.
+        size: in the signal's own unit; missing and held: the share of the last ten ticks; jitter and
+            freeze: 1 is a typical one, of 2° and of 0.1°; style: how many times as far from the
+            reference as usual.
+        tick: when it was raised.
+        began: the tick at which what is seen most likely began.
+        began_low: start of the confidence set of that.
+        began_high: its end.
+        joints: indices of the joints that stand out, of those that were charted.
+    """
+
+    signal: str
+    cause: str
+    where: tuple[str, ...]
+    size: float
+    tick: int
+    began: int
+    began_low: int
+    began_high: int
+    joints: tuple[int, ...] = ()
 
 
 class Packet(NamedTuple):

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from greenroom.contracts import Alert
 from greenroom.errors import BadInput
 from greenroom.monitoring import reference as learned
-from greenroom.monitoring.charts import Alert, MotionChart
+from greenroom.monitoring.charts import MotionChart
 from greenroom.monitoring.reference import LEAST
 
 JOINTS = 6
@@ -119,7 +120,7 @@ def test_a_broken_capture_is_seen_within_seconds(
         assert 1200 < alert.tick <= 1200 + 30 * seconds
         assert alert.began_low <= 1230 and alert.began_high >= 1190
         if not kind.startswith("some"):
-            assert "leg" in alert.limbs and set(alert.joints) & {3, 4, 5}
+            assert "leg" in alert.where and set(alert.joints) & {3, 4, 5}
 
 
 def test_one_joint_that_is_held_counts_only_after_two_seconds(fitted: MotionChart) -> None:
@@ -139,7 +140,7 @@ def test_one_episode_is_one_alert_and_the_chart_re_arms(fitted: MotionChart) -> 
     stream[4200:4500, :9] = np.nan
     alerts = [alert for alert in watched(fitted, stream) if alert.signal == "missing"]
     assert [alert.began for alert in alerts] == [1200, 4200]
-    assert all(alert.limbs == ("arm",) for alert in alerts)
+    assert all(alert.where == ("arm",) for alert in alerts)
 
 
 def test_what_goes_on_is_said_again_after_ten_minutes(fitted: MotionChart) -> None:

@@ -1,6 +1,7 @@
 import errno
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from greenroom.clock import VirtualClock
 from greenroom.errors import BadInput, CheckFailed, GreenroomError
-from greenroom.store.log import Log, Moved, require_ref
+from greenroom.store.log import Entry, Log, Moved, require_ref
 from greenroom.store.merkle import inclusion_proof, root, verify_inclusion
 from greenroom.store.objects import write_durably
 
@@ -321,3 +322,16 @@ def test_an_entry_stands_when_only_the_head_could_not_be_written(
     assert [entry.event for entry in fresh.entries()] == ["first", "second"]
     fresh.append("third", {}, by="me")
     Log(tmp_path / "log").check()
+
+
+def test_what_is_recorded_already_stands_for_a_second_entry(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+
+    def known(entries: Sequence[Entry]) -> Entry | None:
+        return next((e for e in entries if e.event == "once"), None)
+
+    first = log.append("once", {"n": 1}, by="me", unless=known)
+    other = Log(tmp_path / "log")  # another process
+    assert other.append("once", {"n": 2}, by="you", unless=known) == first
+    assert other.append("twice", {}, by="you", unless=known) == first
+    assert log.head()[0] == 1

@@ -12,11 +12,11 @@ budget of false alerts in whichever order the reference's own takes are played.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from greenroom.contracts import Alert
 from greenroom.errors import BadInput
 from greenroom.frames import Array, Doubles
 from greenroom.monitoring import novelty, reference, texture
@@ -31,34 +31,6 @@ _REPEAT = (
     0.7  # of the usual distance: a window this near to one of the last five minutes is no news
 )
 _AFRESH = 8  # blocks whose windows a window is not compared with
-
-
-@dataclass(frozen=True)
-class Alert:
-    """A signal out of control.
-
-    Attributes:
-        signal: "missing", "held" (exact repeats), "freeze" (trembling in place), "jitter" or "style".
-        cause: the likely class, "capture fault" or "new style".
-        joints: indices of the joints that stand out.
-        limbs: names of the limbs that they are of, if limbs were named.
-        size: missing and held: the share of the last ten ticks; jitter and freeze: 1 is a typical
-            one, of 2° and of 0.1°; style: how many times as far from the reference as usual.
-        tick: when it was raised.
-        began: the tick at which what is seen most likely began.
-        began_low: start of the confidence set of that.
-        began_high: its end.
-    """
-
-    signal: str
-    cause: str
-    joints: tuple[int, ...]
-    limbs: tuple[str, ...]
-    size: float
-    tick: int
-    began: int
-    began_low: int
-    began_high: int
 
 
 class MotionChart:
@@ -306,4 +278,4 @@ class MotionChart:
         also = range(len(watch.limit)) if signal == "style" else [worst]
         best, low, high = watch.began(worst, also, self.tick)
         cause = "capture fault" if fault else "new style"
-        self._alerts.append(Alert(signal, cause, joints, names, size, self.tick, best, low, high))
+        self._alerts.append(Alert(signal, cause, names, size, self.tick, best, low, high, joints))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +69,25 @@ class Log:
         self._refs: dict[str, str] = {}
         self._offset = 0
 
-    def append(self, event: str, body: dict[str, Any], *, by: str) -> Entry:
-        """Record an event, durably; return the entry."""
+    def append(
+        self,
+        event: str,
+        body: dict[str, Any],
+        *,
+        by: str,
+        unless: Callable[[Sequence[Entry]], Entry | None] = lambda entries: None,
+    ) -> Entry:
+        """Record an event, durably; return the entry.
+
+        Args:
+            event: what happened.
+            body: the rest, as canonical JSON can hold it.
+            by: who did it.
+            unless: looks at what is recorded while nobody else can append; the entry that it returns
+                stands for this one, and nothing is added.
+        """
         with self._locked():
-            return self._append(event, body, by)
+            return unless(self._entries) or self._append(event, body, by)
 
     def move(self, ref: str, new: str, *, expect: str | None, by: str) -> Entry:
         """Point `ref` at `new`, provided it is at `expect` (None: not yet there).

@@ -1,0 +1,91 @@
+"""Enter alerts in the log, once each, so that whoever acts on one can say which it was.
+
+Charts raise them during a show; Prometheus raises its own through Alertmanager. Both come here in one
+form, with a key that says which alert it is: the same alert, told twice, is entered once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from greenroom.contracts import CAUSES, Alert
+from greenroom.errors import BadInput
+from greenroom.store.log import Entry, Log
+
+EVENT = "alert"
+
+
+@dataclass(frozen=True)
+class Entered:
+    """An alert as the log has it.
+
+    Attributes:
+        key: which alert it is, of one source.
+        actor: about whom.
+        release: the release that performed; "" where that is not known.
+        source: who raised it: "chart", or "alertmanager".
+        alert: what it says.
+        entry: its entry in the log.
+    """
+
+    key: str
+    actor: str
+    release: str
+    source: str
+    alert: Alert
+    entry: Entry
+
+
+def enter(
+    log: Log,
+    actor: str,
+    alert: Alert,
+    *,
+    key: str,
+    source: str,
+    by: str,
+    release: str = "",
+) -> Entered:
+    """Record an alert, unless one of this key is recorded; return it as recorded.
+
+    Raises:
+        BadInput: the cause is none of `greenroom.contracts.CAUSES`.
+    """
+    if alert.cause not in CAUSES:
+        raise BadInput(
+            f"an alert's cause is not '{alert.cause}'", then=f"one of {', '.join(CAUSES)}"
+        )
+    said = {**asdict(alert), "where": list(alert.where), "joints": list(alert.joints)}
+    body = {"key": key, "actor": actor, "release": release, "source": source, "alert": said}
+
+    def known(entries: Sequence[Entry]) -> Entry | None:
+        same = (
+            entry
+            for entry in reversed(entries)
+            if entry.event == EVENT and (entry.body["key"], entry.body["source"]) == (key, source)
+        )
+        return next(same, None)
+
+    return _read(log.append(EVENT, body, by=by, unless=known))
+
+
+def entered(log: Log, actor: str | None = None) -> list[Entered]:
+    """Return every alert in the log, oldest first; of one actor if named."""
+    return list(_all(log.entries(), actor))
+
+
+def _all(entries: Iterable[Entry], actor: str | None) -> Iterator[Entered]:
+    for entry in entries:
+        if entry.event == EVENT and actor in (None, entry.body["actor"]):
+            yield _read(entry)
+
+
+def _read(entry: Entry) -> Entered:
+    body = entry.body
+    said = dict(body["alert"])
+    said |= {"where": tuple(said["where"]), "joints": tuple(said["joints"])}
+    said["size"] = float(said["size"])
+    return Entered(
+        body["key"], body["actor"], body["release"], body["source"], Alert(**said), entry
+    )
