@@ -150,7 +150,7 @@ def test_the_demo_shows_replays_and_contacts_nobody(tmp_path: Path, published: l
     assert said["frames"] == 90 == said["replay"]["exact"]
     assert said["rungs"]["speech"] == 10
     assert set(said) == {
-        *("show", "release", "frames", "late", "rungs"),
+        *("show", "release", "swaps", "frames", "late", "rungs"),
         *("frame_ms", "overhead_ms", "model_ms", "replay"),
     }
     lines = log.read_text().splitlines() if log.exists() else []

@@ -1,7 +1,6 @@
 """The loop on the virtual clock: due times, lateness, what a stall does, and taking over."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -11,8 +10,8 @@ from greenroom.clock import PERIOD_NS, VirtualClock, tick_ns
 from greenroom.contracts import Packet
 from greenroom.frames import Floats
 from greenroom.live.engine import REHEARSALS_NS, Engine
-from greenroom.live.performer import Performer
-from greenroom.live.replay import _Again
+from greenroom.live.performer import Part, Performer
+from greenroom.live.replay import Again
 from greenroom.live.ring import Ring, frame_of, get_packets, rung_of
 
 from .stand_in import SHAPE, FakeModel, KeptSink, body_packet, role, sound_packet
@@ -89,8 +88,8 @@ def test_after_a_stall_the_missed_ticks_are_late_and_held_and_then_it_is_on_time
 
 def test_it_ends_when_told(ring: Ring) -> None:
     engine, sink = make(ring, {})
-    assert engine.run(0, 0, 600, lambda: len(sink.frames) > 40) == 46
-    assert len(sink.frames) == 46
+    assert engine.run(0, 0, 600, lambda: len(sink.frames) > 40) == 41
+    assert len(sink.frames) == 41
 
 
 def test_a_second_engine_goes_on_where_the_first_was_lost(ring: Ring) -> None:
@@ -146,7 +145,6 @@ def test_a_stall_across_the_loss_of_capture_replays(ring: Ring) -> None:
     engine, _ = make(ring, {20: 9 * PERIOD_NS})
     engine.receiver = CutShort()
     engine.run(0, 0, 60, NEVER)
-    release = cast(Any, SimpleNamespace(role=role()))
-    again = _Again(release, cast(Any, FakeModel()), {"engines": [0], "seed": 0})
+    again = Again([Part(role(), FakeModel())], 0)
     for row in ring.read(0)[0]:
         assert again.step(row)[1:] == ([], []), int(row["tick"])

@@ -9,7 +9,7 @@ from greenroom.capture.packets import decode, encode_body
 from greenroom.contracts import Packet, get_tensors
 from greenroom.features.draws import Draws
 from greenroom.frames import ARKIT, BONES
-from greenroom.live.performer import SILENT_TICKS, Outcome, Performer
+from greenroom.live.performer import SILENT_TICKS, Outcome, Part, Performer
 from greenroom.rotations import angle_between
 
 from .stand_in import (
@@ -212,3 +212,38 @@ def test_before_the_first_packet_there_was_silence() -> None:
     speech = get_tensors(outcome.inputs, FACE_SHAPE.inputs())["speech"][0]
     np.testing.assert_array_equal(speech, np.tile(speech[:1], (len(speech), 1)))
     assert speech[0, -3] == -100 and speech[0, 0] < -20
+
+
+def with_previous(broken: frozenset[int], behind: Part) -> Performer:
+    return Performer(role(), FakeModel(broken), 0, previous=behind)
+
+
+def test_where_the_model_says_no_number_the_release_before_performs() -> None:
+    performer = with_previous(frozenset({10, 11}), Part(role(), FakeModel()))
+    outcomes = play(performer, range(30))
+    assert [o.rung for o in outcomes[9:13]] == ["capture", "previous", "previous", "capture"]
+    assert outcomes[10].reason == "the model's output is not finite"
+    plain = play(Performer(role(), FakeModel(), 0), range(30))
+    assert steepest(outcomes) <= steepest(plain) + 1  # nobody sees it
+    assert outcomes[10].outputs is not None and not np.isfinite(outcomes[10].outputs).all()
+
+
+def test_where_both_say_no_number_it_holds() -> None:
+    performer = with_previous(frozenset({10}), Part(role(), FakeModel(frozenset({0}))))
+    assert [o.rung for o in play(performer, range(12))][9:] == ["capture", "hold", "capture"]
+
+
+def test_a_release_that_takes_other_inputs_cannot_stand_behind() -> None:
+    performer = with_previous(frozenset({10}), Part(walker(), FakeModel(shape=WALKER_SHAPE)))
+    assert performer.previous is None
+    assert [o.rung for o in play(performer, range(12))][9:] == ["capture", "hold", "capture"]
+
+
+def test_who_takes_over_in_mid_movement_with_nothing_captured_eases_to_rest() -> None:
+    before = play(Performer(role(), FakeModel(), 0), range(40))
+    performer = Performer(role(), FakeModel(), 0)
+    play(performer, range(20), sound=False, lost=None)  # silent for long: it holds
+    performer.resume([outcome.frame for outcome in before[-2:]])
+    after = play(performer, range(40, 100), sound=False, lost=None)
+    assert {outcome.rung for outcome in after} == {"hold"}
+    assert steepest([*before[-2:], *after]) <= 2 * steepest(before)

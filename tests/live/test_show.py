@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,17 @@ from greenroom.clock import VirtualClock, tick_ns
 from greenroom.consent.records import read_rights
 from greenroom.errors import BadInput, CorruptObject, GreenroomError, Refused
 from greenroom.live.backends import OnnxBackend
+from greenroom.live.cast import Order
 from greenroom.live.engine import Engine
 from greenroom.live.inputs import open_playlist
 from greenroom.live.performer import Performer
 from greenroom.live.recorder import SEGMENT, Recorder, rows_of
 from greenroom.live.replay import export_bvh, performed, verify
 from greenroom.live.ring import Ring, shared_folder, slot_type
-from greenroom.live.show import Order, Performed, perform
-from greenroom.registry.promote import on_stage, promote
+from greenroom.live.show import Performed, perform
+from greenroom.metrics.places import places_of
+from greenroom.registry.approval import give, revoke
+from greenroom.registry.promote import live_ref, on_stage, promote, rollback
 from greenroom.registry.release import load_release
 from greenroom.rotations import angle_between
 from greenroom.store.workspace import Workspace
@@ -125,7 +130,7 @@ def test_the_show_goes_on_when_the_engine_dies_or_hangs(
 ) -> None:
     workspace, before = show
     manifest = workspace.objects.manifest(before.show)
-    release = load_release(workspace, manifest["parents"]["release"])
+    release = load_release(workspace, manifest["parents"]["releases"][0])
     warnings: list[str] = []
     order = Order(release, manifest["playlist"], 210)
     done = perform(workspace, order, "test", [Strikes(30, number)], warn=warnings.append)
@@ -149,7 +154,7 @@ def test_a_watchdog_that_dies_is_replaced_and_still_watches(
 ) -> None:
     workspace, before = show
     manifest = workspace.objects.manifest(before.show)
-    release = load_release(workspace, manifest["parents"]["release"])
+    release = load_release(workspace, manifest["parents"]["releases"][0])
     warnings: list[str] = []
     strikes = [Strikes(10, signal.SIGKILL, "watchdog"), Strikes(120, signal.SIGKILL)]
     order = Order(release, manifest["playlist"], 200)
@@ -180,7 +185,7 @@ def test_a_show_that_is_ended_early_is_kept_and_replays(
 ) -> None:
     workspace, before = show
     manifest = workspace.objects.manifest(before.show)
-    release = load_release(workspace, manifest["parents"]["release"])
+    release = load_release(workspace, manifest["parents"]["releases"][0])
     order = Order(release, manifest["playlist"], 600)
     failing, warnings = Fails(5), list[str]()
     observers = [failing, Fails(20, number)]
@@ -193,12 +198,152 @@ def test_a_show_that_is_ended_early_is_kept_and_replays(
     assert not list(shared_folder().glob(f"greenroom-{os.getpid()}-*"))
 
 
+class Moves:
+    """An observer that moves the actor's live ref when it sees a tick, as somebody else would."""
+
+    def __init__(self, workspace: Workspace, moves: dict[int, str]) -> None:
+        self.workspace, self.moves = workspace, moves
+
+    def frame(self, row: Any, outputs: dict[str, Any]) -> None:
+        to = self.moves.get(int(row["tick"]))
+        if to == "back":
+            rollback(self.workspace, "mira", "test")
+        elif to is not None:
+            promote(self.workspace, "mira", to, "test")
+
+
+def another(workspace: Workspace, release: str, **more: Any) -> str:
+    """A release of the same model that differs in what is said of it; approved."""
+    manifest = {**workspace.objects.manifest(release, "release"), **more}
+    name = workspace.publish(manifest, by="test")
+    give(workspace, name, "test")
+    return name
+
+
+@pytest.fixture
+def stage(show: tuple[Workspace, Performed]) -> Iterator[tuple[Workspace, Order]]:
+    """A workspace whose live ref is put back, and what to perform in it."""
+    workspace, before = show
+    manifest = workspace.objects.manifest(before.show)
+    release = load_release(workspace, manifest["parents"]["releases"][0])
+    yield workspace, Order(release, manifest["playlist"], 300)
+    promote(workspace, "mira", release.name, "test")
+
+
+def swapped(
+    workspace: Workspace, order: Order, moves: dict[int, str]
+) -> tuple[Performed, list[str]]:
+    warnings: list[str] = []
+    watch = [Moves(workspace, moves)]
+    return perform(workspace, order, "test", watch, warn=warnings.append), warnings
+
+
+def test_a_release_comes_on_stage_while_the_show_runs_and_goes_again(
+    stage: tuple[Workspace, Order],
+) -> None:
+    workspace, order = stage
+    new = another(workspace, order.release.name, note="new")
+    done, warnings = swapped(workspace, replace(order, cuts=[(250, 260)]), {20: new, 200: "back"})
+    manifest = workspace.objects.manifest(done.show)
+    assert manifest["parents"]["releases"] == [order.release.name, new]
+    (into, one), (back, other) = done.json["swaps"]
+    assert (one, other) == (new, order.release.name) and done.json["release"] == other
+    assert 20 < into < 200 < back < 230  # to go back takes less than a second
+    assert len(warnings) == 2 and manifest["missed"] == 0 and done.json["frames"] == 300
+    rows = list(rows_of(workspace, manifest, order.release.role.shape))
+    assert [int(row["release"]) for row in rows] == [int(into <= t < back) for t in range(300)]
+    assert {int(row["previous"]) for row in rows[into:back]} == {0}
+    verdict = verify(workspace, done.show)
+    assert (verdict.exact, verdict.first_difference) == (300, None)
+
+
+def test_the_performer_does_not_jump_where_a_release_takes_over_without_capture(
+    stage: tuple[Workspace, Order],
+) -> None:
+    workspace, order = stage
+    new = another(workspace, order.release.name, note="other")
+    done, _ = swapped(workspace, replace(order, cuts=[(60, 300)]), {60: new})
+    (into, _), *_ = done.json["swaps"]
+    places = places_of(performed(workspace, done.show))
+    jerks = np.linalg.norm(np.diff(places, n=3, axis=0), axis=-1).max(axis=1)
+    assert 60 < into < 290
+    assert jerks[into - 3 : into + 1].max() <= np.percentile(jerks, 99)
+    verdict = verify(workspace, done.show)
+    assert (verdict.exact, verdict.first_difference) == (verdict.frames, None)
+
+
+def test_a_release_that_fails_its_golden_clip_does_not_come_on_stage(
+    stage: tuple[Workspace, Order],
+) -> None:
+    workspace, order = stage
+    manifest = workspace.objects.manifest(order.release.name, "release")
+    model = workspace.objects.manifest(manifest["parents"]["model"], "model")
+    wrong = workspace.objects.put(bytes(len(order.release.golden or b"")))
+    blobs = {**model["blobs"], "golden": wrong}
+    other = workspace.publish({**model, "blobs": blobs}, by="test")
+    parents = {**manifest["parents"], "model": other}
+    new = another(workspace, order.release.name, parents=parents)
+    done, warnings = swapped(workspace, order, {20: new})
+    assert done.json["swaps"] == [] and done.json["release"] == order.release.name
+    assert any("before it took over" in line for line in warnings)
+    assert done.json["frames"] == 300 and workspace.objects.manifest(done.show)["missed"] == 0
+
+
+def test_a_revoked_release_does_not_come_on_stage(stage: tuple[Workspace, Order]) -> None:
+    workspace, order = stage
+    new = another(workspace, order.release.name, note="revoked")
+    revoke(workspace, new, "test", "no consent")
+    ref = live_ref("mira")
+
+    class Forces(Moves):
+        def frame(self, row: Any, outputs: dict[str, Any]) -> None:
+            if int(row["tick"]) == 20:
+                workspace.log.move(ref, new, expect=order.release.name, by="test")
+
+    warnings: list[str] = []
+    watch = [Forces(workspace, {})]
+    done = perform(workspace, replace(order, ticks=90), "test", watch, warn=warnings.append)
+    assert done.json["swaps"] == [] and "revoked" in warnings[0]
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds the engine by Linux's /proc"
+)
+def test_when_a_new_release_is_lost_the_one_before_goes_on(stage: tuple[Workspace, Order]) -> None:
+    workspace, order = stage
+    new = another(workspace, order.release.name, note="dies")
+    warnings: list[str] = []
+    seen: list[int] = []
+
+    class KillsTheNewOne(Strikes):
+        def frame(self, row: Any, outputs: dict[str, Any]) -> None:
+            if int(row["release"]) == 1:
+                seen.append(int(row["tick"]))
+            if len(seen) == 5:
+                seen.append(0)
+                os.kill(engines()[-1], signal.SIGKILL)
+
+    watch = [Moves(workspace, {20: new}), KillsTheNewOne(-1, signal.SIGKILL)]
+    done = perform(workspace, order, "test", watch, warn=warnings.append)
+    assert any("the release before it goes on" in line for line in warnings)
+    assert [name for _, name in done.json["swaps"]] == [new, order.release.name]
+    verdict = verify(workspace, done.show)
+    assert (verdict.exact, verdict.first_difference) == (verdict.frames, None)
+
+
+def engines() -> list[int]:
+    """The engines that this thread started and that live, oldest first."""
+    children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+    said = {int(c): Path(f"/proc/{c}/cmdline").read_bytes() for c in children}
+    return sorted(pid for pid, line in said.items() if b"greenroom.live.engine" in line)
+
+
 def test_a_show_to_a_host_without_an_address_is_bad_input(
     show: tuple[Workspace, Performed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace, before = show
     manifest = workspace.objects.manifest(before.show)
-    release = load_release(workspace, manifest["parents"]["release"])
+    release = load_release(workspace, manifest["parents"]["releases"][0])
 
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -250,7 +395,7 @@ def test_ten_thousand_frames_replay_bit_for_bit_with_one_and_two_threads(
     """The engine's loop, the recorder and the real graph, without waiting between the ticks."""
     workspace, before = show
     facts = workspace.objects.manifest(before.show)
-    release = load_release(workspace, facts["parents"]["release"])
+    release = load_release(workspace, facts["parents"]["releases"][0])
     ticks, cuts = 10_000, [(3000, 3300), (8000, 8040)]
     playlist = open_playlist(workspace, facts["playlist"], ticks)
     ring = Ring(workspace.home / "ring", release.role.shape, create=True)

@@ -19,7 +19,7 @@ from greenroom.contracts import ModelShape
 from greenroom.errors import MissingExtra
 from greenroom.live.backends import OnnxBackend
 from greenroom.registry.card import card
-from greenroom.registry.promote import promote
+from greenroom.registry.promote import promote, rollback
 from greenroom.registry.release import approve
 from greenroom.store.objects import write_durably
 from greenroom.validation.clip import clip_for
@@ -238,6 +238,17 @@ def promote_command(context: Context, actor: str, release: str, as_json: bool) -
     answer(as_json, result, f"{actor} performs {short(name)}; before: {short(previous)}")
 
 
+@click.command("rollback")
+@click.argument("actor")
+@as_json
+@click.pass_obj
+def rollback_command(context: Context, actor: str, as_json: bool) -> None:
+    """Put the release before the one on stage back on stage; a running show follows at once."""
+    back, left = rollback(context.workspace, actor, context.user)
+    result = {"actor": actor, "release": back, "left": left}
+    answer(as_json, result, f"{actor} performs {short(back)} again; {short(left)} left the stage")
+
+
 COMMANDS = (
     train_command,
     track_command,
@@ -245,4 +256,5 @@ COMMANDS = (
     card_command,
     approve_command,
     promote_command,
+    rollback_command,
 )

@@ -23,9 +23,10 @@ from greenroom.cli.context import Context, answer, as_json, meter, short
 from greenroom.config import cache
 from greenroom.consent.gate import require
 from greenroom.errors import BadInput, CheckFailed
+from greenroom.live.cast import Order
 from greenroom.live.inputs import Playlist, open_playlist
 from greenroom.live.replay import export_bvh, verify
-from greenroom.live.show import Order, Performed, perform
+from greenroom.live.show import Performed, perform
 from greenroom.registry.promote import on_stage
 from greenroom.registry.release import Release, load_release
 from greenroom.stage.hub import Hub

@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import platform
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from greenroom.contracts import INPUTS, ModelShape
-from greenroom.errors import BadInput
+from greenroom.contracts import INPUTS, ModelShape, golden_clip
+from greenroom.errors import BadInput, CheckFailed
 from greenroom.frames import Floats
+
+WARM_RUNS = 20
 
 PORTABLE_OPERATIONS = frozenset(
     """Add Sub Mul Div Sqrt Pow Neg Abs Exp Log Erf Tanh Sigmoid Relu Min Max Clip Where Cast MatMul Gemm
@@ -73,7 +75,7 @@ class OnnxBackend:
         feed = {name: inputs[name] for name in self._used}
         return dict(zip(self._gives, self.session.run(self._gives, feed), strict=True))
 
-    def warm(self, runs: int = 20) -> None:
+    def warm(self, runs: int = WARM_RUNS) -> None:
         """Run a few times on zeros, so that the first frame is as fast as the others."""
         zeros = {
             name: np.zeros((1, *size), dtype=np.float32)
@@ -91,6 +93,46 @@ class OnnxBackend:
             "threads": str(self.threads),
             **machine(),
         }
+
+
+class Tried(Protocol):
+    """A backend that knows its shape."""
+
+    shape: ModelShape
+
+    def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
+        """Return the outputs of one tick."""
+
+
+GOLDEN = 1e-2
+"""How far an output may be, absolutely or relatively, from what it was where it was trained: other
+runtimes and processors differ by less than a tenth of this."""
+
+
+def self_test(backend: Tried, golden: bytes | None) -> None:
+    """Try a graph on the golden clip before it may perform.
+
+    Args:
+        backend: has the graph.
+        golden: what it said when it was trained, as `greenroom.training.train.golden` wrote it; None
+            for a model that kept none, then its outputs only have to be finite.
+
+    Raises:
+        CheckFailed: it says something else, or no number.
+    """
+    clip = golden_clip(backend.shape)
+    said = np.stack([np.concatenate([*backend.run(tick).values()], axis=None) for tick in clip])
+    if not np.isfinite(said).all():
+        raise CheckFailed("the graph gives no finite numbers on the golden clip")
+    if golden is None:
+        return
+    known = np.frombuffer(golden, dtype="<f4")
+    if known.size != said.size:
+        raise CheckFailed("the graph gives other outputs than those of its golden clip")
+    known = known.reshape(said.shape)
+    off = float((np.abs(said - known) / np.maximum(1, np.abs(known))).max())
+    if off > GOLDEN:
+        raise CheckFailed(f"on the golden clip the graph is {off:.2g} off what it was when trained")
 
 
 @cache

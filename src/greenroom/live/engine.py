@@ -1,32 +1,39 @@
 """The engine's process: nothing in it but the loop, which owes a frame every 33.3 ms.
 
-It is started with one JSON line: where the ring is, which release, which inputs and sinks; when it is
-ready, a second line tells it when and at which tick to begin. It reads only verified objects, contacts
-nobody but its sinks, writes frames into shared memory, and ends when the show is over or its standard
-input is closed.
+It is started with one JSON line: where the ring is, which release, which inputs and sinks. It loads,
+verifies, tries its graph on the golden clip, and says that it is ready; a second line tells it when and
+at which tick to begin. Who begins in the middle of a show first follows what was performed before, so
+that its model has a past. A third line may tell it at which tick another takes over; then it waits,
+loaded, to be called back. It reads only verified objects, contacts nobody but its sinks, writes frames
+into shared memory, and ends when the show is over or its standard input is closed.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_ns
-from greenroom.contracts import Packet, Receiver, Sink, get_tensors, width_of
+from greenroom.contracts import ModelShape, Packet, Receiver, Sink, get_tensors, width_of
+from greenroom.errors import GreenroomError
 from greenroom.frames import Floats
-from greenroom.live.backends import OnnxBackend
+from greenroom.live.backends import WARM_RUNS, OnnxBackend, self_test
 from greenroom.live.inputs import open_playlist
 from greenroom.live.ladder import RUNGS
 from greenroom.live.lines import Lines, say
-from greenroom.live.performer import Outcome, Performer
-from greenroom.live.ring import Ring, fitting, frame_of, put_packets, slot_type
+from greenroom.live.performer import Outcome, Part, Performer
+from greenroom.live.ring import Ring, fitting, frame_of, get_packets, put_packets, slot_type
 from greenroom.live.sinks import VmcSink
 from greenroom.registry.release import Role, load_release
 from greenroom.store.workspace import Workspace
@@ -35,6 +42,12 @@ REHEARSALS_NS = tuple(range(2_500_000, 300_000, -400_000))
 """Before a tick is due, when it is rehearsed: often enough that the processor stays awake."""
 _LONGEST_NS = 500_000
 """What the first rehearsal before a tick is thought to take."""
+FOLLOWED = 45
+"""Ticks that an engine follows before it takes over: 1.5 s, more than any model's past."""
+LEAD_TICKS = 5
+"""Between an engine's being called and its first tick, beside the time that it follows."""
+_FOLLOW_NS = 5_000_000
+"""Before it takes over, when it stops to wait for one more frame to follow."""
 
 
 class _Mute:
@@ -61,6 +74,7 @@ class Engine:
         sinks: where frames go.
         ring: who watches.
         clock: whose time it is.
+        billing: which of the show's releases performs, and which stands behind it (-1 for none).
     """
 
     def __init__(
@@ -70,13 +84,18 @@ class Engine:
         sinks: Sequence[Sink],
         ring: Ring,
         clock: Clock,
+        billing: tuple[int, int] = (0, -1),
     ) -> None:
         """Make the one row that every frame is written from."""
         self.performer, self.receiver, self.sinks = performer, receiver, sinks
         self.ring, self.clock = ring, clock
-        shape = performer.role.shape
-        self.row = np.zeros((), dtype=slot_type(shape))
+        self.row = np.zeros((), dtype=slot_type(ring.shape))
+        self.row["release"], self.row["previous"] = billing
+        self.until = 0
+        """The tick from which somebody else performs, or the show is over."""
         self.start_ns = 0
+        self._followed = -1
+        self._at = 0
         self._packets: Sequence[Packet] = ()
         self._took = _LONGEST_NS
         self._understudy = Performer(performer.role, _Mute(performer.role), 0)
@@ -88,20 +107,44 @@ class Engine:
         Args:
             start_ns: when tick 0 is or was due, monotonic.
             first: where to begin; after 0 somebody else performed the ticks before.
-            ticks: of the whole show.
-            stopped: asked twice a second.
+            ticks: where to end; `until` may be moved while it runs.
+            stopped: asked before each tick.
         """
-        self.start_ns = start_ns
+        self.start_ns, self.until = start_ns, ticks
         pacer = Pacer(self.clock, start_ns)
-        for tick in range(first, ticks):
+        if first > 0:
+            self._follow(first, pacer)
+        tick = first
+        while tick < self.until:
             self.rehearse(tick, pacer.due_ns(tick))
             late_by = pacer.wait(tick)
+            if stopped():
+                break
+            if self.until < ticks and self.clock.now_ns() >= pacer.due_ns(self.until):
+                break  # the next engine writes now; a stall must not make two writers
             if tick == first > 0:
                 self._take_over()
             self.tick(tick, late_by > PERIOD_NS)
-            if tick % 15 == 0 and stopped():
-                return tick + 1 - first
-        return ticks - first
+            tick += 1
+        return tick - first
+
+    def _follow(self, first: int, pacer: Pacer) -> None:
+        """Perform for nobody what was captured before `first`, so that the model has a past."""
+        self._at, self._followed = max(0, self.ring.end() - FOLLOWED), 0
+        begin = pacer.due_ns(first) - _FOLLOW_NS
+        while True:
+            last = self._catch_up()
+            if last >= first - 1 or self.clock.now_ns() >= begin:
+                return
+            self.clock.sleep_until(min(self.clock.now_ns() + PERIOD_NS // 8, begin))
+
+    def _catch_up(self) -> int:
+        """Follow the frames that came since; return the last one's tick."""
+        rows, self._at, _ = self.ring.read(self._at)
+        for row in rows:
+            self.performer.step(int(row["tick"]), list(get_packets(row)), late=False)
+        self._followed += len(rows)
+        return int(rows[-1]["tick"]) if rows else -1
 
     def rehearse(self, tick: int, due_ns: int) -> None:
         """Perform the last packets again and again for nobody, until just before a tick is due.
@@ -122,6 +165,8 @@ class Engine:
         self._took = took * 15 // 16  # a slow machine is remembered, and tried again after a while
 
     def _take_over(self) -> None:
+        if self._followed >= 0:
+            self._catch_up()
         end = self.ring.written = self.ring.end()
         if end:
             self.performer.resume([frame_of(row) for row in self.ring.latest(end, 2)])
@@ -148,12 +193,16 @@ class Engine:
         self, row: Any, tick: int, late: bool, packets: Sequence[Packet], outcome: Outcome
     ) -> None:
         row["tick"], row["late"] = tick, late
+        row["followed"], self._followed = self._followed, -1
         row["rung"] = RUNGS.index(outcome.rung)
         row["reason"] = outcome.reason.encode()[:32]
         put_packets(row, packets)
-        row["inputs"] = outcome.inputs
+        row["inputs"][: len(outcome.inputs)] = outcome.inputs
         row["asked"] = outcome.outputs is not None
-        row["outputs"] = 0 if outcome.outputs is None else outcome.outputs
+        if outcome.outputs is None:
+            row["outputs"] = 0
+        else:
+            row["outputs"][: len(outcome.outputs)] = outcome.outputs
         row["root"], row["rotations"] = outcome.frame.root, outcome.frame.rotations
         row["face"] = outcome.frame.face
         row["capture"] = outcome.capture is not None
@@ -168,35 +217,72 @@ def _prepare() -> None:
     gc.disable()
 
 
+def _lead(backend: OnnxBackend) -> int:
+    """Return how many ticks an engine needs between being called and its first tick."""
+    begun = time.monotonic_ns()
+    backend.warm()
+    took = (time.monotonic_ns() - begun) // WARM_RUNS
+    return LEAD_TICKS + math.ceil(2 * FOLLOWED * took / PERIOD_NS)
+
+
+def _behind(workspace: Workspace, name: str | None) -> Part | None:
+    """Return the release that stands behind; None where there is none that may be performed."""
+    if name is None:
+        return None
+    try:
+        release = load_release(workspace, name)
+    except GreenroomError:
+        return None
+    return Part(release.role, OnnxBackend(release.graph, release.role.shape))
+
+
 def main() -> int:
-    """Read the order from standard input, perform, and report on standard output."""
+    """Read the order from standard input, perform when told, and report on standard output."""
     lines = Lines(sys.stdin.fileno())
     order = lines.wait()
-    release = load_release(Workspace(Path(order["home"])), order["release"])
+    workspace = Workspace(Path(order["home"]))
+    release = load_release(workspace, order["release"])
     backend = OnnxBackend(release.graph, release.role.shape, order["threads"])
-    backend.warm()
-    playlist = open_playlist(Workspace(Path(order["home"])), order["inputs"], order["ticks"])
+    self_test(backend, release.golden)
+    lead = _lead(backend)
+    previous = _behind(workspace, order["previous"])
+    playlist = open_playlist(workspace, order["inputs"], order["ticks"])
     sinks = [VmcSink(host, port, release.skeleton.offsets) for host, port in order["vmc"]]
-    ring = Ring(Path(order["ring"]), release.role.shape)
-    clock = WallClock()
-    performer = Performer(release.role, backend, order["seed"])
+    ring = Ring(Path(order["ring"]), ModelShape.load(order["room"]))
+    cuts = [tuple(cut) for cut in order["cuts"]]
     _prepare()
-    say(sys.stdout.buffer, {"ready": True})
-    said = lines.wait()
-    receiver = playlist.player([tuple(cut) for cut in order["cuts"]], said["first"])
-    engine = Engine(performer, receiver, sinks, ring, clock)
-
-    def stopped() -> bool:
-        lines.read()
-        return lines.closed
-
-    done = engine.run(said["start_ns"], said["first"], order["ticks"], stopped)
-    receiver.close()
+    say(sys.stdout.buffer, {"ready": True, "lead": lead})
+    calls: deque[dict[str, Any]] = deque()
+    while not lines.closed:
+        try:
+            said = calls.popleft() if calls else lines.wait()
+        except GreenroomError:  # the show is over
+            break
+        performer = Performer(release.role, backend, order["seed"], previous=previous)
+        receiver = playlist.player(cuts, said["first"])
+        billing = (said["release"], -1 if previous is None else said["previous"])
+        engine = Engine(performer, receiver, sinks, ring, WallClock(), billing)
+        stopped = partial(_heard, engine, lines, calls)
+        done = engine.run(said["start_ns"], said["first"], order["ticks"], stopped)
+        receiver.close()
+        lost = sum(sink.lost for sink in sinks)
+        report = {"frames": done, "lost_datagrams": lost}
+        say(sys.stdout.buffer, report)
+        if engine.until == order["ticks"]:
+            break
     for sink in sinks:
         sink.close()
-    report = {"frames": done, "lost_datagrams": sum(sink.lost for sink in sinks)}
-    say(sys.stdout.buffer, report)
     return 0
+
+
+def _heard(engine: Engine, lines: Lines, calls: deque[dict[str, Any]]) -> bool:
+    """Hear at which tick another engine takes over; tell whether the show was ended."""
+    for said in lines.read():
+        if "until" in said:
+            engine.until = said["until"]
+        else:  # called back before it had left
+            calls.append(said)
+    return lines.closed
 
 
 if __name__ == "__main__":

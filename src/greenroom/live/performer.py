@@ -23,6 +23,7 @@ from greenroom.live.ladder import (
     CAPTURE,
     HOLD,
     HOLD_HALF_LIFE,
+    PREVIOUS,
     SPEECH,
     SWITCH_HALF_LIFE,
     Blender,
@@ -39,6 +40,7 @@ _NAN4 = np.full((len(BONES), 4), np.nan, dtype=np.float32)
 _NONE = np.zeros(len(BONES), dtype=np.float32)
 _ZERO, _ONE, _SIX = np.float32(0), np.float32(1), np.float32(6)
 _SILENCE = np.zeros((1, SAMPLES_PER_TICK), dtype=np.float32)
+_NO_NUMBER = "the model's output is not finite"
 _HEARD = {heard: np.full(1, heard, dtype=np.float32) for heard in (True, False)}
 
 
@@ -72,6 +74,42 @@ def _push(track: Floats, newest: Floats) -> None:
     track[-1] = newest
 
 
+class Part:
+    """A release's model, as a performer asks it.
+
+    Args:
+        role: from the release.
+        backend: runs the model.
+    """
+
+    def __init__(self, role: Role, backend: Backend) -> None:
+        """Find where the weights that a frame can carry stand among the outputs."""
+        self.role, self.backend = role, backend
+        self._gives = tuple(role.shape.outputs())
+        first = 0
+        if role.shape.face:
+            sizes = role.shape.outputs().items()
+            first = width_of(dict(list(sizes)[: self._gives.index("face")]))
+        named = [(first + i, ARKIT.index(n)) for i, n in enumerate(role.rig) if n in ARKIT]
+        self.said, self.places = np.asarray(named, dtype=np.intp).reshape(-1, 2).T
+
+    def ask(self, inputs: dict[str, Floats]) -> tuple[Floats, bool]:
+        """Return what the model says of a tick, flat, and whether all of it is finite."""
+        said = self.backend.run(inputs)
+        flat = np.concatenate([said[name] for name in self._gives], axis=None)
+        return flat, bool(np.logical_and.reduce(np.isfinite(flat)))
+
+    def stands_in_for(self, other: Part) -> bool:
+        """Tell whether it can be asked with another's inputs, and drives the same."""
+        mine, theirs = self.role, other.role
+        return (mine.spec.hash, mine.shape.inputs(), mine.uses_speech, mine.rig) == (
+            theirs.spec.hash,
+            theirs.shape.inputs(),
+            theirs.uses_speech,
+            theirs.rig,
+        )
+
+
 class Performer:
     """Perform ticks one after another.
 
@@ -80,6 +118,8 @@ class Performer:
         backend: runs the model.
         seed: of the draws by which the model goes on without capture.
         mark: called with "features", "inference" and "post" as each is done, to time them.
+        previous: the release before, asked where this one's model says no number; it is left aside
+            if it takes other inputs.
     """
 
     def __init__(
@@ -88,9 +128,13 @@ class Performer:
         backend: Backend,
         seed: int,
         mark: Callable[[str], None] = lambda name: None,
+        previous: Part | None = None,
     ) -> None:
         """Stand at the middle of the stage, in the rest pose."""
-        self.role, self.backend, self.mark = role, backend, mark
+        self.role, self.mark = role, mark
+        self.part = Part(role, backend)
+        stands_in = previous is not None and previous.stands_in_for(self.part)
+        self.previous = previous if stands_in else None
         self.pipeline = Pipeline(role.spec, listen=role.uses_speech)
         self.index = np.asarray([BONE[name] for name in role.spec.joints])
         shape = role.shape
@@ -111,15 +155,9 @@ class Performer:
         self.enough = np.full(len(BONES), np.finfo(np.float32).tiny, dtype=np.float32)
         self.enough[self.index] = 1
         self.blender = Blender(rest_pose(role))
-        self._gives = tuple(shape.outputs())
-        # Where the weights that a frame can carry stand among the outputs.
-        before = list(shape.outputs().items())[: self._gives.index("face")] if shape.face else []
-        first = width_of(dict(before))
-        named = [(first + i, ARKIT.index(n)) for i, n in enumerate(role.rig) if n in ARKIT]
-        self._weights = np.asarray(named, dtype=np.intp).reshape(-1, 2).T
         self._speaking = False
-        self._mouth = np.zeros(len(named), dtype=np.float32)
-        self._off = np.zeros(len(named), dtype=np.float32)
+        self._mouth = np.zeros(len(self.part.said), dtype=np.float32)
+        self._off = np.zeros_like(self._mouth)
         if role.uses_speech:  # what came before the first packet was silence
             self._now["speech"][:] = heard(np.zeros(SAMPLES_PER_TICK, dtype=np.float32))
 
@@ -127,7 +165,7 @@ class Performer:
         """Take over after the last two frames that somebody else emitted, or the last one."""
         self.blender.resume(frames)
         self.placer.anchor(frames[-1].root, frames[-1].rotations[0])
-        self.source = HOLD
+        self.source = "somebody else"  # whatever comes next is eased into
 
     def step(
         self,
@@ -149,17 +187,19 @@ class Performer:
         features = self._features(sample, sound, heard)
         self._inputs(features)
         self.mark("features")
-        said: dict[str, Floats] | None = None
+        outputs: Floats | None = None
+        told: tuple[Part, Floats] | None = None
         if not late:
-            shapes = self.role.shape.inputs()
-            said = self.backend.run(
-                self.inputs if override is None else get_tensors(override, shapes)
-            )
+            inputs = self.inputs
+            if override is not None:
+                inputs = get_tensors(override, self.role.shape.inputs())
+            outputs, finite = self.part.ask(inputs)
+            told = (self.part, outputs) if finite else None
+            if told is None and self.previous is not None:
+                instead, finite = self.previous.ask(inputs)
+                told = (self.previous, instead) if finite else None
         self.mark("inference")
-        outputs = (
-            None if said is None else np.concatenate([said[n] for n in self._gives], axis=None)
-        )
-        outcome = self._emit(tick, sample, features, outputs, late)
+        outcome = self._emit(tick, sample, features, outputs, told)
         self.mark("post")
         return outcome
 
@@ -209,44 +249,57 @@ class Performer:
         sample: BodySample | None,
         features: Features,
         outputs: Floats | None,
-        late: bool,
+        told: tuple[Part, Floats] | None,
     ) -> Outcome:
+        """Climb as high on the ladder as what was told allows.
+
+        Args:
+            tick: its number.
+            sample: captured.
+            features: of it.
+            outputs: what this release's model said; None where it was late and not asked.
+            told: whose words are performed, and the words; None where nobody's can be.
+        """
         captured = any(self._trust)
-        finite = outputs is not None and bool(np.logical_and.reduce(np.isfinite(outputs)))
-        rung, reason = CAPTURE, ""
         if captured:
             self.silent = 0
-        if late:
+        rung, reason = CAPTURE, ""
+        if outputs is None:
             rung, reason = HOLD, "late"
-        elif not finite:
-            rung, reason = HOLD, "the model's output is not finite"
+        elif told is None:
+            rung, reason = HOLD, _NO_NUMBER
+        elif told[0] is not self.part:
+            rung, reason = PREVIOUS, _NO_NUMBER
         elif not captured:
             rung, reason = SPEECH, "capture lost"
-            if self.silent > SILENT_TICKS:
-                rung, reason = HOLD, "capture and voice lost"
-        if rung == HOLD or outputs is None:
+        if told is not None and not captured and self.silent > SILENT_TICKS:
+            rung, reason = HOLD, "capture and voice lost"
+        if rung == HOLD or told is None:
             frame, now = self._hold(tick), features.state[0]
             self.state = np.where(np.isfinite(now), now, self.state)
         else:
-            self.state = outputs[: self.role.shape.state]  # the pose comes first
-            frame = self._perform(tick, rung, sample, self.state, self._face(outputs))
+            part, words = told
+            self.state = words[: self.role.shape.state]  # the pose comes first
+            frame = self._perform(tick, rung, sample, self.state, self._face(words[part.said]))
         return Outcome(frame, rung, reason, self.flat, outputs, sample, features)
 
-    def _face(self, outputs: Floats | None) -> Floats:
+    def _face(self, said: Floats | None) -> Floats:
         """Return the face's weights (52,): missing where nothing drives them, at rest without a voice.
 
         What begins or ends is eased like the bones: the difference at the change dies away.
+
+        Args:
+            said: of the weights that a frame can carry, what the model says; None where nobody speaks.
         """
-        if not self._weights.size:
+        if not self._mouth.size:
             return no_face()
-        said, places = self._weights
-        speaking = outputs is not None and bool(self._now["heard"].any())
-        wanted = outputs[said] if outputs is not None and speaking else np.zeros_like(self._mouth)
+        speaking = said is not None and bool(self._now["heard"].any())
+        wanted = said if said is not None and speaking else np.zeros_like(self._mouth)
         self._off = self._mouth - wanted if speaking != self._speaking else self._off * _FACE_FADE
         self._speaking = speaking
         self._mouth = np.clip(wanted + self._off, 0, 1)
         face = no_face().copy()
-        face[places] = self._mouth
+        face[self.part.places] = self._mouth
         return face
 
     def _perform(

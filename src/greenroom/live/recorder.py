@@ -24,6 +24,8 @@ from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
 SEGMENT = 300
+VERSION = 2
+"""Of the form of a show: what a row has."""
 
 
 def chain(before: bytes, frame: Frame) -> bytes:
@@ -87,7 +89,7 @@ class Recorder:
         self._flush()
         manifest = {
             "kind": "show",
-            "version": 1,
+            "version": VERSION,
             **facts,
             "frames": self.frames,
             "late": self.late,
@@ -103,15 +105,23 @@ class Recorder:
 def rows_of(workspace: Workspace, show: Manifest, shape: ModelShape) -> Iterator[NDArray[Any]]:
     """Yield the rows of a show, each segment verified.
 
+    Args:
+        workspace: where they are.
+        show: its manifest.
+        shape: of the model that opened it.
+
     Raises:
-        BadInput: a segment is of another layout.
+        BadInput: it was recorded in another form.
         CorruptObject: a byte changed.
     """
     kind = slot_type(shape)
+    if show["version"] != VERSION:
+        raise BadInput(
+            f"this show was recorded in form {show['version']}, not {VERSION}",
+            then="replay it with the version that recorded it",
+        )
     for name in show["blobs"]["segments"]:
         data = zlib.decompress(workspace.objects.get(name))
-        if len(data) % kind.itemsize:
-            raise BadInput(f"segment {name[:12]} was recorded by another version")
         yield from np.frombuffer(data, dtype=kind)
 
 

@@ -7,7 +7,8 @@ frame. A frame is exact if both hold and the chained digest is the recorded one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greenroom.capture.bvh import body_to_motion, write_bvh
-from greenroom.contracts import get_tensors
+from greenroom.contracts import get_tensors, width_of
 from greenroom.frames import Body, Floats, Frame
 from greenroom.live.backends import OnnxBackend, replay_class
-from greenroom.live.performer import Performer
+from greenroom.live.engine import FOLLOWED
+from greenroom.live.performer import Part, Performer
 from greenroom.live.recorder import chain, rows_of
 from greenroom.live.ring import frame_of, get_packets
 from greenroom.live.watchdog import ENGINE_LOST, Standby
 from greenroom.registry.release import Release, load_release
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
+
+_PAST = 4 * FOLLOWED
+"""Rows that an engine may have followed: those there when it was called, and its lead."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,14 @@ def verify(
         CorruptObject: an object that the show needs was changed.
     """
     manifest = workspace.objects.manifest(show, "show")
-    release = load_release(workspace, manifest["parents"]["release"])
-    shape = release.role.shape
-    backend = OnnxBackend(release.graph, shape, threads)
+    releases = releases_of(workspace, manifest)
+    shape = releases[0].role.shape
+    backends = [OnnxBackend(r.graph, r.role.shape, threads) for r in releases]
     frames = features = model = exact = 0
     first: dict[str, Any] | None = None
     digest = b""
-    again = _Again(release, backend, manifest)
+    parts = [Part(r.role, backend) for r, backend in zip(releases, backends, strict=True)]
+    again = Again(parts, manifest["seed"])
     for row in rows_of(workspace, manifest, shape):
         frame, wrong_in, wrong_out = again.step(row)
         digest = chain(digest, frame)
@@ -100,50 +106,71 @@ def verify(
     if first is None and manifest["lost_to_recorder"]:
         why = "frames were lost to the recorder"
         first = {"frame": None, "tick": None, "what": "recording", "why": why}
-    kind = replay_class(
-        manifest["fingerprint"], backend.fingerprint(), set(release.model["operations"])
-    )
+    operations = {name for release in releases for name in release.model["operations"]}
+    kind = replay_class(manifest["fingerprint"], backends[0].fingerprint(), operations)
     return Verdict(frames, exact, features, model, first, kind)
 
 
-class _Again:
-    """Perform a show's rows again, with as many engines and watchdogs as it had."""
+def releases_of(workspace: Workspace, show: Manifest) -> list[Release]:
+    """Return the releases of a show, verified, in the order in which its rows count them."""
+    return [load_release(workspace, name) for name in show["parents"]["releases"]]
 
-    def __init__(self, release: Release, backend: OnnxBackend, show: Manifest) -> None:
-        self.release, self.backend, self.show = release, backend, show
+
+class Again:
+    """Perform a show's rows again, with as many engines and watchdogs as it had.
+
+    Args:
+        parts: the show's releases.
+        seed: of its draws.
+    """
+
+    def __init__(self, parts: Sequence[Part], seed: int) -> None:
+        """Begin before the first row."""
+        self.parts, self.seed = parts, seed
         self.performer: Performer | None = None
         self.standby: Standby | None = None
         self.emitted: list[Frame] = []
+        self._past: deque[NDArray[Any]] = deque(maxlen=_PAST)
 
     def step(self, row: NDArray[Any]) -> tuple[Frame, list[str], list[str]]:
         """Return the frame, and the names of the inputs and outputs that differ from the row's."""
         wrong_in, wrong_out = [], []
         if row["reason"] == ENGINE_LOST.encode():
             if self.standby is None or row["begun"]:
-                self.standby = Standby(self.release.role, self.emitted)
+                self.standby = Standby(self.parts[0].role, self.emitted)
             frame = self.standby.step(int(row["tick"]))
         else:
-            outcome = self._engine(int(row["tick"])).step(
-                int(row["tick"]), list(get_packets(row)), bool(row["late"]), row["inputs"]
+            performer = self._engine(row)
+            shape = performer.role.shape
+            given = row["inputs"][: width_of(shape.inputs())]
+            outcome = performer.step(
+                int(row["tick"]), list(get_packets(row)), bool(row["late"]), given
             )
-            frame, shape = outcome.frame, self.release.role.shape
-            wrong_in = _differing(outcome.inputs, row["inputs"], shape.inputs())
+            frame = outcome.frame
+            wrong_in = _differing(outcome.inputs, given, shape.inputs())
             if (outcome.outputs is not None) != bool(row["asked"]):
                 wrong_out.append("whether the model was asked")
             elif outcome.outputs is not None:
-                wrong_out = _differing(outcome.outputs, row["outputs"], shape.outputs())
+                said = row["outputs"][: len(outcome.outputs)]
+                wrong_out = _differing(outcome.outputs, said, shape.outputs())
         recorded = frame_of(row)
         for part in ("root", "rotations", "face"):
             if getattr(frame, part).tobytes() != getattr(recorded, part).tobytes():
                 wrong_out.append(part)
         self.emitted = [*self.emitted[-1:], recorded]
+        self._past.append(row)
         return frame, wrong_in, wrong_out
 
-    def _engine(self, tick: int) -> Performer:
-        if self.performer is None or tick in self.show["engines"]:
-            self.performer = Performer(self.release.role, self.backend, self.show["seed"])
+    def _engine(self, row: NDArray[Any]) -> Performer:
+        """Return who performed a row: somebody new, who followed the rows before, where one began."""
+        if self.performer is None or row["followed"] >= 0:
+            part, previous = self.parts[int(row["release"])], int(row["previous"])
             self.standby = None
-            if tick > 0 and self.emitted:
+            behind = self.parts[previous] if previous >= 0 else None
+            self.performer = Performer(part.role, part.backend, self.seed, previous=behind)
+            for past in list(self._past)[len(self._past) - max(0, int(row["followed"])) :]:
+                self.performer.step(int(past["tick"]), list(get_packets(past)), late=False)
+            if self.emitted:
                 self.performer.resume(self.emitted)
         return self.performer
 
@@ -169,7 +196,7 @@ def performed(workspace: Workspace, show: str) -> Body:
     At a tick that nobody performed (an engine was lost) the frame before stands on.
     """
     manifest = workspace.objects.manifest(show, "show")
-    release = load_release(workspace, manifest["parents"]["release"])
+    release = releases_of(workspace, manifest)[0]
     frames: list[Frame] = [frame_of(r) for r in rows_of(workspace, manifest, release.role.shape)]
     ticks = np.asarray([frame.tick for frame in frames])
     at = np.searchsorted(ticks, np.arange(ticks[0], ticks[-1] + 1), side="right") - 1

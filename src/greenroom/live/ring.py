@@ -26,8 +26,16 @@ PACKET_BYTES = 2 * (BODY_BYTES + AUDIO_BYTES)
 STAMPS = ("due", "arrival", "features", "inference", "post", "emit")
 
 
+def _roomy(shapes: dict[str, tuple[int, ...]]) -> int:
+    width = width_of(shapes)
+    return width + width // 4 + 256
+
+
 def slot_type(shape: ModelShape) -> np.dtype[Any]:
-    """Return the layout of one frame."""
+    """Return the layout of one frame of a show that a model of this shape opens.
+
+    There is room for a somewhat larger model, which may come on stage while the show runs.
+    """
     return np.dtype(
         [
             ("seq", "<i8"),
@@ -36,14 +44,20 @@ def slot_type(shape: ModelShape) -> np.dtype[Any]:
             ("late", "u1"),
             ("begun", "u1"),  # the first frame of a watchdog's way back to rest
             ("rung", "u1"),
+            ("release", "u1"),  # which of the show's releases
+            ("previous", "i1"),  # which of them stands behind it; -1 for none
+            (
+                "followed",
+                "<i2",
+            ),  # at an engine's first frame, how many it followed; else -1
             ("reason", "S32"),
             ("packets", "<i4"),
             ("packet_arrival", "<i8", (PACKETS,)),
             ("packet_length", "<i4", (PACKETS,)),
             ("packet_data", "u1", (PACKET_BYTES,)),
             ("asked", "u1"),
-            ("inputs", "<f4", (width_of(shape.inputs()),)),
-            ("outputs", "<f4", (width_of(shape.outputs()),)),
+            ("inputs", "<f4", (_roomy(shape.inputs()),)),
+            ("outputs", "<f4", (_roomy(shape.outputs()),)),
             ("root", "<f4", (3,)),
             ("rotations", "<f4", (len(BONES), 4)),
             ("face", "<f4", (len(ARKIT),)),
@@ -64,7 +78,7 @@ class Ring:
 
     Args:
         path: the file.
-        shape: of the model; it decides the layout.
+        shape: of the model that opens the show; it decides the layout.
         create: make it anew (the supervisor), else open it.
     """
 
@@ -159,6 +173,13 @@ def get_packets(row: NDArray[Any]) -> Iterator[Packet]:
         length = int(row["packet_length"][i])
         yield Packet(int(row["packet_arrival"][i]), row["packet_data"][at : at + length].tobytes())
         at += length
+
+
+def fits(room: ModelShape, shape: ModelShape) -> bool:
+    """Tell whether a model fits into the slots of a show that a model of shape `room` opened."""
+    return width_of(shape.inputs()) <= _roomy(room.inputs()) and width_of(
+        shape.outputs()
+    ) <= _roomy(room.outputs())
 
 
 def frame_of(row: NDArray[Any]) -> Frame:

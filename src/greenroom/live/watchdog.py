@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_at, tick_ns
-from greenroom.contracts import Sink
+from greenroom.contracts import ModelShape, Sink
 from greenroom.features.pose import heading_of
 from greenroom.frames import Frame
 from greenroom.live.ladder import HOLD, HOLD_HALF_LIFE, RUNGS, Blender, rest_pose
@@ -69,7 +69,7 @@ class Watchdog:
     """Watch a ring, tick after tick.
 
     Args:
-        role: of the release on stage.
+        role: of the release that opened the show: to its rest pose it leads back.
         ring: the engine's.
         sinks: where frames go while the engine is lost.
         clock: whose time it is.
@@ -84,19 +84,24 @@ class Watchdog:
         self.kill = kill
         self.start_ns = 0
         self.until: int | None = None
-        """The tick from which a new engine performs; None while there is none."""
+        """The tick from which another engine performs; None while none was called."""
+        self.next_kill = kill
+        """Ends that one."""
         self.seen = 0
         self.silent = 0
         self.standby: Standby | None = None
-        self._row = np.zeros((), dtype=slot_type(role.shape))
+        self._row = np.zeros((), dtype=slot_type(ring.shape))
+        self._row["followed"] = self._row["previous"] = -1
 
     def tick(self, tick: int) -> None:
         """Look once; perform the tick where nobody else does."""
         # By the clock: a watchdog that wakes too late must not write beside the new engine.
         now = max(tick, tick_at(max(0, self.clock.now_ns() - self.start_ns)))
-        if self.standby is not None and self.until is not None and now >= self.until:
-            self.standby, self.until, self.silent = None, None, 0
-            self.seen = self.ring.end(self.seen)
+        if self.until is not None and now >= self.until:
+            self.until, self.kill, self.silent = None, self.next_kill, 0
+            if self.standby is not None:
+                self.standby = None
+                self.seen = self.ring.end(self.seen)
         if self.standby is None:
             end = self.ring.end(self.seen)
             self.silent = 0 if end > self.seen else self.silent + 1
@@ -104,8 +109,6 @@ class Watchdog:
             if self.silent < (PATIENCE if end else FIRST_PATIENCE):
                 return
             self.kill()
-            if self.until is not None and now >= self.until:
-                self.until = None
             self.seen = self.ring.end(self.seen)
             frames = [frame_of(row) for row in self.ring.latest(self.seen, 2)]
             self.standby = Standby(self.role, frames)
@@ -152,7 +155,7 @@ def main() -> int:
     order = lines.wait()
     release = load_release(Workspace(Path(order["home"])), order["release"])
     sinks = [VmcSink(host, port, release.skeleton.offsets) for host, port in order["vmc"]]
-    ring = Ring(Path(order["ring"]), release.role.shape)
+    ring = Ring(Path(order["ring"]), ModelShape.load(order["room"]))
     clock = WallClock()
     said = lines.wait()
     watchdog = Watchdog(release.role, ring, sinks, clock, grip(said["engine"]))
@@ -164,7 +167,7 @@ def main() -> int:
     while tick < order["ticks"] and not lines.closed:
         pacer.wait(tick)
         for said in lines.read():
-            watchdog.until, watchdog.kill = said["first"], grip(said["engine"])
+            watchdog.until, watchdog.next_kill = said["first"], grip(said["engine"])
         watchdog.tick(tick)
         tick = max(tick, tick_at(max(0, clock.now_ns() - pacer.start_ns))) + 1
     for sink in sinks:

@@ -31,3 +31,44 @@ def promote(workspace: Workspace, actor: str, release: str, by: str) -> str | No
 def on_stage(workspace: Workspace, actor: str) -> str:
     """Return the release that performs for an actor, by the log."""
     return require_ref(workspace.log, live_ref(actor))
+
+
+def _earlier(workspace: Workspace, actor: str) -> list[str]:
+    """Return the releases that were on stage before the one that is, newest first, by the log.
+
+    Going back to a release forgets those after it, so that two rollbacks go back by two.
+    """
+    stack: list[str] = []
+    for entry in workspace.log.entries():
+        if entry.event == "ref" and entry.body["name"] == live_ref(actor):
+            new = str(entry.body["new"])
+            if new in stack:
+                del stack[stack.index(new) + 1 :]
+            else:
+                stack.append(new)
+    return stack[-2::-1]
+
+
+def rollback(workspace: Workspace, actor: str, by: str) -> tuple[str, str]:
+    """Put the release before the one on stage back on stage; return (it, the one that leaves).
+
+    A release that may not be performed any more (revoked, expired) is passed over.
+
+    Raises:
+        Refused: there is none before it that may be performed.
+    """
+    leaving = on_stage(workspace, actor)
+    tried = []
+    for release in _earlier(workspace, actor):
+        try:
+            load_release(workspace, release)
+        except Refused as error:
+            tried.append(error.what)
+            continue
+        workspace.log.move(live_ref(actor), release, expect=leaving, by=by)
+        return release, leaving
+    said = "; ".join(tried) or "it is the first"
+    raise Refused(
+        f"there is no release of {actor} to go back to: {said}",
+        then=f"run: greenroom promote {actor} RELEASE",
+    )

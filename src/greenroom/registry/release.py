@@ -64,6 +64,7 @@ class Release:
         skeleton: the performer's bones.
         manifest: the release's own.
         model: the model's manifest.
+        golden: what the graph said on the golden clip when it was trained; None for an older model.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Release:
     skeleton: Skeleton
     manifest: Manifest
     model: Manifest
+    golden: bytes | None = None
 
 
 def approve(
@@ -145,4 +147,6 @@ def load_release(workspace: Workspace, name: str) -> Release:
     for blob in manifest.get("blobs", {}).values():
         workspace.objects.get(blob)
     graph = workspace.objects.get(model["blobs"]["graph"])
-    return Release(name, manifest["actor"], graph, role, skeleton, manifest, model)
+    kept = model["blobs"].get("golden")
+    golden = None if kept is None else workspace.objects.get(kept)
+    return Release(name, manifest["actor"], graph, role, skeleton, manifest, model, golden)

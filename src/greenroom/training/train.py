@@ -20,7 +20,7 @@ import torch
 from greenroom import __version__
 from greenroom.capture.sequence import mirrored
 from greenroom.consent.gate import require
-from greenroom.contracts import INPUTS, STYLE_TICKS, ModelShape
+from greenroom.contracts import INPUTS, STYLE_TICKS, ModelShape, golden_clip
 from greenroom.datasets.build import MIN_TICKS, states_of
 from greenroom.errors import BadInput, CheckFailed
 from greenroom.features.pipeline import FeatureSpec
@@ -149,7 +149,10 @@ def train(
         "baselines": normal,
         "rights": rights,
         "parents": {"dataset": dataset},
-        "blobs": {"graph": workspace.objects.put(graph)},
+        "blobs": {
+            "graph": workspace.objects.put(graph),
+            "golden": workspace.objects.put(golden(graph, shape)),
+        },
     }
     if shape.face:
         out["rig"] = list(found["train"].channels)
@@ -260,6 +263,17 @@ def export(model: Performer) -> tuple[bytes, list[str]]:
         node.ClearField("doc_string")
     onnx.checker.check_model(graph)
     return graph.SerializeToString(), sorted({node.op_type for node in graph.graph.node})
+
+
+def golden(graph: bytes, shape: ModelShape) -> bytes:
+    """Return what the graph says on the golden clip (ticks, outputs), float32, little-endian."""
+    session = _session(graph)
+    wanted = {node.name for node in session.get_inputs()}
+    said = []
+    for inputs in golden_clip(shape):
+        feed = {name: value for name, value in inputs.items() if name in wanted}
+        said.append(np.concatenate(session.run(None, feed), axis=None))
+    return np.stack(said).astype("<f4").tobytes()
 
 
 def check_parity(model: Performer, graph: bytes, takes: Sequence[Floats]) -> float:

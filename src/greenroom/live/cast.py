@@ -1,0 +1,339 @@
+"""Keep a show's processes: the engine that performs, one that comes, one that waits, and the watchdog.
+
+A release comes on stage in a process of its own, beside the one that performs: it loads, verifies and
+tries itself there, follows the show, and takes over at a tick that both were told. The one before stays
+loaded and waits, so that going back takes no longer than following takes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from greenroom.clock import TICK_HZ, tick_at
+from greenroom.errors import BadInput, GreenroomError
+from greenroom.live.lines import Lines, say
+from greenroom.live.ring import Ring, fits
+from greenroom.registry.release import Release
+from greenroom.store.workspace import Workspace
+
+LEAD_NS = 50_000_000
+"""Between the engine's being ready and tick 0."""
+START_S = 120.0
+"""In which an engine has to be ready."""
+LEAD_TICKS = 12
+"""Between a new engine's being called and its first tick, if it did not say how long it needs."""
+GRACE_S = 5
+"""How long an engine may take to end when the show is over."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to perform.
+
+    Attributes:
+        release: the release that opens the show, loaded.
+        takes: hashes of the takes that play, in order.
+        ticks: for how long.
+        cuts: (first, one past the last) ticks without capture.
+        vmc: (host, port) pairs.
+        seed: of the draws by which the performer goes on without capture.
+        threads: of the model.
+    """
+
+    release: Release
+    takes: Sequence[str]
+    ticks: int
+    cuts: Sequence[tuple[int, int]] = ()
+    vmc: Sequence[tuple[str, int]] = ()
+    seed: int = 0
+    threads: int = 1
+
+
+@dataclass
+class _Engine:
+    """An engine's process.
+
+    Attributes:
+        process: itself.
+        lines: what it says.
+        release: which of the show's releases it performs.
+        previous: which stands behind it; -1 for none.
+        asked_s: when it was started, monotonic.
+        lead: ticks that it needs between being called and performing; 0 until it is ready.
+        lost: datagrams that it could not send, until it said so last.
+    """
+
+    process: subprocess.Popen[bytes]
+    lines: Lines
+    release: int
+    previous: int = -1
+    asked_s: float = field(default_factory=time.monotonic)
+    lead: int = 0
+    lost: int = 0
+
+
+class Cast:
+    """The processes of a show.
+
+    Args:
+        workspace: where everything is.
+        order: what to perform.
+        vmc: its VMC sinks, as (address, port).
+        ring: through which frames pass.
+        warn: told what went wrong.
+
+    Attributes:
+        releases: the show's, in the order in which they were first asked for.
+        firsts: the first tick of each engine.
+        swaps: (first tick, which release) of each change of release.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        order: Order,
+        vmc: Sequence[tuple[str, int]],
+        ring: Ring,
+        warn: Callable[[str], None],
+    ) -> None:
+        """Start both; they load and wait."""
+        self.order, self.warn = order, warn
+        self.releases = [order.release]
+        self.firsts: list[int] = []
+        self.swaps: list[tuple[int, int]] = []
+        self.start_ns = self.utc_ns = 0
+        self._lost_datagrams = 0
+        self._end_s: float | None = None
+        self._said = {
+            "home": str(workspace.home),
+            "inputs": list(order.takes),
+            "ticks": order.ticks,
+            "cuts": [list(cut) for cut in order.cuts],
+            "vmc": [list(pair) for pair in vmc],
+            "seed": order.seed,
+            "threads": order.threads,
+            "ring": str(ring.path),
+            "room": order.release.role.shape.manifest(),
+        }
+        self._watchdog, _ = self._process("watchdog", {"release": order.release.name})
+        self._on: _Engine | None = self._engine(0, -1)
+        self._coming: _Engine | None = None
+        self._waiting: _Engine | None = None
+        self._last = self._on  # whoever performs or performed last
+
+    def _process(self, module: str, more: dict[str, Any]) -> tuple[subprocess.Popen[bytes], Lines]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"greenroom.live.{module}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # an interrupt from the keyboard is this side's to handle
+        )
+        say(process.stdin, {**self._said, **more})
+        assert process.stdout is not None
+        return process, Lines(process.stdout.fileno())
+
+    def _engine(self, release: int, previous: int) -> _Engine:
+        behind = None if previous < 0 else self.releases[previous].name
+        names = {"release": self.releases[release].name, "previous": behind}
+        return _Engine(*self._process("engine", names), release, previous)
+
+    def _there(self) -> list[_Engine]:
+        return [e for e in (self._on, self._coming, self._waiting) if e is not None]
+
+    @property
+    def lost_datagrams(self) -> int:
+        """Datagrams that no socket took, of every engine that could say so."""
+        return self._lost_datagrams + sum(engine.lost for engine in self._there())
+
+    @property
+    def performing(self) -> Release:
+        """The release that performs."""
+        return self.releases[self._last.release]
+
+    def start(self) -> None:
+        """Wait until the engine is ready, and begin.
+
+        Raises:
+            GreenroomError: it could not start.
+        """
+        engine = self._last
+        try:
+            self._hear(engine, engine.lines.wait(START_S))
+        except GreenroomError as error:
+            status = engine.process.poll()
+            what = error.what if status is None else f"it ended with status {status}"
+            raise GreenroomError(
+                f"the engine could not start: {what}", then="check the release: greenroom fsck"
+            ) from None
+        self.start_ns, self.utc_ns = time.monotonic_ns() + LEAD_NS, time.time_ns() + LEAD_NS
+        self._call(engine, 0)
+
+    def _hear(self, engine: _Engine, line: dict[str, Any]) -> None:
+        if "ready" in line:
+            engine.lead = line.get("lead", LEAD_TICKS)
+        else:
+            engine.lost = line["lost_datagrams"]
+
+    def _call(self, engine: _Engine, first: int) -> None:
+        """Let an engine perform from a tick on."""
+        self.firsts.append(first)
+        for process in (self._watchdog, engine.process):
+            say(process.stdin, self._go(engine, first))
+
+    def _go(self, engine: _Engine, first: int) -> dict[str, int]:
+        return {
+            "start_ns": self.start_ns,
+            "first": first,
+            "engine": engine.process.pid,
+            "release": engine.release,
+            "previous": engine.previous,
+        }
+
+    @property
+    def _tick(self) -> int:
+        return tick_at(max(0, time.monotonic_ns() - self.start_ns))
+
+    def swap(self, release: Release) -> None:
+        """Bring a release on stage, unless it is there or comes already.
+
+        Raises:
+            BadInput: its model does not fit into this show.
+        """
+        if not fits(self.order.release.role.shape, release.role.shape):
+            raise BadInput(
+                f"release {release.name[:12]} is much larger than the one that opened the show",
+                then="it can perform from the next show on",
+            )
+        names = [known.name for known in self.releases]
+        if release.name not in names:
+            self.releases.append(release)
+            names.append(release.name)
+        index = names.index(release.name)
+        if self._coming is not None:
+            if self._coming.release == index:
+                return
+            self._drop(self._coming)
+            self._coming = None
+        if self._on is not None and self._on.release == index:
+            return
+        if self._waiting is not None and self._waiting.release == index:
+            self._coming, self._waiting = self._waiting, None
+        else:
+            self._coming = self._engine(index, self._last.release)
+
+    def check(self) -> bool:
+        """Replace a lost engine or watchdog, let who is ready take over; tell whether it is over."""
+        for engine in self._there():
+            for line in engine.lines.read():
+                self._hear(engine, line)
+        tick = self._tick
+        over = tick >= self.order.ticks or self._end_s is not None
+        if not over:
+            self._bring(tick)
+        if self._on is None:
+            return over
+        status = self._on.process.poll()
+        if status is None:
+            # Nobody else ends an engine that hangs when the watchdog has gone home.
+            if tick >= self.order.ticks + GRACE_S * TICK_HZ:
+                return True
+            if self._end_s is not None:
+                return time.monotonic() > self._end_s + GRACE_S
+            if not over and self._watchdog.poll() is not None:
+                self._replace_watchdog()
+            return False
+        if status == 0 or over:
+            return True
+        self._lost(status)
+        return False
+
+    def _bring(self, tick: int) -> None:
+        """Let the engine that comes take over as soon as it is ready; give up one that cannot."""
+        coming = self._coming
+        if coming is None:
+            return
+        name = self.releases[coming.release].name[:12]
+        status = coming.process.poll()
+        late = not coming.lead and time.monotonic() > coming.asked_s + START_S
+        if status is not None or late:
+            said = "was not ready in time" if status is None else f"ended with status {status}"
+            self.warn(f"release {name} {said} before it took over; the show goes on without it")
+            self._drop(coming)
+            self._coming = None
+            if self._on is None:
+                self._coming = self._engine(self._last.release, self._last.previous)
+        elif coming.lead:
+            self._relieve(coming, tick + coming.lead)
+            self.warn(f"release {name} takes over at tick {self.firsts[-1]}")
+
+    def _relieve(self, coming: _Engine, first: int) -> None:
+        """Let an engine take over from whoever performs, who waits from then on."""
+        if self._on is not None:
+            say(self._on.process.stdin, {"until": first})
+        self._call(coming, first)
+        if coming.release != self._last.release:
+            self.swaps.append((first, coming.release))
+        if self._on is not None:
+            if self._waiting is not None:
+                self._drop(self._waiting)
+            self._waiting = self._on
+        self._on = self._last = coming
+        self._coming = None
+
+    def _lost(self, status: int) -> None:
+        """Bring in who waits, else a new engine, for one that was lost."""
+        assert self._on is not None
+        self._drop(self._on)
+        self._on = None
+        if self._coming is not None:
+            self.warn(f"the engine ended with status {status}; another comes already")
+        elif self._waiting is not None:
+            self.warn(f"the engine ended with status {status}; the release before it goes on")
+            self._coming, self._waiting = self._waiting, None
+        else:
+            self.warn(f"the engine ended with status {status}; starting another")
+            self._coming = self._engine(self._last.release, self._last.previous)
+
+    def _replace_watchdog(self) -> None:
+        self.warn(f"the watchdog ended with status {self._watchdog.poll()}; starting another")
+        _close(self._watchdog)
+        self._watchdog, _ = self._process("watchdog", {"release": self.order.release.name})
+        say(self._watchdog.stdin, self._go(self._last, self.firsts[-1]))
+
+    def stop(self) -> None:
+        """End the show before its time."""
+        if self._end_s is not None:
+            return
+        self._end_s = time.monotonic()
+        for process in (self._watchdog, *(engine.process for engine in self._there())):
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+
+    def _drop(self, engine: _Engine) -> None:
+        self._lost_datagrams += engine.lost
+        engine.lost = 0
+        _close(engine.process)
+
+    def close(self) -> None:
+        """Let nothing run on."""
+        _close(self._watchdog)
+        for engine in self._there():
+            self._drop(engine)
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with suppress(BrokenPipeError):
+            if pipe is not None:
+                pipe.close()

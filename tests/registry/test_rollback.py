@@ -1,0 +1,56 @@
+"""Going back to the release before: by the log alone, and never to one that may not be performed."""
+
+from pathlib import Path
+
+import pytest
+
+from greenroom import embedded
+from greenroom.errors import Refused
+from greenroom.registry.approval import give, revoke
+from greenroom.registry.promote import on_stage, promote, rollback
+from greenroom.store.workspace import Workspace
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> tuple[Workspace, list[str]]:
+    """A workspace in which three releases were on stage, one after another."""
+    workspace = Workspace(tmp_path)
+    first = embedded.install(workspace)
+    releases = [first]
+    for note in ("second", "third"):
+        manifest = {**workspace.objects.manifest(first, "release"), "note": note}
+        releases.append(workspace.publish(manifest, by="test"))
+        give(workspace, releases[-1], "test")
+        promote(workspace, "mira", releases[-1], "test")
+    return workspace, releases
+
+
+def test_each_rollback_goes_back_by_one_to_the_first(stage: tuple[Workspace, list[str]]) -> None:
+    workspace, (first, second, third) = stage
+    assert rollback(workspace, "mira", "me") == (second, third)
+    assert rollback(workspace, "mira", "me") == (first, second)
+    assert on_stage(workspace, "mira") == first
+    with pytest.raises(Refused, match="no release of mira to go back to: it is the first"):
+        rollback(workspace, "mira", "me")
+    assert on_stage(workspace, "mira") == first
+
+
+def test_after_a_rollback_a_promotion_is_what_is_gone_back_from(
+    stage: tuple[Workspace, list[str]],
+) -> None:
+    workspace, (first, second, third) = stage
+    rollback(workspace, "mira", "me")
+    promote(workspace, "mira", third, "me")
+    assert rollback(workspace, "mira", "me") == (second, third)
+
+
+def test_a_revoked_release_is_passed_over(stage: tuple[Workspace, list[str]]) -> None:
+    workspace, (first, second, third) = stage
+    revoke(workspace, second, "officer", "consent withdrawn")
+    assert rollback(workspace, "mira", "me") == (first, third)
+    revoke(workspace, first, "officer", "too")
+    promote(workspace, "mira", third, "me")
+    revoke(workspace, third, "officer", "and this")
+    with pytest.raises(Refused, match="officer revoked it"):
+        rollback(workspace, "mira", "me")
+    assert on_stage(workspace, "mira") == third
