@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from greenroom.capture.packets import encode_body
 from greenroom.capture.published import Clip
 from greenroom.capture.readers import read_recording
 from greenroom.contracts import Packet
-from greenroom.live.backends import PORTABLE_OPERATIONS, OnnxBackend
+from greenroom.errors import CheckFailed
+from greenroom.live.backends import PORTABLE_OPERATIONS, OnnxBackend, self_test
 from greenroom.live.performer import Performer
 from greenroom.registry.release import approve, load_release
 from greenroom.store.workspace import Workspace
@@ -24,7 +26,7 @@ def test_from_takes_to_a_release_that_performs(
     tmp_path: Path, published: list[Clip], four_clips: Callable[[Path], tuple[Workspace, str]]
 ) -> None:
     from greenroom.training.rollout import Recipe
-    from greenroom.training.train import train
+    from greenroom.training.train import train, weights_of
 
     workspace, dataset = four_clips(tmp_path)
     assert len(workspace.objects.manifest(dataset)["parents"]["takes"]) == 4
@@ -42,7 +44,13 @@ def test_from_takes_to_a_release_that_performs(
     assert set(manifest["operations"]) <= PORTABLE_OPERATIONS
     assert manifest["parameters"] <= 1_200_000
     release = load_release(workspace, approve(workspace, model, "tester"))
-    performer = Performer(release.role, OnnxBackend(release.graph, release.role.shape), 0)
+    backend = OnnxBackend(release.graph, release.role.shape)
+    self_test(backend, release.golden)
+    assert release.golden is not None
+    moved = (np.frombuffer(release.golden, "<f4") + 1).tobytes()
+    with pytest.raises(CheckFailed, match="golden clip"):
+        self_test(backend, moved)
+    performer = Performer(release.role, backend, 0)
     body = read_recording(published[0].data, published[0].path).body
     assert body is not None
     for tick in range(30):
@@ -50,6 +58,15 @@ def test_from_takes_to_a_release_that_performs(
         outcome = performer.step(tick, [Packet(0, packet)], late=False)
         assert outcome.rung == "capture" and np.isfinite(outcome.frame.rotations).all()
     assert workspace.fsck().bad == []
+    begun = train(workspace, dataset, "test", recipe=Recipe(1, batch=4, rollout=8), start=model)
+    assert workspace.objects.manifest(begun, "model")["parents"]["start"] == model
+    afresh = train(workspace, dataset, "test", recipe=Recipe(1, batch=4, rollout=8))
+    ours, theirs, others = (weights_of(workspace, name) for name in (begun, model, afresh))
+
+    def apart(one: dict[str, Any], other: dict[str, Any]) -> float:
+        return float(sum(((one[name] - other[name]) ** 2).sum() for name in one))
+
+    assert 0 < apart(ours, theirs) < 0.1 * apart(ours, others)
 
 
 def test_the_same_dataset_and_seed_give_the_same_model(

@@ -41,6 +41,7 @@ from greenroom.validation.subject import TASKS
     "--processes", default=1, show_default=True, type=click.IntRange(1), help="That share a batch."
 )
 @click.option("--search", metavar="SEARCH", help="Train with its best recipe.")
+@click.option("--start", metavar="MODEL", help="Begin with what this model has learned.")
 @click.option(
     "--track",
     multiple=True,
@@ -57,6 +58,7 @@ def train_command(
     seed: int,
     processes: int,
     search: str | None,
+    start: str | None,
     track: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -87,6 +89,7 @@ def train_command(
         processes,
         trackers,
         lambda what: click.echo(f"greenroom: {what}", err=True),
+        "" if start is None else context.workspace.resolve(start, "model"),
     )
     answer(
         as_json,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ def fit(
     progress: Progress = lambda step, steps, figures: None,
     keep: Path | None = None,
     processes: int = 1,
+    start: Mapping[str, Tensor] | None = None,
 ) -> tuple[Performer, dict[str, float]]:
     """Return a trained performer and its figures.
 
@@ -55,9 +56,12 @@ def fit(
         progress: called after each step with (step, steps, figures).
         keep: folder of the checkpoints, from which an interrupted run goes on; None keeps none.
         processes: that share each batch.
+        start: what another performer had learned, by name; what fits is where this one begins. The
+            closed form is fitted anew in any case.
     """
     torch.manual_seed(recipe.seed)
     model = Performer(shape, preset)
+    begin(model, start or {})
     held = [torch.from_numpy(np.ascontiguousarray(take)) for take in validation]
     figures = tune_core(model, joints, takes)
     figures |= prepare(model, material)
@@ -68,6 +72,14 @@ def fit(
     if model.trunk is not None:
         figures |= earn(model, held)
     return model, figures
+
+
+def begin(model: Performer, start: Mapping[str, Tensor]) -> None:
+    """Copy into a model what another had learned, where name and shape are the same, in place."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name in start and start[name].shape == weight.shape:
+                weight.copy_(start[name])
 
 
 def prepare(model: Performer, material: Material) -> dict[str, float]:

@@ -16,6 +16,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from safetensors.torch import load, save
+from torch import Tensor
 
 from greenroom import __version__
 from greenroom.capture.sequence import mirrored
@@ -54,6 +56,7 @@ def train(
     processes: int = 1,
     trackers: Sequence[Tracker] = (),
     warn: Callable[[str], None] = lambda what: None,
+    start: str = "",
 ) -> str:
     """Train on a dataset; return the model's hash. A run that was interrupted goes on where it was.
 
@@ -67,6 +70,7 @@ def train(
         processes: that share each batch; another number gives other bits.
         trackers: told of the run as it goes.
         warn: called with one line where one cannot be reached.
+        start: hash of a model whose learned weights this one begins with; "" begins afresh.
 
     Raises:
         Refused: a take's consent does not cover training today.
@@ -94,6 +98,7 @@ def train(
         "recipe": recipe.manifest(),
         "processes": processes,
         "code": code_version(),
+        **({"start": start} if start else {}),
     }
     folder = workspace.home / "runs" / digest(canonical(asked))[:16]
     run = folder.name
@@ -123,6 +128,7 @@ def train(
         note,
         folder,
         processes,
+        weights_of(workspace, start) if start else None,
     )
     test = [states_of(spec, body) for body in found["test"].bodies]
     figures |= judge(model, spec.joints, test)
@@ -130,6 +136,7 @@ def train(
     graph, operations = export(model)  # last: after it torch runs some ten times slower
     check_parity(model, graph, [states_of(spec, body) for body in held.bodies])
     rights = _rights(workspace, manifest)
+    weights = save({n: weight.detach().contiguous() for n, weight in model.named_parameters()})
     out = {
         "kind": "model",
         "version": 1,
@@ -148,10 +155,11 @@ def train(
         "figures": {name: round(value, 4) for name, value in sorted(figures.items())},
         "baselines": normal,
         "rights": rights,
-        "parents": {"dataset": dataset},
+        "parents": {"dataset": dataset, **({"start": start} if start else {})},
         "blobs": {
             "graph": workspace.objects.put(graph),
             "golden": workspace.objects.put(golden(graph, shape)),
+            "weights": workspace.objects.put(weights),
         },
     }
     if shape.face:
@@ -263,6 +271,20 @@ def export(model: Performer) -> tuple[bytes, list[str]]:
         node.ClearField("doc_string")
     onnx.checker.check_model(graph)
     return graph.SerializeToString(), sorted({node.op_type for node in graph.graph.node})
+
+
+def weights_of(workspace: Workspace, model: str) -> dict[str, Tensor]:
+    """Return what a model had learned, by name.
+
+    Raises:
+        BadInput: it kept no weights.
+    """
+    blob = workspace.objects.manifest(model, "model")["blobs"].get("weights")
+    if blob is None:
+        raise BadInput(
+            f"model {model[:12]} kept no weights to begin with", then="train without a start"
+        )
+    return load(workspace.objects.get(blob))
 
 
 def golden(graph: bytes, shape: ModelShape) -> bytes:
