@@ -37,6 +37,38 @@ class Entered:
     entry: Entry
 
 
+_SAID = {
+    "missing": "{where} lost. Check the camera or the tracker.",
+    "held": "{where} frozen. Check the tracker.",
+    "freeze": "{where} trembling in place. Check the tracker.",
+    "jitter": "{where} jittering. Check the light, the camera and the tracker.",
+    "style": "Movement unlike the reference ({where}, {size:.1f} times as far as usual).",
+}
+_DO = {
+    "capture fault": "The capture is to be mended; nothing is learned from it.",
+    "new style": "If it is wanted, let the model learn it: greenroom retrain.",
+    "new person": "Ask who is there, and whether they agreed.",
+    "new sound": "Listen; if it is wanted, let the model learn it: greenroom retrain.",
+    "model": "Look at the model; go back if need be: greenroom rollback.",
+}
+
+
+def sentence(alert: Alert) -> str:
+    """Return what an alert says to people, and what to do.
+
+    >>> sentence(Alert("missing", "capture fault", ("left arm",), 1.0, 10, 0, 0, 5))
+    'Left arm lost. Check the camera or the tracker. (capture fault)'
+    """
+    where = ", ".join(alert.where) or "the whole body"
+    said = _SAID.get(alert.signal)
+    if said is None:
+        said = "{signal} out of control ({where}). " + _DO[alert.cause]
+    elif alert.cause != "capture fault":
+        said += " " + _DO[alert.cause]
+    text = said.format(where=where, size=alert.size, signal=alert.signal)
+    return f"{text[0].upper()}{text[1:]} ({alert.cause})"
+
+
 def enter(
     log: Log,
     actor: str,

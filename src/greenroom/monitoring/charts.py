@@ -108,6 +108,7 @@ class MotionChart:
         """Forget the stream and its alerts; keep the fit."""
         self._alerts = []
         self.tick = 0
+        self._watch: dict[str, Sums] = {}
         if self._known is None:
             return
         known = self._known
@@ -117,6 +118,7 @@ class MotionChart:
         self._changes = np.full((_HISTORY, known.joints), np.nan)
         self._usual = np.zeros(known.joints)
         self._since_cut = 0
+        self._excused = False
         self._placed = 0
         self._fault_tick = -TOGETHER
         self._watch = {name: Sums(limit, 0) for name, (_, limit) in known.counts.items()}
@@ -134,8 +136,18 @@ class MotionChart:
         """What was raised since the last reset, oldest first."""
         return tuple(self._alerts)
 
-    def update(self, x: ArrayLike) -> None:
+    def lasts(self, signal: str) -> bool:
+        """Tell whether what an alert of this signal told has not come back to nought yet."""
+        watch = self._watch.get("texture" if signal in texture.KINDS else signal)
+        return watch is not None and not bool(watch.armed.all())
+
+    def update(self, x: ArrayLike, *, excused: bool = False) -> None:
         """Take one tick (C,), degrees, NaN where missing.
+
+        Args:
+            x: the tick.
+            excused: whether a new style is what the script wants here; then it is no drift, and faults
+                are alerts all the same.
 
         Raises:
             BadInput: there is no fit, or the channels are not the reference's.
@@ -147,12 +159,14 @@ class MotionChart:
         if row.shape != (known.channels,):
             raise BadInput(f"a tick is ({known.channels},), not {row.shape}")
         self._rows[self._filled] = row
+        self._excused |= excused
         self._filled += 1
         self.tick += 1
         if self._filled == len(self._rows):
             if known.ready and known.models is not None:
                 with np.errstate(all="ignore"):
                     self._block(known, known.models)
+            self._excused = False
             self._rows[:_HISTORY] = self._rows[BLOCK:]
             self._filled = _HISTORY
 
@@ -167,6 +181,8 @@ class MotionChart:
         since = rows[_HISTORY - 1 :]
         self._count(known, "held", reference.held(since, known.joints) if same else None)
         self._texture(known, models)
+        if self._excused:
+            self._since_cut = 0  # no window reaches into what is excused
         if "drift" in known.ready and self._since_cut >= novelty.WINDOW:
             self._style(known, models)
 

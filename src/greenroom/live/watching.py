@@ -1,0 +1,132 @@
+"""Watch a show with the charts: from each frame to their channels, from their alerts to whoever acts.
+
+What is charted is the capture, not what was made of it. Nothing here is in the show's way: it sees
+frames after they were sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from greenroom.capture.packets import newest
+from greenroom.contracts import Alert
+from greenroom.frames import Body, Doubles, Floats
+from greenroom.live.ring import get_packets
+from greenroom.monitoring.angles import JOINTS, limbs, mean_pose, rotation_vectors
+from greenroom.monitoring.charts import MotionChart
+
+_EVERY = 10
+"""Ticks from one look at what has ended to the next."""
+
+
+class Chart(Protocol):
+    """What takes a tick and raises alerts."""
+
+    @property
+    def learning(self) -> bool:
+        """Whether the reference holds too little for any alert."""
+
+    @property
+    def alerts(self) -> Sequence[Alert]:
+        """What was raised since the last reset, oldest first."""
+
+    def update(self, x: ArrayLike, *, excused: bool = False) -> None:
+        """Take one tick."""
+
+    def lasts(self, signal: str) -> bool:
+        """Tell whether what was alerted goes on."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A chart, and what it is fed.
+
+    Attributes:
+        chart: fitted.
+        read: makes a tick of a frame's row and the model's outputs.
+    """
+
+    chart: Chart
+    read: Callable[[NDArray[Any], Mapping[str, Floats]], ArrayLike]
+
+
+def motion(bodies: Mapping[str, Body], scenes: Mapping[str, str] | None = None) -> Channel:
+    """Return the channel of the captured joints, with a chart fitted on takes in control.
+
+    Args:
+        bodies: by take, in the order in which a show would play them.
+        scenes: what each take shows, if that is known.
+    """
+    mean = mean_pose(body.rotations for body in bodies.values())
+    takes = [rotation_vectors(_valid(body), mean) for body in bodies.values()]
+    context = None if scenes is None else [scenes.get(take, take) for take in bodies]
+    chart = MotionChart(limbs()).fit(takes, context)
+    nothing = np.full(3 * len(JOINTS), np.nan, dtype=np.float32)
+
+    def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Floats:
+        sample, _ = newest(get_packets(row))
+        if sample is None:
+            return nothing
+        rotations = np.where(sample.validity[:, None] > 0, sample.rotations, np.nan)
+        return rotation_vectors(rotations, mean)
+
+    return Channel(chart, read)
+
+
+def _valid(body: Body) -> Doubles:
+    return np.where(body.validity[..., None] > 0, body.rotations, np.nan)
+
+
+class Watch:
+    """Observe a show with charts; one alert of a signal at a time, told when it begins and ends.
+
+    Args:
+        channels: what is charted.
+        tell: called with an alert and whether it begins (else it has ended).
+        excused: tells whether a new style is wanted at a tick; see `MotionChart.update`.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[Channel],
+        tell: Callable[[Alert, bool], None],
+        excused: Callable[[int], bool] = lambda tick: False,
+    ) -> None:
+        """Begin before the first frame."""
+        self.channels, self.tell, self.excused = channels, tell, excused
+        self.active: dict[str, tuple[Alert, Chart]] = {}
+        self._seen = [0] * len(channels)
+        self._frames = 0
+
+    def frame(self, row: NDArray[Any], outputs: dict[str, Any]) -> None:
+        """See one frame."""
+        tick = int(row["tick"])
+        for i, (channel, seen) in enumerate(zip(self.channels, self._seen, strict=True)):
+            channel.chart.update(channel.read(row, outputs), excused=self.excused(tick))
+            raised = channel.chart.alerts[seen:]
+            self._seen[i] += len(raised)
+            for alert in raised:
+                self._begin(alert, channel.chart, tick - self._frames)
+        self._frames += 1
+        if self._frames % _EVERY == 0:
+            self._end(tick)
+
+    def _begin(self, alert: Alert, chart: Chart, shift: int) -> None:
+        """Tell of an alert, in the show's ticks: a chart counts those that it was given."""
+        ticks = (alert.tick, alert.began, alert.began_low, alert.began_high)
+        names = ("tick", "began", "began_low", "began_high")
+        moved = {name: max(0, at + shift) for name, at in zip(names, ticks, strict=True)}
+        alert = replace(alert, **moved)  # type: ignore[arg-type]  # ticks are whole numbers
+        self.active[alert.signal] = (alert, chart)
+        self.tell(alert, True)
+
+    def _end(self, tick: int) -> None:
+        for signal, (alert, chart) in list(self.active.items()):
+            if not chart.lasts(signal):
+                del self.active[signal]
+                self.tell(replace(alert, tick=tick), False)
