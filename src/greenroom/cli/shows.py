@@ -20,17 +20,20 @@ from prometheus_client import CollectorRegistry
 from greenroom import embedded
 from greenroom.capture import published
 from greenroom.cli.context import Context, answer, as_json, meter, short
+from greenroom.clock import TICK_HZ
 from greenroom.config import cache
 from greenroom.consent.gate import require
 from greenroom.errors import BadInput, CheckFailed
 from greenroom.live.cast import Order
 from greenroom.live.inputs import Playlist, open_playlist
+from greenroom.live.ladder import RUNGS
 from greenroom.live.replay import export_bvh, verify
 from greenroom.live.show import Performed, perform
+from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.registry.promote import on_stage
 from greenroom.registry.release import Release, load_release
 from greenroom.stage.hub import Hub
-from greenroom.stage.observer import Metrics, PageObserver, hello
+from greenroom.stage.observer import MetricsObserver, PageObserver, hello
 from greenroom.stage.server import ServerHandle, create_app, hosts_for, serve_in_thread
 from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
@@ -108,6 +111,7 @@ class Stage:
         at: tuple[str, int] | None,
         release: Release,
         playlist: Playlist,
+        ticks: int,
     ) -> None:
         """Start the server."""
         from greenroom.stage.api import routes
@@ -124,7 +128,17 @@ class Stage:
                 hosts=hosts_for(at[0]),
             )
             self.handle = serve_in_thread(app, *at)
-            self.observers = [PageObserver(self.hub, release, playlist.clips), Metrics(registry)]
+            metrics = Metrics(registry, RUNGS)
+            metrics.on_stage(
+                release.actor,
+                release.name,
+                confidence_base=release.manifest["baselines"]["confidence_mean"],
+                ends_s=time.time() + ticks / TICK_HZ,
+            )
+            self.observers = [
+                PageObserver(self.hub, release, playlist.clips),
+                MetricsObserver(metrics, release.role.shape),
+            ]
 
     def open(self, greeting: bytes) -> None:
         """Greet viewers; what to look at stands on stderr."""
@@ -195,7 +209,7 @@ def perform_command(
     playlist = open_playlist(context.workspace, takes, round(seconds * 30) if seconds else None)
     ticks = round(seconds * 30) if seconds else playlist.ticks
     order = Order(release, takes, ticks, vmc=out.vmc, seed=seed, threads=threads)
-    stage = Stage(context.workspace, out.page, release, playlist)
+    stage = Stage(context.workspace, out.page, release, playlist, ticks)
     try:
         stage.open(hello(release, ticks, _notices(release, playlist), []))
         show = meter("on air", as_json)
@@ -282,7 +296,8 @@ def demo_command(
     playlist = open_playlist(context.workspace, takes, ticks)
     cut = (4 * ticks // 9, 5 * ticks // 9)
     order = Order(release, takes, ticks, cuts=[cut])
-    stage = Stage(context.workspace, None if headless else ("127.0.0.1", port), release, playlist)
+    at = None if headless else ("127.0.0.1", port)
+    stage = Stage(context.workspace, at, release, playlist, ticks)
     try:
         credits = [wheel.credit for wheel in published.WHEELS]
         stage.open(hello(release, ticks, _notices(release, playlist), credits))
@@ -326,16 +341,25 @@ def _replayed(context: Context, show: str) -> dict[str, Any]:
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=PAGE_PORT, show_default=True)
+@click.option(
+    "--alertmanager-token",
+    "token",
+    type=click.Path(path_type=Path),
+    help="File with the token that Alertmanager shows; without it nobody may send alerts.",
+)
 @click.pass_obj
-def serve_command(context: Context, host: str, port: int) -> None:
+def serve_command(context: Context, host: str, port: int, token: Path | None) -> None:
     """Serve page, API and metrics over this workspace until interrupted."""
-    from greenroom.stage.api import routes
+    from greenroom.stage import api, receiver
 
+    workspace = context.workspace
+    routes = api.routes(workspace)
+    if token is not None:
+        routes += receiver.routes(workspace.log, receiver.read_token(token))
     registry = CollectorRegistry()
-    Metrics(registry)
-    app = create_app(
-        Hub(), api_routes=routes(context.workspace), registry=registry, hosts=hosts_for(host)
-    )
+    Metrics(registry, RUNGS)
+    registry.register(Surveys(workspace))
+    app = create_app(Hub(), api_routes=routes, registry=registry, hosts=hosts_for(host))
     with serve_in_thread(app, host, port) as handle:
         click.echo(f"stage page: {handle.url}", err=True)
         while True:

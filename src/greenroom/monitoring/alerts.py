@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from greenroom.contracts import CAUSES, Alert
 from greenroom.errors import BadInput
@@ -102,9 +103,20 @@ def enter(
     return _read(log.append(EVENT, body, by=by, unless=known))
 
 
-def entered(log: Log, actor: str | None = None) -> list[Entered]:
-    """Return every alert in the log, oldest first; of one actor if named."""
-    return list(_all(log.entries(), actor))
+def entered(log: Log, actor: str | None = None, cause: str | None = None) -> list[Entered]:
+    """Return every alert in the log, oldest first; of one actor, or of one cause, if named."""
+    return [known for known in _all(log.entries(), actor) if cause in (None, known.alert.cause)]
+
+
+def told(known: Entered) -> dict[str, Any]:
+    """Return an alert of the log as JSON: what it says, and when and by whom it was entered."""
+    return {
+        "at_ns": str(known.entry.at_ns),
+        "actor": known.actor,
+        "release": known.release,
+        "source": known.source,
+        **asdict(known.alert),
+    }
 
 
 def _all(entries: Iterable[Entry], actor: str | None) -> Iterator[Entered]:

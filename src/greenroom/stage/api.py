@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -9,34 +11,52 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from greenroom.errors import BadInput, GreenroomError
+from greenroom.monitoring.alerts import entered, told
 from greenroom.store.workspace import Workspace
 
-KINDS = ("take", "dataset", "model", "release", "show")
+KINDS = ("take", "dataset", "model", "release", "show", "satisfaction")
 
 
 def routes(workspace: Workspace) -> list[BaseRoute]:
-    """Return `/api/refs`, `/api/KINDs` and `/api/KINDs/HASH`."""
+    """Return `/api/refs`, `/api/alerts`, `/api/KINDs` and `/api/KINDs/HASH`.
+
+    Requests come in several threads and a workspace serves one: they share one of their own, in turn.
+    """
+    own, alone = Workspace(workspace.home, workspace.log.clock), threading.Lock()
+
+    def answer(look: Callable[[], dict[str, Any]]) -> Response:
+        with alone:
+            return _answer(look)
 
     def refs(request: Request) -> Response:
-        return JSONResponse({"refs": workspace.log.refs()})
+        return answer(lambda: {"refs": own.log.refs()})
+
+    def alerts(request: Request) -> Response:
+        actor, cause = request.query_params.get("actor"), request.query_params.get("cause")
+        return answer(lambda: {"alerts": [told(known) for known in entered(own.log, actor, cause)]})
 
     def many(request: Request) -> Response:
         kind = _kind(request)
-        rows = workspace.catalog.find(kind)
-        found = [{kind: r.object, "actor": r.actor, "name": r.name, "by": r.by} for r in rows]
-        return _answer(lambda: {f"{kind}s": found})
+
+        def look() -> dict[str, Any]:
+            rows = own.catalog.find(kind)
+            found = [{kind: r.object, "actor": r.actor, "name": r.name, "by": r.by} for r in rows]
+            return {f"{kind}s": found}
+
+        return answer(look)
 
     def one(request: Request) -> Response:
         kind = _kind(request)
 
         def look() -> dict[str, Any]:
-            name = workspace.resolve(request.path_params["name"], kind)
-            return {kind: name, "manifest": workspace.objects.manifest(name, kind)}
+            name = own.resolve(request.path_params["name"], kind)
+            return {kind: name, "manifest": own.objects.manifest(name, kind)}
 
-        return _answer(look)
+        return answer(look)
 
     return [
         Route("/api/refs", refs),
+        Route("/api/alerts", alerts),
         *(Route(f"/api/{kind}s", many, name=kind) for kind in KINDS),
         *(Route(f"/api/{kind}s/{{name}}", one, name=f"{kind} one") for kind in KINDS),
     ]
@@ -46,7 +66,7 @@ def _kind(request: Request) -> str:
     return request.url.path.split("/")[2].removesuffix("s")
 
 
-def _answer(look: Any) -> Response:
+def _answer(look: Callable[[], dict[str, Any]]) -> Response:
     try:
         return JSONResponse(look())
     except BadInput as error:

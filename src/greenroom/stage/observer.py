@@ -3,84 +3,49 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Gauge, Histogram
-from prometheus_client import Counter as Total
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
 
 from greenroom.capture.packets import newest
 from greenroom.clock import PERIOD_NS
+from greenroom.contracts import ModelShape, get_tensors
 from greenroom.features.speech import BANDS, Hearing
 from greenroom.frames import SAMPLES_PER_TICK, Floats
-from greenroom.live.ladder import RUNGS
 from greenroom.live.ring import get_packets, rung_of
+from greenroom.monitoring.exporter import Figures, Metrics
 from greenroom.registry.release import Release
 from greenroom.stage.hub import Hub
 
 _STRAIGHT = np.asarray([0, 0, 0, 1], dtype=np.float32)
-_BUCKETS = (0.0005, 0.001, 0.0015, 0.002, 0.004, 0.008, 0.015, 0.0333, 0.1)
 
 
-class _Confidence(Collector):
-    """`prediction_confidence_mean`: now, with sum and count beside it."""
-
-    def __init__(self) -> None:
-        self.sum, self.count, self.now = 0.0, 0, float("nan")
-
-    def collect(self) -> Any:
-        """Yield the three series."""
-        name = "prediction_confidence_mean"
-        for suffix, value, kind, text in (
-            ("", self.now, "gauge", "Mean confidence of the last frame's joints."),
-            ("_sum", self.sum, "untyped", "Sum over frames."),
-            ("_count", float(self.count), "untyped", "Frames in the sum."),
-        ):
-            metric = Metric(name + suffix, text, kind)
-            metric.add_sample(name + suffix, {}, value)
-            yield metric
-
-
-class Metrics:
-    """Count frames for Prometheus.
+class MetricsObserver:
+    """Count each frame for Prometheus.
 
     Args:
-        registry: where the series are registered.
+        metrics: that count.
+        shape: of the model that performs; it lays out the ring's rows.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        """Register every series, so that each is there before the first frame."""
-        self.latency = Histogram(
-            "model_latency_seconds",
-            "The model's time a frame.",
-            buckets=_BUCKETS,
-            registry=registry,
-        )
-        self.frames = Total("frames_total", "Frames, by rung.", ["rung"], registry=registry)
-        self.late = Total("frames_late_total", "Frames after their tick.", registry=registry)
-        self.last = Gauge("frame_tick", "The last tick performed.", registry=registry)
-        self.confidence = _Confidence()
-        registry.register(self.confidence)
-        for rung in RUNGS:
-            self.frames.labels(rung)
+    def __init__(self, metrics: Metrics, shape: ModelShape) -> None:
+        """Keep both."""
+        self.metrics, self._inputs = metrics, shape.inputs()
 
     def frame(self, row: NDArray[Any], outputs: dict[str, Any]) -> None:
         """Count one frame."""
-        self.frames.labels(rung_of(row)).inc()
-        self.last.set(int(row["tick"]))
+        seen = Figures(int(row["tick"]), rung_of(row), bool(row["emit"] > row["due"] + PERIOD_NS))
         if row["asked"]:
-            self.latency.observe(float(row["inference"] - row["features"]) / 1e9)
-            value = float(np.mean(outputs["confidence"]))
-            if np.isfinite(value):
-                self.confidence.sum += value
-                self.confidence.count += 1
-                self.confidence.now = value
-        if row["emit"] > row["due"] + PERIOD_NS:
-            self.late.inc()
+            seen = replace(
+                seen,
+                model_s=float(row["inference"] - row["features"]) / 1e9,
+                confidence=float(np.mean(outputs["confidence"])),
+                missing=float(np.mean(get_tensors(row["inputs"], self._inputs)["valid"] <= 0)),
+            )
+        self.metrics.frame(seen)
 
 
 def hello(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from html import escape
 from typing import Any
 
 from greenroom.errors import BadInput
+from greenroom.metrics.answers import read_answers
 from greenroom.metrics.study import (
     HIGHEST,
     LEVELS,
@@ -35,47 +34,23 @@ def read_ratings(data: bytes, where: str) -> list[Rating]:
     Raises:
         BadInput: a column is missing, or a line is no rating or the second of its kind.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadInput("this is not UTF-8", where=where) from None
-    head = text.split("\n", 1)[0]
-    comma = ";" if head.count(";") > head.count(",") else ","
-    reader = csv.DictReader(io.StringIO(text), delimiter=comma, skipinitialspace=True)
-    names = [str(name).strip().lower() for name in reader.fieldnames or ()]
-    missing = [column for column in COLUMNS if column not in names]
-    if missing:
-        raise BadInput(
-            f"there is no column {', '.join(missing)}",
-            where=where,
-            then=f"give {','.join(COLUMNS)}",
-        )
-    reader.fieldnames = names
     out: list[Rating] = []
     seen: set[tuple[str, str, str]] = set()
-    try:
-        for row in reader:
-            at = f"{where}, line {reader.line_num}"
-            rating = _rating(row, at)
-            key = (rating.clip, rating.rater, rating.condition)
-            if key in seen:
-                raise BadInput(
-                    f"{rating.rater} rated {rating.clip} as {rating.condition} before", where=at
-                )
-            seen.add(key)
-            out.append(rating)
-    except csv.Error as error:
-        raise BadInput(f"{error}", where=f"{where}, line {reader.line_num}") from None
+    for at, said in read_answers(data, where, COLUMNS):
+        rating = _rating(said, at)
+        key = (rating.clip, rating.rater, rating.condition)
+        if key in seen:
+            raise BadInput(
+                f"{rating.rater} rated {rating.clip} as {rating.condition} before", where=at
+            )
+        seen.add(key)
+        out.append(rating)
     if not out:
         raise BadInput("there is no rating in it", where=where)
     return out
 
 
-def _rating(row: dict[str, Any], at: str) -> Rating:
-    said = {column: str(row.get(column) or "").strip() for column in COLUMNS}
-    empty = [column for column, text in said.items() if not text]
-    if empty:
-        raise BadInput(f"{', '.join(empty)} is empty", where=at)
+def _rating(said: dict[str, str], at: str) -> Rating:
     try:
         value = float(said["rating"])
     except ValueError:

@@ -1,0 +1,86 @@
+"""Commands on what was seen of shows: `alerts`, `satisfaction`."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from greenroom.cli.context import Context, answer, as_json, short
+from greenroom.contracts import CAUSES
+from greenroom.monitoring.alerts import Entered, entered, told
+from greenroom.monitoring.satisfaction import (
+    Satisfaction,
+    Survey,
+    by_release,
+    keep_survey,
+    read_survey,
+    standing,
+)
+
+
+@click.command("alerts")
+@click.argument("actor", required=False)
+@click.option("--cause", type=click.Choice(CAUSES), help="Only those of one likely cause.")
+@as_json
+@click.pass_obj
+def alerts_command(context: Context, actor: str | None, cause: str | None, as_json: bool) -> None:
+    """List the alerts of shows, oldest first: what, where, how much, since when, and why."""
+    found = entered(context.workspace.log, actor, cause)
+    head = f"{'when (UTC)':19} {'actor':10} {'signal':16} {'size':>8} {'since tick':>10}"
+    why = "  cause, where, source"
+    lines = [head + why, *map(_line, found)] if found else ["no alerts"]
+    answer(as_json, {"alerts": [told(known) for known in found]}, "\n".join(lines))
+
+
+def _line(known: Entered) -> str:
+    at = datetime.datetime.fromtimestamp(known.entry.at_ns / 1e9, datetime.UTC)
+    alert = known.alert
+    why = ", ".join((alert.cause, *alert.where, known.source))
+    return (
+        f"{at:%Y-%m-%d %H:%M:%S} {known.actor:10} {alert.signal:16} {alert.size:8.3f}"
+        f" {alert.began:10,}  {why}"
+    )
+
+
+@click.command("satisfaction")
+@click.argument("csv", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--show", default="", help="The show that the survey is about.")
+@as_json
+@click.pass_obj
+def satisfaction_command(context: Context, csv: Path | None, show: str, as_json: bool) -> None:
+    """Keep a survey; say how satisfied people were, by show and by release."""
+    workspace = context.workspace
+    if csv is None:
+        about = workspace.resolve(show, "show") if show else ""
+        surveys = [survey for survey in standing(workspace) if about in ("", survey.show)]
+    else:
+        surveys = keep_survey(
+            workspace, read_survey(csv.read_bytes(), str(csv)), context.user, show
+        )
+    releases = by_release(surveys)
+    result = {
+        "surveys": [_survey(survey) for survey in surveys],
+        "releases": [{"release": name, **asdict(said)} for name, said in releases.items()],
+    }
+    lines = [f"show {short(s.show)}  {_said(s.satisfaction)}" for s in surveys]
+    lines += [f"release {short(name)}  {_said(said)}" for name, said in releases.items()]
+    answer(as_json, result, "\n".join(lines) or "no surveys yet")
+
+
+def _survey(survey: Survey) -> dict[str, Any]:
+    about = {"satisfaction": survey.name, "actor": survey.actor, "release": survey.release}
+    return {**about, "show": survey.show or None, **asdict(survey.satisfaction)}
+
+
+def _said(said: Satisfaction) -> str:
+    return (
+        f"{said.ratio:.0%} satisfied, 95 % interval {said.low:.0%} to {said.high:.0%},"
+        f" {said.respondents} answered"
+    )
+
+
+COMMANDS = (alerts_command, satisfaction_command)
