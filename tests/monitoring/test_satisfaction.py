@@ -26,13 +26,13 @@ def stage(workspace: Workspace, seed: int = 1) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    # Brown, Cai and DasGupta 2001's formula for Wilson's interval, as R's binom::binom.wilson gives it.
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
     ("satisfied", "of", "low", "high"),
     [
-        (0, 10, 0.0, 0.2775),
-        (5, 10, 0.2366, 0.7634),
-        (9, 10, 0.5958, 0.9821),
         (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
     ],
 )
 def test_wilsons_interval(satisfied: int, of: int, low: float, high: float) -> None:
