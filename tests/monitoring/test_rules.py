@@ -30,6 +30,24 @@ def test_their_own_tools_find_nothing_wrong(tool: str, words: tuple[str, ...]) -
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("labels", "receivers"),
+    [
+        ("actor=mira", "log,crew"),
+        ("actor=mira origin=chart", "crew"),
+        ("origin=workspace", "crew"),
+        ("alertname=SomebodyElses", "crew"),
+    ],
+)
+def test_each_alert_is_told_to_whom_it_is_news(labels: str, receivers: str) -> None:
+    if shutil.which("amtool") is None:
+        pytest.skip("amtool not found: apt-get install prometheus prometheus-alertmanager")
+    file = f"--config.file={DEPLOY / 'alertmanager' / 'alertmanager.yml'}"
+    command = ["amtool", "config", "routes", "test", file, *labels.split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == receivers
+
+
 def test_each_alert_is_tested_and_says_what_the_receiver_asks_for() -> None:
     tested = RULES.with_name("rules_test.yml").read_text()
     alerts = re.split(r"^ +- (?=alert:|record:)", RULES.read_text(), flags=re.M)
