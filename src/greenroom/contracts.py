@@ -115,8 +115,8 @@ def get_tensors(flat: Floats, shapes: dict[str, tuple[int, ...]]) -> dict[str, F
     return out
 
 
-CAUSES = ("capture fault", "new style", "new person", "new sound", "model")
-"""What an alert most likely comes from; only the first is mended at the capture and not by learning."""
+CAUSES = ("capture fault", "machine", "new style", "new person", "new sound", "model")
+"""What an alert most likely comes from; the first two are mended where they are, and not by learning."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def stage(workspace: Workspace, seed: int = 1) -> tuple[str, str]:
     release = workspace.publish(
         {"kind": "release", "version": 1, "actor": "mira", "seed": seed}, by="me"
     )
-    show = {"kind": "show", "version": 1, "actor": "mira", "parents": {"release": release}}
+    show = {"kind": "show", "version": 1, "actor": "mira", "parents": {"releases": [release]}}
     return release, workspace.publish(show, by="me")
 
 

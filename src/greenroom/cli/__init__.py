@@ -8,7 +8,17 @@ from typing import Any
 import click
 
 from greenroom import __version__
-from greenroom.cli import approvals, experiments, jobs, models, shows, store, takes, watching
+from greenroom.cli import (
+    approvals,
+    experiments,
+    jobs,
+    models,
+    rehearsals,
+    shows,
+    store,
+    takes,
+    watching,
+)
 from greenroom.cli.context import Context, answer
 from greenroom.config import home
 from greenroom.errors import GreenroomError
@@ -68,7 +78,7 @@ def main(ctx: click.Context, folder: str | None, detach: bool) -> None:
         ctx.exit(0)
 
 
-ROOMS = (takes, models, experiments, approvals, shows, watching, store, jobs)
+ROOMS = (takes, models, experiments, rehearsals, approvals, shows, watching, store, jobs)
 for command in (command for room in ROOMS for command in room.COMMANDS):
     main.add_command(command)
 

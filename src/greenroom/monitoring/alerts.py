@@ -47,6 +47,7 @@ _SAID = {
 }
 _DO = {
     "capture fault": "The capture is to be mended; nothing is learned from it.",
+    "machine": "Stop other work on this machine; see the parts of a frame on the stage page.",
     "new style": "If it is wanted, let the model learn it: greenroom retrain.",
     "new person": "Ask who is there, and whether they agreed.",
     "new sound": "Listen; if it is wanted, let the model learn it: greenroom retrain.",

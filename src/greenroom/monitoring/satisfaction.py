@@ -173,12 +173,11 @@ def _place(workspace: Workspace, show: str, release: str) -> tuple[str, str, str
         return workspace.objects.manifest(named, "release")["actor"], named, ""
     name = workspace.resolve(show, "show")
     manifest = workspace.objects.manifest(name, "show")
-    performed = manifest["parents"]["release"]
-    if named not in ("", performed):
-        raise BadInput(
-            f"show {name[:12]} was performed by release {performed[:12]}, not {named[:12]}"
-        )
-    return manifest["actor"], performed, name
+    performed = manifest["parents"]["releases"]
+    if named not in ("", *performed):
+        said = ", ".join(release[:12] for release in performed)
+        raise BadInput(f"show {name[:12]} was performed by release {said}, not {named[:12]}")
+    return manifest["actor"], named or performed[0], name
 
 
 def _keep(

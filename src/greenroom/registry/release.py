@@ -46,6 +46,18 @@ class Role:
     rig: tuple[str, ...] = ()
     offsets: Doubles | None = None
 
+    @classmethod
+    def of(cls, model: Manifest) -> Role:
+        """Return the role that a model's manifest describes."""
+        return cls(
+            FeatureSpec.load(model["features"]),
+            ModelShape.load(model["shape"]),
+            np.asarray(model["rest"], dtype=np.float32),
+            model["uses_speech"],
+            tuple(model.get("rig", ())),
+            np.asarray(model["offsets"], dtype=np.float64),
+        )
+
     @property
     def look_ahead_ms(self) -> int:
         """How far a frame's face lies behind its body, for the speech that it waits for."""
@@ -134,16 +146,12 @@ def load_release(workspace: Workspace, name: str) -> Release:
     manifest = workspace.objects.manifest(name, "release")
     approval.require_approved(workspace, name, manifest)
     model = workspace.objects.manifest(manifest["parents"]["model"], "model")
-    spec = FeatureSpec.load(model["features"])
-    if not spec.hash == model["feature_spec"] == manifest["feature_spec"]:
+    role = Role.of(model)
+    if not role.spec.hash == model["feature_spec"] == manifest["feature_spec"]:
         raise Refused(f"release {name[:12]} was made for other features", then="train it again")
     if manifest["graph_sha256"] != model["blobs"]["graph"]:
         raise Refused(f"release {name[:12]} names another graph than its model")
-    rest = np.asarray(model["rest"], dtype=np.float32)
-    rig = tuple(model.get("rig", ()))
     skeleton = Skeleton(BONES, PARENTS, np.asarray(model["offsets"], dtype=np.float64))
-    shape = ModelShape.load(model["shape"])
-    role = Role(spec, shape, rest, model["uses_speech"], rig, skeleton.offsets)
     for blob in manifest.get("blobs", {}).values():
         workspace.objects.get(blob)
     graph = workspace.objects.get(model["blobs"]["graph"])

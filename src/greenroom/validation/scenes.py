@@ -46,10 +46,12 @@ class Scene:
         return cls(recording.body, recording.face, speech, whole)
 
 
+def scene_of(workspace: Workspace, take: str) -> Scene:
+    """Return a take as a scene."""
+    tiers = workspace.objects.manifest(take, "take").get("tiers", {})
+    return Scene.of(load(workspace, take), tiers)
+
+
 def scenes_of(workspace: Workspace, dataset: Manifest, split: str) -> dict[str, Scene]:
     """Return the scenes of a split, by take."""
-    out = {}
-    for take in dataset["splits"][split]:
-        tiers = workspace.objects.manifest(take, "take").get("tiers", {})
-        out[take] = Scene.of(load(workspace, take), tiers)
-    return out
+    return {take: scene_of(workspace, take) for take in dataset["splits"][split]}

@@ -1,0 +1,98 @@
+"""Commands that try a model before it goes on stage: `sandbox`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from greenroom.cli.context import Context, answer, as_json, meter, short
+from greenroom.errors import BadInput
+from greenroom.rehearsal.page import page, said
+from greenroom.rehearsal.sandbox import compare
+from greenroom.store.objects import write_durably
+from greenroom.store.workspace import Workspace
+from greenroom.validation.subject import TASKS
+
+
+@click.command("sandbox")
+@click.argument("challenger")
+@click.argument("champion")
+@click.option(
+    "--on",
+    multiple=True,
+    metavar="SHOW_OR_TAKE",
+    help="Recorded shows and takes; default the test takes of both.",
+)
+@click.option("--task", multiple=True, type=click.Choice(TASKS), help="Default all that both can.")
+@click.option(
+    "--unit",
+    default="take",
+    show_default=True,
+    type=click.Choice(["take", "frame"]),
+    help="What counts as a pair; frames are refused, with the reason.",
+)
+@click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write it as HTML.")
+@as_json
+@click.pass_obj
+def sandbox_command(
+    context: Context,
+    challenger: str,
+    champion: str,
+    on: tuple[str, ...],
+    task: tuple[str, ...],
+    unit: str,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Let two releases or models perform the same shows and takes, and tell them apart."""
+    workspace = context.workspace
+    ours, theirs = (_any_of(workspace, n, ("release", "model")) for n in (challenger, champion))
+    given = [_any_of(workspace, name, ("show", "take")) for name in on]
+    show = meter("comparing", as_json)
+    found = compare(workspace, ours, theirs, context.user, given, task, unit, show)
+    done = workspace.objects.manifest(found, "sandbox")
+    if report is not None:
+        write_durably(report, page(found, done).encode())
+    result = {"sandbox": found, "figures": done["figures"], "left_out": done["left_out"]}
+    lines = [*_table(done["figures"]), *_left_out(done["left_out"]), f"sandbox {found}"]
+    answer(as_json, result, "\n".join(lines))
+
+
+def _any_of(workspace: Workspace, text: str, kinds: Sequence[str]) -> str:
+    """Return the hash of what is called so, of the first kind that has it."""
+    wrong: list[BadInput] = []
+    for kind in kinds:
+        try:
+            return workspace.resolve(text, kind)
+        except BadInput as error:
+            wrong.append(error)
+    # Where one kind knows the name more than once, that is the better answer.
+    told = [error for error in wrong if not error.what.startswith("there is no ")]
+    if told:
+        raise told[0]
+    what = f"there is no {' or '.join(kinds)} '{text}' in {workspace.home}"
+    raise BadInput(what, then=wrong[-1].then)
+
+
+def _table(figures: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{'':22}{'challenger':>11}{'champion':>10}{'gain':>8}   95 % at every take   challenger is"
+    ]
+    for of, metrics in figures.items():
+        for metric, row in metrics.items():
+            low, high = row["ci"]
+            lines.append(
+                f"{of + '.' + metric:22}{row['challenger']:11.3f}{row['champion']:10.3f}"
+                f"{row['gain']:+8.3f}   {low:+.3f} … {high:+.3f}    {said(row)}, {row['takes']} pairs"
+            )
+    return lines
+
+
+def _left_out(left_out: dict[str, str]) -> list[str]:
+    return [f"left out {short(name)}: {why}" for name, why in left_out.items()]
+
+
+COMMANDS = (sandbox_command,)

@@ -1,0 +1,155 @@
+"""Perform a recorded show again with another model: its packets, cuts and seed, and no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from greenroom.clock import TICK_HZ
+from greenroom.contracts import Backend
+from greenroom.frames import BONE, BONES, PARENTS, Body, Floats, Frame, Skeleton
+from greenroom.live.inputs import open_playlist
+from greenroom.live.ladder import HOLD
+from greenroom.live.performer import Outcome, Performer
+from greenroom.live.recorder import rows_of
+from greenroom.live.ring import get_packets
+from greenroom.live.watchdog import ENGINE_LOST
+from greenroom.metrics.motion import Tally
+from greenroom.metrics.places import feet, foot_skate, jerk, places_of
+from greenroom.registry.release import Role, load_release
+from greenroom.rotations import angle_between
+from greenroom.store.workspace import Workspace
+
+LOST = TICK_HZ
+"""Ticks after which a lost capture is no longer compared with what the person really did: a second."""
+_NAN = np.full((len(BONES), 4), np.nan, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A show as one model performed it.
+
+    Attributes:
+        ticks: of each frame (T,).
+        frames: what was emitted.
+        rungs: of each frame.
+        captured: rotations (T, 55, 4) as they were captured, NaN where missing.
+        roots: of the capture (T, 3), metres, NaN where missing.
+    """
+
+    ticks: list[int]
+    frames: list[Frame]
+    rungs: list[str]
+    captured: Floats
+    roots: Floats
+
+
+def stage(workspace: Workspace, show: str, role: Role, backend: Backend) -> Staged:
+    """Perform a show again, tick by tick, as the engine would have.
+
+    What wall time decided is decided again: a tick that was late is late. While the engine was lost
+    there is nothing but the way to rest, as for a late tick.
+
+    Args:
+        workspace: where it is.
+        show: its hash.
+        role: how the model is performed.
+        backend: runs its graph.
+    """
+    manifest = workspace.objects.manifest(show, "show")
+    recorded = load_release(workspace, manifest["parents"]["releases"][0]).role.shape
+    performer = Performer(role, backend, manifest["seed"])
+    done: list[Outcome] = []
+    for row in rows_of(workspace, manifest, recorded):
+        late = bool(row["late"]) or row["reason"] == ENGINE_LOST.encode()
+        done.append(performer.step(int(row["tick"]), list(get_packets(row)), late))
+    samples = [outcome.capture for outcome in done]
+    turns = [_NAN if s is None else _there(s.rotations, s.validity) for s in samples]
+    roots = [np.full(3, np.nan, np.float32) if s is None else s.root for s in samples]
+    frames = [outcome.frame for outcome in done]
+    return Staged(
+        [frame.tick for frame in frames],
+        frames,
+        [outcome.rung for outcome in done],
+        np.stack(turns).astype(np.float32),
+        np.stack(roots).astype(np.float32),
+    )
+
+
+def _there(rotations: Floats, validity: Floats) -> Floats:
+    return np.where(validity[:, None] > 0, rotations, np.float32(np.nan))
+
+
+def live_errors(
+    workspace: Workspace, show: str, staged: Staged, role: Role, like: Role
+) -> dict[str, Tally]:
+    """Return metric → tally of one performance of a show; less is better in each.
+
+    `hold`, the share of ticks at which there was nothing but the rest pose. `jerk` (m/s³) and `skate`
+    (mm/s): how far the performance's figure is from that of the capture it was given, by the model's
+    joints. `lost_deg`: degrees between the model's joints and what the take that played really did, in
+    the first second of each lost capture.
+
+    Args:
+        workspace: where the show and its takes are.
+        show: its hash.
+        staged: of :func:`stage`.
+        role: of the model.
+        like: on whose bones places are measured: the same for both models that are compared.
+    """
+    assert like.offsets is not None
+    skeleton = Skeleton(BONES, PARENTS, like.offsets)
+    count = len(staged.frames)
+    out = {"hold": _tally(float(staged.rungs.count(HOLD)), float(count))}
+    joints = np.asarray([BONE[name] for name in role.spec.joints])
+    turns = np.stack([frame.rotations for frame in staged.frames])
+    validity = np.zeros(turns.shape[:2], dtype=np.float32)
+    validity[:, joints] = 1
+    done = Body(skeleton, np.stack([frame.root for frame in staged.frames]), turns, validity)
+    seen = validity * np.isfinite(staged.captured[..., 0]) * np.isfinite(staged.roots[:, :1])
+    given = Body(skeleton, staged.roots, staged.captured, seen.astype(np.float32))
+    for name, ours in _life(done).items():
+        theirs = _life(given)[name]
+        if np.isfinite(ours) and np.isfinite(theirs):
+            out[name] = _tally(abs(ours - theirs), 1.0)
+    lost = _lost(workspace, show, staged, turns, joints)
+    if lost is not None:
+        out["lost_deg"] = lost
+    return out
+
+
+def _tally(total: float, weight: float) -> Tally:
+    return Tally("mean", {"model": total}, weight)
+
+
+def _life(body: Body) -> dict[str, float]:
+    places = places_of(body)
+    found = jerk(places) if len(body) > 3 else np.empty(0)
+    there = found[np.isfinite(found)]
+    mean = float(there.mean()) if len(there) else float("nan")
+    return {"jerk": mean, "skate": foot_skate(feet(places))}
+
+
+def _lost(
+    workspace: Workspace, show: str, staged: Staged, turns: Floats, joints: np.ndarray
+) -> Tally | None:
+    """Return the angles to the take that played, where its capture was lost; None where it never was."""
+    manifest = workspace.objects.manifest(show, "show")
+    if not manifest.get("playlist"):
+        return None
+    body = open_playlist(workspace, manifest["playlist"], manifest["ticks"]).body
+    ticks = np.asarray(staged.ticks)
+    missing = ~np.isfinite(staged.captured[..., 0]).any(axis=1)
+    ends = np.where(missing, -1, np.arange(len(ticks)))
+    since = np.arange(len(ticks)) - np.maximum.accumulate(ends)
+    at = missing & (since <= LOST)
+    if body is None or not (at & (ticks < len(body))).any():
+        return None
+    at &= ticks < len(body)
+    truth = body.rotations[ticks[at]][:, joints]
+    there = body.validity[ticks[at]][:, joints] > 0
+    # The hips' heading is the stage's own once nobody captures them: it is not compared.
+    there[:, joints == 0] = False
+    angles = np.asarray(angle_between(turns[at][:, joints], np.nan_to_num(truth)))
+    return _tally(float(angles[there].sum()), float(there.sum())) if there.any() else None
