@@ -52,7 +52,7 @@ def test_a_survey_is_kept_and_asked_for_by_show_and_release(
                 "version": 1,
                 "actor": "mira",
                 "n": n,
-                "parents": {"release": release},
+                "parents": {"releases": [release]},
             },
             by="me",
         )
