@@ -12,7 +12,7 @@ from greenroom.errors import BadInput, Refused
 from greenroom.frames import Body
 from greenroom.live.backends import OnnxBackend
 from greenroom.metrics.motion import Tally, figure
-from greenroom.registry.approval import set_policy
+from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import on_stage, promote
 from greenroom.registry.release import Release, approve, load_release
 from greenroom.store.objects import Manifest

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
 from greenroom.cli.context import Context, answer, as_json, short
 from greenroom.errors import BadInput
-from greenroom.registry.approval import revoke, set_policy
+from greenroom.registry.approval import revoke
+from greenroom.registry.policy import set_policy
 from greenroom.registry.signing import key_path, keys_of, make_key, revoke_key
+from greenroom.registry.standing import read_standing
+from greenroom.retraining.requests import read_rules
 from greenroom.validation.gates import read_gates
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -69,6 +73,13 @@ def revoke_key_command(context: Context, name: str, as_json: bool) -> None:
     answer(as_json, {"revoked": found}, f"revoked {len(found)} of {name}")
 
 
+def _json(path: Path) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadInput(f"not readable as JSON: {error}", where=str(path)) from error
+
+
 @click.command("policy")
 @click.argument("actor")
 @click.option("--by", required=True, metavar="NAME", help="Who signs it.")
@@ -76,6 +87,18 @@ def revoke_key_command(context: Context, name: str, as_json: bool) -> None:
 @click.option("--approver", multiple=True, metavar="NAME", help="Who may approve; default anybody.")
 @click.option(
     "--gates", type=click.Path(path_type=Path), metavar="FILE", help="JSON: what a model must pass."
+)
+@click.option(
+    "--standing",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="JSON: what is approved without asking, until when and within which bounds.",
+)
+@click.option(
+    "--learning",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="JSON: when a model is trained again.",
 )
 @as_json
 @click.pass_obj
@@ -86,17 +109,15 @@ def policy_command(
     needed: int,
     approver: tuple[str, ...],
     gates: Path | None,
+    standing: Path | None,
+    learning: Path | None,
     as_json: bool,
 ) -> None:
     """Say who may approve releases of an actor, how many must, and what a model has to pass."""
-    rules = []
-    if gates is not None:
-        try:
-            found = msgspec.json.decode(gates.read_bytes())
-        except (OSError, msgspec.DecodeError) as error:
-            raise BadInput(f"not readable as JSON: {error}", where=str(gates)) from error
-        rules = read_gates(found, str(gates))
-    name = set_policy(context.workspace, actor, by, needed, approver, rules)
+    rules = [] if gates is None else read_gates(_json(gates), str(gates))
+    bounded = None if standing is None else read_standing(_json(standing), str(standing))
+    when = None if learning is None else read_rules(_json(learning), str(learning)).manifest()
+    name = set_policy(context.workspace, actor, by, needed, approver, rules, bounded, when)
     who = ", ".join(approver) or "anybody"
     answer(as_json, {"policy": name}, f"policy {short(name)}: {needed} of {who}")
 

@@ -43,6 +43,7 @@ def build(
     by: str,
     day: datetime.date,
     held: Held | None = None,
+    like: Manifest | None = None,
 ) -> Built:
     """Freeze every allowed take of an actor that something can be learned from.
 
@@ -57,6 +58,8 @@ def build(
         day: for which the rights must hold.
         held: what is held out of training; without it a tenth each, chosen by hash, of the takes with
             a body and of the others.
+        like: another dataset, whose takes stay in their splits; the new ones are divided by hash. So a
+            model trained on the one can be judged on the test split of the other.
 
     Raises:
         BadInput: too little is left, or a split is empty.
@@ -89,7 +92,7 @@ def build(
         "actor": actor,
         "features": spec.manifest(),
         "feature_spec": spec.hash,
-        "splits": _by_name(taken, held) if held else _by_hash(taken),
+        "splits": _by_name(taken, held) if held else _by_hash(taken, like),
         "parents": {"takes": sorted(taken)},
     }
     return Built(workspace.publish(out, by=by), sorted(taken), left_out)
@@ -172,11 +175,13 @@ def _joints(bodies: Sequence[Body]) -> tuple[str, ...]:
     return found
 
 
-def _by_hash(takes: Mapping[str, Manifest]) -> dict[str, list[str]]:
+def _by_hash(takes: Mapping[str, Manifest], like: Manifest | None) -> dict[str, list[str]]:
     """Return 80/10/10 in the order of the hashes: no choice, the same everywhere."""
-    out: dict[str, list[str]] = {split: [] for split in SPLITS}
-    bodies = [take for take in sorted(takes) if "body" in media_of(takes[take])]
-    for order in (bodies, sorted(set(takes) - set(bodies))):
+    known = {split: set() if like is None else set(like["splits"][split]) for split in SPLITS}
+    out = {split: sorted(known[split] & set(takes)) for split in SPLITS}
+    new = set(takes).difference(*known.values())
+    bodies = [take for take in sorted(new) if "body" in media_of(takes[take])]
+    for order in (bodies, sorted(new - set(bodies))):
         tenth = max(1, round(len(order) / 10))
         out["test"] += order[:tenth]
         out["validation"] += order[tenth : 2 * tenth]

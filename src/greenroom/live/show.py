@@ -21,11 +21,12 @@ from greenroom.contracts import Observer, get_tensors
 from greenroom.errors import GreenroomError
 from greenroom.live.backends import OnnxBackend
 from greenroom.live.cast import Cast, Order
+from greenroom.live.on_air import OnAir
 from greenroom.live.recorder import Recorder, percentiles
 from greenroom.live.ring import Ring, shared_folder
 from greenroom.live.sinks import resolve
-from greenroom.registry.promote import live_ref
-from greenroom.registry.release import load_release
+from greenroom.registry.promote import canary_ref, live_ref
+from greenroom.registry.release import Release, load_release
 from greenroom.store.workspace import Workspace
 
 FOLLOW_S = 0.1
@@ -48,6 +49,7 @@ def perform(
     observers: Sequence[Observer] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     warn: Callable[[str], None] = lambda what: None,
+    staged: Callable[[Release, int], None] = lambda release, tick: None,
 ) -> Performed:
     """Perform a show to its end, or until interrupted; it is kept either way.
 
@@ -58,6 +60,8 @@ def perform(
         observers: who else sees each frame.
         progress: called with (frames, ticks of the whole show).
         warn: called with one line when an engine was lost and when a new one takes over.
+        staged: called with a release and its first tick when it comes on stage, before its first frame
+            is shown to the observers.
 
     Raises:
         BadInput: a sink's host has no address.
@@ -71,6 +75,8 @@ def perform(
     at = 0
     cast = Cast(workspace, order, vmc, ring, warn)
     stage = _Ref(workspace, order.release.actor, cast, warn)
+    notice = OnAir(workspace.home, order.release.actor)
+    showing = -1
     try:
         with interruptible() as interrupted:
             cast.start()
@@ -82,15 +88,21 @@ def perform(
                 done = cast.check()
                 rows, at, lost = ring.read(at)
                 recorder.lost += lost
+                notice.put(ring, cast.releases)
                 for row in rows:
                     recorder.take(row)
-                    outputs = cast.releases[int(row["release"])].role.shape.outputs()
-                    _show(watching, row, get_tensors(row["outputs"], outputs), warn)
+                    release = cast.releases[int(row["release"])]
+                    if showing != int(row["release"]):
+                        showing = int(row["release"])
+                        staged(release, int(row["tick"]))
+                    outputs = get_tensors(row["outputs"], release.role.shape.outputs())
+                    _show(watching, row, outputs, warn)
                 progress(recorder.frames, order.ticks)
                 if done and not rows:
                     break
                 time.sleep(0.005)
     finally:
+        notice.take_down()
         cast.close()
         ring.close()
     show = recorder.finish(_facts(order, cast), by)
@@ -119,7 +131,7 @@ def _facts(order: Order, cast: Cast) -> dict[str, Any]:
 
 
 class _Ref:
-    """Follow an actor's live ref: where it moves while the show runs, the stage follows.
+    """Follow an actor's refs: where `live` or `canary` moves while the show runs, the stage follows.
 
     Args:
         workspace: whose log says where the ref is.
@@ -133,8 +145,8 @@ class _Ref:
     ) -> None:
         """Note where the ref is: it is only followed from there."""
         self.workspace, self.cast, self.warn = workspace, cast, warn
-        self.name = live_ref(actor)
-        self._at = workspace.log.ref(self.name)
+        self.names = (live_ref(actor), canary_ref(actor))
+        self._at = {name: workspace.log.ref(name) for name in self.names}
         self._next_s = 0.0
 
     def look(self) -> None:
@@ -144,11 +156,11 @@ class _Ref:
             return
         self._next_s = now + FOLLOW_S
         try:
-            at = self.workspace.log.ref(self.name)
-            if at is None or at == self._at:
-                return
-            self._at = at
-            self.cast.swap(load_release(self.workspace, at))
+            for name in self.names:
+                at = self.workspace.log.ref(name)
+                if at is not None and at != self._at[name]:
+                    self._at[name] = at
+                    self.cast.swap(load_release(self.workspace, at))
         except (GreenroomError, OSError) as error:  # the show goes on
             self.warn(f"no release comes on stage: {error}")
 

@@ -272,8 +272,17 @@ class SignalChart:
             pairs = self._known.limit.reshape(2, -1).T
             self._watch = [Sums(pair, 0, one=True) for pair in pairs]
 
-    def update(self, x: ArrayLike) -> None:
+    def lasts(self, signal: str) -> bool:
+        """Tell whether what an alert of this signal told has not come back to nought yet."""
+        names = [known.name for known in self.signals]
+        return signal in names and not bool(self._watch[names.index(signal)].armed.all())
+
+    def update(self, x: ArrayLike, *, excused: bool = False) -> None:
         """Take one tick (C,), NaN where a signal says nothing.
+
+        Args:
+            x: the tick.
+            excused: whether a new style of movement is wanted here; no voice or face is excused by it.
 
         Raises:
             BadInput: there is no fit, or the channels are others.

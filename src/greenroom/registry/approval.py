@@ -3,88 +3,20 @@
 An approval is an object: a statement (which release, by whom, when, until when) signed with the
 approver's key; the log says when it was given. It counts only while nobody revoked the release after
 it. A policy, itself an object signed by a named person, says who may approve for an actor and how many
-must; without one, one named person is enough.
+must; without one, one named person is enough. What a policy lets through without asking is bounded
+there too (`greenroom.registry.standing`).
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
-from typing import Any
 
-from greenroom.errors import BadInput, GreenroomError, Refused
-from greenroom.registry.signing import key_path, make_key, sign, today, verify
+from greenroom.errors import GreenroomError, Refused
+from greenroom.registry import standing
+from greenroom.registry.policy import policy_of, signed
+from greenroom.registry.signing import today, verify
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
-
-
-def policy_ref(actor: str) -> str:
-    """Return the name of an actor's policy ref."""
-    return f"actors/{actor}/policy"
-
-
-def set_policy(
-    workspace: Workspace,
-    actor: str,
-    by: str,
-    needed: int = 1,
-    approvers: Sequence[str] = (),
-    gates: Sequence[dict[str, Any]] = (),
-) -> str:
-    """Sign a policy for an actor and put it in force; return its hash.
-
-    Args:
-        workspace: where.
-        actor: for whom.
-        by: who signs it.
-        needed: how many different people must approve.
-        approvers: who may; nobody named means anybody.
-        gates: what a model has to pass (see `greenroom.validation.gates`).
-
-    Raises:
-        BadInput: more approvals are needed than people may give.
-    """
-    if needed < 1 or (approvers and needed > len(set(approvers))):
-        raise BadInput(f"{needed} approvals cannot come from {len(set(approvers))} approvers")
-    rules = {"actor": actor, "needed": needed, "approvers": sorted(set(approvers))}
-    rules["gates"] = list(gates)
-    manifest = {"kind": "policy", "version": 1, "actor": actor, **_signed(workspace, by, rules)}
-    name = workspace.publish(manifest, by=by)
-    before = workspace.log.ref(policy_ref(actor))
-    if before != name:
-        workspace.log.move(policy_ref(actor), name, expect=before, by=by)
-    return name
-
-
-def policy_of(workspace: Workspace, actor: str) -> dict[str, Any]:
-    """Return the rules in force for an actor, their signature verified.
-
-    Raises:
-        Refused: the policy's signature does not hold.
-    """
-    name = workspace.log.ref(policy_ref(actor))
-    if name is None:
-        return {"actor": actor, "needed": 1, "approvers": [], "gates": []}
-    manifest = workspace.objects.manifest(name, "policy")
-    try:
-        verify(workspace, manifest)
-    except Refused as error:
-        raise Refused(
-            f"the policy of {actor} does not count: {error.what}",
-            then=f"set it again: greenroom policy {actor} --by NAME",
-        ) from error
-    rules: dict[str, Any] = manifest["statement"]
-    if rules["actor"] != actor:
-        raise Refused(f"the policy of {actor} was signed for {rules['actor']}")
-    return rules
-
-
-def _signed(workspace: Workspace, by: str, statement: dict[str, Any]) -> dict[str, Any]:
-    if not by.strip():
-        raise BadInput("a signature needs a name", then="give --by NAME")
-    if not key_path(workspace, by).exists():
-        make_key(workspace, by)
-    return sign(workspace, by, {**statement, "by": by})
 
 
 def give(workspace: Workspace, release: str, by: str, until: datetime.date | None = None) -> str:
@@ -113,9 +45,8 @@ def give(workspace: Workspace, release: str, by: str, until: datetime.date | Non
         "at_ns": str(now),
         "until": None if until is None else until.isoformat(),
     }
-    signed = _signed(workspace, by, statement)
-    approval = {"kind": "approval", "version": 1, "parents": {"release": release}, **signed}
-    name = workspace.publish(approval, by=by)
+    approval = {"kind": "approval", "version": 1, "parents": {"release": release}}
+    name = workspace.publish({**approval, **signed(workspace, by, statement)}, by=by)
     enter(workspace, release, name, by)
     return name
 
@@ -157,9 +88,9 @@ def _weigh(workspace: Workspace, release: str) -> tuple[list[str], list[str]]:
             seen.add(approval)
     names: list[str] = []
     faults: list[str] = [revoked] if revoked and not given else []
-    for approval in given:
+    for approval, index in given.items():
         try:
-            name = _check(workspace, release, approval)
+            name = _check(workspace, release, approval, index)
         except GreenroomError as error:
             faults.append(error.what)
         else:
@@ -168,10 +99,12 @@ def _weigh(workspace: Workspace, release: str) -> tuple[list[str], list[str]]:
     return names, faults
 
 
-def _check(workspace: Workspace, release: str, approval: str) -> str:
+def _check(workspace: Workspace, release: str, approval: str, index: int) -> str:
     if approval == "None":
         raise Refused("its approval is not signed")
     manifest: Manifest = workspace.objects.manifest(approval, "approval")
+    if "policy" in manifest["parents"]:
+        return standing.check(workspace, release, manifest, index)
     key = verify(workspace, manifest)
     statement = manifest["statement"]
     if statement["release"] != release:
@@ -192,6 +125,9 @@ def require_approved(workspace: Workspace, release: str, manifest: Manifest) -> 
     """
     rules = policy_of(workspace, manifest["actor"])
     names, faults = _weigh(workspace, release)
+    by_policy = [name for name in names if name.startswith(standing.SIGNER)]
+    if by_policy:
+        return by_policy
     counting = [n for n in names if not rules["approvers"] or n in rules["approvers"]]
     if len(counting) >= rules["needed"]:
         return counting

@@ -13,6 +13,11 @@ def live_ref(actor: str) -> str:
     return f"actors/{actor}/live"
 
 
+def canary_ref(actor: str) -> str:
+    """Return the name of the ref to the release that is tried on stage; it is the live one's else."""
+    return f"actors/{actor}/canary"
+
+
 def promote(workspace: Workspace, actor: str, release: str, by: str) -> str | None:
     """Make `release` the one that performs; return the one before.
 
@@ -26,6 +31,22 @@ def promote(workspace: Workspace, actor: str, release: str, by: str) -> str | No
     if previous != release:
         workspace.log.move(live_ref(actor), release, expect=previous, by=by)
     return previous
+
+
+def try_out(workspace: Workspace, actor: str, release: str, by: str) -> None:
+    """Let a running show perform a release on trial: the live ref stays where it is.
+
+    Trying out the live release ends a trial.
+
+    Raises:
+        Refused: it is another actor's, or may not be performed.
+    """
+    loaded = load_release(workspace, release)
+    if loaded.actor != actor:
+        raise Refused(f"release {release[:12]} is {loaded.actor}'s, not {actor}'s")
+    before = workspace.log.ref(canary_ref(actor))
+    if before != release:
+        workspace.log.move(canary_ref(actor), release, expect=before, by=by)
 
 
 def on_stage(workspace: Workspace, actor: str) -> str:

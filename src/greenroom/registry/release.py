@@ -113,6 +113,30 @@ def approve(
     """
     if not by.strip():
         raise BadInput("an approval needs a name", then="give --by NAME")
+    name = make_release(workspace, model, by, validation, decisions)
+    approval.give(workspace, name, by, until)
+    return name
+
+
+def make_release(
+    workspace: Workspace,
+    model: str,
+    by: str,
+    validation: str | None = None,
+    decisions: Sequence[dict[str, Any]] = (),
+) -> str:
+    """Make a release of a model, which nobody has approved yet; return its hash.
+
+    Args:
+        workspace: where.
+        model: its hash.
+        by: who makes it.
+        validation: the object that says how the model was judged.
+        decisions: of the gates that it passed.
+
+    Raises:
+        BadInput: there is no such model.
+    """
     found = workspace.objects.manifest(model, "model")
     for blob in found["blobs"].values():
         workspace.objects.get(blob)
@@ -131,9 +155,7 @@ def approve(
     }
     if validation is not None:
         release["parents"] = {"model": model, "validation": validation}
-    name = workspace.publish(release, by=by)
-    approval.give(workspace, name, by, until)
-    return name
+    return workspace.publish(release, by=by)
 
 
 def load_release(workspace: Workspace, name: str) -> Release:

@@ -18,7 +18,7 @@ import numpy as np
 from greenroom.errors import BadInput, Refused
 from greenroom.metrics.intervals import gain, interval
 from greenroom.metrics.motion import Tally, figure
-from greenroom.registry.approval import policy_of
+from greenroom.registry.policy import policy_of
 from greenroom.registry.promote import live_ref
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace

@@ -1,0 +1,79 @@
+"""Say which show is on and where its frames pass, so that others on this machine can look on.
+
+One file an actor under HOME/on-air, there while a show runs. Who looks on reads the ring; nobody writes
+into it but the engine and the watchdog.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from greenroom.contracts import ModelShape
+from greenroom.live.ring import Ring
+from greenroom.registry.release import Release
+
+
+class OnAir:
+    """A show's notice.
+
+    Args:
+        home: of the workspace.
+        actor: who performs.
+    """
+
+    def __init__(self, home: Path, actor: str) -> None:
+        """Nothing is said yet."""
+        self.path = home / "on-air" / f"{actor}.json"
+        self._said: list[str] = []
+
+    def put(self, ring: Ring, releases: Sequence[Release]) -> None:
+        """Say it, or say it anew where a release has come."""
+        names = [release.name for release in releases]
+        if names == self._said:
+            return
+        self._said = names
+        message = {
+            "pid": os.getpid(),
+            "ring": str(ring.path),
+            "room": ring.shape.manifest(),
+            "releases": names,
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        new = self.path.with_suffix(f".{os.getpid()}")
+        new.write_bytes(msgspec.json.encode(message))
+        os.replace(new, self.path)
+
+    def take_down(self) -> None:
+        """The show is over."""
+        if self._said:
+            self.path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Looking:
+    """A look at a show that is on.
+
+    Attributes:
+        ring: its frames.
+        releases: hashes, in the order in which its rows count them.
+    """
+
+    ring: Ring
+    releases: tuple[str, ...]
+
+
+def look(home: Path, actor: str) -> Looking | None:
+    """Return the show that is on for an actor; None where none is."""
+    try:
+        said: dict[str, Any] = msgspec.json.decode((home / "on-air" / f"{actor}.json").read_bytes())
+        os.kill(said["pid"], 0)  # a show that was killed takes nothing down
+        ring = Ring(Path(said["ring"]), ModelShape.load(said["room"]))
+    except (OSError, msgspec.DecodeError):
+        return None
+    return Looking(ring, tuple(said["releases"]))

@@ -1,0 +1,155 @@
+"""Let a challenger perform what the champion performs, without being seen, and say how it went.
+
+The rows are those of a show that is on, just behind its frames, or of the last one that was kept. The
+challenger gets the same packets through the same performer; nothing that it says goes anywhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from greenroom.clock import PERIOD_NS, TICK_HZ
+from greenroom.contracts import Backend, get_tensors
+from greenroom.errors import BadInput
+from greenroom.features.pose import Placer
+from greenroom.frames import BONE, Floats
+from greenroom.live.on_air import look
+from greenroom.live.performer import Performer
+from greenroom.live.recorder import rows_of
+from greenroom.live.replay import releases_of
+from greenroom.live.ring import Ring, get_packets
+from greenroom.registry.release import Role
+from greenroom.rotations import angle_between
+from greenroom.store.workspace import Workspace
+
+BUDGET_MS = 15.0
+"""Of the model's 99th percentile: half of a frame's time."""
+WARM_TICKS = 45
+"""Ticks that are followed and not judged, so that the model has a past."""
+_PATIENCE_S = 5.0
+
+Row = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Shadowed:
+    """How a challenger did unseen.
+
+    Attributes:
+        ticks: that were judged.
+        live: whether the show was on.
+        broken: ticks at which its model said no number.
+        model_ms: 99th percentile of the model's time.
+        apart_deg: mean angle between its joints and what was emitted.
+        confidence: mean.
+    """
+
+    ticks: int
+    live: bool
+    broken: int
+    model_ms: float
+    apart_deg: float
+    confidence: float
+
+    def json(self) -> dict[str, Any]:
+        """Return it as people read it."""
+        return asdict(self)
+
+    def objection(self) -> str:
+        """Return why it may not go on stage; "" where it may."""
+        if self.broken:
+            return f"its model said no number at {self.broken} of {self.ticks} ticks"
+        if self.model_ms > BUDGET_MS:
+            return f"its model takes {self.model_ms:.1f} ms, more than {BUDGET_MS:g}"
+        return ""
+
+
+def rows_behind(workspace: Workspace, actor: str, ticks: int) -> tuple[Iterator[Row], bool]:
+    """Return rows to follow, and whether they are of a show that is on.
+
+    Args:
+        workspace: where the shows are.
+        actor: whose.
+        ticks: how many rows at most.
+
+    Raises:
+        BadInput: no show is on and none was kept.
+    """
+    on = look(workspace.home, actor)
+    if on is not None:
+        return islice(coming(on.ring), ticks), True
+    shows = [row.object for row in workspace.catalog.find("show", actor=actor)]
+    if not shows:
+        raise BadInput(f"{actor} has performed no show to follow", then="perform one first")
+    manifest = workspace.objects.manifest(shows[-1], "show")
+    shape = releases_of(workspace, manifest)[0].role.shape
+    return islice(rows_of(workspace, manifest, shape), ticks), False
+
+
+def coming(ring: Ring) -> Iterator[Row]:
+    """Yield the rows of a show as they come; it ends where none comes for some seconds."""
+    at = max(0, ring.end() - WARM_TICKS)
+    last = time.monotonic()
+    while time.monotonic() < last + _PATIENCE_S:
+        rows, at, _ = ring.read(at)
+        if rows:
+            last = time.monotonic()
+        yield from rows
+        time.sleep(PERIOD_NS / 1e9)
+
+
+def shadow(rows: Iterator[Row], live: bool, role: Role, backend: Backend) -> Shadowed:
+    """Perform rows with a challenger; nobody sees it.
+
+    Args:
+        rows: of a show, in order.
+        live: whether it is on.
+        role: of the challenger.
+        backend: runs its model.
+
+    Raises:
+        BadInput: there are too few rows.
+    """
+    timed = _Timed(backend)
+    performer = Performer(role, timed, 0)
+    joints = [BONE[name] for name in role.spec.joints]
+    found: list[tuple[float, float, bool]] = []
+    for n, row in enumerate(rows):
+        outcome = performer.step(int(row["tick"]), list(get_packets(row)), late=False)
+        if n < WARM_TICKS or outcome.outputs is None:
+            continue
+        said = get_tensors(outcome.outputs, role.shape.outputs())
+        turns = Placer().upright(said["pose"][0], len(joints))
+        apart = angle_between(turns[1:], row["rotations"][joints][1:]).mean()
+        whole = bool(np.isfinite(outcome.outputs).all())
+        found.append((float(apart), float(said["confidence"].mean()), whole))
+    if len(found) < TICK_HZ:
+        raise BadInput(f"{len(found)} ticks are too few to judge a challenger by")
+    apart_deg, confidence, whole_share = np.nanmean(np.asarray(found, dtype=np.float64), axis=0)
+    took = float(np.percentile(timed.took_ns[WARM_TICKS:], 99)) / 1e6
+    broken = len(found) - round(float(whole_share) * len(found))
+    figures = [round(float(figure), 4) for figure in (took, apart_deg, confidence)]
+    return Shadowed(len(found), live, broken, *figures)
+
+
+class _Timed:
+    """A backend whose runs are timed."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend, self.took_ns = backend, list[int]()
+
+    def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
+        begun = time.perf_counter_ns()
+        said = self.backend.run(inputs)
+        self.took_ns.append(time.perf_counter_ns() - begun)
+        return said
+
+    def fingerprint(self) -> dict[str, str]:
+        return self.backend.fingerprint()

@@ -1,0 +1,254 @@
+"""Ask for a model to be trained again, so that a storm of alerts starts one run, a bad day none.
+
+A request and its end are entries of the log; what may be asked is decided from the log alone, while
+nobody else can append. So two processes never start two runs, and a crash loses no decision.
+"""
+
+from __future__ import annotations
+
+import datetime
+import zoneinfo
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from cronsim import CronSim, CronSimError
+
+from greenroom.clock import NS_PER_S
+from greenroom.contracts import CAUSES
+from greenroom.errors import BadInput, Refused
+from greenroom.registry.policy import policy_of
+from greenroom.store.log import Entry, Log
+from greenroom.store.workspace import Workspace
+
+ASKED, ENDED = "retrain", "retrained"
+"""Events of the log."""
+PROMOTED, REJECTED, FAILED, HELD = "promoted", "rejected", "failed", "held"
+"""How a run ends: on stage; not good enough; broken; good, but waiting for somebody's approval."""
+_DAY_NS = 86_400 * NS_PER_S
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a model is trained again; part of an actor's signed policy.
+
+    Attributes:
+        causes: of alerts that ask for it; a fault of the capture never does.
+        cool_down_s: seconds between the end of a run and the next that no person asked for.
+        per_day: runs in 24 hours, those that people asked for counted.
+        freeze_after: rejections or failures in a row, after which only a person may ask.
+        nightly: a cron expression of five fields; "" for no schedule.
+        zone: the time zone that it is read in.
+        preset: of what is trained.
+        steps: of the training; 0 for the preset's.
+        canary_s: seconds under guard before a new release is the champion.
+    """
+
+    causes: tuple[str, ...] = ("new style",)
+    cool_down_s: float = 3600.0
+    per_day: int = 4
+    freeze_after: int = 3
+    nightly: str = ""
+    zone: str = "UTC"
+    preset: str = "mini"
+    steps: int = 0
+    canary_s: float = 60.0
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the rules as JSON."""
+        return {**asdict(self), "causes": list(self.causes)}
+
+
+def read_rules(found: Any, where: str) -> Rules:
+    """Return rules as somebody wrote them, checked; what is not said is the default.
+
+    Raises:
+        BadInput: a name or a value is none.
+    """
+    known = {each.name: each for each in fields(Rules)}
+    if not isinstance(found, dict) or set(found) - set(known):
+        raise BadInput(f"rules of learning say some of {', '.join(known)}", where=where)
+    causes = tuple(found.get("causes", Rules.causes))
+    wrong = set(causes) - set(CAUSES[2:])
+    if wrong:
+        raise BadInput(
+            f"nothing is learned from {', '.join(sorted(map(str, wrong)))}",
+            where=where,
+            then=f"causes are {', '.join(CAUSES[2:])}",
+        )
+    try:
+        rules = Rules(**{**found, "causes": causes})
+        numbers = (
+            rules.cool_down_s,
+            rules.per_day,
+            rules.freeze_after,
+            rules.steps,
+            rules.canary_s,
+        )
+        if min(numbers) < 0 or not isinstance(rules.preset, str):
+            raise ValueError("a number is below nought")
+        if rules.nightly:
+            next(CronSim(rules.nightly, datetime.datetime(2026, 1, 1)))
+        zoneinfo.ZoneInfo(rules.zone)
+    except (TypeError, ValueError, CronSimError, zoneinfo.ZoneInfoNotFoundError) as error:
+        raise BadInput(f"these rules cannot be used: {error}", where=where) from error
+    return rules
+
+
+def rules_of(workspace: Workspace, actor: str) -> Rules:
+    """Return the rules in force for an actor: its policy's, else the defaults.
+
+    Raises:
+        Refused: the policy's signature does not hold.
+    """
+    return read_rules(policy_of(workspace, actor).get("learning", {}), f"the policy of {actor}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One request and what became of it.
+
+    Attributes:
+        name: which it is.
+        actor: whose model.
+        why: a sentence.
+        kind: "alert", "schedule" or "person".
+        by: who asked.
+        asked_ns: when, UTC.
+        ended_ns: when it ended; 0 while it goes on.
+        outcome: "" while it goes on.
+        reason: for the outcome.
+        release: that it made; "" for none.
+        alert: index in the log of the alert that asked; -1 for none.
+        job: what the run was to do, beyond the rules.
+    """
+
+    name: str
+    actor: str
+    why: str
+    kind: str
+    by: str
+    asked_ns: int
+    ended_ns: int = 0
+    outcome: str = ""
+    reason: str = ""
+    release: str = ""
+    alert: int = -1
+    job: dict[str, Any] = field(default_factory=dict)
+
+
+def runs(log: Log, actor: str | None = None) -> list[Run]:
+    """Return every run in the log, oldest first; of one actor if named."""
+    return [run for run in _runs(log.entries()) if actor in (None, run.actor)]
+
+
+def _runs(entries: Sequence[Entry]) -> list[Run]:
+    found: dict[str, Run] = {}
+    for entry in entries:
+        body = entry.body
+        if entry.event == ASKED:
+            said = {name: body[name] for name in ("actor", "why", "kind", "alert", "job")}
+            found[body["run"]] = Run(body["run"], by=entry.by, asked_ns=entry.at_ns, **said)
+        elif entry.event == ENDED and body["run"] in found:
+            said = {name: body[name] for name in ("outcome", "reason", "release")}
+            run = found[body["run"]]
+            if not run.outcome:
+                found[run.name] = replace(run, ended_ns=entry.at_ns, **said)
+    return list(found.values())
+
+
+def ask(
+    workspace: Workspace,
+    actor: str,
+    why: str,
+    by: str,
+    kind: str = "person",
+    alert: int = -1,
+    job: dict[str, Any] | None = None,
+) -> Run:
+    """Ask for a run; return it.
+
+    Args:
+        workspace: where.
+        actor: whose model.
+        why: a sentence.
+        by: who asks.
+        kind: "alert", "schedule" or "person".
+        alert: index in the log of the alert that asks.
+        job: what the run is to do, beyond the rules.
+
+    Raises:
+        Refused: a run goes on, or the rules allow none now; nothing was recorded.
+    """
+    rules = rules_of(workspace, actor)
+    now = workspace.log.clock.utc_ns()
+    # Named by what came before it: the same log asks for the same run.
+    name = f"{actor}-{len(runs(workspace.log, actor)) + 1:04d}"
+
+    def allowed(entries: Sequence[Entry]) -> None:
+        known = [run for run in _runs(entries) if run.actor == actor]
+        refuse = _objection(known, rules, kind, now)
+        if refuse is None and name in {run.name for run in known}:
+            refuse = Refused(f"run {name} was asked for at the same moment")
+        if refuse is not None:
+            raise refuse
+
+    body = {"run": name, "actor": actor, "why": why, "kind": kind, "alert": alert, "job": job or {}}
+    entry = workspace.log.append(ASKED, body, by=by, unless=allowed)
+    return Run(name, actor, why, kind, by, entry.at_ns, alert=alert, job=job or {})
+
+
+def _objection(known: Sequence[Run], rules: Rules, kind: str, now: int) -> Refused | None:
+    """Return why no run may begin now; None where it may."""
+    going = [run for run in known if not run.outcome]
+    if going:
+        return Refused(
+            f"run {going[-1].name} goes on",
+            then=f"see it: greenroom pipeline show {going[-1].name}",
+        )
+    if sum(run.asked_ns > now - _DAY_NS for run in known) >= rules.per_day:
+        return Refused(
+            f"{rules.per_day} runs in 24 hours are what the rules allow",
+            then="change the policy, or wait",
+        )
+    if kind == "person":
+        return None
+    if known and now - known[-1].ended_ns < rules.cool_down_s * NS_PER_S:
+        return Refused(f"the last run ended less than {rules.cool_down_s:g} s ago")
+    last = [run.outcome for run in known[-rules.freeze_after :]] if rules.freeze_after else []
+    if len(last) == rules.freeze_after and last and not set(last) - {REJECTED, FAILED}:
+        return Refused(
+            f"the last {len(last)} runs were not good enough: learning is frozen",
+            then="look why, then ask by hand: greenroom retrain",
+        )
+    return None
+
+
+def end(log: Log, run: str, outcome: str, reason: str, by: str, release: str = "") -> None:
+    """Record how a run ended; once recorded it stands."""
+
+    def known(entries: Sequence[Entry]) -> Entry | None:
+        return next((e for e in entries if e.event == ENDED and e.body["run"] == run), None)
+
+    body = {"run": run, "outcome": outcome, "reason": reason, "release": release}
+    log.append(ENDED, body, by=by, unless=known)
+
+
+def scheduled(rules: Rules, since_ns: int, now_ns: int) -> bool:
+    """Tell whether the schedule's time came after `since_ns` and not after `now_ns`, UTC.
+
+    Nights that nobody was there for are one run, not many.
+
+    >>> rules = Rules(nightly="0 3 * * *", zone="Europe/Paris")
+    >>> at = lambda text: int(datetime.datetime.fromisoformat(text).timestamp()) * NS_PER_S
+    >>> scheduled(rules, at("2026-11-26T01:59:00+00:00"), at("2026-11-26T02:01:00+00:00"))
+    True
+    >>> scheduled(rules, at("2026-11-26T02:01:00+00:00"), at("2026-11-27T01:59:00+00:00"))
+    False
+    """
+    if not rules.nightly:
+        return False
+    zone = zoneinfo.ZoneInfo(rules.zone)
+    since = datetime.datetime.fromtimestamp(since_ns / NS_PER_S, zone)
+    following = next(CronSim(rules.nightly, since), None)
+    return following is not None and following.timestamp() * NS_PER_S <= now_ns
