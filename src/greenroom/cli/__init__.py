@@ -12,6 +12,7 @@ from greenroom.cli import (
     approvals,
     experiments,
     jobs,
+    learning,
     models,
     rehearsals,
     shows,
@@ -78,7 +79,7 @@ def main(ctx: click.Context, folder: str | None, detach: bool) -> None:
         ctx.exit(0)
 
 
-ROOMS = (takes, models, experiments, rehearsals, approvals, shows, watching, store, jobs)
+ROOMS = (takes, models, experiments, rehearsals, approvals, learning, shows, watching, store, jobs)
 for command in (command for room in ROOMS for command in room.COMMANDS):
     main.add_command(command)
 

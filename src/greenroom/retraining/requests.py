@@ -42,6 +42,7 @@ class Rules:
         preset: of what is trained.
         steps: of the training; 0 for the preset's.
         canary_s: seconds under guard before a new release is the champion.
+        gather_s: seconds of capture that are kept after an alert before a run begins.
     """
 
     causes: tuple[str, ...] = ("new style",)
@@ -53,6 +54,7 @@ class Rules:
     preset: str = "mini"
     steps: int = 0
     canary_s: float = 60.0
+    gather_s: float = 60.0
 
     def manifest(self) -> dict[str, Any]:
         """Return the rules as JSON."""
@@ -84,6 +86,7 @@ def read_rules(found: Any, where: str) -> Rules:
             rules.freeze_after,
             rules.steps,
             rules.canary_s,
+            rules.gather_s,
         )
         if min(numbers) < 0 or not isinstance(rules.preset, str):
             raise ValueError("a number is below nought")

@@ -1,0 +1,154 @@
+"""Commands on the learning loop: `retrain`, `pipeline`."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from greenroom.cli.context import Context, answer, as_json, meter, short
+from greenroom.clock import NS_PER_S
+from greenroom.errors import BadInput, MissingExtra
+from greenroom.retraining.durable import work_off
+from greenroom.retraining.requests import FAILED, PROMOTED, REJECTED, Run, ask, runs
+from greenroom.retraining.triggers import attend
+
+_LOOK_S = 2.0
+
+
+def _meters(as_json: bool) -> Callable[[str, str, int, int], None]:
+    """Return a progress line a step."""
+    shown: dict[str, Callable[[int, int], None]] = {}
+
+    def tell(run: str, step: str, done: int, total: int) -> None:
+        label = f"{run} {step}"
+        shown.setdefault(label, meter(label, as_json))(done, total)
+
+    return tell
+
+
+def need_extras() -> None:
+    """Tell before anything is asked for that it cannot be done here.
+
+    Raises:
+        MissingExtra: torch or the workflow engine is not installed.
+    """
+    for module in ("torch", "dbos"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtra("greenroom retrain", "train,loop")
+
+
+@click.command("retrain")
+@click.argument("actor")
+@click.option("--why", default="somebody asked for it", show_default=True, help="For the record.")
+@click.option("--preset", help="Of what is trained; default the policy's.")
+@click.option("--steps", type=click.IntRange(1), help="Of the training; default the policy's.")
+@click.option("--canary", type=click.FloatRange(1), metavar="SECONDS", help="On trial.")
+@as_json
+@click.pass_context
+def retrain_command(
+    ctx: click.Context,
+    actor: str,
+    why: str,
+    preset: str | None,
+    steps: int | None,
+    canary: float | None,
+    as_json: bool,
+) -> None:
+    """Train an actor's model again and bring it on stage, or say why not; needs `train,loop`.
+
+    Interrupted, it goes on with: greenroom pipeline work --once.
+    """
+    context: Context = ctx.obj
+    need_extras()
+    said = {"preset": preset, "steps": steps, "canary_s": canary}
+    job = {name: value for name, value in said.items() if value is not None}
+    run = ask(context.workspace, actor, why, context.user, job=job)
+    ended = [r for r in work_off(context.workspace, tell=_meters(as_json)) if r.name == run.name]
+    answer(as_json, _told(ended[0]), _line(ended[0]))
+    if ended[0].outcome in (REJECTED, FAILED):
+        ctx.exit(1)
+
+
+@click.group("pipeline")
+def pipeline_group() -> None:
+    """Runs of the learning loop."""
+
+
+@pipeline_group.command("list")
+@click.argument("actor", required=False)
+@as_json
+@click.pass_obj
+def list_command(context: Context, actor: str | None, as_json: bool) -> None:
+    """List the runs, oldest first: who asked, why, and what became of each."""
+    found = runs(context.workspace.log, actor)
+    lines = [_line(run) for run in found] or ["no runs yet"]
+    answer(as_json, {"runs": [_told(run) for run in found]}, "\n".join(lines))
+
+
+@pipeline_group.command("show")
+@click.argument("run")
+@as_json
+@click.pass_obj
+def show_command(context: Context, run: str, as_json: bool) -> None:
+    """Show one run."""
+    found = [known for known in runs(context.workspace.log) if known.name == run]
+    if not found:
+        raise BadInput(f"there is no run '{run}'", then="list them: greenroom pipeline list")
+    told = _told(found[0])
+    lines = [f"{name:9} {value}" for name, value in told.items() if value not in ("", None, {})]
+    answer(as_json, told, "\n".join(lines))
+
+
+@pipeline_group.command("work")
+@click.option("--once", is_flag=True, help="Do what is asked for now, and end.")
+@as_json
+@click.pass_obj
+def work_command(context: Context, once: bool, as_json: bool) -> None:
+    """Attend to alerts and schedules, and do the runs; goes on with what a crash left."""
+    need_extras()
+    done: list[Run] = []
+    while True:
+        attend(context.workspace, context.user)
+        ended = work_off(context.workspace, tell=_meters(as_json))
+        done += ended
+        for run in ended if not as_json else ():
+            click.echo(_line(run))
+        if once:
+            break
+        time.sleep(_LOOK_S)
+    if as_json:
+        answer(True, {"runs": [_told(run) for run in done]}, "")
+
+
+def _time(ns: int) -> str | None:
+    if not ns:
+        return None
+    return datetime.datetime.fromtimestamp(ns / NS_PER_S, datetime.UTC).isoformat(
+        timespec="seconds"
+    )
+
+
+def _told(run: Run) -> dict[str, Any]:
+    said = asdict(run)
+    said["run"] = said.pop("name")
+    said["asked"], said["ended"] = _time(said.pop("asked_ns")), _time(said.pop("ended_ns"))
+    said["outcome"] = run.outcome or "going on"
+    said["release"] = run.release or None
+    said["alert"] = None if run.alert < 0 else run.alert
+    return said
+
+
+def _line(run: Run) -> str:
+    ended = f"{run.outcome}: {run.reason}" if run.outcome else "goes on"
+    if run.outcome == PROMOTED:
+        ended = f"promoted {short(run.release)}"
+    return f"{run.name}  {_time(run.asked_ns)}  {run.kind}: {run.why}  -> {ended}"
+
+
+COMMANDS = (retrain_command, pipeline_group)

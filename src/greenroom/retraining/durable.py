@@ -1,0 +1,130 @@
+"""Do a run's steps so that a crash at any point loses none and repeats none that was done.
+
+The steps are those of a workflow of DBOS, in a SQLite file of the workspace or a PostgreSQL by URL; the
+run's name is the workflow's, so that it is started once, whoever starts it. One process at a time works.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from greenroom.errors import MissingExtra, Refused
+from greenroom.retraining.pipeline import Pipeline, Work
+from greenroom.retraining.requests import PROMOTED, Run, runs
+from greenroom.store.workspace import Workspace
+
+DATABASE = "GREENROOM_WORKFLOWS"
+"""Environment: a PostgreSQL URL; without it a file of the workspace."""
+FORM = "1"
+"""Of the steps: a run is only gone on with by the form that began it."""
+Tell = Callable[[str, str, int, int], None]
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Be the one process that works for a workspace.
+
+    Raises:
+        Refused: another is.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with open(home / "learning.lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused(
+                "another process works on the runs of this workspace",
+                then="see them: greenroom pipeline list",
+            ) from None
+        yield
+
+
+def work_off(
+    workspace: Workspace,
+    work: Work | None = None,
+    tell: Tell = lambda run, step, done, total: None,
+) -> list[Run]:
+    """Bring every run that was asked for to its end; return them as they ended.
+
+    Args:
+        workspace: where they are.
+        work: does what takes long.
+        tell: called with a run's name, a step's name, and how far it is (done, total).
+
+    Raises:
+        Refused: another process does.
+        MissingExtra: the extra `loop` is not installed.
+    """
+    with alone(workspace.home):
+        waiting = [run for run in runs(workspace.log) if not run.outcome]
+        if not waiting:
+            return []
+        with _engine(workspace, work, tell) as start:
+            for run in waiting:
+                start(run.name)
+        names = {run.name for run in waiting}
+        return [run for run in runs(workspace.log) if run.name in names]
+
+
+@contextmanager
+def _engine(workspace: Workspace, work: Work | None, tell: Tell) -> Iterator[Callable[[str], None]]:
+    """Launch the workflow engine, which contacts nobody but its database; yield what starts a run.
+
+    Runs that a crash left go on by themselves when it is launched; starting one of these waits for it.
+    """
+    try:
+        from dbos import DBOS, SetWorkflowID
+    except ModuleNotFoundError as error:
+        raise MissingExtra("greenroom retrain", "train,loop") from error
+    file = (workspace.home / "workflows.sqlite").resolve()
+    where = os.environ.get(DATABASE) or f"sqlite:///{file}"
+    DBOS(
+        config={
+            "name": "greenroom",
+            "system_database_url": where,
+            "application_version": FORM,
+            "executor_id": "local",
+            "enable_otlp": False,
+            "log_level": "ERROR",
+        }
+    )
+
+    @DBOS.workflow(name="retrain")  # type: ignore[untyped-decorator]  # an extra, seen as Any
+    def retrain(name: str) -> None:
+        _perform(workspace, name, work, tell, DBOS.run_step)
+
+    try:
+        DBOS.launch()
+
+        def start(name: str) -> None:
+            with SetWorkflowID(name):
+                DBOS.start_workflow(retrain, name).get_result()
+
+        yield start
+    finally:
+        DBOS.destroy(destroy_registry=True)
+
+
+def _perform(
+    workspace: Workspace, name: str, work: Work | None, tell: Tell, do: Callable[..., Any]
+) -> None:
+    """Do the steps of a run one after another, each through the engine's journal."""
+    (run,) = [known for known in runs(workspace.log) if known.name == name]
+    pipeline = Pipeline(
+        workspace, run, work, lambda step, done, total: tell(name, step, done, total)
+    )
+    found: dict[str, Any] = {}
+    for step in pipeline.steps:
+        said = do({"name": step}, pipeline.do, step, dict(found))
+        if "stop" in said:
+            release = found.get("approve", {}).get("release", "")
+            do({"name": "close"}, pipeline.close, *said["stop"], release)
+            return
+        found[step] = said["found"]
+    release = found["promote"]["release"]
+    do({"name": "close"}, pipeline.close, PROMOTED, "it is on stage", release)

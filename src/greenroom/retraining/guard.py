@@ -1,0 +1,255 @@
+"""Say of a release that has just come on stage whether it stays: back, keep, or not decided yet.
+
+What it does is compared with what was normal just before the swap, in the same show, by wagers that may
+be looked at after every second (Ville 1939; the bets of Waudby-Smith and Ramdas 2024, averaged over
+their size): a release that is no worse is sent back with a chance of `risk` at most, for each figure.
+There is no clock and no I/O in it, so that a replay comes to the same verdicts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from greenroom.contracts import Alert, ModelShape, get_tensors, width_of
+from greenroom.errors import BadInput
+from greenroom.frames import Doubles, Floats
+
+HOLD, KEEP, BACK = "hold", "keep", "back"
+SECOND = 30
+LEAST = 10
+"""Seconds before the swap without which nothing is normal; their worst mean is what is."""
+_BETS = 0.9 * 0.5 ** np.arange(10)  # shares of the largest bet that is allowed
+_REASONS = {
+    "mute": "the model says no numbers more often than before",
+    "doubt": "confidence is lower than before",
+    "miss": "forecasts are further off than before",
+}
+_MARGINS = {"doubt": 0.01, "miss": 0.02}  # beyond the worst ten seconds before, and still no news
+_AHEAD = 6  # ticks of the forecast that is followed
+_MOVED = 0.005  # rms of six numbers of a rotation below which nothing moved
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done.
+
+    Attributes:
+        say: `HOLD` (watch on), `KEEP` (it stays) or `BACK` (roll it back).
+        reason: one sentence.
+        tick: ticks after the swap.
+    """
+
+    say: str
+    reason: str
+    tick: int
+
+
+class Wager:
+    """A wager that the mean of numbers in [0, 1] is above a bound.
+
+    Args:
+        bound: in (0, 1); each number's mean, given those before it, is taken to be this at most.
+
+    Attributes:
+        log_capital: natural logarithm of the capital, 0 at first. That it ever comes to ln(1 / p) has a
+            chance of p at most if the bound holds.
+
+    >>> wager = Wager(0.1)
+    >>> for x in [0.1, 0.9, 0.8, 0.9]:
+    ...     wager.add(x)
+    >>> round(wager.log_capital, 1)
+    4.1
+    """
+
+    def __init__(self, bound: float) -> None:
+        """Begin with a capital of 1."""
+        if not 0 < bound < 1:
+            raise BadInput(f"a bound lies between 0 and 1, not {bound}")
+        self.bound = bound
+        self.log_capital = 0.0
+        self._logs = np.zeros(len(_BETS))
+
+    def add(self, x: float) -> None:
+        """Take one number."""
+        self._logs += np.log1p(_BETS / self.bound * (x - self.bound))
+        top = float(self._logs.max())
+        self.log_capital = top + float(np.log(np.exp(self._logs - top).mean()))
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a guard takes of one tick.
+
+    Attributes:
+        confidence: mean over the joints that were captured, in [0, 1]; NaN where none was, or the model
+            was not asked.
+        finite: whether the model said numbers: else the frame was `previous` or `hold`.
+        miss: error of a forecast that has come due, over itself and that of standing still, in [0, 1];
+            NaN where none has.
+    """
+
+    confidence: float
+    finite: bool
+    miss: float = float("nan")
+
+
+class Guard:
+    """Watch a release for a while after a swap, tick by tick.
+
+    Before the swap `update` learns what is normal; `swap` says that the next tick is the first after it;
+    then `verdict` is read after each tick. Once it is `KEEP` or `BACK` it stays so.
+
+    Args:
+        ticks: after which a release that did nothing wrong is kept.
+        risk: chance, for each figure, that a release that is no worse is sent back.
+
+    >>> guard = Guard(ticks=900)
+    >>> for _ in range(600):
+    ...     guard.update(Figures(0.95, True))
+    >>> guard.swap()
+    >>> for _ in range(300):
+    ...     guard.update(Figures(0.60, True))
+    >>> guard.verdict.say, guard.verdict.tick
+    ('back', 180)
+    """
+
+    def __init__(self, ticks: int = 9000, risk: float = 1e-3) -> None:
+        """Store the configuration."""
+        if ticks < SECOND or not 0 < risk < 1:
+            raise BadInput(f"a guard takes {SECOND} ticks at least and a risk in 0 to 1")
+        self.ticks, self.risk = ticks, risk
+        self.tick = 0
+        self.verdict = Verdict(HOLD, "nothing was swapped", 0)
+        self._before: dict[str, list[float]] = {name: [] for name in _REASONS}
+        self._second: list[Figures] = []
+        self._wagers: dict[str, Wager] = {}
+
+    def swap(self) -> None:
+        """Say that the next tick is the new release's.
+
+        Raises:
+            BadInput: fewer than `LEAST` seconds were seen before, or it was said before.
+        """
+        if self._wagers:
+            raise BadInput("a guard watches one swap", then="make another")
+        mute = self._before["mute"]
+        if len(mute) < LEAST:
+            what = f"{len(mute)} s were seen before the swap; {LEAST} are needed"
+            raise BadInput(what, then="swap later")
+        # Laplace's rule: what never happened in n seconds has a chance of about 1 / n.
+        self._wagers["mute"] = Wager((1 + sum(mute)) / (2 + len(mute)))
+        for name, margin in _MARGINS.items():
+            if len(self._before[name]) >= LEAST:
+                means = np.convolve(self._before[name], np.ones(LEAST) / LEAST, "valid")
+                self._wagers[name] = Wager(min(float(means.max()) + margin, 0.99))
+        self._second.clear()
+        self.tick = 0
+        self.verdict = Verdict(HOLD, "it was just swapped", 0)
+
+    def update(self, figures: Figures, alerts: Sequence[Alert] = ()) -> None:
+        """Take one tick.
+
+        Args:
+            figures: of it.
+            alerts: what charts raised at this tick.
+        """
+        if self.verdict.say != HOLD:
+            return
+        self.tick += 1
+        self._second.append(figures)
+        if len(self._second) == SECOND:
+            self._judge(_of_a_second(self._second))
+            self._second.clear()
+        if not self._wagers:
+            return
+        turned = next((alert for alert in alerts if alert.cause == "model"), None)
+        if turned is not None:
+            self._say(BACK, f"the chart of {turned.signal} raised an alert on the model")
+        if self.verdict.say == HOLD and self.tick >= self.ticks:
+            self._say(KEEP, f"nothing turned in {self.ticks / SECOND:.0f} s")
+
+    def _judge(self, second: dict[str, float]) -> None:
+        """Take what a whole second was like."""
+        for name, x in second.items():
+            if not self._wagers:
+                self._before[name].append(x)
+            elif name in self._wagers:
+                wager = self._wagers[name]
+                wager.add(x)
+                if wager.log_capital >= -np.log(self.risk):
+                    self._say(BACK, f"{_REASONS[name]} (usual at worst: {wager.bound:.3f})")
+
+    def _say(self, say: str, reason: str) -> None:
+        if self.verdict.say == HOLD:
+            self.verdict = Verdict(say, reason, self.tick)
+
+
+def _of_a_second(ticks: Sequence[Figures]) -> dict[str, float]:
+    """Return the figures of a second, each in [0, 1]; those of which nothing was seen are left out."""
+    out = {"mute": float(not all(tick.finite for tick in ticks))}
+    for name, values in {
+        "doubt": [1 - tick.confidence for tick in ticks],
+        "miss": [tick.miss for tick in ticks],
+    }.items():
+        there = [value for value in values if np.isfinite(value)]
+        if there:
+            out[name] = min(max(float(np.mean(there)), 0.0), 1.0)
+    return out
+
+
+class Sight:
+    """Read what a guard takes from a show's frames.
+
+    Args:
+        shape: of the model that is asked.
+    """
+
+    def __init__(self, shape: ModelShape) -> None:
+        """Begin before the first frame."""
+        self.shape = shape
+        self._ahead = _AHEAD if _AHEAD in shape.horizons else 0
+        self._said: deque[tuple[Floats, Floats, Floats] | None] = deque(maxlen=_AHEAD)
+
+    def read(self, row: NDArray[Any], outputs: Mapping[str, Any]) -> Figures:
+        """Return the figures of one frame.
+
+        Args:
+            row: of the ring.
+            outputs: what the model said, by name, with or without a batch of one in front.
+        """
+        due = self._said[0] if len(self._said) == _AHEAD else None
+        if not row["asked"]:
+            self._said.append(None)
+            return Figures(float("nan"), True)
+        sizes = self.shape.inputs()
+        inputs = get_tensors(np.asarray(row["inputs"][: width_of(sizes)]), sizes)
+        valid = inputs["valid"][0] >= 1
+        state = inputs["state"][0, : 6 * len(valid)].reshape(-1, 6).copy()
+        sure: Doubles = np.asarray(outputs["confidence"], dtype=np.float64).reshape(-1)
+        finite = all(bool(np.isfinite(said).all()) for said in outputs.values())
+        now = None
+        if self._ahead and finite:
+            at = self.shape.horizons.index(self._ahead)
+            said = np.asarray(outputs["forecast"]).reshape(len(self.shape.horizons), -1, 6)[at]
+            now = said.copy(), state, valid
+        self._said.append(now)
+        confidence = float(sure[valid].mean()) if finite and valid.any() else float("nan")
+        return Figures(confidence, finite, _miss(due, state, valid))
+
+
+def _miss(due: tuple[Floats, Floats, Floats] | None, state: Floats, valid: Any) -> float:
+    """Return how far off a forecast was, over itself and standing still; NaN where nothing moved."""
+    if due is None:
+        return float("nan")
+    said, before, there = due
+    both = valid & there
+    if not both.any():
+        return float("nan")
+    off, still = (float(np.sqrt(((guess - state)[both] ** 2).mean())) for guess in (said, before))
+    return off / (off + still) if still > _MOVED else float("nan")

@@ -1,0 +1,360 @@
+"""From a request to a release on stage: steps that each can be done again, and a reason where one stops.
+
+Each step takes what the steps before found (hashes and figures, as JSON) and returns its own. What a
+step makes is content-addressed, so that doing it twice makes the same; who remembers which are done is
+`greenroom.retraining.durable`.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from greenroom.clock import NS_PER_S
+from greenroom.consent.gate import refusal
+from greenroom.contracts import ModelShape
+from greenroom.datasets.build import build
+from greenroom.errors import BadInput, GreenroomError, MissingExtra, Refused
+from greenroom.live.backends import OnnxBackend
+from greenroom.metrics.sequences import WORSE
+from greenroom.registry import standing
+from greenroom.registry.policy import policy_of
+from greenroom.registry.promote import canary_ref, live_ref, on_stage, promote, try_out
+from greenroom.registry.release import Role, load_release, make_release
+from greenroom.rehearsal.sandbox import compare
+from greenroom.rehearsal.shadow import rows_behind, shadow
+from greenroom.retraining.requests import FAILED, HELD, PROMOTED, REJECTED, Run, end, rules_of
+from greenroom.retraining.trial import trial
+from greenroom.store.workspace import Workspace
+from greenroom.validation.gates import judge_gates
+from greenroom.validation.judge import validate
+
+Found = dict[str, Any]
+Progress = Callable[[int, int], None]
+SHADOW_TICKS = 345
+"""Of a shadow: 1.5 s to warm, ten to judge."""
+BY = "greenroom"
+"""Who a run signs its entries of the log with; who asked for it stands in the request."""
+
+
+class Stop(GreenroomError):
+    """A run ends here, for a reason that is nobody's fault.
+
+    Args:
+        reason: the sentence.
+        outcome: how it ends.
+    """
+
+    def __init__(self, reason: str, outcome: str = REJECTED) -> None:
+        """Keep both."""
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+class Work(Protocol):
+    """What takes long: training, judging, watching. The pipeline decides; this does."""
+
+    def train(self, workspace: Workspace, run: Run, found: Found, progress: Progress) -> str:
+        """Return the hash of a model trained on the found dataset, begun with the champion."""
+
+    def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
+        """Return the hash of a validation on the model's own test split."""
+
+    def compare(
+        self, workspace: Workspace, challenger: str, champion: str, progress: Progress
+    ) -> str:
+        """Return the hash of a sandbox's comparison on what neither was trained on."""
+
+    def shadow(self, workspace: Workspace, model: str) -> Mapping[str, Any]:
+        """Return how the model did unseen; `objection` says why it may not go on stage."""
+
+    def trial(
+        self,
+        workspace: Workspace,
+        actor: str,
+        release: str,
+        seconds: float,
+        begin: Callable[[], None],
+    ) -> str:
+        """Let the release come on stage by `begin`, watch it; return why it has to leave, or ""."""
+
+
+class Workshop:
+    """The work as it is done on this machine."""
+
+    def train(self, workspace: Workspace, run: Run, found: Found, progress: Progress) -> str:
+        """Train with torch; see :class:`Work`."""
+        try:
+            from greenroom.training.model import preset_of
+            from greenroom.training.rollout import Recipe
+            from greenroom.training.train import train
+        except ModuleNotFoundError as error:
+            raise MissingExtra("greenroom retrain", "train,loop") from error
+        rules = rules_of(workspace, run.actor)
+        job = {"preset": rules.preset, "steps": rules.steps, **run.job}
+        preset = str(job["preset"])
+        asked = {key: job[key] for key in ("rollout", "batch", "seed") if key in job}
+        recipe = Recipe(steps=int(job["steps"]) or preset_of(preset).steps, **asked)
+        start = str(found["pull"]["start"])
+
+        def show(step: int, total: int, figures: dict[str, float]) -> None:
+            progress(step, total)
+
+        dataset = found["build"]["dataset"]
+        return train(workspace, dataset, BY, preset, recipe, show, start=start)
+
+    def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
+        """Judge on the test split; see :class:`Work`."""
+        return validate(workspace, model, _backend(workspace, model), BY, progress=progress)
+
+    def compare(
+        self, workspace: Workspace, challenger: str, champion: str, progress: Progress
+    ) -> str:
+        """Compare in the sandbox; see :class:`Work`."""
+        return compare(workspace, challenger, champion, BY, progress=progress)
+
+    def shadow(self, workspace: Workspace, model: str) -> Mapping[str, Any]:
+        """Follow the show that is on, or the last one; see :class:`Work`."""
+        manifest = workspace.objects.manifest(model, "model")
+        rows, live = rows_behind(workspace, manifest["actor"], SHADOW_TICKS)
+        found = shadow(rows, live, Role.of(manifest), _backend(workspace, model))
+        return {**found.json(), "objection": found.objection()}
+
+    def trial(
+        self,
+        workspace: Workspace,
+        actor: str,
+        release: str,
+        seconds: float,
+        begin: Callable[[], None],
+    ) -> str:
+        """Watch the show that is on; see :class:`Work`."""
+        return trial(workspace, actor, release, seconds, begin)
+
+
+def _backend(workspace: Workspace, model: str) -> OnnxBackend:
+    manifest = workspace.objects.manifest(model, "model")
+    graph = workspace.objects.get(manifest["blobs"]["graph"])
+    return OnnxBackend(graph, ModelShape.load(manifest["shape"]))
+
+
+def _today(workspace: Workspace) -> datetime.date:
+    now = workspace.log.clock.utc_ns() / NS_PER_S
+    return datetime.datetime.fromtimestamp(now, datetime.UTC).date()
+
+
+class Pipeline:
+    """The steps of one run.
+
+    Args:
+        workspace: where everything is.
+        run: the request.
+        work: does what takes long.
+        tell: called with a step's name, and how far it is (done, total).
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        run: Run,
+        work: Work | None = None,
+        tell: Callable[[str, int, int], None] = lambda step, done, total: None,
+    ) -> None:
+        """Keep them."""
+        self.workspace, self.run, self.tell = workspace, run, tell
+        self.work: Work = work or Workshop()
+        self.steps: dict[str, Callable[[Found], Found]] = {
+            "pull": self.pull,
+            "build": self.build,
+            "train": self.train,
+            "validate": self.validate,
+            "sandbox": self.sandbox,
+            "shadow": self.shadow,
+            "approve": self.approve,
+            "canary": self.canary,
+            "promote": self.promote,
+        }
+
+    def _progress(self, step: str) -> Progress:
+        return lambda done, total: self.tell(step, done, total)
+
+    def do(self, step: str, found: Found) -> Found:
+        """Do one step; return {"found": what it found} or {"stop": [how the run ends, why]}.
+
+        Args:
+            step: one of `steps`.
+            found: what each step before it found, by name.
+        """
+        self.tell(step, 0, 1)
+        try:
+            out = self.steps[step](found)
+        except Stop as stop:
+            return {"stop": [stop.outcome, stop.what]}
+        except Refused as error:
+            return {"stop": [REJECTED, str(error)]}
+        except Exception as error:  # whatever a library raises ends this run, and not the next
+            return {"stop": [FAILED, str(error) or type(error).__name__]}
+        self.tell(step, 1, 1)
+        return {"found": out}
+
+    def pull(self, found: Found) -> Found:
+        """Look for takes that the champion has not learned from and that may be learned from."""
+        actor, day = self.run.actor, _today(self.workspace)
+        champion = self.workspace.log.ref(live_ref(actor))
+        start, known = "", set[str]()
+        if champion is not None:
+            start = self.workspace.objects.manifest(champion, "release")["parents"]["model"]
+            model = self.workspace.objects.manifest(start, "model")
+            dataset = self.workspace.objects.manifest(model["parents"]["dataset"], "dataset")
+            known = set(dataset["parents"]["takes"])
+            if "weights" not in model["blobs"]:
+                start = ""
+        fresh = []
+        for row in self.workspace.catalog.find("take", actor=actor):
+            manifest = self.workspace.objects.manifest(row.object, "take")
+            if row.object not in known and not refusal(manifest, "train", day):
+                fresh.append(row.object)
+        if not fresh:
+            raise Stop("no take that may be learned from is new")
+        return {"fresh": len(fresh), "champion": champion or "", "start": start}
+
+    def build(self, found: Found) -> Found:
+        """Freeze the dataset: what the champion knows stays in its split."""
+        like = None
+        champion = found["pull"]["champion"]
+        if champion:
+            model = self.workspace.objects.manifest(champion, "release")["parents"]["model"]
+            dataset = self.workspace.objects.manifest(model, "model")["parents"]["dataset"]
+            like = self.workspace.objects.manifest(dataset, "dataset")
+        try:
+            made = build(
+                self.workspace,
+                self.run.name,
+                self.run.actor,
+                BY,
+                _today(self.workspace),
+                like=like,
+            )
+        except BadInput as error:
+            raise Stop(str(error)) from error
+        return {"dataset": made.dataset, "takes": len(made.takes)}
+
+    def train(self, found: Found) -> Found:
+        """Train, beginning with what the champion has learned."""
+        model = self.work.train(self.workspace, self.run, found, self._progress("train"))
+        return {"model": model}
+
+    def validate(self, found: Found) -> Found:
+        """Judge the challenger on its test split, beside the floors."""
+        progress = self._progress("validate")
+        return {"validation": self.work.validate(self.workspace, found["train"]["model"], progress)}
+
+    def sandbox(self, found: Found) -> Found:
+        """Compare with the champion on what neither was trained on, and judge the gates."""
+        workspace, champion = self.workspace, found["pull"]["champion"]
+        judged = workspace.objects.manifest(found["validate"]["validation"], "validation")
+        rival, out = None, {"sandbox": "", "worse": []}
+        if champion:
+            name = self.work.compare(
+                workspace, found["train"]["model"], champion, self._progress("sandbox")
+            )
+            sandbox = workspace.objects.manifest(name, "sandbox")
+            ours, theirs = sandbox["parents"]["validations"]
+            judged = workspace.objects.manifest(ours, "validation")
+            rival = workspace.objects.manifest(theirs, "validation")
+            out = {"sandbox": name, "worse": _worse(sandbox)}
+        gates = policy_of(workspace, self.run.actor)["gates"]
+        decisions = judge_gates(gates, judged, rival)
+        failed = [f"{d['metric']}: {d['why']}" for d in decisions if not d["passed"]]
+        if failed:
+            raise Stop(f"{len(failed)} of {len(gates)} gates failed: {'; '.join(failed)}")
+        if out["worse"]:
+            raise Stop(f"it is worse than the champion at {', '.join(out['worse'])}")
+        return {**out, "decisions": decisions}
+
+    def shadow(self, found: Found) -> Found:
+        """Let it perform unseen."""
+        try:
+            seen = self.work.shadow(self.workspace, found["train"]["model"])
+        except BadInput as error:  # nothing was performed yet that it could follow
+            return {"left_out": str(error)}
+        if seen["objection"]:
+            raise Stop(f"unseen beside the show: {seen['objection']}")
+        return dict(seen)
+
+    def approve(self, found: Found) -> Found:
+        """Make a release, and approve it by the standing policy."""
+        release = make_release(
+            self.workspace,
+            found["train"]["model"],
+            BY,
+            found["validate"]["validation"],
+            found["sandbox"]["decisions"],
+        )
+        try:
+            load_release(self.workspace, release)  # approved already, before a crash
+        except Refused:
+            try:
+                standing.give_standing(self.workspace, release, standing.RETRAIN, BY)
+            except Refused as error:
+                model = found["train"]["model"][:12]
+                raise Stop(
+                    f"{error.what}; it waits: greenroom approve {model} --by NAME", HELD
+                ) from error
+        return {"release": release}
+
+    def canary(self, found: Found) -> Found:
+        """Let it perform for a while under guard; the champion is back at once where it has to leave."""
+        release, actor = found["approve"]["release"], self.run.actor
+        champion = found["pull"]["champion"]
+        if not champion:
+            return {"left_out": "there is no champion to go back to"}
+        self._still(champion)
+        seconds = float(self.run.job.get("canary_s", rules_of(self.workspace, actor).canary_s))
+        begin = partial(try_out, self.workspace, actor, release, BY)
+        reason = self.work.trial(self.workspace, actor, release, seconds, begin)
+        if reason:
+            try_out(self.workspace, actor, on_stage(self.workspace, actor), BY)
+            raise Stop(f"on trial: {reason}")
+        return {"seconds": seconds}
+
+    def _still(self, champion: str) -> None:
+        """Stop where somebody put another release on stage meanwhile."""
+        now = on_stage(self.workspace, self.run.actor)
+        if now != champion:
+            raise Stop(f"release {now[:12]} came on stage meanwhile; it was compared with another")
+
+    def promote(self, found: Found) -> Found:
+        """Make it the champion."""
+        release, actor = found["approve"]["release"], self.run.actor
+        at = self.workspace.log.ref(live_ref(actor))
+        if at != release:  # else it was promoted before a crash
+            if found["pull"]["champion"]:
+                self._still(found["pull"]["champion"])
+            promote(self.workspace, actor, release, BY)
+        return {"release": release}
+
+    def give_up(self) -> None:
+        """Leave no trial behind."""
+        actor = self.run.actor
+        trying, live = (self.workspace.log.ref(ref(actor)) for ref in (canary_ref, live_ref))
+        if trying is not None and live is not None and trying != live:
+            try_out(self.workspace, actor, live, BY)
+
+    def close(self, outcome: str, reason: str, release: str = "") -> None:
+        """Record how the run ended."""
+        if outcome != PROMOTED:
+            self.give_up()
+        end(self.workspace.log, self.run.name, outcome, reason, BY, release)
+
+
+def _worse(sandbox: Mapping[str, Any]) -> list[str]:
+    """Return the metrics at which the challenger is told apart from the champion, for the worse."""
+    return [
+        f"{task}.{metric}"
+        for task, metrics in sandbox["figures"].items()
+        for metric, row in metrics.items()
+        if row["verdict"] == WORSE
+    ]

@@ -1,0 +1,117 @@
+"""Watch a release on trial in the show that is on, and say whether it has to leave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from greenroom.clock import TICK_HZ
+from greenroom.contracts import Alert, get_tensors
+from greenroom.live.on_air import Looking, look
+from greenroom.live.ring import rung_of
+from greenroom.monitoring.alerts import entered
+from greenroom.registry.release import load_release
+from greenroom.retraining.guard import BACK, HOLD, KEEP, LEAST, Figures, Guard, Sight
+from greenroom.store.workspace import Workspace
+
+BEFORE_S = 20
+"""Seconds before the swap that tell what is normal."""
+COMES_S = 120.0
+"""In which a release has to come on stage."""
+_SILENT_S = 10.0
+_ON_ITS_FEET = ("capture", "speech")
+
+
+def trial(
+    workspace: Workspace, actor: str, release: str, seconds: float, begin: Callable[[], None]
+) -> str:
+    """Bring a release on stage and watch it; return why it has to leave, or "" where it may stay.
+
+    A show that is not on, or that ends meanwhile, says nothing against a release.
+
+    Args:
+        workspace: whose show is watched.
+        actor: who performs.
+        release: the hash of what is on trial.
+        seconds: of the trial.
+        begin: moves the ref, once enough was seen of what was there before.
+    """
+    on = look(workspace.home, actor)
+    if on is None:
+        return ""
+    watched = _Watched(workspace, actor, release, seconds, on)
+    return watched.run(begin)
+
+
+class _Watched:
+    def __init__(
+        self, workspace: Workspace, actor: str, release: str, seconds: float, on: Looking
+    ) -> None:
+        self.workspace, self.actor, self.release, self.on = workspace, actor, release, on
+        self.guard = Guard(max(TICK_HZ, round(seconds * TICK_HZ)))
+        self.at = max(0, on.ring.end() - BEFORE_S * TICK_HZ)
+        self.begun_s = 0.0
+        self.on_stage = False
+        self.alerts = len(entered(workspace.log, actor))
+        self.sights: dict[str, Sight] = {}
+        self.seen = 0
+
+    def run(self, begin: Callable[[], None]) -> str:
+        last = time.monotonic()
+        while True:
+            rows, self.at, _ = self.on.ring.read(self.at)
+            for row in rows:
+                reason = self._frame(row)
+                if reason is not None:
+                    return reason
+            now = time.monotonic()
+            if rows:
+                last = now
+            elif now > last + _SILENT_S:
+                return ""  # the show is over
+            if not self.begun_s and self.seen > (LEAST + 1) * TICK_HZ:
+                self.begun_s = now
+                begin()
+            if self.begun_s and not self.on_stage and now > self.begun_s + COMES_S:
+                return "it did not come on stage"
+            time.sleep(0.1)
+
+    def _frame(self, row: object) -> str | None:
+        """See a frame; return the verdict once there is one."""
+        name = self._performs(row)
+        if name == self.release and not self.on_stage:
+            self.on_stage = True
+            if self.seen >= LEAST * TICK_HZ:
+                self.guard.swap()
+        if self.on_stage and name != self.release:
+            return "its engine was lost, and the release before it went on"
+        self.guard.update(self._figures(row, name), self._told())
+        self.seen += 1
+        verdict = self.guard.verdict
+        if self.on_stage and verdict.say == BACK:
+            return verdict.reason
+        # Where a crash of this process left nothing to compare with, what is left is that it lasts.
+        after = self.guard.tick >= self.guard.ticks
+        done = verdict.say == KEEP or (self.on_stage and verdict.say == HOLD and after)
+        return "" if done else None
+
+    def _performs(self, row: object) -> str:
+        index = int(row["release"])  # type: ignore[index]  # a record of the ring
+        if index >= len(self.on.releases):
+            self.on = look(self.workspace.home, self.actor) or self.on
+        return self.on.releases[index] if index < len(self.on.releases) else self.release
+
+    def _figures(self, row: object, name: str) -> Figures:
+        if name not in self.sights:
+            self.sights[name] = Sight(load_release(self.workspace, name).role.shape)
+        sight = self.sights[name]
+        outputs = get_tensors(row["outputs"], sight.shape.outputs())  # type: ignore[index]
+        seen = sight.read(row, outputs)  # type: ignore[arg-type]
+        broken = rung_of(row) not in _ON_ITS_FEET and bool(row["asked"])  # type: ignore[arg-type,index]
+        return Figures(seen.confidence, seen.finite and not broken, seen.miss)
+
+    def _told(self) -> list[Alert]:
+        """Return the charts' alerts that came since the last look, of this release."""
+        found = entered(self.workspace.log, self.actor)
+        new, self.alerts = found[self.alerts :], len(found)
+        return [known.alert for known in new if known.release == self.release]
