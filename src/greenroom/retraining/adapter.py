@@ -1,0 +1,240 @@
+"""The few numbers of a model that an update may move, and what has to be known to move them.
+
+They are the last layers of the whole-body network (`trunk.ahead`: forecasts; `trunk.fill`: what is
+missing) and one style's centre. All stand in the graph as named initializers, so neither torch nor the
+training code is needed: what these layers read becomes an output, and how far an output moves with them
+is asked of the graph itself.
+
+Shapes: J joints, H horizons, W width of what the layers read, A discriminants of styles, D state width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from greenroom.contracts import ModelShape, golden_clip
+from greenroom.errors import BadInput, MissingExtra
+from greenroom.frames import LIMBS, Doubles, Floats
+from greenroom.live.backends import OnnxBackend
+from greenroom.retraining.reservoir import AFTER, BEFORE, Moments
+
+AHEAD, FILL, CENTRES = "trunk.ahead", "trunk.fill", "style.centres"
+_HIDDEN, _PLACE = "adapter_hidden", "adapter_place"
+_NUDGE = 0.1  # of a bias, to see how far an output follows
+_LIMBS_LOST = 2  # of each moment, one at a time
+
+
+class _Opened(ModelShape):
+    """A model's shape with what the adapter reads as further outputs."""
+
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """Return each output's shape; those of the adapter are not looked at."""
+        place = {_PLACE: (0,)} if self.styles else {}
+        return {**super().outputs(), _HIDDEN: (0,), **place}
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a graph says of moments, beside the truth.
+
+    Attributes:
+        takes: of each moment (N,).
+        styles: label of each (N,).
+        hidden: what the last layers read with nothing missing (N, W).
+        ahead: the truth less the forecasts (N, H 6 J).
+        place: where each lies among the discriminants (N, A); (N, 0) without styles.
+        said: probabilities of the styles (N, C); (N, 0) without.
+        gaps: of each limb: which moments (M,), what the layers read with it lost (M, W), and the truth
+            less what was made up (M, 6 joints of it).
+    """
+
+    takes: tuple[str, ...]
+    styles: tuple[str, ...]
+    hidden: Doubles
+    ahead: Doubles
+    place: Doubles
+    said: Doubles
+    gaps: tuple[tuple[Any, Doubles, Doubles], ...]
+
+
+class Adapter:
+    """A graph whose last layers can be read and moved.
+
+    Args:
+        graph: the ONNX file's bytes.
+        shape: of its tensors.
+        joints: their names, in the shape's order.
+
+    Raises:
+        MissingExtra: `onnx` is not installed.
+        BadInput: the graph has no such layers.
+    """
+
+    def __init__(self, graph: bytes, shape: ModelShape, joints: Sequence[str]) -> None:
+        """Read the graph and open it."""
+        try:
+            import onnx
+        except ImportError:
+            raise MissingExtra("updating a model", "train") from None
+        self.shape, self._onnx, self._graph = shape, onnx, graph
+        self.limbs = tuple(
+            tuple(i for i, name in enumerate(joints) if name in limb) for limb in LIMBS.values()
+        )
+        self.weights: dict[str, Floats] = {
+            one.name: onnx.numpy_helper.to_array(one)
+            for one in onnx.load_from_string(graph).graph.initializer
+        }
+        need = [f"{layer}.{part}" for layer in (AHEAD, FILL) for part in ("weight", "bias")]
+        if any(name not in self.weights for name in need) or (
+            shape.history,
+            max(shape.horizons, default=0),
+        ) != (BEFORE, AFTER):
+            raise BadInput(
+                "this model has no layer that an update may move", then="train 'mini' or 'small'"
+            )
+        self._backend = self._open(graph)
+
+    def _open(self, graph: bytes) -> OnnxBackend:
+        """Return a backend of a graph, with what the last layers read among the outputs."""
+        onnx = self._onnx
+        proto = onnx.load_from_string(graph)
+        readers = {name: node for node in proto.graph.node for name in node.input}
+        wanted = {_HIDDEN: f"{AHEAD}.weight", **({_PLACE: CENTRES} if self.shape.styles else {})}
+        for name, weight in wanted.items():
+            source = readers[weight].input[0]
+            proto.graph.node.append(onnx.helper.make_node("Identity", [source], [name]))
+            proto.graph.output.append(onnx.helper.make_tensor_value_info(name, 1, None))
+        shape = _Opened(**{key: getattr(self.shape, key) for key in vars(self.shape)})
+        return OnnxBackend(proto.SerializeToString(), shape)
+
+    def moved(self, weights: Mapping[str, Floats]) -> bytes:
+        """Return the graph with other numbers in some initializers, each of the same shape."""
+        onnx = self._onnx
+        proto = onnx.load_from_string(self._graph)
+        for one in proto.graph.initializer:
+            if one.name in weights:
+                new = np.ascontiguousarray(weights[one.name], dtype=np.float32)
+                one.CopyFrom(onnx.numpy_helper.from_array(new, one.name))
+        out: bytes = proto.SerializeToString()
+        return out
+
+    def golden(self, graph: bytes) -> bytes:
+        """Return what a graph says on the golden clip (ticks, outputs), float32, little-endian."""
+        backend = OnnxBackend(graph, self.shape)
+        said = [
+            np.concatenate([*backend.run(tick).values()], axis=None)
+            for tick in golden_clip(self.shape)
+        ]
+        return np.stack(said).astype("<f4").tobytes()
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def hear(self, moments: Moments, seed: int, graph: bytes | None = None) -> Heard:
+        """Return what the graph, or a moved one, says of moments: whole, and with limbs lost in turn.
+
+        A gap is 1 to 15 ticks old; limbs and ages are drawn, for one seed the same ones.
+        """
+        backend = self._backend if graph is None else self._open(graph)
+        random = np.random.default_rng(seed)
+        six, at = 6 * self.shape.joints, [BEFORE + ahead for ahead in self.shape.horizons]
+        hidden, ahead, place, said = [], [], [], []
+        gaps: list[list[tuple[int, Floats, Floats]]] = [[] for _ in self.limbs]
+        for n, states in enumerate(moments.states):
+            whole = ask(backend, states)
+            hidden.append(whole[_HIDDEN][0])
+            ahead.append((states[at, :six] - whole["forecast"][0]).ravel())
+            place.append(whole[_PLACE].ravel() if self.shape.styles else [])
+            said.append(whole["style"][0] if self.shape.styles else [])
+            for which in random.choice(len(self.limbs), _LIMBS_LOST, replace=False):
+                age = int(random.integers(1, AFTER + 1))
+                if self.limbs[which]:
+                    lost = ask(backend, states, self.limbs[which], age)
+                    columns = columns_of(self.limbs[which])
+                    off = states[BEFORE, columns] - lost["pose"][0, columns]
+                    gaps[which].append((n, lost[_HIDDEN][0], off))
+        wide = len(hidden[0]) if hidden else 0
+
+        def table(rows: Sequence[Any], width: int) -> Doubles:
+            return np.asarray(rows, dtype=np.float64).reshape(len(rows), width)
+
+        return Heard(
+            moments.takes,
+            moments.styles,
+            table(hidden, wide),
+            table(ahead, len(at) * six),
+            table(place, self.shape.styles - 1 if self.shape.styles else 0),
+            table(said, self.shape.styles),
+            tuple(
+                (
+                    np.asarray([n for n, _, _ in rows], dtype=np.intp),
+                    table([x for _, x, _ in rows], wide),
+                    table([off for _, _, off in rows], 6 * len(limb)),
+                )
+                for rows, limb in zip(gaps, self.limbs, strict=True)
+            ),
+        )
+
+    def say(self, moments: Moments, graph: bytes) -> Doubles:
+        """Return the probabilities (N, C) that a moved graph gives styles."""
+        backend = self._open(graph)
+        return np.asarray([ask(backend, s)["style"][0] for s in moments.states], dtype=np.float64)
+
+    def reach(self, moments: Moments) -> tuple[Doubles, Doubles]:
+        """Return how far outputs move with the biases of the two layers: (H 6 J,) and (6 J,).
+
+        The forecasts' with nothing missing, the pose's with a limb lost; 0 where nothing moves. A
+        clamped output says nothing, so the median of a few moments is taken.
+        """
+        names = [f"{layer}.bias" for layer in (AHEAD, FILL)]
+        nudged = self.moved({name: self.weights[name] + np.float32(_NUDGE) for name in names})
+        backend, six = self._open(nudged), 6 * self.shape.joints
+        ahead, fill = [], []
+        for states in moments.states[:: max(1, len(moments) // 9)]:
+            a, b = ask(backend, states), ask(self._backend, states)
+            ahead.append((a["forecast"] - b["forecast"]).ravel() / _NUDGE)
+            row = np.zeros(six)
+            for limb in self.limbs:
+                if limb:
+                    columns = columns_of(limb)
+                    a, b = (ask(it, states, limb, 5) for it in (backend, self._backend))
+                    row[columns] = (a["pose"] - b["pose"])[0, columns] / _NUDGE
+            fill.append(row)
+        return np.median(ahead, axis=0), np.median(fill, axis=0)
+
+
+def columns_of(limb: Sequence[int]) -> Any:
+    """Return the columns of a state that hold the rotations of joints, six each."""
+    return np.concatenate([np.arange(6 * joint, 6 * joint + 6) for joint in limb])
+
+
+def ask(
+    backend: OnnxBackend, states: Floats, lost: Sequence[int] = (), age: int = 0
+) -> dict[str, Floats]:
+    """Return what a graph says of a moment.
+
+    Args:
+        backend: runs it.
+        states: (46, D), complete.
+        lost: joints that have not been captured.
+        age: for how many ticks.
+    """
+    shape = backend.shape
+    six = 6 * shape.joints
+    inputs = {name: np.zeros((1, *size), np.float32) for name, size in shape.inputs().items()}
+    known, valid = inputs["known"][0], inputs["valid"][0]
+    known[:], valid[:] = 1, 1
+    gone = list(lost)
+    valid[gone] = 0
+    if age > 1:
+        known[1 - age :, gone] = 0
+    inputs["history"][0] = states[:BEFORE]
+    trust = np.concatenate([np.repeat(valid, 6), np.repeat(valid[:1], 4)])
+    inputs["state"][0] = states[BEFORE] * trust
+    step = 30 * (states[BEFORE] - states[BEFORE - 1])[:six]
+    inputs["velocity"][0] = step * np.repeat(valid * known[-1], 6)
+    inputs["age"][0] = np.log1p(age * (1 - valid)) / 6
+    return backend.run(inputs)

@@ -1,0 +1,202 @@
+"""Remember what a model has learned, evenly and by few examples, so that an update can be held to it.
+
+A sample of each class by itself, so that a rare one is kept beside a frequent one: algorithm R (Vitter
+1985, "Random sampling with a reservoir"). What is kept is the place of a moment in its take and not its
+frames: they are read again when needed, and only while the take's rights cover training.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from greenroom.capture.takes import load
+from greenroom.consent.gate import refusal, require
+from greenroom.datasets.build import states_of
+from greenroom.errors import BadInput
+from greenroom.features.pipeline import FeatureSpec
+from greenroom.frames import Floats
+from greenroom.store.objects import Manifest
+from greenroom.store.workspace import Workspace
+
+EVERY = 15
+"""Ticks from one moment of a take to the next that is offered."""
+BEFORE, AFTER = 30, 15
+"""Ticks before and after a moment that come with it: a model's history, its longest forecast."""
+LENGTH = BEFORE + 1 + AFTER
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Stretches of takes around moments.
+
+    Attributes:
+        states: (N, 46, D) float32; row 30 is the moment itself.
+        takes: hash of the take of each (N,).
+        styles: what its take was labelled with, "" where with nothing (N,).
+    """
+
+    states: Floats
+    takes: tuple[str, ...]
+    styles: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.takes)
+
+    def only(self, keep: Any) -> Moments:
+        """Return those that a mask or indices choose."""
+        at = np.arange(len(self))[keep]
+        pick = [int(i) for i in at]
+        return Moments(
+            self.states[at],
+            tuple(self.takes[i] for i in pick),
+            tuple(self.styles[i] for i in pick),
+        )
+
+
+@dataclass
+class Reservoir:
+    """A sample of moments, some of each class.
+
+    Attributes:
+        seed: which samples are drawn; the same offers in the same order give the same ones.
+        size: moments kept of each class.
+        counts: how many of each class were offered.
+        kept: of each class, (take, first tick of its 46 states).
+
+    >>> reservoir = Reservoir(size=2)
+    >>> for tick in range(100):
+    ...     reservoir.offer("calm", "a" * 64, tick)
+    >>> reservoir.offer("angry", "b" * 64, 7)
+    >>> [tick for _, tick in reservoir.kept["calm"]], reservoir.kept["angry"][0][1]
+    ([93, 62], 7)
+    """
+
+    seed: int = 0
+    size: int = 200
+    counts: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+
+    def offer(self, style: str, take: str, tick: int) -> None:
+        """Offer one moment: it is kept with the chance that each of its class has.
+
+        The draw depends on seed, class and count alone, so that a reservoir that was saved goes on as
+        one that was not.
+
+        Args:
+            style: its class.
+            take: hash.
+            tick: first of its states.
+        """
+        count = self.counts[style] = self.counts.get(style, 0) + 1
+        own = self.kept.setdefault(style, [])
+        if len(own) < self.size:
+            own.append((take, tick))
+            return
+        draw = np.random.default_rng([self.seed, crc32(style.encode()), count]).integers(count)
+        if draw < self.size:
+            own[int(draw)] = (take, tick)
+
+    def offer_take(self, workspace: Workspace, take: str, day: datetime.date) -> None:
+        """Offer moments all along a take.
+
+        Raises:
+            Refused: its rights do not cover training on this day.
+            BadInput: it has no body.
+        """
+        manifest = workspace.objects.manifest(take, "take")
+        require(manifest, take, "train", day)
+        for tick in range(0, int(manifest["ticks"]) - LENGTH, EVERY):
+            self.offer(style_of(manifest), take, tick)
+
+    def save(self, workspace: Workspace, actor: str, by: str) -> str:
+        """Keep it as an object that names its takes as parents; return its hash."""
+        kept = {s: [[take, tick] for take, tick in own] for s, own in self.kept.items()}
+        takes = sorted({take for own in self.kept.values() for take, _ in own})
+        manifest = {
+            "kind": "replay",
+            "version": 1,
+            "actor": actor,
+            "seed": self.seed,
+            "size": self.size,
+            "counts": self.counts,
+            "kept": kept,
+            "parents": {"takes": takes},
+        }
+        return workspace.publish(manifest, by=by)
+
+    @classmethod
+    def load(cls, workspace: Workspace, name: str) -> Reservoir:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            BadInput: there is no such object, or it is of another kind.
+        """
+        found = workspace.objects.manifest(name, "replay")
+        kept = {s: [(str(t), int(at)) for t, at in own] for s, own in found["kept"].items()}
+        counts = {str(style): int(count) for style, count in found["counts"].items()}
+        return cls(int(found["seed"]), int(found["size"]), counts, kept)
+
+    def moments(self, workspace: Workspace, spec: FeatureSpec, day: datetime.date) -> Moments:
+        """Return what is kept, read anew; takes whose rights are over are left out.
+
+        Raises:
+            BadInput: nothing is left.
+        """
+        at: dict[str, list[int]] = {}
+        for _, own in sorted(self.kept.items()):
+            for take, tick in own:
+                at.setdefault(take, []).append(tick)
+        allowed = [
+            take
+            for take in sorted(at)
+            if not refusal(workspace.objects.manifest(take, "take"), "train", day)
+        ]
+        found = [m for take in allowed if (m := _read(workspace, spec, take, sorted(at[take])))]
+        if not found:
+            raise BadInput("the reservoir holds nothing that may be used", then="offer it takes")
+        return joined(found)
+
+
+def style_of(take: Manifest) -> str:
+    """Return the style that a whole take is labelled with; "" where nothing was said."""
+    said = take.get("tiers", {}).get("style", "")
+    return said if isinstance(said, str) else ""
+
+
+def moments_of(workspace: Workspace, spec: FeatureSpec, take: str, every: int) -> Moments:
+    """Return the moments of a whole take, `every` ticks; before its first tick that one stands in."""
+    return _read(workspace, spec, take, range(1 - BEFORE, 1 << 30, every))
+
+
+def _read(workspace: Workspace, spec: FeatureSpec, take: str, ticks: range | list[int]) -> Moments:
+    body = load(workspace, take, ("body",)).body
+    assert body is not None  # `load` refuses a take without
+    states = states_of(spec, body)
+    cut = [states[np.maximum(np.arange(t, t + LENGTH), 0)] for t in _fitting(ticks, len(states))]
+    shape = (len(cut), LENGTH, spec.state_width)
+    rows = np.asarray(cut, dtype=np.float32).reshape(shape)
+    style = style_of(workspace.objects.manifest(take, "take"))
+    return Moments(rows, (take,) * len(cut), (style,) * len(cut))
+
+
+def _fitting(ticks: range | list[int], length: int) -> Iterator[int]:
+    for tick in ticks:
+        if tick + LENGTH > length:
+            return
+        yield tick
+
+
+def joined(parts: list[Moments]) -> Moments:
+    """Return several as one."""
+    return Moments(
+        np.concatenate([part.states for part in parts]),
+        tuple(take for part in parts for take in part.takes),
+        tuple(style for part in parts for style in part.styles),
+    )

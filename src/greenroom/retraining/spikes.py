@@ -1,0 +1,225 @@
+"""Tell, while a stream goes on, that a style which is rare has become frequent, and since when.
+
+A wager against the baseline: a class's share x of a moment has a mean of b at most, so a capital that is
+multiplied by 1 + c (x - b) does not grow (Ville 1939; Waudby-Smith and Ramdas 2024). It is begun anew
+whenever it is below 1, as a CUSUM of its logarithm; then alarms come no oftener than their budget if
+moments are independent (e-detectors: Shin, Ramdas and Rinaldo 2024). They are not, within a take: so the
+limit is also at least what the actor's own takes reach, played in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from greenroom.contracts import STYLE_TICKS
+from greenroom.errors import BadInput
+from greenroom.frames import Array, Doubles
+from greenroom.monitoring import limits
+from greenroom.monitoring.sums import BLOCK, Sums
+
+UNKNOWN = "unknown"
+"""The class of what no style explains."""
+RARE = 0.2
+"""Share above which a class is not rare, and is not watched."""
+LEAST = 30
+"""Takes below which nothing is watched yet."""
+_OFTEN = 0.5  # share of a spike, for which the wager grows fastest
+_FLOOR = 0.01  # least baseline: what was never seen may come now and then
+_OVERLAP = BLOCK / STYLE_TICKS  # a style speaks of a second, so three blocks say the same thing
+_STRETCH = 60  # blocks: takes are cut into stretches of 20 s at most
+
+
+@dataclass(frozen=True)
+class Spike:
+    """A rare class that became frequent.
+
+    Attributes:
+        style: the class.
+        tick: when it was told.
+        began: the tick at which it most likely began.
+        began_low: start of the confidence set of that.
+        began_high: its end.
+        share: of the ticks since it began, in [0, 1].
+        baseline: share that was taken for usual.
+        evidence: natural logarithm of the wager's capital; e^-evidence bounds the chance of so much
+            from the baseline where moments are independent.
+        limit: the evidence at which it is told.
+    """
+
+    style: str
+    tick: int
+    began: int
+    began_low: int
+    began_high: int
+    share: float
+    baseline: float
+    evidence: float
+    limit: float
+
+
+def with_unknown(probabilities: ArrayLike) -> Doubles:
+    """Return probabilities (…, C + 1) with what no style explains as the last class.
+
+    A model that knows nothing of a movement gives all C styles the same; that common part, C times the
+    smallest probability, is nobody's.
+
+    Args:
+        probabilities: (…, C), of a model's `style`; NaN where it was not asked.
+
+    >>> with_unknown([0.2, 0.2, 0.6]).round(2).tolist()
+    [0.0, 0.0, 0.4, 0.6]
+    """
+    given = np.asarray(probabilities, dtype=np.float64)
+    least = given.min(axis=-1, keepdims=True)
+    return np.concatenate([given - least, given.shape[-1] * least], axis=-1)
+
+
+class Spikes:
+    """Watch the shares of rare classes, and keep a budget of false alarms over all of them.
+
+    `fit` learns the baselines from takes in control, `update` takes a tick and returns nothing, `spikes`
+    is read. A class is told once, and again when its share has come back, or after ten minutes.
+
+    Args:
+        classes: their names.
+        hours: hours of show in which one false alarm is allowed, over all classes.
+        seed: of the simulated shows that set the limits.
+
+    >>> takes = [np.tile([1.0, 0.0], (150, 1))] * 58 + [np.tile([0.0, 1.0], (150, 1))] * 2
+    >>> watch = Spikes(["calm", "angry"]).fit(takes)
+    >>> for row in [*np.concatenate(takes[:20]), *np.tile([0.0, 1.0], (1500, 1))]:
+    ...     watch.update(row)
+    >>> [(spike.style, spike.began, spike.tick) for spike in watch.spikes]
+    [('angry', 2987, 3410)]
+    """
+
+    def __init__(self, classes: Sequence[str], *, hours: float = 24.0, seed: int = 0) -> None:
+        """Store the configuration."""
+        self.classes, self.hours, self.seed = tuple(classes), hours, seed
+        self.baseline = np.full(len(self.classes), np.nan)
+        self._limit: Doubles | None = None
+        self._spikes: list[Spike] = []
+
+    @property
+    def learning(self) -> bool:
+        """Whether too few takes are known for any alarm."""
+        return self._limit is None
+
+    @property
+    def spikes(self) -> tuple[Spike, ...]:
+        """What was told since the last reset, oldest first."""
+        return tuple(self._spikes)
+
+    def fit(self, takes: Sequence[Array]) -> Spikes:
+        """Learn baselines and limits from takes in control, which the model was not trained on.
+
+        Args:
+            takes: (T, C) each, shares of the classes at each tick, in [0, 1]; a label is a row with
+                a one, NaN is nothing said.
+
+        Raises:
+            BadInput: a take has other classes, or shares that are none.
+        """
+        given = [np.asarray(take, dtype=np.float64) for take in takes]
+        wide = len(self.classes)
+        if any(take.ndim != 2 or take.shape[1] != wide for take in given):
+            raise BadInput(f"a take's shares are (T, {wide})")
+        blocks = [_blocks(take) for take in given if len(take) >= BLOCK]
+        blocks = [part[np.isfinite(part).all(axis=1)] for part in blocks]
+        blocks = [part for part in blocks if len(part)]
+        if any(bool(((part < 0) | (part > 1)).any()) for part in blocks):
+            raise BadInput("a share is a number in 0 to 1")
+        self._limit = None
+        if len(blocks) >= LEAST:
+            every = np.concatenate(blocks)
+            # The takes that are known are a sample: two standard errors, with whole takes as units.
+            means = np.stack([part.mean(axis=0) for part in blocks])
+            error = means.std(axis=0, ddof=1) / np.sqrt(len(means))
+            self.baseline = np.maximum(every.mean(axis=0) + 2 * error, _FLOOR)
+            self._limit = self._limits(blocks)
+        self.reset()
+        return self
+
+    def _limits(self, takes: list[Doubles]) -> Doubles:
+        """Return the evidence (C,) at which each class is told; infinite for those that aren't rare."""
+        rare = self.baseline <= RARE
+        hours = self.hours * max(1, int(rare.sum()))
+        stretches = [
+            self._evidence(take[at : at + _STRETCH])
+            for take in takes
+            for at in range(0, len(take), _STRETCH)
+        ]
+        rng = np.random.default_rng(self.seed)
+        still = np.zeros(len(rare))
+        highest = limits.hourly_maxima(stretches, BLOCK, 0, None, still, 0, rng)
+        reached = np.quantile(highest, max(0.0, 1 - 1 / hours), axis=0)
+        independent = np.log(hours * limits.TICKS_AN_HOUR / STYLE_TICKS)
+        return np.where(rare, np.maximum(reached, independent), np.inf)
+
+    def _evidence(self, shares: Doubles) -> Doubles:
+        """Return the logarithm (…, C) by which shares multiply the capital in a second."""
+        b = self.baseline
+        bet = np.maximum(_OFTEN - b, 0.0) / (b * (1 - b))
+        out: Doubles = np.log1p(bet * (shares - b))
+        return out
+
+    def reset(self) -> None:
+        """Forget the stream; keep the fit."""
+        self._spikes = []
+        self.tick = 0
+        self._rows = np.full((BLOCK, len(self.classes)), np.nan)
+        if self._limit is not None:
+            self._watch = [Sums(np.asarray([limit]), STYLE_TICKS - BLOCK) for limit in self._limit]
+
+    def update(self, shares: ArrayLike) -> None:
+        """Take one tick (C,), NaN where nothing is said.
+
+        Raises:
+            BadInput: the classes are others.
+        """
+        row = np.asarray(shares, dtype=np.float64)
+        if row.shape != (len(self.classes),):
+            raise BadInput(f"a tick is ({len(self.classes)},), not {row.shape}")
+        self._rows[self.tick % BLOCK] = row
+        self.tick += 1
+        if self.tick % BLOCK or self._limit is None:
+            return
+        block = _blocks(self._rows)[0]
+        said = np.isfinite(block).all()
+        evidence = self._evidence(block) * _OVERLAP if said else np.zeros(len(block))
+        for n in np.flatnonzero(np.isfinite(self._limit)):
+            watch = self._watch[n]
+            if watch.add(evidence[n : n + 1], self.tick) and watch.fresh(self.tick):
+                self._tell(int(n), watch)
+            watch.rearm()
+
+    def _tell(self, n: int, watch: Sums) -> None:
+        best, low, high = watch.began(0, [0], self.tick)
+        count = max(1, min((self.tick - high) // BLOCK, watch.blocks, len(watch.past)))
+        at = (watch.blocks - 1 - np.arange(count)) % len(watch.past)
+        b = float(self.baseline[n])
+        bet = (_OFTEN - b) / (b * (1 - b))
+        shares = np.expm1(watch.past[at, 0] / _OVERLAP) / bet + b
+        self._spikes.append(
+            Spike(
+                self.classes[n],
+                self.tick,
+                best,
+                low,
+                high,
+                float(shares.mean()),
+                b,
+                float(watch.values[0]),
+                float(watch.limit[0]),
+            )
+        )
+
+
+def _blocks(take: Doubles) -> Doubles:
+    """Return the means (N, C) of every ten ticks, NaN where one of them says nothing."""
+    count = len(take) // BLOCK
+    return np.asarray(take[: count * BLOCK].reshape(count, BLOCK, -1).mean(axis=1))
