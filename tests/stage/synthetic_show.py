@@ -1,8 +1,8 @@
 """Make up a show, so that the page is tested without a model: a synthetic walk, not a recording.
 
 By hand, to look at the page: ``python tests/stage/synthetic_show.py --port 8470``; then
-``curl -X POST localhost:8470/cue/speech`` (or capture, previous, hold, alert, calm, garbage, stop,
-start, rewind, end, verdict, differ).
+``curl -X POST localhost:8470/cue/speech`` (or capture, previous, hold, alert, calm, style, fault,
+mended, swap, learn, promoted, rejected, failed, garbage, stop, start, rewind, end, verdict, differ).
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ NOTICE = (
     "Speech and motion were not recorded together; speech was not trained to drive the body, "
     "so what moves on the speech rung is the model's own past."
 )
+SIMULATED = "The performer is simulated: a skeleton walks here, no person was recorded."
 RELEASE = "3f9a1c" + "0b" * 29
+NEXT_RELEASE = "7be204" + "1c" * 29
 SHOW = "9c1a2f" + "d4" * 29
 
 
@@ -54,7 +56,7 @@ def hello(ticks: int | None = 1800, **changes: Any) -> dict[str, Any]:
         "lookahead_ms": 0,
         "jitter_ms": 33.3,
         "confidence_base": 0.91,
-        "notices": [NOTICE],
+        "notices": [SIMULATED, NOTICE],
         "credits": ["Motion: a synthetic walk made up for this test; no recording is played."],
         "state": "live",
     } | changes
@@ -106,8 +108,80 @@ def pose(tick: int) -> tuple[np.ndarray, np.ndarray]:
     return root, rotations
 
 
-def frame(tick: int, rung: str, counts: dict[str, int]) -> dict[str, Any]:
-    """Return the message of one tick."""
+def swap(tick: int) -> dict[str, Any]:
+    """Return the message of a release that takes over: it drives the trunk and the arms only."""
+    return {
+        "type": "swap",
+        "tick": tick,
+        "release": NEXT_RELEASE,
+        "joints": [name for name in DRIVEN if "Leg" not in name and "Foot" not in name],
+        "confidence_base": 0.82,
+        "lookahead_ms": 33.3,
+    }
+
+
+STEPS = {
+    "pull": "Fetching the takes of the new style.",
+    "build": "Cutting 412 windows from 6 takes.",
+    "train": "Epoch 3 of 5; the loss still falls.",
+    "validate": "Scenes that must not get worse.",
+    "sandbox": "Challenger and champion on the same 40 shows.",
+    "shadow": "The challenger runs beside the show and is not seen.",
+    "approve": "All gates passed; the policy approves it by itself.",
+    "canary": "The new release performs one frame in ten.",
+    "promote": "The new release takes over.",
+}
+"""The learning loop's steps, with what each says."""
+
+
+def run(step: str, done: float | None = None, **changes: Any) -> dict[str, Any]:
+    """Return the message of the learning loop's progress."""
+    return {
+        "type": "run",
+        "run": "r1",
+        "why": "new style since 0:01:12",
+        "step": step,
+        "done": done,
+        "state": "running",
+        "text": STEPS[step],
+    } | changes
+
+
+ENDINGS = {
+    "promoted": run("promote", 1, state="promoted", text="Better on 9 of 10 gates, worse on none."),
+    "rejected": run(
+        "sandbox",
+        state="rejected",
+        text="Feet slide 12 % more than before; the old release goes on.",
+    ),
+    "failed": run(
+        "train", 0.6, state="failed", text="The trainer ran out of memory. Read logs/train.log."
+    ),
+}
+"""How a run of the learning loop ends."""
+
+ALERTS = {
+    "alert": ("confidence low", None, None, "Confidence has been low for 2 s. Check the light."),
+    "style": (
+        "hand speed",
+        "hand speed",
+        "new style",
+        "Hands move faster than in training. It is learned from; go on.",
+    ),
+    "fault": (
+        "wrist lost",
+        "left wrist",
+        "capture fault",
+        "The left wrist is not seen. Check the camera on the left.",
+    ),
+}
+"""Name, signal, cause and sentence of each alert that a cue begins."""
+
+
+def frame(
+    tick: int, rung: str, counts: dict[str, int], driven: int = len(DRIVEN)
+) -> dict[str, Any]:
+    """Return the message of one tick; `driven` is how many joints the release drives."""
     root, rotations = pose(tick)
     rng = np.random.default_rng(tick)
     t = tick / 30
@@ -120,7 +194,7 @@ def frame(tick: int, rung: str, counts: dict[str, int]) -> dict[str, Any]:
             "rotations": seen.ravel().round(4).tolist(),
             "valid": valid,
         }
-    spread = 0.02 + np.exp(2.2 * np.sin(t * 0.9 + np.arange(len(DRIVEN)) * 1.7))
+    spread = 0.02 + np.exp(2.2 * np.sin(t * 0.9 + np.arange(driven) * 1.7))
     speech = 0.12 if rung == "capture" else 0.55
     weights = spread / spread.sum() * (1 - speech)
     loud = max(0.0, math.sin(t * 1.1)) * abs(math.sin(t * 5.3)) * (0.7 + 0.3 * rng.random())
@@ -155,14 +229,17 @@ class SyntheticShow:
         self.ticks = ticks
         self.routes = [Route("/cue/{name}", self.cue, methods=["POST"])]
         self.outage = threading.Event()
+        self._turn = threading.Lock()  # a swap comes between two frames
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.tick, self.rung, self.running = 0, "capture", False
         self.counts: dict[str, int] = {}
+        self.driven = len(DRIVEN)
 
     def rewind(self) -> None:
         """Forget what was played and open the show again."""
         self.tick, self.rung, self.running, self.counts = 0, "capture", True, {}
+        self.driven = len(DRIVEN)
         self.say(hello(self.ticks))
 
     def say(self, message: dict[str, Any]) -> None:
@@ -172,8 +249,22 @@ class SyntheticShow:
     def step(self) -> None:
         """Publish the next frame."""
         self.counts[self.rung] = self.counts.get(self.rung, 0) + 1
-        self.say(frame(self.tick, self.rung, self.counts))
-        self.tick += 1
+        with self._turn:
+            self.say(frame(self.tick, self.rung, self.counts, self.driven))
+            self.tick += 1
+
+    def swap(self) -> None:
+        """Let the next release perform from the next frame on."""
+        with self._turn:
+            message = swap(self.tick)
+            self.say(message)
+            self.driven = len(message["joints"])
+
+    def alert(self, key: str, active: bool) -> None:
+        """Begin or end one of the alerts."""
+        name, signal, cause, text = ALERTS[key]
+        alert = {"name": name, "since_tick": self.tick, "text": text, "active": active}
+        self.say({"type": "alert", "signal": signal, "cause": cause} | alert)
 
     def start(self) -> None:
         """Play in a thread, 30 frames a second."""
@@ -199,13 +290,28 @@ class SyntheticShow:
         name = request.path_params["name"]
         if name in ("capture", "speech", "previous", "hold"):
             self.rung = name
-        elif name in ("alert", "calm"):
-            text = "Confidence has been below its baseline for 2 s. Check the camera's light."
-            alert = {"name": "confidence low", "since_tick": self.tick, "text": text}
-            self.say({"type": "alert", "active": name == "alert"} | alert)
+        elif name in ALERTS:
+            self.alert(name, True)
+        elif name == "calm":
+            self.alert("alert", False)
+        elif name == "mended":
+            self.alert("fault", False)
+        elif name == "swap":
+            self.swap()
+        elif name == "learn":  # done with all before it, and part of the way through this one
+            for step in list(STEPS)[:3]:
+                self.say(run(step, 0))
+            self.say(run("train", 0.42))
+        elif name in ENDINGS:
+            if name == "promoted":
+                for step in list(STEPS)[3:]:
+                    self.say(run(step))
+            self.say(ENDINGS[name])
         elif name == "garbage":
             self.running = False
-            self.say(frame(self.tick, self.rung, self.counts) | {"rotations": [0, 0, 0, 1]})
+            self.say(
+                frame(self.tick, self.rung, self.counts, self.driven) | {"rotations": [0, 0, 0, 1]}
+            )
         elif name in ("stop", "start"):
             self.running = name == "start"
         elif name == "rewind":

@@ -27,6 +27,7 @@ export class Desk {
     root.dataset.state = state;
     root.dataset.rung = rung;
     root.dataset.cue = told.cue;
+    root.dataset.release = show.release?.release ?? "";
     root.dataset.frames = String(show.received);
     mark(byId("cue"), "data-cue", told.cue);
     write(byId("word"), told.word);
@@ -47,7 +48,8 @@ export class Desk {
 
   /** Tell a screen reader what changed, once; a running count of seconds is not news. */
   private announce(state: State, rung: string, text: string): void {
-    const key = `${state} ${rung} ${this.show.verdict !== null}`;
+    const { release, verdict } = this.show;
+    const key = `${state} ${rung} ${verdict !== null} ${release?.release}`;
     if (key === this.said) return;
     this.said = key;
     write(byId("announce"), text);
@@ -59,12 +61,14 @@ export class Desk {
     byId("release-line").hidden = hello === null;
     if (hello === null) return;
     write(byId("actor"), hello.actor);
-    hashButton(release, hello.release, "release");
+    hashButton(release, this.show.release?.release ?? hello.release, "release");
     const key = JSON.stringify([hello.notices, hello.credits]);
     if (key === this.listed) return;
     this.listed = key;
     byId("notices").replaceChildren(...hello.notices.map((text) => make("li", "", text)));
     byId("notices").hidden = hello.notices.length === 0;
+    const simulated = hello.notices.some((text) => /\bsimulated\b/i.test(text));
+    byId("simulated").hidden = !simulated;
     byId("credits-list").replaceChildren(...hello.credits.map((text) => make("li", "", text)));
     byId("credits").hidden = hello.credits.length === 0;
   }

@@ -26,12 +26,11 @@ export class History {
   private readonly ghostRoot = new Float32Array(KEPT_TICKS * 3);
   private readonly ghostRotations: Float32Array;
   private readonly ghostValid: Float32Array;
+  /** A release drives some of the bones, and the next one others: room for all, and for speech. */
   private readonly attention: Float32Array;
+  private readonly driven = new Int16Array(KEPT_TICKS);
 
-  constructor(
-    private readonly bones: number,
-    private readonly joints: number,
-  ) {
+  constructor(private readonly bones: number) {
     const empty = () => new Float32Array(KEPT_TICKS).fill(NaN);
     this.series = {
       frame: empty(),
@@ -45,7 +44,7 @@ export class History {
     this.rotations = new Float32Array(KEPT_TICKS * bones * 4);
     this.ghostRotations = new Float32Array(KEPT_TICKS * bones * 4);
     this.ghostValid = new Float32Array(KEPT_TICKS * bones);
-    this.attention = new Float32Array(KEPT_TICKS * (joints + 1));
+    this.attention = new Float32Array(KEPT_TICKS * (bones + 1));
   }
 
   push(frame: Frame): void {
@@ -73,7 +72,7 @@ export class History {
       this.ghostRotations.set(frame.ghost.rotations, i * this.bones * 4);
       this.ghostValid.set(frame.ghost.valid, i * this.bones);
     }
-    this.keepAttention(frame, i * (this.joints + 1));
+    this.keepAttention(frame, i);
   }
 
   /** Whether `tick` was received and is still remembered. */
@@ -138,10 +137,10 @@ export class History {
 
   /** One number a joint and, last, speech; null where nothing was inferred. */
   attentionAt(tick: number): Float32Array | null {
-    if (!this.has(tick)) return null;
-    const at = (tick % KEPT_TICKS) * (this.joints + 1);
-    const out = this.attention.subarray(at, at + this.joints + 1);
-    return Number.isNaN(out[this.joints]) ? null : out;
+    const i = tick % KEPT_TICKS;
+    if (!this.has(tick) || this.driven[i] < 0) return null;
+    const at = i * (this.bones + 1);
+    return this.attention.subarray(at, at + this.driven[i] + 1);
   }
 
   /** The percentiles (0 to 100) of a figure over the last `span` ticks up to `tick`; null if none. */
@@ -162,12 +161,11 @@ export class History {
     return i;
   }
 
-  private keepAttention(frame: Frame, at: number): void {
-    if (frame.attention === null) {
-      this.attention[at + this.joints] = NaN;
-      return;
-    }
-    this.attention.set(frame.attention.joints, at);
-    this.attention[at + this.joints] = frame.attention.speech;
+  private keepAttention({ attention }: Frame, i: number): void {
+    this.driven[i] = attention?.joints.length ?? -1;
+    if (attention === null) return;
+    const at = i * (this.bones + 1);
+    this.attention.set(attention.joints, at);
+    this.attention[at + this.driven[i]] = attention.speech;
   }
 }

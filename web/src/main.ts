@@ -6,8 +6,10 @@ import { Connection } from "./connection";
 import { Desk } from "./desk";
 import { clock, ms, share, span } from "./format";
 import { listenToKeys } from "./keys";
+import { Legend } from "./legend";
 import { byId, mark, write } from "./page";
 import { Panel } from "./panel";
+import { Progress } from "./progress";
 import { ProtocolError, read } from "./protocol";
 import { Show } from "./show";
 import { Sketch } from "./sketch";
@@ -23,6 +25,8 @@ const canvas = byId<HTMLCanvasElement>("stage");
 const strip = byId<HTMLCanvasElement>("timeline");
 let picture: Picture = openPicture();
 const desk = new Desk(show);
+const progress = new Progress(show);
+const legend = new Legend(show, theme());
 const timeline = new Timeline(strip, show, theme());
 const panel = new Panel(show, theme(), (tick) => look(tick));
 /** The moment under the pointer, and the moment at which the view was paused. */
@@ -72,7 +76,9 @@ function redraw(): void {
 function moment(tick: number): Moment | null {
   const history = show.history;
   if (history === null || !history.has(tick)) return null;
+  const names = show.hello?.skeleton.names ?? [];
   return {
+    joints: (show.releases.at(tick)?.joints ?? []).map((name) => names.indexOf(name)),
     ...history.poseAt(tick),
     ghost: history.ghostAt(tick),
     attention: history.attentionAt(tick),
@@ -93,7 +99,9 @@ function draw(now: number): void {
     const cursor = hovered ?? pinned;
     desk.draw(show.state(performance.now()), performance.now());
     panel.draw(tick, cursor);
+    progress.draw(performance.now());
     timeline.draw(cursor);
+    legend.draw();
     readout(tick, cursor);
   }
 }
@@ -115,6 +123,7 @@ function readout(tick: number, cursor: number | null): void {
         Number.isNaN(energy) ? "no voice" : `voice ${energy.toFixed(0).replace("-", "\u2212")} dB${Number.isNaN(f0) ? "" : `, ${f0.toFixed(0)} Hz`}`,
       ]
     : ["nothing to show yet"];
+  if (cursor !== null) parts.unshift(...timeline.eventsAt(tick));
   if (cursor !== null && at) parts.push(`${span((history.latest - tick) / show.hz)} before the newest frame`);
   write(byId("moment-figures"), parts.join(" · "));
   write(byId("clip"), show.frame?.clip ?? "");
@@ -132,7 +141,7 @@ function receive(data: unknown): void {
     show.accept(message);
     if (show.history !== before && show.hello !== null) {
       [hovered, pinned, drawnTick] = [null, null, -2];
-      picture.cast(show.hello.skeleton, show.hello.joints);
+      picture.cast(show.hello.skeleton);
     }
     if (message.type !== "frame") figuresDue = true;
   } catch (problem) {
@@ -168,7 +177,7 @@ function start(): void {
   });
   const repaint = () => {
     const next = theme();
-    for (const part of [picture, timeline, panel]) part.paint(next);
+    for (const part of [picture, timeline, panel, legend]) part.paint(next);
     figuresDue = true;
     redraw();
   };

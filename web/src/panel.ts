@@ -4,6 +4,7 @@ import { Axis, curve, line, sheet } from "./chart";
 import { clock, ms, share, whole } from "./format";
 import type { Series } from "./history";
 import { byId, make, mark, write } from "./page";
+import { causeCue, worstAlert } from "./sentences";
 import type { Show } from "./show";
 import { spoken } from "./skeleton";
 import type { Theme } from "./theme";
@@ -55,10 +56,11 @@ export class Panel {
     for (const name of ["model", "features", "post"] as const) {
       write(byId(`${name}-p50`), ms(figures(name, [50])?.[0]));
     }
-    write(byId("delay"), hello === null ? "" : `look-ahead ${ms(hello.lookahead_ms)} ms, jitter buffer ${ms(hello.jitter_ms)} ms`);
+    const release = this.show.releases.at(tick);
+    write(byId("delay"), hello === null || release === null ? "" : `look-ahead ${ms(release.lookahead_ms)} ms, jitter buffer ${ms(hello.jitter_ms)} ms`);
     const confidence = history?.value("confidence", tick) ?? NaN;
     write(byId("confidence"), share(confidence));
-    write(byId("confidence-base"), share(hello?.confidence_base));
+    write(byId("confidence-base"), share(release?.confidence_base));
     this.late(tick);
     this.alerts();
     this.why(tick);
@@ -77,17 +79,23 @@ export class Panel {
 
   private alerts(): void {
     const active = [...this.show.alerts.values()];
-    const key = JSON.stringify(active.map((a) => [a.name, a.text, a.since_tick]));
+    const key = JSON.stringify(active);
     if (key === this.alertsShown) return;
     this.alertsShown = key;
     write(byId("alert-count"), active.length === 0 ? "none" : String(active.length));
-    mark(byId("alert-count"), "data-cue", active.length === 0 ? null : "watch");
+    const worst = worstAlert(this.show);
+    mark(byId("alert-count"), "data-cue", worst === undefined ? null : causeCue(worst.cause));
     this.alertList.replaceChildren(
       ...active.map((alert) => {
         const item = make("li", "alert");
+        const cue = make("span", "cue");
+        for (const element of [item, cue]) mark(element, "data-cue", causeCue(alert.cause));
+        const of = alert.signal === null || alert.signal === alert.name ? "" : ` in ${alert.signal}`;
         item.append(
-          make("strong", "", alert.name),
-          make("span", "quiet", ` since ${clock(alert.since_tick, this.show.hz)}. `),
+          cue,
+          make("strong", "", ` ${alert.name}`),
+          make("span", "cause", alert.cause ?? ""),
+          make("span", "quiet", `${of} since ${clock(alert.since_tick, this.show.hz)}. `),
           make("span", "", alert.text),
         );
         return item;
@@ -97,7 +105,7 @@ export class Panel {
 
   private why(tick: number): void {
     const attention = this.show.history?.attentionAt(tick) ?? null;
-    const names = [...(this.show.hello?.joints ?? []).map(spoken), "speech"];
+    const names = [...(this.show.releases.at(tick)?.joints ?? []).map(spoken), "speech"];
     const top =
       attention === null
         ? []
@@ -116,20 +124,21 @@ export class Panel {
   }
 
   private charts(tick: number, cursor: number | null, limit: number): void {
-    const { history, hello } = this.show;
+    const { history, releases } = this.show;
     const latest = history?.latest ?? 0;
     const to = cursor === null ? latest : Math.min(latest, Math.max(cursor + CHART_TICKS / 2, CHART_TICKS));
     const draw = (
       canvas: HTMLCanvasElement,
       name: Series,
       top: number,
-      mark: number | null,
-      colour: string,
+      limits: { from: number; to: number; at: number | null }[],
     ) => {
       const { c, w, h } = sheet(canvas);
       const axis = new Axis(to - CHART_TICKS, to, 0, w);
       const y = (v: number) => 2 + (h - 4) * (1 - Math.min(Math.max(v / top, 0), 1));
-      if (mark !== null) line(c, 0, y(mark), w, y(mark), colour, [4, 4]);
+      for (const { from, to, at } of limits) {
+        if (at !== null) line(c, axis.x(from), y(at), axis.x(to), y(at), this.theme.quiet, [4, 4]);
+      }
       if (history !== null) {
         const first = Math.max(history.oldest, to - CHART_TICKS);
         curve(c, axis, first, to, (t) => history.value(name, t), y, this.theme.text);
@@ -137,8 +146,11 @@ export class Panel {
       if (cursor !== null) line(c, axis.x(tick), 0, axis.x(tick), h, this.theme.cursor);
       this.axis = axis;
     };
-    draw(this.frameChart, "frame", limit * 1.12, limit, this.theme.quiet);
-    draw(this.confidenceChart, "confidence", 1, hello?.confidence_base ?? null, this.theme.quiet);
+    draw(this.frameChart, "frame", limit * 1.12, [{ from: to - CHART_TICKS, to, at: limit }]);
+    const bases = releases
+      .between(to - CHART_TICKS, to)
+      .map(({ from, to, release }) => ({ from, to, at: release.confidence_base }));
+    draw(this.confidenceChart, "confidence", 1, bases);
   }
 
   private unreadable(): void {

@@ -1,6 +1,13 @@
 // Check every message at the door (docs/stage-protocol.md), so that the rest of the page can trust
 // what it draws and a bad message becomes a sentence instead of a white page.
 
+import {
+  count, counts, joints, list, number, numbers, object, oneOf, optional, portion, ProtocolError,
+  shown, text, texts, truth, wrong, type Fields,
+} from "./fields";
+
+export { ProtocolError };
+
 export interface Skeleton {
   names: string[];
   parents: number[];
@@ -50,12 +57,40 @@ export interface Frame {
   f0_hz: number | null;
 }
 
+/** From `tick` on another release performs. */
+export interface Swap {
+  type: "swap";
+  tick: number;
+  release: string;
+  joints: string[];
+  confidence_base: number | null;
+  lookahead_ms: number;
+}
+
+/** What the learning loop goes through, in this order. */
+export const STEPS = [
+  "pull", "build", "train", "validate", "sandbox", "shadow", "approve", "canary", "promote",
+] as const;
+
+/** How far the learning loop is. */
+export interface Run {
+  type: "run";
+  run: string;
+  why: string;
+  step: (typeof STEPS)[number];
+  done: number | null;
+  state: "running" | "promoted" | "rejected" | "failed";
+  text: string;
+}
+
 export interface Alert {
   type: "alert";
   name: string;
   since_tick: number;
   text: string;
   active: boolean;
+  signal: string | null;
+  cause: string | null;
 }
 
 export interface End {
@@ -74,78 +109,12 @@ export interface Verdict {
   class: string | null;
 }
 
-export type Message = Hello | Frame | Alert | End | Verdict;
+export type Message = Hello | Swap | Frame | Run | Alert | End | Verdict;
 
-/** What a frame's lengths are held against. */
+/** What a frame's lengths are held against: its bones, and the joints driven at its tick. */
 export interface Shape {
   bones: number;
-  joints: number;
-}
-
-export class ProtocolError extends Error {}
-
-type Fields = Record<string, unknown>;
-
-function shown(value: unknown): string {
-  if (Array.isArray(value)) return `${value.length} values`;
-  const text = JSON.stringify(value) ?? "nothing";
-  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
-}
-
-function wrong(field: string, value: unknown, expected: string): never {
-  throw new ProtocolError(`${field} is ${shown(value)}, expected ${expected}`);
-}
-
-function object(value: unknown, field: string): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    wrong(field, value, "an object");
-  }
-  return value as Fields;
-}
-
-function text(value: unknown, field: string): string {
-  return typeof value === "string" ? value : wrong(field, value, "text");
-}
-
-function number(value: unknown, field: string): number {
-  return typeof value === "number" && Number.isFinite(value)
-    ? value
-    : wrong(field, value, "a number");
-}
-
-function count(value: unknown, field: string): number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
-    ? (value as number)
-    : wrong(field, value, "a whole number from 0");
-}
-
-function optional<T>(value: unknown, field: string, read: (v: unknown, f: string) => T): T | null {
-  return value === null || value === undefined ? null : read(value, field);
-}
-
-function truth(value: unknown, field: string): boolean {
-  return typeof value === "boolean" ? value : wrong(field, value, "true or false");
-}
-
-function list(value: unknown, field: string): unknown[] {
-  return Array.isArray(value) ? value : wrong(field, value, "a list");
-}
-
-function texts(value: unknown, field: string): string[] {
-  return list(value, field).map((v, i) => text(v, `${field}[${i}]`));
-}
-
-function numbers(value: unknown, field: string, length: number): number[] {
-  const values = list(value, field);
-  if (values.length !== length) wrong(field, value, `${length} numbers`);
-  for (let i = 0; i < length; i++) number(values[i], `${field}[${i}]`);
-  return values as number[];
-}
-
-function counts(value: unknown, field: string): Record<string, number> {
-  const fields = object(value, field);
-  for (const name of Object.keys(fields)) count(fields[name], `${field}.${name}`);
-  return fields as Record<string, number>;
+  joints(tick: number): number;
 }
 
 function skeleton(value: unknown): Skeleton {
@@ -172,10 +141,7 @@ function skeleton(value: unknown): Skeleton {
 }
 
 function hello(f: Fields): Hello {
-  const state = text(f.state, "hello.state");
-  if (state !== "idle" && state !== "live" && state !== "ended") {
-    wrong("hello.state", state, "idle, live or ended");
-  }
+  const bones = skeleton(f.skeleton);
   const hz = number(f.tick_hz, "hello.tick_hz");
   if (hz <= 0) wrong("hello.tick_hz", hz, "a rate above 0");
   return {
@@ -184,15 +150,15 @@ function hello(f: Fields): Hello {
     release: text(f.release, "hello.release"),
     tick_hz: hz,
     limit_ms: number(f.limit_ms, "hello.limit_ms"),
-    skeleton: skeleton(f.skeleton),
-    joints: texts(f.joints, "hello.joints"),
+    skeleton: bones,
+    joints: joints(f.joints, "hello.joints", bones.names.length),
     ticks: optional(f.ticks, "hello.ticks", count),
     lookahead_ms: number(f.lookahead_ms, "hello.lookahead_ms"),
     jitter_ms: number(f.jitter_ms, "hello.jitter_ms"),
     confidence_base: optional(f.confidence_base, "hello.confidence_base", number),
     notices: texts(f.notices, "hello.notices"),
     credits: texts(f.credits, "hello.credits"),
-    state,
+    state: oneOf(f.state, "hello.state", ["idle", "live", "ended"]),
   };
 }
 
@@ -205,27 +171,28 @@ function ghost(value: unknown, shape: Shape): Ghost {
   };
 }
 
-function attention(value: unknown, shape: Shape): { joints: number[]; speech: number } {
+function attention(value: unknown, driven: number): { joints: number[]; speech: number } {
   const f = object(value, "frame.attention");
   return {
-    joints: numbers(f.joints, "frame.attention.joints", shape.joints),
+    joints: numbers(f.joints, "frame.attention.joints", driven),
     speech: number(f.speech, "frame.attention.speech"),
   };
 }
 
 function frame(f: Fields, shape: Shape): Frame {
   const ms = object(f.ms, "frame.ms");
+  const tick = count(f.tick, "frame.tick");
   const audio = optional(f.audio, "frame.audio", (v, n) => numbers(v, n, 2));
   return {
     type: "frame",
-    tick: count(f.tick, "frame.tick"),
+    tick,
     clip: optional(f.clip, "frame.clip", text),
     rung: text(f.rung, "frame.rung"),
     root: numbers(f.root, "frame.root", 3),
     rotations: numbers(f.rotations, "frame.rotations", shape.bones * 4),
-    ghost: f.ghost === null || f.ghost === undefined ? null : ghost(f.ghost, shape),
+    ghost: optional(f.ghost, "frame.ghost", (v) => ghost(v, shape)),
     confidence: optional(f.confidence, "frame.confidence", number),
-    attention: f.attention === null || f.attention === undefined ? null : attention(f.attention, shape),
+    attention: optional(f.attention, "frame.attention", (v) => attention(v, shape.joints(tick))),
     ms: {
       features: optional(ms.features, "frame.ms.features", number),
       model: optional(ms.model, "frame.ms.model", number),
@@ -239,6 +206,41 @@ function frame(f: Fields, shape: Shape): Frame {
     energy_db: optional(f.energy_db, "frame.energy_db", number),
     voiced: optional(f.voiced, "frame.voiced", truth),
     f0_hz: optional(f.f0_hz, "frame.f0_hz", number),
+  };
+}
+
+function swap(f: Fields, shape: Shape): Swap {
+  return {
+    type: "swap",
+    tick: count(f.tick, "swap.tick"),
+    release: text(f.release, "swap.release"),
+    joints: joints(f.joints, "swap.joints", shape.bones),
+    confidence_base: optional(f.confidence_base, "swap.confidence_base", number),
+    lookahead_ms: number(f.lookahead_ms, "swap.lookahead_ms"),
+  };
+}
+
+function run(f: Fields): Run {
+  return {
+    type: "run",
+    run: text(f.run, "run.run"),
+    why: text(f.why, "run.why"),
+    step: oneOf(f.step, "run.step", STEPS),
+    done: optional(f.done, "run.done", portion),
+    state: oneOf(f.state, "run.state", ["running", "promoted", "rejected", "failed"]),
+    text: text(f.text, "run.text"),
+  };
+}
+
+function alert(f: Fields): Alert {
+  return {
+    type: "alert",
+    name: text(f.name, "alert.name"),
+    since_tick: count(f.since_tick, "alert.since_tick"),
+    text: text(f.text, "alert.text"),
+    active: truth(f.active, "alert.active"),
+    signal: optional(f.signal, "alert.signal", text),
+    cause: optional(f.cause, "alert.cause", text),
   };
 }
 
@@ -264,7 +266,8 @@ function verdict(f: Fields): Verdict {
 
 /**
  * Read one message. Returns null for a type this page does not know (a newer server may send more).
- * `shape` is null until a `hello` was read; frames before it mean nothing and are passed over.
+ * `shape` is null until a `hello` was read; frames and swaps before it mean nothing and are
+ * passed over.
  */
 export function read(data: unknown, shape: Shape | null): Message | null {
   if (typeof data !== "string") throw new ProtocolError("the message is binary, expected text");
@@ -280,14 +283,12 @@ export function read(data: unknown, shape: Shape | null): Message | null {
       return hello(fields);
     case "frame":
       return shape === null ? null : frame(fields, shape);
+    case "swap":
+      return shape === null ? null : swap(fields, shape);
+    case "run":
+      return run(fields);
     case "alert":
-      return {
-        type: "alert",
-        name: text(fields.name, "alert.name"),
-        since_tick: count(fields.since_tick, "alert.since_tick"),
-        text: text(fields.text, "alert.text"),
-        active: truth(fields.active, "alert.active"),
-      };
+      return alert(fields);
     case "end":
       return end(fields);
     case "verdict":

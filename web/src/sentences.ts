@@ -1,10 +1,14 @@
 // Every state in a word, a cue and a sentence that says what to do.
 
 import { span, whole } from "./format";
+import type { Alert, Run } from "./protocol";
 import type { Show, State } from "./show";
 
 /** fine, watch and act are the three cue colours; unknown is the fourth. */
 export type Cue = "fine" | "watch" | "act" | "unknown";
+
+/** Which cue wins where two things are to be told. */
+const WEIGHT: Record<Cue, number> = { fine: 0, watch: 1, unknown: 2, act: 3 };
 
 export interface Told {
   cue: Cue;
@@ -18,6 +22,26 @@ export function rungCue(rung: string | null): Cue {
   if (rung === "capture") return "fine";
   if (rung === "speech" || rung === "previous") return "watch";
   return rung === "hold" ? "act" : "unknown";
+}
+
+/** A fault has to be mended by somebody; whatever else an alert finds is learned from. */
+export function causeCue(cause: string | null): Cue {
+  return cause === "capture fault" || cause === "machine" ? "act" : "watch";
+}
+
+/** The alert that asks for most, the oldest of its kind; undefined when all is well. */
+export function worstAlert(show: Show): Alert | undefined {
+  const alerts = [...show.alerts.values()];
+  return alerts.find((a) => causeCue(a.cause) === "act") ?? alerts[0];
+}
+
+/** The learning loop's state as a cue and a word. */
+export function tellRun(run: Run | null, connected: boolean): { cue: Cue; word: string } {
+  if (run === null) return { cue: "unknown", word: "no run" };
+  if (run.state === "promoted") return { cue: "fine", word: "promoted" };
+  if (run.state === "rejected") return { cue: "watch", word: "rejected" };
+  if (run.state === "failed") return { cue: "act", word: "failed" };
+  return connected ? { cue: "fine", word: "running" } : { cue: "unknown", word: "running when last heard" };
 }
 
 /** Tell the state of the page. */
@@ -50,8 +74,12 @@ export function tell(show: Show, state: State, now: number): Told {
       };
     case "ended":
       return ended(show);
-    case "live":
-      return live(show);
+    case "live": {
+      const told = live(show);
+      const alert = worstAlert(show);
+      if (alert === undefined || WEIGHT[causeCue(alert.cause)] <= WEIGHT[told.cue]) return told;
+      return { ...told, cue: causeCue(alert.cause), text: alert.text };
+    }
   }
 }
 
@@ -72,12 +100,8 @@ function live(show: Show): Told {
       ? "before this page was opened"
       : `${span((frame.tick - show.rungSince) / show.hz)} ago`;
   switch (frame.rung) {
-    case "capture": {
-      const alert = show.alerts.values().next().value;
-      return alert === undefined
-        ? { cue: "fine", word: "LIVE", text: "Playing from capture. Nothing to do." }
-        : { cue: "watch", word: "LIVE", text: alert.text };
-    }
+    case "capture":
+      return { cue: "fine", word: "LIVE", text: `Playing from capture. ${news(show)}Nothing to do.` };
     case "speech":
       return {
         cue: "watch",
@@ -103,6 +127,15 @@ function live(show: Show): Told {
         text: `The show is on a rung that this page does not know: ${frame.rung}. Run make setup to bring the page up to date.`,
       };
   }
+}
+
+/** A release that has just taken over is news for ten seconds. */
+function news(show: Show): string {
+  const { release } = show;
+  const age = release === null ? Infinity : (show.frame!.tick - release.tick) / show.hz;
+  return release === null || release.tick === 0 || age >= 10
+    ? ""
+    : `Release ${release.release.slice(0, 6)} took over ${span(age)} ago. `;
 }
 
 function ended(show: Show): Told {

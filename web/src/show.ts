@@ -1,7 +1,9 @@
 // What the page knows of the show, and in which state that puts it. No drawing here.
 
 import { History } from "./history";
+import { Learning } from "./learning";
 import type { Alert, End, Frame, Hello, Message, Shape, Verdict } from "./protocol";
+import { Releases, type Release } from "./releases";
 
 export type State = "connecting" | "idle" | "live" | "stale" | "offline" | "ended" | "error";
 
@@ -10,15 +12,24 @@ export const STALE_MS = 2_000;
 const COMING_BACK_MS = 1_000;
 const READABLE_AGAIN = 30;
 
+/** A stretch of an alert, for the time axis; `to` is null while it lasts. */
+export interface AlertSpan {
+  name: string;
+  cause: string | null;
+  from: number;
+  to: number | null;
+}
+
 export class Show {
   hello: Hello | null = null;
   frame: Frame | null = null;
   history: History | null = null;
   end: End | null = null;
   verdict: Verdict | null = null;
+  readonly releases = new Releases();
+  readonly learning = new Learning();
   readonly alerts = new Map<string, Alert>();
-  /** Every stretch of an alert, for the time axis; `to` is null while it lasts. */
-  readonly alertSpans: { name: string; from: number; to: number | null }[] = [];
+  readonly alertSpans: AlertSpan[] = [];
   /** Tick at which the present rung began; null when it began before this page listened. */
   rungSince: number | null = null;
   received = 0;
@@ -36,7 +47,15 @@ export class Show {
   get shape(): Shape | null {
     return this.hello === null
       ? null
-      : { bones: this.hello.skeleton.names.length, joints: this.hello.joints.length };
+      : {
+          bones: this.hello.skeleton.names.length,
+          joints: (tick) => this.releases.at(tick)?.joints.length ?? 0,
+        };
+  }
+
+  /** The release that performs now; null before `hello`. */
+  get release(): Release | null {
+    return this.releases.at(this.frame?.tick ?? 0);
   }
 
   get hz(): number {
@@ -68,6 +87,8 @@ export class Show {
     if (message.type === "hello" || this.readableInRow >= READABLE_AGAIN) this.error = null;
     if (message.type === "hello") this.begin(message);
     else if (message.type === "frame") this.advance(message);
+    else if (message.type === "swap") this.releases.add(message);
+    else if (message.type === "run") this.learning.hear(message, performance.now());
     else if (message.type === "alert") this.alert(message);
     else if (message.type === "end") this.end = message;
     else this.verdict = message;
@@ -120,7 +141,8 @@ export class Show {
   }
 
   private restart(hello: Hello): void {
-    this.history = new History(hello.skeleton.names.length, hello.joints.length);
+    this.history = new History(hello.skeleton.names.length);
+    this.releases.begin(hello);
     this.frame = null;
     this.end = null;
     this.verdict = null;
@@ -145,17 +167,22 @@ export class Show {
   }
 
   private alert(alert: Alert): void {
-    const { name, since_tick: tick } = alert;
+    const { name, cause, since_tick: tick } = alert;
     const running = this.alertSpans.find((s) => s.name === name && s.to === null);
     if (alert.active) {
       this.alerts.set(name, alert);
       const known = this.alertSpans.some((s) => s.name === name && s.from === tick); // said again
-      if (running === undefined && !known) this.alertSpans.push({ name, from: tick, to: null });
+      if (running === undefined && !known) this.alertSpans.push({ name, cause, from: tick, to: null });
     } else {
       this.alerts.delete(name);
       if (running !== undefined) {
         running.to = tick > running.from ? tick : Math.max(this.frame?.tick ?? 0, running.from);
       }
     }
+  }
+
+  /** The alerts that held at `tick`. */
+  alertsAt(tick: number): AlertSpan[] {
+    return this.alertSpans.filter(({ from, to }) => from <= tick && tick < (to ?? Infinity));
   }
 }

@@ -9,7 +9,6 @@ export class Sketch implements Picture {
   private readonly context: CanvasRenderingContext2D;
   private pose: Pose | null = null;
   private ghost: Pose | null = null;
-  private joints: number[] = [];
   private moment: Moment | null = null;
   private azimuth = 0.42;
   private zoom = 1;
@@ -23,10 +22,9 @@ export class Sketch implements Picture {
     new ResizeObserver(() => this.redraw()).observe(canvas.parentElement!);
   }
 
-  cast(skeleton: Skeleton, joints: string[]): void {
+  cast(skeleton: Skeleton): void {
     this.pose = new Pose(skeleton);
     this.ghost = new Pose(skeleton);
-    this.joints = joints.map((name) => skeleton.names.indexOf(name));
     this.moment = null;
     this.redraw();
   }
@@ -88,15 +86,15 @@ export class Sketch implements Picture {
       c.ellipse(x, y - 0.08 * scale, 0.075 * scale, 0.11 * scale, 0, 0, 2 * Math.PI);
       c.fill();
     }
-    const { ghost, attention } = this.moment;
+    const { ghost, attention, joints } = this.moment;
     if (ghost !== null) {
       this.ghost!.set(ghost.root, ghost.rotations);
       const valid = ghost.valid;
       this.lines(this.ghost!, at, this.theme.ghost, 1.5, (j) => valid[j] > 0);
     }
     c.fillStyle = this.theme.glow;
-    this.joints.forEach((bone, i) => {
-      const share = attention === null || bone < 0 ? 0 : attention[i] * this.joints.length;
+    joints.forEach((bone, i) => {
+      const share = attention === null || bone < 0 ? 0 : attention[i] * joints.length;
       if (share < 0.3) return;
       const [x, y] = at(this.pose!, bone);
       c.beginPath();

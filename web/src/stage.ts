@@ -34,11 +34,13 @@ export interface Moment {
   rotations: ArrayLike<number>;
   ghost: { root: ArrayLike<number>; rotations: ArrayLike<number>; valid: ArrayLike<number> } | null;
   attention: ArrayLike<number> | null;
+  /** The bones that attention is about, in its order; -1 for one that the skeleton lacks. */
+  joints: number[];
 }
 
 /** What draws the performer; there is one with WebGL and one without. */
 export interface Picture {
-  cast(skeleton: Skeleton, joints: string[]): void;
+  cast(skeleton: Skeleton): void;
   show(moment: Moment | null): void;
   paint(theme: Theme): void;
   turn(azimuth: number, elevation: number): void;
@@ -62,7 +64,6 @@ export class Stage implements Picture {
   private ghost: GhostLines | null = null;
   private pose: Pose | null = null;
   private ghostPose: Pose | null = null;
-  private joints: number[] = [];
   private feet: number[] = [];
   private height = 1.7;
   private theme: Theme;
@@ -105,7 +106,7 @@ export class Stage implements Picture {
     this.resize();
   }
 
-  cast(skeleton: Skeleton, joints: string[]): void {
+  cast(skeleton: Skeleton): void {
     if (this.mannequin !== null) {
       this.scene.remove(this.mannequin.mesh, this.ghost!.group);
       this.mannequin.dispose();
@@ -115,7 +116,6 @@ export class Stage implements Picture {
     this.ghost = new GhostLines(skeleton);
     this.pose = new Pose(skeleton);
     this.ghostPose = new Pose(skeleton);
-    this.joints = joints.map((name) => skeleton.names.indexOf(name));
     this.feet = ["leftFoot", "leftToes", "rightFoot", "rightToes"].map((n) => skeleton.names.indexOf(n));
     this.height = tall(skeleton);
     this.mannequin.mesh.visible = false;
@@ -133,7 +133,7 @@ export class Stage implements Picture {
     } else {
       this.pose.set(moment.root, moment.rotations);
       this.mannequin.set(this.pose);
-      this.mannequin.light(this.pose, this.joints, moment.attention);
+      this.mannequin.light(this.pose, moment.joints, moment.attention);
       if (moment.ghost === null) this.ghost!.hide();
       else {
         this.ghostPose!.set(moment.ghost.root, moment.ghost.rotations);

@@ -1,5 +1,7 @@
-// One time axis for everything that happens in time: voice, rung, confidence, frame time, alerts.
+// One time axis for everything that happens in time: releases, voice, rung, confidence, frame time,
+// alerts.
 
+import { drawCause } from "./causes";
 import { Axis, curve, line, sheet } from "./chart";
 import { clock } from "./format";
 import { KEPT_TICKS } from "./history";
@@ -12,6 +14,8 @@ const GUTTER = 124;
 /** Frames that a slow page may miss without the strip counting them as a break. */
 const LOST_TICKS = 8;
 const RULE = 18;
+/** The line at the top that names the releases. */
+const RELEASES = 16;
 /** The frame row reaches this many times its limit. */
 const HEADROOM = 1.25;
 
@@ -40,7 +44,7 @@ export class Timeline {
         share: 2.6,
         draw: (...a) => this.confidence(...a),
         limit: () => {
-          const base = this.show.hello?.confidence_base ?? null;
+          const base = this.show.releases.at(this.axis?.to ?? 0)?.confidence_base ?? null;
           return base === null ? null : { text: base.toFixed(2), at: base };
         },
       },
@@ -50,7 +54,7 @@ export class Timeline {
         draw: (...a) => this.frame(...a),
         limit: () => ({ text: `${(this.show.hello?.limit_ms ?? 33.3).toFixed(1)} ms`, at: 1 / HEADROOM }),
       },
-      { label: "alerts", share: 1, draw: (...a) => this.alerts(...a) },
+      { label: "alerts", share: 1.5, draw: (...a) => this.alerts(...a) },
     ];
   }
 
@@ -75,9 +79,16 @@ export class Timeline {
     const axis = this.span(gutter, w - 6);
     this.axis = axis;
     const names = w < 600 ? 15 : 0; // on a narrow page the label stands above its row
-    const room = h - RULE * this.theme.scale - this.rows.length * (GAP + names);
+    const room = h - (RULE + RELEASES) * this.theme.scale - this.rows.length * (GAP + names);
     const shares = this.rows.reduce((sum, row) => sum + row.share, 0);
-    let top = 2;
+    let top = 2 + RELEASES * this.theme.scale;
+    if (names === 0) {
+      c.font = this.font(12);
+      c.fillStyle = this.theme.quiet;
+      c.textAlign = "left";
+      c.textBaseline = "middle";
+      c.fillText("release", 0, top / 2);
+    }
     for (const row of this.rows) {
       c.font = this.font(12);
       const height = (room * row.share) / shares;
@@ -91,6 +102,7 @@ export class Timeline {
       if (names === 0 && row.limit !== undefined) this.nameLimit(c, row.limit(), top, height);
       top += height + GAP;
     }
+    this.swaps(c, axis, 2 + RELEASES * this.theme.scale, top - GAP);
     this.rule(c, axis, top, cursor);
   }
 
@@ -225,10 +237,12 @@ export class Timeline {
   }
 
   private confidence(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
-    const { history, hello } = this.show;
+    const { history, releases } = this.show;
     const y = (v: number) => top + height * (1 - Math.min(Math.max(v, 0), 1));
-    const base = hello?.confidence_base ?? null;
-    if (base !== null) line(c, axis.left, y(base), axis.right, y(base), this.theme.quiet, [4, 4]);
+    for (const { from, to, release } of releases.between(axis.from, axis.to)) {
+      const base = release.confidence_base;
+      if (base !== null) line(c, axis.x(from), y(base), axis.x(to), y(base), this.theme.quiet, [4, 4]);
+    }
     if (history === null) return;
     curve(c, axis, history.oldest, history.latest, (t) => history.value("confidence", t), y, this.theme.text);
   }
@@ -248,20 +262,79 @@ export class Timeline {
     });
   }
 
+  /** One above the other where several hold at once. */
   private alerts(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
     const now = this.show.history?.latest ?? 0;
-    c.fillStyle = this.theme.cue.watch;
-    for (const { from, to } of this.show.alertSpans) {
-      const [a, b] = [Math.max(from, axis.from), Math.min(to ?? now, axis.to)];
-      if (b < axis.from || a > axis.to) continue;
-      const [x0, x1] = [axis.x(a), axis.x(b)];
-      c.fillRect(x0, top + height / 2 - 1, Math.max(x1 - x0, 1), 3);
+    const seen = this.show.alertSpans
+      .map((span) => ({ cause: span.cause, from: Math.max(span.from, axis.from), to: Math.min(span.to ?? now, axis.to) }))
+      .filter(({ from, to }) => from <= to)
+      .sort((a, b) => a.from - b.from);
+    const ends: number[] = []; // of what lies in each lane so far
+    const lanes = seen.map(({ from, to }) => {
+      const free = ends.findIndex((end) => end < from);
+      const lane = free < 0 ? ends.length : free;
+      ends[lane] = to;
+      return lane;
+    });
+    const tall = height / Math.max(ends.length, 1);
+    seen.forEach(({ cause, from, to }, i) => {
+      const y = top + lanes[i] * tall;
+      drawCause(c, cause, [axis.x(from), y, axis.x(to) - axis.x(from), tall - 1.5], this.theme);
+    });
+  }
+
+  /** Each change of release: a diamond with the new one's first digits, and a line through all rows. */
+  private swaps(c: CanvasRenderingContext2D, axis: Axis, tall: number, bottom: number): void {
+    c.font = this.font(11);
+    c.textAlign = "left";
+    c.textBaseline = "middle";
+    c.fillStyle = this.theme.text;
+    let free = axis.left; // a digest that has no room is left to hovering
+    const name = (release: string, x: number) => {
+      const digits = release.slice(0, 6);
+      const width = c.measureText(digits).width;
+      const at = x + width > axis.right ? x - 20 - width : x;
+      if (at < free) return;
+      c.fillText(digits, at, tall / 2);
+      free = at + width + 8;
+    };
+    const first = this.show.releases.between(axis.from, axis.to)[0];
+    const swaps = this.show.releases.swaps().filter(({ release }) => release.tick >= axis.from && release.tick <= axis.to);
+    for (const { release } of swaps) {
+      const x = axis.x(release.tick);
+      line(c, x, 0, x, bottom, this.theme.text);
       c.beginPath();
-      c.moveTo(x0 - 5, top + height);
-      c.lineTo(x0 + 5, top + height);
-      c.lineTo(x0, top + height - 9);
+      for (const [dx, dy] of [[0, -5], [5, 0], [0, 5], [-5, 0]]) c.lineTo(x + dx, tall / 2 + dy);
       c.fill();
     }
+    const room = swaps.length > 0 ? axis.x(swaps[0].release.tick) - 10 : axis.right;
+    const prefix = axis.left === 0 ? "release " : ""; // no gutter to say it in
+    if (first !== undefined) {
+      const text = prefix + first.release.release.slice(0, 6);
+      const width = c.measureText(text).width;
+      if (axis.left + width < room) {
+        c.fillStyle = this.theme.quiet;
+        c.fillText(text, axis.left, tall / 2);
+        free = axis.left + width + 8;
+      }
+    }
+    c.fillStyle = this.theme.text;
+    for (const { release } of swaps) name(release.release, axis.x(release.tick) + 9);
+  }
+
+  /** What happens at a moment, or as near to it as a finger can point, in words. */
+  eventsAt(tick: number): string[] {
+    const near = (this.axis?.step ?? 1) * 6;
+    const swaps = this.show.releases.swaps().filter(({ release }) => Math.abs(release.tick - tick) <= near);
+    const performs = this.show.releases.at(tick);
+    const release =
+      swaps.length > 0
+        ? swaps.map((s) => `release ${s.before.release.slice(0, 6)} → ${s.release.release.slice(0, 6)}`)
+        : performs === null
+          ? []
+          : [`release ${performs.release.slice(0, 6)}`];
+    const alerts = this.show.alertsAt(tick).map(({ name, cause }) => `${name}${cause === null ? "" : ` (${cause})`}`);
+    return [...release, ...alerts];
   }
 }
 

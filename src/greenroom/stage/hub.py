@@ -1,7 +1,8 @@
 """Pass the show to every viewer, so that no viewer, however slow, can hold up the show.
 
 Frames are worth having only while they are fresh, so a slow viewer loses the oldest. What is said
-once (`hello`, `alert`, `end`, `verdict`) is never lost, and is said again to whoever comes later.
+once (`hello`, `swap`, `alert`, `end`, `verdict`) is never lost, and is said again to whoever comes
+later. Of the learning loop's `run` only the last word counts, and it outlives a show.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable
 
 QUEUE_FRAMES = 8
 """Frames that wait for one viewer, at most: a quarter of a second."""
+KEPT_SWAPS = 64
+"""Changes of release repeated to a viewer who comes later."""
 KEPT_ALERTS = 64
 """Alerts repeated to a viewer who comes later."""
 PATIENCE = 256
@@ -38,9 +42,11 @@ class Viewer:
     def offer(self, kind: str, message: bytes) -> None:
         """Queue a message from any thread; the oldest frame makes room for a new one."""
         with self._lock:
-            if kind == "hello":
-                self._waiting.clear()  # what was said of the last show no longer matters
+            if kind == "hello":  # what was said of the last show no longer matters
+                self._keep(lambda waiting: waiting == "run")
                 self._frames = 0
+            elif kind == "run":
+                self._keep(lambda waiting: waiting != "run")
             elif kind == "frame":
                 self._frames += 1
                 if self._frames > QUEUE_FRAMES:
@@ -67,6 +73,9 @@ class Viewer:
                     return message
                 self._wake.clear()
             await self._wake.wait()
+
+    def _keep(self, wanted: Callable[[str], bool]) -> None:
+        self._waiting = deque(item for item in self._waiting if wanted(item[0]))
 
     def _drop_oldest_frame(self) -> None:
         for i, (kind, _) in enumerate(self._waiting):
@@ -99,7 +108,9 @@ class Hub:
         self._lock = threading.Lock()
         self._viewers: set[Viewer] = set()
         self._said: dict[str, bytes] = {}
+        self._swaps: deque[bytes] = deque(maxlen=KEPT_SWAPS)
         self._alerts: deque[bytes] = deque(maxlen=KEPT_ALERTS)
+        self._run: bytes | None = None
 
     @property
     def viewers(self) -> int:
@@ -110,15 +121,20 @@ class Hub:
         """Give every viewer a message, and keep what a later viewer must hear.
 
         Args:
-            kind: the message's ``type``: hello, frame, alert, end or verdict.
+            kind: the message's ``type``: hello, swap, frame, run, alert, end or verdict.
             message: the whole message, UTF-8 JSON.
         """
         with self._lock:
             if kind == "hello":
                 self._said.clear()
+                self._swaps.clear()
                 self._alerts.clear()
-            if kind == "alert":
+            if kind == "swap":
+                self._swaps.append(message)
+            elif kind == "alert":
                 self._alerts.append(message)
+            elif kind == "run":
+                self._run = message
             else:
                 self._said[kind] = message
             for viewer in self._viewers:
@@ -128,14 +144,12 @@ class Hub:
         """Return a new viewer who has already been told all that was said; call it in its loop."""
         viewer = Viewer(asyncio.get_running_loop())
         with self._lock:
-            for kind in ("hello", "frame"):
-                if kind in self._said:
-                    viewer.offer(kind, self._said[kind])
-            for alert in self._alerts:
-                viewer.offer("alert", alert)
-            for kind in ("end", "verdict"):
-                if kind in self._said:
-                    viewer.offer(kind, self._said[kind])
+            said = {kind: [message] for kind, message in self._said.items()}
+            said |= {"swap": list(self._swaps), "alert": list(self._alerts)}
+            said["run"] = [] if self._run is None else [self._run]
+            for kind in ("hello", "swap", "frame", "alert", "end", "verdict", "run"):
+                for message in said.get(kind, ()):
+                    viewer.offer(kind, message)
             self._viewers.add(viewer)
         return viewer
 
