@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from greenroom.errors import BadInput
 from greenroom.stage import Hub, ServerHandle, create_app, serve_in_thread
-from greenroom.stage.hub import PATIENCE, QUEUE_FRAMES
+from greenroom.stage.hub import KEPT_SWAPS, PATIENCE, QUEUE_FRAMES
 
 
 def say(hub: Hub, kind: str, **fields: object) -> None:
@@ -72,19 +72,33 @@ def test_a_viewer_hears_hello_and_then_the_frames(server: ServerHandle, hub: Hub
 
 
 def test_who_comes_later_is_told_what_matters(server: ServerHandle, hub: Hub) -> None:
-    for kind in ("hello", "frame", "frame", "alert", "end", "verdict"):
+    said = ("hello", "run", "frame", "swap", "alert", "frame", "swap", "run", "end", "verdict")
+    for kind in said:
         say(hub, kind)
     with connect(ws_url(server)) as viewer:
-        kinds = [hear(viewer)["type"] for _ in range(5)]
-    assert kinds == ["hello", "frame", "alert", "end", "verdict"]
+        kinds = [hear(viewer)["type"] for _ in range(8)]
+    assert kinds == ["hello", "swap", "swap", "frame", "alert", "end", "verdict", "run"]
+
+
+def test_of_many_swaps_the_newest_are_kept(server: ServerHandle, hub: Hub) -> None:
+    say(hub, "hello")
+    for tick in range(KEPT_SWAPS + 2):
+        say(hub, "swap", tick=tick)
+    say(hub, "frame")
+    with connect(ws_url(server)) as viewer:
+        heard = [hear(viewer) for _ in range(KEPT_SWAPS + 2)]
+    ticks = [message["tick"] for message in heard[1:-1]]
+    assert ticks == list(range(2, KEPT_SWAPS + 2))
+    assert heard[-1]["type"] == "frame"
 
 
 def test_a_new_show_forgets_the_last_one(server: ServerHandle, hub: Hub) -> None:
-    for kind in ("hello", "alert", "end", "verdict"):
+    for kind in ("hello", "swap", "alert", "run", "end", "verdict"):
         say(hub, kind, show=1)
     say(hub, "hello", show=2)
     with connect(ws_url(server)) as viewer:
         assert hear(viewer) == {"type": "hello", "show": 2}
+        assert hear(viewer) == {"type": "run", "show": 1}  # learning outlives a show
         say(hub, "frame", tick=0)
         assert hear(viewer)["type"] == "frame"
 
@@ -113,6 +127,25 @@ def test_a_slow_viewer_loses_old_frames_and_nothing_else() -> None:
     ticks = [message["tick"] for message in heard if message["type"] == "frame"]
     assert ticks == list(range(1000 - QUEUE_FRAMES, 1000))
     assert lost == 1000 - QUEUE_FRAMES
+
+
+def test_a_slow_viewer_hears_the_last_word_of_a_run_and_every_swap() -> None:
+    async def main() -> list[dict[str, object]]:
+        hub = Hub()
+        viewer = hub.join()
+        say(hub, "hello")
+        for done in range(PATIENCE + 1):
+            say(hub, "run", done=done)
+        say(hub, "swap", tick=1)
+        say(hub, "swap", tick=2)
+        heard = [json.loads(await viewer.take() or b"") for _ in range(4)]
+        say(hub, "run", done=-1)
+        say(hub, "hello")  # does not take the run away from who has not heard it
+        return heard + [json.loads(await viewer.take() or b"") for _ in range(2)]
+
+    heard = asyncio.run(main())
+    assert [m["type"] for m in heard] == ["hello", "run", "swap", "swap", "run", "hello"]
+    assert (heard[1]["done"], heard[4]["done"]) == (PATIENCE, -1)
 
 
 def test_a_viewer_who_takes_nothing_is_sent_away_rather_than_kept_for_ever() -> None:

@@ -37,7 +37,7 @@ export class Timeline {
     private theme: Theme,
   ) {
     this.rows = [
-      { label: "voice", share: 3, draw: (...a) => this.voice(...a) },
+      { label: "voice", share: 2.6, draw: (...a) => this.voice(...a) },
       { label: "rung", share: 2, draw: (...a) => this.rungs(...a) },
       {
         label: "confidence",
@@ -54,7 +54,7 @@ export class Timeline {
         draw: (...a) => this.frame(...a),
         limit: () => ({ text: `${(this.show.hello?.limit_ms ?? 33.3).toFixed(1)} ms`, at: 1 / HEADROOM }),
       },
-      { label: "alerts", share: 1.5, draw: (...a) => this.alerts(...a) },
+      { label: "alerts", share: 2.4, draw: (...a) => this.alerts(...a) },
     ];
   }
 

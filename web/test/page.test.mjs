@@ -7,6 +7,10 @@ const load = async (path) => (await runnerImport(path)).module;
 const { read, ProtocolError } = await load("./src/protocol.ts");
 const { Pose } = await load("./src/skeleton.ts");
 const { History, KEPT_TICKS } = await load("./src/history.ts");
+const { Releases } = await load("./src/releases.ts");
+const { Learning } = await load("./src/learning.ts");
+const { Show } = await load("./src/show.ts");
+const { tell, tellRun, causeCue } = await load("./src/sentences.ts");
 const { clock, span } = await load("./src/format.ts");
 
 const HELLO = {
@@ -15,13 +19,21 @@ const HELLO = {
   joints: ["spine"], ticks: null, lookahead_ms: 0, jitter_ms: 0, confidence_base: null,
   notices: [], credits: [], state: "live",
 };
-const SHAPE = { bones: 2, joints: 1 };
+const SHAPE = { bones: 2, joints: () => 1 };
 const FRAME = {
   type: "frame", tick: 0, clip: null, rung: "capture", root: [0, 1, 0],
   rotations: [0, 0, 0, 1, 0, 0, 0, 1], ghost: null, face: null, confidence: null, attention: null,
   ms: { features: null, model: null, post: null, frame: 1 }, late: 0, frames: 1, rungs: {},
   audio: null, energy_db: null, voiced: null, f0_hz: null,
 };
+const SWAP = {
+  type: "swap", tick: 10, release: "7be204", joints: ["hips", "spine"], confidence_base: 0.8, lookahead_ms: 33.3,
+};
+const RUN = {
+  type: "run", run: "r1", why: "new style since 0:01:12", step: "pull", done: 0, state: "running", text: "Fetching.",
+};
+const ALERT = { type: "alert", name: "hand speed", since_tick: 3, text: "Look.", active: true };
+const attends = (tick, joints) => ({ ...FRAME, tick, attention: { joints, speech: 0.5 } });
 const say = (message, changes = {}) => JSON.stringify({ ...message, ...changes });
 
 test("well-formed messages are read; unknown types and fields are passed over", () => {
@@ -29,6 +41,11 @@ test("well-formed messages are read; unknown types and fields are passed over", 
   assert.equal(read(say(FRAME), SHAPE).tick, 0);
   assert.equal(read(say(FRAME), null), null);
   assert.equal(read('{"type": "weather"}', SHAPE), null);
+  assert.equal(read(say(SWAP), null), null);
+  assert.equal(read(say(SWAP), SHAPE).release, "7be204");
+  assert.equal(read(say(RUN, { done: null }), null).done, null);
+  assert.equal(read(say(ALERT), SHAPE).cause, null);
+  assert.equal(read(say(ALERT, { cause: "machine" }), SHAPE).cause, "machine");
 });
 
 test("a malformed message is named by its field", () => {
@@ -37,7 +54,22 @@ test("a malformed message is named by its field", () => {
     [say(FRAME, { root: [0, "x", 0] }), /frame\.root\[1\]/],
     [say(FRAME, { tick: -1 }), /frame\.tick/],
     [say(FRAME, { ms: null }), /frame\.ms/],
-    [say(HELLO, { state: "asleep" }), /idle, live or ended/],
+    [say(FRAME, { attention: { joints: [0.1, 0.4], speech: 0.5 } }), /frame\.attention\.joints is 2 values/],
+    [say(HELLO, { state: "asleep" }), /hello\.state is "asleep", expected one of idle, live, ended/],
+    [say(HELLO, { joints: ["a", "b", "c"] }), /hello\.joints is 3 values, expected at most 2 names/],
+    [say(SWAP, { tick: 1.5 }), /swap\.tick/],
+    [say(SWAP, { release: null }), /swap\.release/],
+    [say(SWAP, { joints: ["a", "b", "c"] }), /swap\.joints is 3 values, expected at most 2 names/],
+    [say(SWAP, { confidence_base: "high" }), /swap\.confidence_base/],
+    [say(SWAP, { lookahead_ms: null }), /swap\.lookahead_ms/],
+    [say(RUN, { run: 1 }), /run\.run/],
+    [say(RUN, { why: null }), /run\.why/],
+    [say(RUN, { step: "rest" }), /run\.step is "rest", expected one of pull, build/],
+    [say(RUN, { done: 1.1 }), /run\.done is 1\.1, expected a number from 0 to 1/],
+    [say(RUN, { state: "paused" }), /run\.state/],
+    [say(RUN, { text: null }), /run\.text/],
+    [say(ALERT, { cause: 3 }), /alert\.cause/],
+    [say(ALERT, { signal: [] }), /alert\.signal/],
     [say(HELLO, { skeleton: { ...HELLO.skeleton, parents: [1, 0] } }), /parents\[0\]/],
     ["[]", /expected an object/],
     ["{", /not JSON/],
@@ -56,13 +88,72 @@ test("a bone is placed by its parent's turn", () => {
 });
 
 test("history forgets what is older than two minutes and knows what it missed", () => {
-  const history = new History(2, 1);
+  const history = new History(2);
   for (const tick of [0, 1, 3, KEPT_TICKS + 1]) history.push({ ...FRAME, tick });
   assert.equal(history.has(1), false);
   assert.equal(history.has(3), true);
   assert.equal(history.nearest(2), 3);
   assert.equal(history.nearest(1e9), KEPT_TICKS + 1);
   assert.deepEqual(history.percentiles("frame", KEPT_TICKS + 1, 10, [50]), [1]);
+});
+
+test("each tick has its release, whatever was said twice or out of order", () => {
+  const releases = new Releases();
+  assert.equal(releases.at(0), null);
+  releases.begin(HELLO);
+  const swap = (tick, release) => releases.add({ ...SWAP, tick, release });
+  swap(20, "c");
+  swap(10, "b");
+  swap(10, "b");
+  assert.deepEqual([-1, 9, 10, 19, 20].map((t) => releases.at(t).release), ["3f9a1c", "3f9a1c", "b", "b", "c"]);
+  assert.deepEqual(releases.swaps().map((s) => [s.before.release, s.release.release]), [["3f9a1c", "b"], ["b", "c"]]);
+  assert.deepEqual(releases.between(5, 15).map((s) => [s.from, s.to]), [[5, 10], [10, 15]]);
+  releases.begin(HELLO);
+  assert.deepEqual(releases.swaps(), []);
+});
+
+test("a swap changes what a frame's attention is held against, from its tick on", () => {
+  const show = new Show();
+  for (const message of [HELLO, SWAP]) show.accept(read(say(message), show.shape));
+  const hear = (tick, joints) => show.accept(read(say(attends(tick, joints)), show.shape));
+  hear(9, [0.5]);
+  assert.throws(() => hear(10, [0.5]), /frame\.attention\.joints is 1 values, expected 2 numbers/);
+  hear(10, [0.25, 0.25]);
+  assert.equal(show.release.release, "7be204");
+  assert.deepEqual([...show.history.attentionAt(9)], [0.5, 0.5]);
+  assert.deepEqual([...show.history.attentionAt(10)], [0.25, 0.25, 0.5]);
+  assert.match(tell(show, "live", 0).text, /Release 7be204 took over 0 s ago/);
+  show.accept(read(say(HELLO, { actor: "ada" }), show.shape));
+  assert.equal(show.release.release, "3f9a1c");
+});
+
+test("a fault asks for somebody, another cause is watched, and both keep their stretch", () => {
+  const show = new Show();
+  const hear = (message) => show.accept(read(say(message), show.shape));
+  for (const message of [HELLO, FRAME, { ...ALERT, cause: "new style" }]) hear(message);
+  assert.equal(tell(show, "live", 0).cue, "watch");
+  hear({ ...ALERT, name: "wrist", since_tick: 5, cause: "capture fault", text: "Check the camera." });
+  assert.deepEqual([tell(show, "live", 0).cue, tell(show, "live", 0).text], ["act", "Check the camera."]);
+  hear({ ...ALERT, name: "wrist", since_tick: 8, cause: "capture fault", active: false });
+  assert.equal(tell(show, "live", 0).cue, "watch");
+  assert.deepEqual(show.alertsAt(5).map((a) => a.cause), ["new style", "capture fault"]);
+  assert.deepEqual(show.alertsAt(8).map((a) => a.cause), ["new style"]);
+  assert.deepEqual(["machine", "model", "new person", null].map(causeCue), ["act", "watch", "watch", "watch"]);
+});
+
+test("a run of the learning loop is timed from its first word to its last", () => {
+  const learning = new Learning();
+  const hear = (changes, now) => learning.hear({ ...RUN, ...changes }, now);
+  hear({}, 1000);
+  hear({ step: "train", done: 0.5 }, 5000);
+  assert.deepEqual([learning.fromStart, learning.elapsed(9000)], [true, 8]);
+  hear({ step: "train", state: "failed" }, 10_000);
+  assert.equal(learning.elapsed(60_000), 9);
+  hear({ run: "r2", step: "canary" }, 70_000);
+  assert.deepEqual([learning.fromStart, learning.elapsed(71_000)], [false, 1]);
+  const cues = ["running", "promoted", "rejected", "failed"].map((state) => tellRun({ ...RUN, state }, true).cue);
+  assert.deepEqual(cues, ["fine", "fine", "watch", "act"]);
+  assert.equal(tellRun(RUN, false).cue, "unknown");
 });
 
 test("time is written plainly", () => {
