@@ -293,7 +293,8 @@ class SyntheticShow:
         elif name in ALERTS:
             self.alert(name, True)
         elif name == "calm":
-            self.alert("alert", False)
+            for key in ("alert", "style"):
+                self.alert(key, False)
         elif name == "mended":
             self.alert("fault", False)
         elif name == "swap":

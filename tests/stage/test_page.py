@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from page_tools import node
-from synthetic_show import NOTICE, RELEASE, SHOW, SyntheticShow
+from synthetic_show import NEXT_RELEASE, NOTICE, RELEASE, SHOW, SIMULATED, STEPS, SyntheticShow
 
 from greenroom.stage import Hub, create_app, serve_in_thread
 from greenroom.stage.server import PAGE
@@ -74,7 +74,7 @@ def test_live_the_performer_is_drawn_and_time_goes_on(report: Report) -> None:
     before, after = report["ticks"]
     assert after > before + 10
     assert report["painted"] > 12
-    assert NOTICE in report["notice"]
+    assert NOTICE in report["notice"] and SIMULATED in report["notice"]
     assert RELEASE in report["release"]
 
 
@@ -84,9 +84,50 @@ def test_any_recent_moment_can_be_looked_at(report: Report) -> None:
     assert look["help"] and look["hovered"] <= look["paused"]
 
 
+def test_a_swap_changes_the_release_and_its_baseline_and_marks_the_axis(report: Report) -> None:
+    swap = report["swap"]
+    assert (swap["first"], swap["then"]) == (RELEASE, NEXT_RELEASE)
+    assert NEXT_RELEASE in swap["shown"]
+    assert swap["bases"] == ["0.91", "0.82"]
+    assert f"release {RELEASE[:6]} → {NEXT_RELEASE[:6]}" in swap["hovered"]
+
+
+def test_a_fault_asks_for_somebody_and_a_new_style_is_watched(report: Report) -> None:
+    assert report["causes"]["listed"] == [["act", "capture fault"], ["watch", "new style"]]
+    assert report["causes"]["legend"] == ["new style", "capture fault"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cue", "done", "stage", "said"),
+    [
+        ("running", "fine", 2, "here", "the loss still falls"),
+        ("rejected", "watch", 4, "stopped", "Feet slide 12 % more"),
+        ("failed", "act", 2, "stopped", "ran out of memory"),
+        ("promoted", "fine", 8, "done", "Better on 9 of 10 gates"),
+    ],
+)
+def test_learning_is_told_step_by_step(
+    report: Report, name: str, cue: str, done: int, stage: str, said: str
+) -> None:
+    told = report["learning"][name]
+    assert told["cue"] == cue and said in told["text"]
+    assert told["steps"] == ["done"] * done + [stage] + ["ahead"] * (len(STEPS) - done - 1)
+    assert told["elapsed"].endswith(" s") and "at least" not in told["elapsed"]
+    assert (NEXT_RELEASE[:6] in told["release"]) == (name == "promoted")
+
+
+def test_learning_says_how_far_it_is_and_when_there_is_nothing(report: Report) -> None:
+    line = report["learning"]["running"]["line"]
+    assert "train, step 3 of 9" in line and "42 %" in line
+    none = report["learning"]["none"]
+    assert none["cue"] == "unknown" and "Nothing to do" in none["text"] and not none["elapsed"]
+
+
 @pytest.mark.parametrize(
     ("name", "cue", "word", "sentence"),
     [
+        ("fault", "act", "LIVE", "Check the camera on the left."),
+        ("swapped", "fine", "LIVE", "Release 7be204 took over"),
         (
             "speech",
             "watch",
@@ -126,6 +167,7 @@ def test_the_verdict_is_told_in_full(report: Report) -> None:
 def test_it_fits_the_window_in_both_schemes(report: Report, name: str) -> None:
     fit = report["fits"][name]
     assert fit["overflow"] == [0]
+    assert fit["hidden"] is None  # of the word `simulated`, near the performer
     assert fit["painted"] > 12
 
 

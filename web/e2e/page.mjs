@@ -127,6 +127,68 @@ async function look(page) {
   report.look = { paused: Number(paused), at: Number(at), mode, help, hovered };
 }
 
+/** Alerts of two causes, a swap, and the learning loop from its first step to each of its ends. */
+async function learns(page) {
+  const run = async (word) => {
+    await page.waitForFunction((w) => document.getElementById("run-word").textContent === w, word, WAIT);
+    return page.evaluate(() => ({
+      cue: document.getElementById("run-cue").dataset.cue,
+      text: document.getElementById("run-text").textContent,
+      steps: [...document.querySelectorAll(".step")].map((step) => step.dataset.step),
+      line: document.getElementById("run-line").innerText,
+      elapsed: document.getElementById("run-elapsed").textContent,
+      release: document.getElementById("run-release-line").innerText,
+    }));
+  };
+  const learning = { none: await run("no run") };
+  await cue("style");
+  await until(page, "cue", "watch");
+  await cue("learn");
+  learning.running = await run("running");
+  await cue("fault");
+  await until(page, "cue", "act");
+  await frames(page, 10);
+  const base = await text(page, "confidence-base");
+  const first = (await data(page)).release;
+  await cue("swap");
+  await page.waitForFunction((r) => document.documentElement.dataset.release !== r, first, WAIT);
+  await frames(page, 20);
+  await say(page, "fault");
+  report.causes = {
+    listed: await page.locator(".alert").evaluateAll((all) =>
+      all.map((alert) => [alert.dataset.cue, alert.querySelector(".cause").textContent])),
+    legend: await page.locator("#legend li").allTextContents(),
+  };
+  await cue("mended");
+  await cue("calm");
+  await until(page, "cue", "fine");
+  await say(page, "swapped");
+  for (const word of ["rejected", "failed", "promoted"]) {
+    await cue(word);
+    learning[word] = await run(word);
+    await picture(page, `laptop-dark-${word}`);
+  }
+  // Walk along the axis to its mark: hovering tells what it is.
+  const box = await page.locator("#timeline").boundingBox();
+  const told = [];
+  for (let x = 130; x < box.width && !told.at(-1)?.includes("→"); x += 6) {
+    await page.mouse.move(box.x + x, box.y + 40);
+    await page.waitForTimeout(60);
+    told.push(await text(page, "moment-figures"));
+  }
+  await picture(page, "laptop-dark-swap");
+  await page.mouse.move(box.x + 140, box.y - 300);
+  await page.waitForFunction(() => document.getElementById("moment-mode").textContent === "now", null, WAIT);
+  report.swap = {
+    first,
+    then: (await data(page)).release,
+    shown: await page.locator("#release").getAttribute("title"),
+    bases: [base, await text(page, "confidence-base")],
+    hovered: told.at(-1),
+  };
+  report.learning = learning;
+}
+
 async function states(page) {
   await cue("alert");
   for (const rung of ["speech", "previous", "hold"]) {
@@ -177,10 +239,24 @@ async function fits(viewport, scheme, name, query = "", state = "live") {
   await until(page, "state", state);
   if (state === "live") await frames(page, 10);
   else await page.waitForTimeout(1000);
-  report.fits[name] = { overflow: await overflow(page), painted: await painted(page) };
+  const hidden = state === "ended" ? null : await simulated(page);
+  report.fits[name] = { hidden, overflow: await overflow(page), painted: await painted(page) };
   await picture(page, name);
   await page.context().close();
 }
+
+/** What of the word `simulated` is out of sight or too small; null when it can be read. */
+const simulated = (page) =>
+  page.evaluate(() => {
+    const word = document.getElementById("simulated");
+    const box = word.getBoundingClientRect();
+    const stage = document.getElementById("stage").getBoundingClientRect();
+    const size = parseFloat(getComputedStyle(word).fontSize);
+    if (size < 22) return `${size} px`;
+    const inside = box.width > 0 && box.top >= stage.top && box.right <= stage.right && box.bottom <= innerHeight;
+    const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
+    return inside && document.elementFromPoint(x, y) === word ? null : "out of sight";
+  });
 
 async function flat() {
   const page = await open(LAPTOP, "dark");
@@ -209,6 +285,8 @@ await live(page);
 took("live(page)");
 await look(page);
 took("look(page)");
+await learns(page);
+took("learns(page)");
 await states(page);
 took("states(page)");
 await over(page);

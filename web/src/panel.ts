@@ -4,6 +4,7 @@ import { Axis, curve, line, sheet } from "./chart";
 import { clock, ms, share, whole } from "./format";
 import type { Series } from "./history";
 import { byId, make, mark, write } from "./page";
+import type { Alert } from "./protocol";
 import { causeCue, worstAlert } from "./sentences";
 import type { Show } from "./show";
 import { spoken } from "./skeleton";
@@ -78,7 +79,8 @@ export class Panel {
   }
 
   private alerts(): void {
-    const active = [...this.show.alerts.values()];
+    const faults = (alert: Alert) => (causeCue(alert.cause) === "act" ? 1 : 0);
+    const active = [...this.show.alerts.values()].sort((a, b) => faults(b) - faults(a));
     const key = JSON.stringify(active);
     if (key === this.alertsShown) return;
     this.alertsShown = key;
