@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ from greenroom.registry.release import Release, load_release
 from greenroom.stage.hub import Hub
 from greenroom.stage.observer import MetricsObserver, PageObserver, hello
 from greenroom.stage.server import ServerHandle, create_app, hosts_for, serve_in_thread
+from greenroom.stage.telling import Teller
 from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
 
@@ -112,6 +114,7 @@ class Stage:
         release: Release,
         playlist: Playlist,
         ticks: int,
+        by: str = "greenroom",
     ) -> None:
         """Start the server."""
         from greenroom.stage.api import routes
@@ -120,6 +123,9 @@ class Stage:
         self.hub = Hub()
         registry = CollectorRegistry()
         self.observers: list[Any] = []
+        self.metrics: Metrics | None = None
+        self._counting: MetricsObserver | None = None
+        self._ends_s = time.time() + ticks / TICK_HZ
         if at is not None:
             app = create_app(
                 self.hub,
@@ -128,17 +134,20 @@ class Stage:
                 hosts=hosts_for(at[0]),
             )
             self.handle = serve_in_thread(app, *at)
-            metrics = Metrics(registry, RUNGS)
-            metrics.on_stage(
-                release.actor,
-                release.name,
-                confidence_base=release.manifest["baselines"]["confidence_mean"],
-                ends_s=time.time() + ticks / TICK_HZ,
+            self.metrics = Metrics(registry, RUNGS)
+            self._counting = MetricsObserver(self.metrics, release.role.shape)
+            self.observers = [PageObserver(self.hub, release, playlist.clips), self._counting]
+        self.teller = Teller(workspace, self.hub, self.metrics, uuid.uuid4().hex, by)
+
+    def staged(self, release: Release, tick: int) -> None:
+        """A release comes on stage."""
+        self.teller.staged(release, tick)
+        if self.metrics is not None and self._counting is not None:
+            self._counting.staged(release.role.shape)
+            base = release.manifest["baselines"]["confidence_mean"]
+            self.metrics.on_stage(
+                release.actor, release.name, confidence_base=base, ends_s=self._ends_s
             )
-            self.observers = [
-                PageObserver(self.hub, release, playlist.clips),
-                MetricsObserver(metrics, release.role.shape),
-            ]
 
     def open(self, greeting: bytes) -> None:
         """Greet viewers; what to look at stands on stderr."""
@@ -213,14 +222,17 @@ def perform_command(
     try:
         stage.open(hello(release, ticks, _notices(release, playlist), []))
         show = meter("on air", as_json)
-        done = perform(context.workspace, order, context.user, stage.observers, show, warned)
+        done = perform(
+            context.workspace, order, context.user, stage.observers, show, warned, stage.staged
+        )
         stage.say("end", {k: done.json[k] for k in ("show", "frames", "late", "rungs")})
     finally:
         stage.close()
-    answer(as_json, done.json, _told(done))
+    answer(as_json, done.json, summary(done))
 
 
-def _told(done: Performed) -> str:
+def summary(done: Performed) -> str:
+    """Return what a show came to, as people read it."""
     lines = [
         f"show {done.show}",
         f"  {done.json['frames']:,} frames, {done.json['late']} late, "
@@ -278,13 +290,23 @@ def replay_command(
 @click.option("--seconds", default=90.0, show_default=True, type=click.FloatRange(3, 3600))
 @click.option("--headless", is_flag=True, help="No page, for scripts.")
 @click.option("--port", default=PAGE_PORT, show_default=True, help="Of the page.")
+@click.option("--loop", is_flag=True, help="Let the light fail and the style change; learn it.")
 @as_json
 @click.pass_context
 def demo_command(
-    ctx: click.Context, seconds: float, headless: bool, port: int, as_json: bool
+    ctx: click.Context, seconds: float, headless: bool, port: int, loop: bool, as_json: bool
 ) -> None:
-    """Perform the embedded release on clips it never saw, lose the capture, and replay the show."""
+    """Perform the embedded release on clips it never saw, lose the capture, and replay the show.
+
+    With --loop (needs `train,loop`): a show in which the light fails and later the style changes; the
+    one is told, the other is learned, and the new release comes on stage while the show runs.
+    """
     context: Context = ctx.obj
+    if loop:
+        from greenroom.cli.looping import loop_demo
+
+        loop_demo(context, None if headless else ("127.0.0.1", port), as_json)
+        return
     if not published.fetched(cache()):
         click.echo("fetching the published clips, once (about 110 MB)", err=True)
         published.fetch(cache())
@@ -308,12 +330,14 @@ def demo_command(
                 err=True,
             )
         show = meter("on air", as_json)
-        done = perform(context.workspace, order, context.user, stage.observers, show, warned)
+        done = perform(
+            context.workspace, order, context.user, stage.observers, show, warned, stage.staged
+        )
         stage.say("end", {k: done.json[k] for k in ("show", "frames", "late", "rungs")})
-        verdict = _replayed(context, done.show)
+        verdict = replayed(context, done.show)
         stage.say("verdict", verdict)
         proof = f"bit-exact {verdict['exact']}/{verdict['frames']} ({verdict['class']})"
-        text = f"{_told(done)}\nreplay in a fresh process: {proof}"
+        text = f"{summary(done)}\nreplay in a fresh process: {proof}"
         answer(as_json, {**done.json, "replay": verdict}, text)
         if verdict["exact"] != done.json["frames"]:
             raise CheckFailed(f"the replay differs: {verdict['first_difference']}")
@@ -323,7 +347,7 @@ def demo_command(
         raise
 
 
-def _replayed(context: Context, show: str) -> dict[str, Any]:
+def replayed(context: Context, show: str) -> dict[str, Any]:
     """Return the verdict of a replay in a process of its own."""
     command = [sys.executable, "-m", "greenroom", "--home", str(context.workspace.home)]
     done = subprocess.run(

@@ -42,6 +42,7 @@ class Order:
         takes: hashes of the takes that play, in order.
         ticks: for how long.
         cuts: (first, one past the last) ticks without capture.
+        dark: (first, one past the last) ticks in which the light fails: see `inputs.dim`.
         vmc: (host, port) pairs.
         seed: of the draws by which the performer goes on without capture.
         threads: of the model.
@@ -51,6 +52,7 @@ class Order:
     takes: Sequence[str]
     ticks: int
     cuts: Sequence[tuple[int, int]] = ()
+    dark: Sequence[tuple[int, int]] = ()
     vmc: Sequence[tuple[str, int]] = ()
     seed: int = 0
     threads: int = 1
@@ -116,6 +118,7 @@ class Cast:
             "inputs": list(order.takes),
             "ticks": order.ticks,
             "cuts": [list(cut) for cut in order.cuts],
+            "dark": [list(stretch) for stretch in order.dark],
             "vmc": [list(pair) for pair in vmc],
             "seed": order.seed,
             "threads": order.threads,

@@ -29,7 +29,7 @@ from greenroom.contracts import ModelShape, Packet, Receiver, Sink, get_tensors,
 from greenroom.errors import GreenroomError
 from greenroom.frames import Floats
 from greenroom.live.backends import WARM_RUNS, OnnxBackend, self_test
-from greenroom.live.inputs import open_playlist
+from greenroom.live.inputs import dim, open_playlist
 from greenroom.live.ladder import RUNGS
 from greenroom.live.lines import Lines, say
 from greenroom.live.performer import Outcome, Part, Performer
@@ -249,6 +249,8 @@ def main() -> int:
     playlist = open_playlist(workspace, order["inputs"], order["ticks"])
     sinks = [VmcSink(host, port, release.skeleton.offsets) for host, port in order["vmc"]]
     ring = Ring(Path(order["ring"]), ModelShape.load(order["room"]))
+    for first, last in order["dark"]:
+        dim(playlist.body, first, last, order["seed"])
     cuts = [tuple(cut) for cut in order["cuts"]]
     _prepare()
     say(sys.stdout.buffer, {"ready": True, "lead": lead})

@@ -16,8 +16,10 @@ import numpy as np
 from greenroom.capture.packets import TakePlayer
 from greenroom.capture.sequence import join
 from greenroom.capture.takes import load
+from greenroom.clock import TICK_HZ
 from greenroom.errors import BadInput
-from greenroom.frames import SAMPLES_PER_TICK, Body, Floats
+from greenroom.frames import BONE, LIMBS, SAMPLES_PER_TICK, Body, Floats
+from greenroom.rotations import from_vector, multiply, normalise
 from greenroom.store.workspace import Workspace
 
 
@@ -81,6 +83,33 @@ def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None)
     apart = bool(voices) and any(scene.voice is None for scene in scenes)
     repeats = any(clip[2] for clip in clips)
     return Playlist(body, _sound(scenes, voices, len(body)), clips, repeats, apart)
+
+
+def dim(body: Body | None, first: int, last: int, seed: int) -> None:
+    """Let the light fail on a body, in place: joints jitter, limbs are lost, nothing is trusted whole.
+
+    A simulation, for rehearsals of what to do then: 4° of jitter in every joint (rms), the right arm
+    lost in every other second, and 0.4 of visibility.
+
+    Args:
+        body: what plays; None does nothing.
+        first: the first tick.
+        last: one past the last.
+        seed: of the jitter.
+    """
+    if body is None:
+        return
+    part = slice(first, min(last, len(body)))
+    random = np.random.default_rng([seed, first])
+    turns = body.rotations[part]
+    shake = np.deg2rad(4) / np.sqrt(3) * random.standard_normal((*turns.shape[:2], 3))
+    shaken = multiply(from_vector(shake.astype(np.float32)), turns).astype(np.float32)
+    body.rotations[part] = normalise(shaken)
+    body.validity[part] *= np.float32(0.4)
+    arm = [BONE[name] for name in LIMBS["right arm"]]
+    seconds = np.arange(part.start, part.start + len(turns)) // TICK_HZ
+    for tick in np.flatnonzero(seconds % 2 == 0):
+        body.validity[part.start + tick, arm] = 0
 
 
 class _Scene(NamedTuple):

@@ -50,6 +50,7 @@ def perform(
     progress: Callable[[int, int], None] = lambda done, total: None,
     warn: Callable[[str], None] = lambda what: None,
     staged: Callable[[Release, int], None] = lambda release, tick: None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Performed:
     """Perform a show to its end, or until interrupted; it is kept either way.
 
@@ -62,6 +63,7 @@ def perform(
         warn: called with one line when an engine was lost and when a new one takes over.
         staged: called with a release and its first tick when it comes on stage, before its first frame
             is shown to the observers.
+        enough: asked all along whether the show is to end before its time.
 
     Raises:
         BadInput: a sink's host has no address.
@@ -82,7 +84,7 @@ def perform(
             cast.start()
             interrupted.armed = True
             while True:
-                if interrupted.yes:
+                if interrupted.yes or enough():
                     cast.stop()
                 stage.look()
                 done = cast.check()

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from greenroom.capture.packets import newest
 from greenroom.contracts import Alert
-from greenroom.frames import Body, Doubles, Floats
+from greenroom.frames import BONE, Body, Doubles, Floats
 from greenroom.live.ring import get_packets
 from greenroom.monitoring.angles import JOINTS, limbs, mean_pose, rotation_vectors
 from greenroom.monitoring.charts import MotionChart
@@ -62,18 +62,22 @@ def motion(bodies: Mapping[str, Body], scenes: Mapping[str, str] | None = None) 
         bodies: by take, in the order in which a show would play them.
         scenes: what each take shows, if that is known.
     """
-    mean = mean_pose(body.rotations for body in bodies.values())
-    takes = [rotation_vectors(_valid(body), mean) for body in bodies.values()]
+    shares = [(body.validity > 0).mean(axis=0) for body in bodies.values()]
+    there = np.mean(shares, axis=0) if shares else np.zeros(len(BONE))
+    # What the reference never had is no loss where it is missing, and frozen where a tracker makes it up.
+    joints = tuple(joint for joint in JOINTS if there[BONE[joint]] > 0.5)
+    mean = mean_pose((body.rotations for body in bodies.values()), joints)
+    takes = [rotation_vectors(_valid(body), mean, joints) for body in bodies.values()]
     context = None if scenes is None else [scenes.get(take, take) for take in bodies]
-    chart = MotionChart(limbs()).fit(takes, context)
-    nothing = np.full(3 * len(JOINTS), np.nan, dtype=np.float32)
+    chart = MotionChart(limbs(joints)).fit(takes, context)
+    nothing = np.full(3 * len(joints), np.nan, dtype=np.float32)
 
     def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Floats:
         sample, _ = newest(get_packets(row))
         if sample is None:
             return nothing
         rotations = np.where(sample.validity[:, None] > 0, sample.rotations, np.nan)
-        return rotation_vectors(rotations, mean)
+        return rotation_vectors(rotations, mean, joints)
 
     return Channel(chart, read)
 

@@ -12,10 +12,6 @@ learning"; the bound on the replayed loss is Lopez-Paz and Ranzato's, 2017, "Gra
 from __future__ import annotations
 
 import datetime
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +21,7 @@ import numpy as np
 
 from greenroom.consent.gate import require
 from greenroom.contracts import ModelShape
-from greenroom.errors import BadInput, CheckFailed, Refused
+from greenroom.errors import BadInput, Refused
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Doubles, Floats
 from greenroom.retraining.adapter import AHEAD, CENTRES, FILL, Adapter, Heard, columns_of

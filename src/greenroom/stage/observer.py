@@ -35,6 +35,10 @@ class MetricsObserver:
         """Keep both."""
         self.metrics, self._inputs = metrics, shape.inputs()
 
+    def staged(self, shape: ModelShape) -> None:
+        """Another model performs from now on."""
+        self._inputs = shape.inputs()
+
     def frame(self, row: NDArray[Any], outputs: dict[str, Any]) -> None:
         """Count one frame."""
         seen = Figures(int(row["tick"]), rung_of(row), bool(row["emit"] > row["due"] + PERIOD_NS))

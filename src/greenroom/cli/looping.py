@@ -1,0 +1,349 @@
+"""`greenroom demo --loop`: from a failing light and a new style to a better release on stage.
+
+Reference and new style are made from the embedded clips by the transforms below: simulated, and said so.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from greenroom import embedded
+from greenroom.capture import published
+from greenroom.capture.bvh import body_to_motion, write_bvh
+from greenroom.capture.readers import read_recording
+from greenroom.capture.sequence import join
+from greenroom.capture.takes import Who, keep, load
+from greenroom.capture.variations import Variation
+from greenroom.cli.context import JOB, Context, answer, meter, short
+from greenroom.cli.learning import need_extras
+from greenroom.cli.shows import Stage, replayed, summary, warned
+from greenroom.clock import TICK_HZ
+from greenroom.config import cache
+from greenroom.consent.records import read_rights
+from greenroom.errors import CheckFailed, Refused
+from greenroom.frames import Body
+from greenroom.live.cast import Order
+from greenroom.live.harvest import Harvest
+from greenroom.live.inputs import open_playlist
+from greenroom.live.show import Performed, perform
+from greenroom.live.watching import Watch, motion
+from greenroom.registry.policy import policy_ref, read_policy, set_policy
+from greenroom.registry.promote import on_stage
+from greenroom.registry.release import Release, load_release
+from greenroom.retraining.requests import PROMOTED, Run, read_rules, runs
+from greenroom.rotations import from_vector, multiply, normalise
+from greenroom.stage.observer import hello
+from greenroom.stage.telling import Learning
+from greenroom.store.workspace import Workspace
+
+SETLIST = ("walk", "punch", "jump", "kick", "dance_b", "spin", "run")
+"""What every number of the show is made of, in this order."""
+STYLE = Variation(
+    tempo=0.8,
+    amplitude=0.75,
+    posture={
+        "spine": (30, 0, 0),
+        "head": (-20, 0, 0),
+        "leftUpperArm": (0, 0, -28),
+        "rightUpperArm": (0, 0, 28),
+    },
+)
+"""The new style: slow and small, bent forward, the arms away from the body."""
+NOISE = 0.05
+"""Degrees (rms about each axis): a sensor's, without which a joint at rest is exactly where it was."""
+REFERENCE, BEFORE, AFTER = 120, 6, 8
+"""Numbers that the charts know, that play before the style changes, and that play after it, repeated."""
+LONGEST_S = 570.0
+DARK_S = (38.0, 54.0)
+"""When the light fails."""
+LINGER_S = 20.0
+"""Of the show after the new release is the champion."""
+SIGNER = "demo"
+STEPS = 120
+RULES = {
+    "causes": ["new style"],
+    "cool_down_s": 60,
+    "per_day": 24,
+    "preset": "tokens",
+    "steps": STEPS,
+    "canary_s": 15,
+    "gather_s": 40,
+}
+GATES = [
+    {
+        "metric": "infill.joints_deg",
+        "against": "champion",
+        "margin": -1.0,
+        "level": 0.95,
+        "worst": False,
+    }
+]
+SIMULATED = "Simulated: style and light are made from the clips by stated transforms."
+
+
+def number(clips: dict[str, Body], random: np.random.Generator, style: Variation | None) -> Body:
+    """Return the setlist as it is performed once: never twice the same."""
+    out = []
+    for name in SETLIST:
+        varied = Variation(
+            mirror=bool(random.integers(2)),
+            tempo=float(random.uniform(0.88, 1.12)),
+            amplitude=float(random.uniform(0.88, 1.08)),
+        ).of(clips[name])
+        out.append(varied if style is None else style.of(varied))
+    body = join(out)
+    noise = np.deg2rad(NOISE) * random.standard_normal((*body.rotations.shape[:2], 3))
+    shaken = normalise(multiply(from_vector(noise.astype(np.float32)), body.rotations))
+    return Body(body.skeleton, body.root, shaken.astype(np.float32), body.validity)
+
+
+def loop_demo(context: Context, page: tuple[str, int] | None, as_json: bool) -> None:
+    """Perform, watch, learn, swap, replay; print what came of it.
+
+    Raises:
+        CheckFailed: the loop did not close, or the replay differs.
+    """
+    need_extras()
+    if not published.fetched(cache()):
+        click.echo("fetching the published clips, once (about 110 MB)", err=True)
+        published.fetch(cache())
+    workspace = context.workspace
+    embedded.install(workspace)
+    release = load_release(workspace, on_stage(workspace, embedded.ACTOR))
+    _sign(workspace)
+    click.echo("making the numbers of the show, and learning the reference", err=True)
+    names = embedded.ingest_clips(workspace, context.user)
+    clips = {name: _body(workspace, names[f"humanoid3d_{name}"]) for name in SETLIST}
+    random = np.random.default_rng(0)
+    known = {f"number {n}": number(clips, random, None) for n in range(REFERENCE)}
+    channel = motion(known)
+    takes, starts_s = _takes(workspace, clips, random, context.user)
+    show = _Show(context, release, takes, page, channel, as_json)
+    done = show.run()
+    _close(context, show, done, starts_s, as_json)
+
+
+def _body(workspace: Workspace, take: str) -> Body:
+    body = load(workspace, take, ("body",)).body
+    assert body is not None
+    return body
+
+
+def _sign(workspace: Workspace) -> None:
+    """Put the demo's policy in force, unless somebody has signed another."""
+    actor = embedded.ACTOR
+    before = workspace.log.ref(policy_ref(actor))
+    if before is not None and read_policy(workspace, before, actor)[1] != SIGNER:
+        raise Refused(
+            f"somebody signed a policy for {actor} here", then="give another folder: --home DIR"
+        )
+    until = (datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1)).isoformat()
+    standing = {"until": until, "per_day": 24, "kinds": ["retrain"], "bounds": {}}
+    learning = read_rules(RULES, "the demo").manifest()
+    set_policy(workspace, actor, SIGNER, gates=GATES, standing=standing, learning=learning)
+
+
+def _takes(
+    workspace: Workspace, clips: dict[str, Body], random: np.random.Generator, by: str
+) -> tuple[list[str], float]:
+    """Keep what plays; return the takes in order, and when the style changes, seconds."""
+    who = Who("stream", "deepmimic", read_rights("Zlib", "deepmimic"))
+    out: list[list[str]] = [[], []]
+    starts = 0
+    for n in range(BEFORE + AFTER):
+        style = None if n < BEFORE else STYLE
+        body = number(clips, random, style)
+        starts += len(body) if style is None else 0
+        data = write_bvh(body_to_motion(body))
+        recording = read_recording(data, f"number-{n:02d}{'-style' if style else ''}.bvh")
+        out[style is not None].append(keep(workspace, recording, who, by))
+    again = int(LONGEST_S / 14) // AFTER + 1
+    return out[0] + out[1] * again, starts / TICK_HZ
+
+
+class _Confidence:
+    """Observe how sure the model is."""
+
+    def __init__(self) -> None:
+        self.ticks: list[int] = []
+        self.means: list[float] = []
+
+    def frame(self, row: NDArray[Any], outputs: dict[str, Any]) -> None:
+        if row["asked"]:
+            self.ticks.append(int(row["tick"]))
+            self.means.append(float(np.mean(outputs["confidence"])))
+
+    def between(self, first: float, last: float) -> float | None:
+        ticks = np.asarray(self.ticks)
+        there = np.asarray(self.means)[(ticks >= first) & (ticks < last)]
+        return round(float(there.mean()), 4) if len(there) else None
+
+
+class _Show:
+    """The show, what watches it, and the process that learns beside it."""
+
+    def __init__(
+        self,
+        context: Context,
+        release: Release,
+        takes: Sequence[str],
+        page: tuple[str, int] | None,
+        channel: Any,
+        as_json: bool,
+    ) -> None:
+        self.context, self.release, self.as_json = context, release, as_json
+        workspace = context.workspace
+        self.ticks = round(LONGEST_S * TICK_HZ)
+        dark = [(round(DARK_S[0] * TICK_HZ), round(DARK_S[1] * TICK_HZ))]
+        self.order = Order(release, takes, self.ticks, dark=dark)
+        playlist = open_playlist(workspace, takes, self.ticks)
+        self.stage = Stage(workspace, page, release, playlist, self.ticks, context.user)
+        self.folder = Path(tempfile.mkdtemp(prefix="greenroom-loop-"))
+        who = Who(release.actor, "deepmimic", read_rights("Zlib", "deepmimic"))
+        self.harvest = Harvest(workspace, who, release.skeleton, "captured", context.user)
+        self.confidence = _Confidence()
+        self.watch = Watch([channel], self._alert)
+        self.before = len(runs(workspace.log, release.actor))
+        self.alert_s = self.promoted_s = 0.0
+        self.run_: Run | None = None
+        self._next_s = 0.0
+
+    def _alert(self, alert: Any, begins: bool) -> None:
+        self.stage.teller.alert(alert, begins)
+        if begins and alert.cause == "new style":
+            self.alert_s = self.alert_s or time.monotonic()
+            self.harvest.begin(alert.began)
+
+    def _enough(self) -> bool:
+        """Whether the run has ended, and the show went on for a while after it."""
+        now = time.monotonic()
+        if now < self._next_s:
+            return False
+        self._next_s = now + 0.5
+        ended = [
+            run
+            for run in runs(self.context.workspace.log, self.release.actor)[self.before :]
+            if run.outcome
+        ]
+        if ended and not self.promoted_s:
+            self.run_, self.promoted_s = ended[0], now
+            self.harvest.end()
+        return bool(self.promoted_s) and now > self.promoted_s + LINGER_S
+
+    def run(self) -> Performed:
+        """Perform until the loop has closed, or the show is over."""
+        workspace = self.context.workspace
+        progress = self.folder / "progress"
+        observers = [*self.stage.observers, self.watch, self.harvest, self.confidence]
+        observers.append(Learning(workspace, self.stage.hub, self.release.actor, progress))
+        self.stage.open(
+            hello(self.release, self.ticks, [SIMULATED], [w.credit for w in published.WHEELS])
+        )
+        command = [sys.executable, "-m", "greenroom", "--home", str(workspace.home)]
+        worker = subprocess.Popen(
+            ["nice", "-n", "10", *command, "pipeline", "work"],
+            env={**os.environ, JOB: str(self.folder), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=open(self.folder / "errors", "wb"),
+        )
+        try:
+            return perform(
+                workspace,
+                self.order,
+                self.context.user,
+                observers,
+                meter("on air", self.as_json),
+                warned,
+                self.stage.staged,
+                self._enough,
+            )
+        finally:
+            worker.terminate()
+            worker.wait()
+
+
+def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_json: bool) -> None:
+    """Replay, and say what came of it."""
+    stage = show.stage
+    try:
+        stage.say("end", {k: done.json[k] for k in ("show", "frames", "late", "rungs")})
+        verdict = replayed(context, done.show)
+        stage.say("verdict", verdict)
+        run = show.run_
+        alerts = [
+            {
+                "signal": a.signal,
+                "cause": a.cause,
+                "where": list(a.where),
+                "second": round(a.tick / TICK_HZ, 1),
+            }
+            for a in stage.teller.alerts
+        ]
+        swap = done.json["swaps"][0][0] if done.json["swaps"] else None
+        style = starts_s * TICK_HZ
+        result = {
+            **done.json,
+            "simulated": True,
+            "alerts": alerts,
+            "style_second": round(starts_s, 1),
+            "captured_takes": len(show.harvest.takes),
+            "run": None
+            if run is None
+            else {"run": run.name, "outcome": run.outcome, "reason": run.reason},
+            "alert_to_promoted_s": round(show.promoted_s - show.alert_s, 1)
+            if run and show.alert_s
+            else None,
+            "confidence": {
+                "reference": show.confidence.between(0, DARK_S[0] * TICK_HZ),
+                "new_style": show.confidence.between(style, swap or np.inf),
+                "after_swap": None if swap is None else show.confidence.between(swap, np.inf),
+            },
+            "replay": verdict,
+        }
+        answer(as_json, result, _text(result, done))
+        if verdict["exact"] != done.json["frames"]:
+            raise CheckFailed(f"the replay differs: {verdict['first_difference']}")
+        if run is None or run.outcome != PROMOTED:
+            errors = (show.folder / "errors").read_bytes()[-300:].decode(errors="replace")
+            why = "no run ended in time" if run is None else f"{run.outcome}: {run.reason}"
+            raise CheckFailed(f"the loop did not close: {why}", then=errors.strip())
+        stage.close(linger_s=2.0)
+    except BaseException:
+        stage.close()
+        raise
+
+
+def _text(result: dict[str, Any], done: Performed) -> str:
+    sure = result["confidence"]
+    lines = [summary(done), f"  alerts ({result['style_second']:g} s: the style changes)"]
+    lines += [
+        f"    {a['second']:6.1f} s  {a['signal']:8} {a['cause']}: {', '.join(a['where'])}"
+        for a in result["alerts"]
+    ]
+    run = result["run"]
+    if run is not None:
+        lines.append(f"  run {run['run']}: {run['outcome']}, {run['reason']}")
+    lines += [
+        f"  swap at {tick / TICK_HZ:.1f} s to {short(name)}" for tick, name in result["swaps"]
+    ]
+    if result["alert_to_promoted_s"] is not None:
+        lines.append(f"  from alert to champion {result['alert_to_promoted_s']:.0f} s")
+    lines.append(
+        f"  confidence {sure['reference']} on the reference, {sure['new_style']} in the new style, "
+        f"{sure['after_swap']} after the swap"
+    )
+    verdict = result["replay"]
+    proof = f"bit-exact {verdict['exact']}/{verdict['frames']} ({verdict['class']})"
+    return "\n".join([*lines, f"replay in a fresh process: {proof}"])
