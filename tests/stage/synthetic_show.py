@@ -8,6 +8,7 @@ mended, swap, learn, promoted, rejected, failed, garbage, stop, start, rewind, e
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import math
 import threading
@@ -302,6 +303,7 @@ class SyntheticShow:
         elif name == "learn":  # done with all before it, and part of the way through this one
             for step in list(STEPS)[:3]:
                 self.say(run(step, 0))
+                await asyncio.sleep(0.15)  # who is slow hears only the last word of a burst
             self.say(run("train", 0.42))
         elif name in ENDINGS:
             if name == "promoted":

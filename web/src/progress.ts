@@ -26,8 +26,9 @@ export class Progress {
     this.strip(run);
     this.bar(run);
     const least = learning.fromStart ? "" : "at least ";
-    const late = run?.state !== "running" && !learning.fromStart; // its length is not known
-    write(byId("run-elapsed"), run === null || late ? "" : `${least}${span(learning.elapsed(now))}`);
+    const elapsed = learning.elapsed(now);
+    const late = run?.state !== "running" && elapsed === 0; // we heard of nothing but its end
+    write(byId("run-elapsed"), run === null || late ? "" : `${least}${span(elapsed)}`);
     byId("run-release-line").hidden = run?.state !== "promoted" || release === null;
     if (release !== null) hashButton(byId<HTMLButtonElement>("run-release"), release.release, "release");
   }
