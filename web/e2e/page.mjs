@@ -137,7 +137,7 @@ async function learns(page) {
       steps: [...document.querySelectorAll(".step")].map((step) => step.dataset.step),
       line: document.getElementById("run-line").innerText,
       elapsed: document.getElementById("run-elapsed").textContent,
-      release: document.getElementById("run-release-line").innerText,
+      release: document.querySelector("#run-release-line:not([hidden])")?.innerText ?? "",
     }));
   };
   const learning = { none: await run("no run") };
