@@ -25,7 +25,6 @@ from greenroom.retraining.reservoir import AFTER, BEFORE, Moments
 AHEAD, FILL, CENTRES = "trunk.ahead", "trunk.fill", "style.centres"
 _HIDDEN, _PLACE = "adapter_hidden", "adapter_place"
 _NUDGE = 0.1  # of a bias, to see how far an output follows
-_LIMBS_LOST = 2  # of each moment, one at a time
 
 
 class _Opened(ModelShape):
@@ -134,14 +133,16 @@ class Adapter:
     # -- asking ------------------------------------------------------------------------------------
 
     def hear(self, moments: Moments, seed: int, graph: bytes | None = None) -> Heard:
-        """Return what the graph, or a moved one, says of moments: whole, and with limbs lost in turn.
+        """Return what the graph, or a moved one, says of moments: whole, and with each limb lost.
 
-        A gap is 1 to 15 ticks old; limbs and ages are drawn, for one seed the same ones.
+        A gap is 1 to 15 ticks old; ages are drawn, for one seed the same ones.
         """
         backend = self._backend if graph is None else self._open(graph)
         random = np.random.default_rng(seed)
         six, at = 6 * self.shape.joints, [BEFORE + ahead for ahead in self.shape.horizons]
-        hidden, ahead, place, said = [], [], [], []
+        hidden, ahead = [], []
+        place: list[Any] = []
+        said: list[Any] = []
         gaps: list[list[tuple[int, Floats, Floats]]] = [[] for _ in self.limbs]
         for n, states in enumerate(moments.states):
             whole = ask(backend, states)
@@ -149,11 +150,11 @@ class Adapter:
             ahead.append((states[at, :six] - whole["forecast"][0]).ravel())
             place.append(whole[_PLACE].ravel() if self.shape.styles else [])
             said.append(whole["style"][0] if self.shape.styles else [])
-            for which in random.choice(len(self.limbs), _LIMBS_LOST, replace=False):
+            for which, limb in enumerate(self.limbs):
                 age = int(random.integers(1, AFTER + 1))
-                if self.limbs[which]:
-                    lost = ask(backend, states, self.limbs[which], age)
-                    columns = columns_of(self.limbs[which])
+                if limb:
+                    lost = ask(backend, states, limb, age)
+                    columns = columns_of(limb)
                     off = states[BEFORE, columns] - lost["pose"][0, columns]
                     gaps[which].append((n, lost[_HIDDEN][0], off))
         wide = len(hidden[0]) if hidden else 0

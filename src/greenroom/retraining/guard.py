@@ -1,8 +1,8 @@
 """Say of a release that has just come on stage whether it stays: back, keep, or not decided yet.
 
 What it does is compared with what was normal just before the swap, in the same show, by wagers that may
-be looked at after every second (Ville 1939; the bets of Waudby-Smith and Ramdas 2024, averaged over their
-size): a release that is no worse is sent back with a chance of `risk` at most, for each figure.
+be looked at after every second (Ville 1939; the bets of Waudby-Smith and Ramdas 2024, averaged over
+their size): a release that is no worse is sent back with a chance of `risk` at most, for each figure.
 There is no clock and no I/O in it, so that a replay comes to the same verdicts.
 """
 

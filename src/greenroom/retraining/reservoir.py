@@ -15,7 +15,7 @@ from zlib import crc32
 
 import numpy as np
 
-from greenroom.capture.takes import load
+from greenroom.capture.takes import load, media_of
 from greenroom.consent.gate import refusal, require
 from greenroom.datasets.build import states_of
 from greenroom.errors import BadInput
@@ -112,6 +112,8 @@ class Reservoir:
         """
         manifest = workspace.objects.manifest(take, "take")
         require(manifest, take, "train", day)
+        if "body" not in media_of(manifest):
+            raise BadInput(f"take {take[:12]} has no body", then="offer another take")
         for tick in range(0, int(manifest["ticks"]) - LENGTH, EVERY):
             self.offer(style_of(manifest), take, tick)
 

@@ -1,0 +1,289 @@
+"""Choose the step of an online update: what moves, how far, and what that does to new and old.
+
+The last layers are linear, so the step is a ridge regression of what the model is off by, on new
+moments and on the replayed past; a style's centre moves towards what is new. How far is
+chosen on takes that the step was not made from, within two bounds: how far a layer moves, and how much
+worse the replayed past becomes. What counts in the end is measured by running the moved graph.
+
+Held to the past by replay, as in Chaudhry and others 2019, "On tiny episodic memories in continual
+learning"; a bound on the replayed loss is in Lopez-Paz and Ranzato 2017, "Gradient episodic memory".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from greenroom.errors import BadInput, Refused
+from greenroom.frames import Doubles, Floats
+from greenroom.retraining.adapter import AHEAD, CENTRES, FILL, Adapter, Heard, columns_of
+from greenroom.retraining.reservoir import LENGTH, Moments
+
+EVERY = 5
+"""Ticks from one new moment to the next."""
+_PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # a moment, each
+_HEAVY = (1.0, 4.0, 16.0)  # how much the replayed past counts in a step, beside what is new
+_STEPS = (1.0, 0.5, 0.25)  # of the way to a style's new centre
+_SPARE = 0.7  # of the rise that is allowed, kept back when a step is chosen for its part alone
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What an update may do; a policy signs these.
+
+    Attributes:
+        norm: how far each layer may move, as a share of its own Frobenius norm.
+        rise: how much worse any part may become on the replayed past, as a share of its error before;
+            for the style, in points of probability.
+    """
+
+    norm: float = 0.15
+    rise: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that are none.
+
+        Raises:
+            BadInput: one is not above nought and finite.
+        """
+        if not all(np.isfinite(value) and value > 0 for value in (self.norm, self.rise)):
+            raise BadInput(f"bounds are above nought, not {self.norm} and {self.rise}")
+
+
+@dataclass(frozen=True)
+class Halves:
+    """What the step is made from, and what it is judged on: no take is in both, where there are two."""
+
+    made: Moments
+    judged: Moments
+
+    @classmethod
+    def of(cls, moments: Moments) -> Halves:
+        """Return every other take in each half; a single take is cut in its middle, a window apart."""
+        takes = sorted(set(moments.takes))
+        if len(takes) > 1:
+            odd = np.asarray([takes.index(take) % 2 == 1 for take in moments.takes])
+            return cls(moments.only(~odd), moments.only(odd))
+        middle, apart = len(moments) // 2, -(-LENGTH // EVERY) // 2
+        return cls(
+            moments.only(slice(0, max(0, middle - apart))),
+            moments.only(slice(middle + apart, None)),
+        )
+
+
+def step(
+    adapter: Adapter,
+    new: Halves,
+    past: Halves,
+    style: str,
+    kinds: Sequence[str],
+    bounds: Bounds,
+    seed: int,
+) -> tuple[dict[str, Floats], dict[str, Any]]:
+    """Return the weights that move, and the evidence for a policy.
+
+    Raises:
+        Refused: no step within the bounds helps.
+    """
+    made = [adapter.hear(half.made, seed) for half in (new, past)]
+    judged = [adapter.hear(half.judged, seed + 1) for half in (new, past)]
+    before = [losses(adapter, heard, kinds) for heard in judged]
+    weights: dict[str, Floats] = {}
+    norms: dict[str, float] = {}
+    for layer, reach in zip((AHEAD, FILL), adapter.reach(new.made), strict=True):
+        found = _layer(adapter, layer, reach, made, judged, bounds)
+        if found is not None:
+            norms[layer], moved = found
+            weights |= moved
+    if style in kinds:
+        kind = list(kinds).index(style)
+        centred = _centre(adapter, kind, made[0], new.judged, past.judged, judged, kinds, bounds)
+        if centred is not None:
+            norms[CENTRES], weights[CENTRES] = centred
+    if not weights:
+        raise Refused(
+            f"no step within the bounds (norm {bounds.norm:g}, rise {bounds.rise:g}) makes the new "
+            f"takes better; errors on them: {_said(before[0])}",
+            then="train with them, or widen the policy's bounds",
+        )
+    moved_graph = adapter.moved(weights)
+    after = [
+        losses(adapter, adapter.hear(half.judged, seed + 1, moved_graph), kinds)
+        for half in (new, past)
+    ]
+    rise = _rise(before[1], after[1])
+    gain = -_rise(before[0], after[0], worst=False)
+    if rise > bounds.rise or gain <= 0:
+        raise Refused(
+            f"the replayed past becomes worse by {rise:.3f}, where {bounds.rise:g} is allowed, and what "
+            f"is new better by {gain:.3f}: before {_said(before[1])}; after {_said(after[1])}",
+            then="train with the new takes, or widen the policy's bounds",
+        )
+    return weights, {
+        "norm": _round(max(norms.values())),
+        "rise": _round(rise),
+        "gain": _round(gain),
+        "bounds": asdict(bounds),
+        "norms": {name: _round(value) for name, value in sorted(norms.items())},
+        "loss_before": _rounded(before[0]),
+        "loss_after": _rounded(after[0]),
+        "replay_before": _rounded(before[1]),
+        "replay_after": _rounded(after[1]),
+        "moments": {"new": len(new.judged), "replay": len(past.judged)},
+    }
+
+
+def losses(adapter: Adapter, heard: Heard, kinds: Sequence[str]) -> dict[str, float]:
+    """Return the error of each part: rms of rotations' six numbers, and 1 - probability of the style.
+
+    Args:
+        adapter: which the moments were heard by.
+        heard: what it said of them.
+        kinds: the model's styles.
+    """
+    out = {}
+    ahead = heard.ahead.reshape(len(heard.ahead), len(adapter.shape.horizons), -1)
+    for n, ticks in enumerate(adapter.shape.horizons):
+        out[f"forecast_{ticks}"] = float(np.sqrt((ahead[:, n] ** 2).mean()))
+    off = [(gap**2).ravel() for _, _, gap in heard.gaps]
+    out["gap"] = float(np.sqrt(np.concatenate(off).mean()))
+    known = [n for n, style in enumerate(heard.styles) if style in kinds]
+    if known:
+        right = [list(kinds).index(heard.styles[n]) for n in known]
+        out["style"] = float(1 - heard.said[known, right].mean())
+    return out
+
+
+def _rise(before: dict[str, float], after: dict[str, float], worst: bool = True) -> float:
+    """Return by how much errors grew: that of the worst part, or the mean of all parts."""
+    grown = [
+        after[name] - value if name == "style" else after[name] / max(value, 1e-9) - 1
+        for name, value in before.items()
+    ]
+    return float(max(grown) if worst else np.mean(grown))
+
+
+def _layer(
+    adapter: Adapter,
+    layer: str,
+    reach: Doubles,
+    made: Sequence[Heard],
+    judged: Sequence[Heard],
+    bounds: Bounds,
+) -> tuple[float, dict[str, Floats]] | None:
+    """Return how far a layer moves and its new weights; None where no step within bounds helps."""
+    blocks = _blocks(adapter, layer)
+    steps = [_ridge([_rows(heard, layer, n) for heard in made]) for n in range(len(blocks))]
+    weight, bias = (adapter.weights[f"{layer}.{part}"] for part in ("weight", "bias"))
+    size = float(np.sqrt((weight.astype(np.float64) ** 2).sum()))
+    best: tuple[float, float, Doubles] | None = None
+    for n in range(len(_HEAVY) * len(_PENALTIES)):
+        move = np.zeros((weight.shape[1] + 1, len(bias)))
+        errors = np.zeros((2, 2))  # (new, past), (before, after)
+        for i, (columns, step) in enumerate(zip(blocks, steps, strict=True)):
+            allowed = np.where(np.abs(reach[columns]) > 1e-6, 1.0, 0.0)
+            move[:, columns] = step[n] * allowed / np.where(allowed > 0, reach[columns], 1.0)
+            for who, heard in enumerate(judged):
+                x, off = _rows(heard, layer, i)
+                errors[who] += (
+                    (off**2).sum(),
+                    ((off - _bordered(x) @ (step[n] * allowed)) ** 2).sum(),
+                )
+        ratio = np.sqrt(errors[:, 1] / np.maximum(errors[:, 0], 1e-12))
+        norm = float(np.sqrt((move**2).sum())) / size
+        fits = norm <= bounds.norm and ratio[1] <= 1 + _SPARE * bounds.rise and ratio[0] < 1
+        if fits and (best is None or ratio[0] < best[0]):
+            best = float(ratio[0]), norm, move
+    if best is None:
+        return None
+    _, norm, move = best
+    new = {"weight": weight + move[:-1].T, "bias": bias + move[-1]}
+    return norm, {f"{layer}.{part}": value.astype(np.float32) for part, value in new.items()}
+
+
+def _blocks(adapter: Adapter, layer: str) -> list[Any]:
+    """Return the columns that are regressed together: all forecasts, or a limb's joints."""
+    if layer == AHEAD:
+        return [np.arange(len(adapter.weights[f"{AHEAD}.bias"]))]
+    return [columns_of(limb) if limb else np.zeros(0, np.intp) for limb in adapter.limbs]
+
+
+def _rows(heard: Heard, layer: str, block: int) -> tuple[Doubles, Doubles]:
+    """Return what the layer reads (N, W) and what it is off by (N, columns)."""
+    return (heard.hidden, heard.ahead) if layer == AHEAD else heard.gaps[block][1:]
+
+
+def _bordered(x: Doubles) -> Doubles:
+    return np.concatenate([x, np.ones((len(x), 1))], axis=1)
+
+
+def _ridge(parts: Sequence[tuple[Doubles, Doubles]]) -> list[Doubles]:
+    """Return the step (W + 1, columns) for each weight of the past and penalty: (XᵀX + λ N I)⁻¹ XᵀR."""
+    sums, count = [], max(1, len(parts[0][0]))
+    for x, off in parts:
+        bordered, each = _bordered(x), count / max(1, len(x))
+        sums.append((each * bordered.T @ bordered, each * bordered.T @ off))
+    (gram, cross), (old_gram, old_cross) = sums
+    out = []
+    for heavy in _HEAVY:
+        values, vectors = np.linalg.eigh(gram + heavy * old_gram)
+        turned = vectors.T @ (cross + heavy * old_cross)
+        for penalty in _PENALTIES:
+            held = np.maximum(values, 0) + penalty * 2 * count
+            out.append(vectors @ (turned / held[:, None]))
+    return out
+
+
+def _centre(
+    adapter: Adapter,
+    kind: int,
+    made: Heard,
+    new: Moments,
+    past: Moments,
+    judged: Sequence[Heard],
+    kinds: Sequence[str],
+    bounds: Bounds,
+) -> tuple[float, Floats] | None:
+    """Return how far a style's centre moves and the new centres; None where no step helps."""
+    centres = adapter.weights[CENTRES]
+    takes = sorted(set(made.takes))
+    of = np.asarray([takes.index(take) for take in made.takes])
+    target = np.mean([made.place[of == n].mean(axis=0) for n in range(len(takes))], axis=0)
+    way = target - centres[kind]
+    size = float(np.sqrt((centres.astype(np.float64) ** 2).sum()))
+    full = float(np.sqrt((way**2).sum())) / size
+    before = judged[0].said[:, kind].mean(), _right(past, judged[1].said, kinds)
+    best: tuple[float, float, Floats] | None = None
+    for share in _STEPS:
+        step = min(share, bounds.norm / max(full, 1e-9))
+        moved = centres.copy()
+        moved[kind] += (step * way).astype(np.float32)
+        graph = adapter.moved({CENTRES: moved})
+        after = adapter.say(new, graph)[:, kind].mean()
+        kept = _right(past, adapter.say(past, graph), kinds)
+        if after > before[0] and kept >= before[1] - _SPARE * bounds.rise:
+            if best is None or after > best[0]:
+                best = float(after), step * full, moved
+    return None if best is None else best[1:]
+
+
+def _right(moments: Moments, said: Doubles, kinds: Sequence[str]) -> float:
+    """Return the mean probability of what moments are labelled with; 1 where none is."""
+    known = [n for n, style in enumerate(moments.styles) if style in kinds]
+    right = [list(kinds).index(moments.styles[n]) for n in known]
+    return float(said[known, right].mean()) if known else 1.0
+
+
+def _round(value: float) -> float:
+    return round(value, 6)
+
+
+def _rounded(found: dict[str, float]) -> dict[str, float]:
+    return {name: _round(value) for name, value in sorted(found.items())}
+
+
+def _said(found: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in sorted(found.items()))
