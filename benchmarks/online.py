@@ -85,7 +85,7 @@ def spikes(bench: Bench) -> None:
     rng = np.random.default_rng(0)
     adapter, trained = bench.adapter(bench.model), set(bench.dataset["splits"]["train"])
     shares: dict[str, Any] = {}
-    for take, (style, _) in bench.takes.items():
+    for take, (_style, _) in bench.takes.items():
         if take not in trained:
             said = adapter.say(
                 bench.moments([take], 10),

@@ -1,0 +1,167 @@
+"""An update: a model of its own, within its bounds or refused, and better at what is new."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from greenroom import embedded
+from greenroom.capture.readers import read_recording
+from greenroom.capture.takes import Who, keep
+from greenroom.consent.records import read_rights
+from greenroom.contracts import ModelShape
+from greenroom.datasets.build import build
+from greenroom.errors import BadInput, Refused
+from greenroom.live.backends import OnnxBackend, self_test
+from greenroom.registry.release import approve, load_release
+from greenroom.retraining.reservoir import Reservoir
+from greenroom.store.workspace import Workspace
+
+pytestmark = pytest.mark.train
+
+
+class Studio(NamedTuple):
+    workspace: Workspace
+    model: str
+    new: list[str]
+    others: list[str]
+    replay: str
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory, person: Callable[..., bytes]) -> Studio:
+    """A model of two styles, and takes of one of them that move more widely than it ever saw."""
+    from greenroom.training.rollout import Recipe
+    from greenroom.training.train import train
+
+    workspace = Workspace(tmp_path_factory.mktemp("online") / "home")
+    who = Who("mira", "p", read_rights("MIT", "p"))
+
+    def ingest(n: int, style: str, amplitude: float) -> str:
+        data = person(frames=100, seed=n, amplitude=amplitude)
+        recording = read_recording(data, f"body_{n}.bvh")
+        return keep(workspace, recording, who, "test", tiers={"style": style})
+
+    for n in range(10):
+        ingest(n, ("calm", "wild")[n % 2], 15.0 + 10 * (n % 2))
+    held = {"validation": ["body_2", "body_3"], "test": ["body_0", "body_1"]}
+    dataset = build(workspace, "d", "mira", "test", date(2026, 1, 1), held).dataset
+    recipe = Recipe(steps=6, batch=4, rollout=8, windows=16)
+    model = train(workspace, dataset, "test", "mini", recipe)
+    kept = Reservoir()
+    for take in workspace.objects.manifest(dataset)["splits"]["train"]:
+        kept.offer_take(workspace, take, date(2026, 1, 1))
+    replay = kept.save(workspace, "mira", "test")
+    more = [ingest(n, "wild", 45.0) for n in range(20, 26)]
+    return Studio(workspace, model, more[:4], more[4:], replay)
+
+
+def test_an_update_is_a_model_of_its_own_that_may_perform(studio: Studio) -> None:
+    import onnx
+
+    from greenroom.retraining.online import update, update_apart
+
+    workspace, objects = studio.workspace, studio.workspace.objects
+    made = update(workspace, studio.model, studio.new, studio.replay, "test")
+    first, second = (objects.manifest(name, "model") for name in (studio.model, made))
+    said = second["update"]
+    assert said["style"] == "wild" and said["in_a_row"] == 1
+    assert 0 < said["norm"] <= said["bounds"]["norm"] and said["rise"] <= said["bounds"]["rise"]
+    assert said["gain"] > 0 and said["loss_after"] != said["loss_before"]
+    assert second["parents"] == {
+        "dataset": first["parents"]["dataset"],
+        "start": studio.model,
+        "takes": sorted(studio.new),
+        "replay": studio.replay,
+    }
+    before, after = (
+        {
+            one.name: onnx.numpy_helper.to_array(one)
+            for one in onnx.load_from_string(objects.get(m["blobs"]["graph"])).graph.initializer
+        }
+        for m in (first, second)
+    )
+    moved = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert moved and moved <= {
+        *(f"trunk.{layer}.{part}" for layer in ("ahead", "fill") for part in ("weight", "bias")),
+        "style.centres",
+    }
+    from safetensors.numpy import load
+
+    learned = load(objects.get(second["blobs"]["weights"]))
+    for name in moved & set(learned):
+        assert np.array_equal(learned[name], after[name])
+    release = load_release(workspace, approve(workspace, made, "tester"))
+    self_test(OnnxBackend(release.graph, release.role.shape), release.golden)
+    assert workspace.fsck().bad == []
+    again = update_apart(workspace.home, studio.model, studio.new, studio.replay, "test")
+    assert again == made
+
+
+def test_it_is_better_at_takes_that_it_never_saw(studio: Studio) -> None:
+    from greenroom.features.pipeline import FeatureSpec
+    from greenroom.retraining.adapter import Adapter
+    from greenroom.retraining.online import update
+    from greenroom.retraining.reservoir import joined, moments_of
+    from greenroom.retraining.steps import losses
+
+    workspace = studio.workspace
+    made = update(workspace, studio.model, studio.new, studio.replay, "test")
+    found = []
+    for name in (studio.model, made):
+        manifest = workspace.objects.manifest(name)
+        spec, shape = FeatureSpec.load(manifest["features"]), ModelShape.load(manifest["shape"])
+        graph = workspace.objects.get(manifest["blobs"]["graph"])
+        adapter = Adapter(graph, shape, spec.joints)
+        moments = joined([moments_of(workspace, spec, take, 7) for take in studio.others])
+        found.append(losses(adapter, adapter.hear(moments, 5), manifest["styles"]))
+    before, after = found
+    assert after["forecast_6"] < 0.98 * before["forecast_6"]
+    assert after["forecast_15"] < 0.98 * before["forecast_15"]
+
+
+def test_a_bound_that_nothing_keeps_refuses_and_leaves_nothing(studio: Studio) -> None:
+    from greenroom.retraining.online import update, update_apart
+    from greenroom.retraining.steps import Bounds
+
+    workspace = studio.workspace
+    before = workspace.catalog.find("model")
+    tight = Bounds(norm=1e-9)
+    with pytest.raises(Refused, match=r"norm 1e-09.*forecast_6 0\.\d"):
+        update(workspace, studio.model, studio.new, studio.replay, "test", style="", bounds=tight)
+    with pytest.raises(Refused, match="norm 1e-09"):
+        update_apart(
+            workspace.home, studio.model, studio.new, studio.replay, "test", "", bounds=tight
+        )
+    assert workspace.catalog.find("model") == before
+    with pytest.raises(BadInput, match="bounds are above nought"):
+        Bounds(rise=0.0)
+
+
+def test_rights_actors_and_models_that_do_not_fit_are_refused(
+    studio: Studio, tmp_path: Path, person: Callable[..., bytes]
+) -> None:
+    from greenroom.retraining.online import update
+
+    workspace = studio.workspace
+    recording = read_recording(person(frames=100, seed=77), "x.bvh")
+    nobody = keep(workspace, recording, Who("mira", "", None), "test")
+    with pytest.raises(Refused, match="quarantined"):
+        update(workspace, studio.model, [nobody], studio.replay, "test")
+    other = keep(workspace, recording, Who("else", "p", read_rights("MIT", "p")), "test")
+    with pytest.raises(BadInput, match="is else's, not mira's"):
+        update(workspace, studio.model, [other], studio.replay, "test")
+    with pytest.raises(BadInput, match="without takes"):
+        update(workspace, studio.model, [], studio.replay, "test")
+    elsewhere = Workspace(tmp_path / "home")
+    release = embedded.install(elsewhere)
+    actor = elsewhere.objects.manifest(release)["actor"]
+    who = Who(actor, "p", read_rights("MIT", "p"))
+    take = keep(elsewhere, recording, who, "test")
+    kept = Reservoir()
+    kept.offer_take(elsewhere, take, date(2026, 1, 1))
+    with pytest.raises(BadInput, match="no layer that an update may move"):
+        update(elsewhere, release, [take], kept.save(elsewhere, actor, "test"), "test")
