@@ -64,7 +64,7 @@ def motion(bodies: Mapping[str, Body], scenes: Mapping[str, str] | None = None) 
     """
     shares = [(body.validity > 0).mean(axis=0) for body in bodies.values()]
     there = np.mean(shares, axis=0) if shares else np.zeros(len(BONE))
-    # What the reference never had is no loss where it is missing, and frozen where a tracker makes it up.
+    # What the reference never had is no loss where it is missing.
     joints = tuple(joint for joint in JOINTS if there[BONE[joint]] > 0.5)
     mean = mean_pose((body.rotations for body in bodies.values()), joints)
     takes = [rotation_vectors(_valid(body), mean, joints) for body in bodies.values()]
