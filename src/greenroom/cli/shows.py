@@ -30,7 +30,9 @@ from greenroom.live.inputs import Playlist, open_playlist
 from greenroom.live.ladder import RUNGS
 from greenroom.live.replay import export_bvh, verify
 from greenroom.live.show import Performed, perform
+from greenroom.live.watching import Watch, motion, reference_of
 from greenroom.monitoring.exporter import Metrics, Surveys
+from greenroom.monitoring.script import Scene, excused, read_script
 from greenroom.registry.promote import on_stage
 from greenroom.registry.release import Release, load_release
 from greenroom.stage.hub import Hub
@@ -149,6 +151,16 @@ class Stage:
                 release.actor, release.name, confidence_base=base, ends_s=self._ends_s
             )
 
+    def watch(self, workspace: Workspace, release: Release, script: list[Scene]) -> list[str]:
+        """Chart the capture against what the release was trained on; return what is to be said of it."""
+        bodies, scenes = reference_of(workspace, release)
+        if not bodies:
+            return [NOT_WATCHED]
+        channel = motion(bodies, scenes or None)
+        wanted = excused(script, set(scenes.values()))
+        self.observers.append(Watch([channel], self.teller.alert, wanted))
+        return [STILL_LEARNING] if channel.chart.learning else []
+
     def open(self, greeting: bytes) -> None:
         """Greet viewers; what to look at stands on stderr."""
         if self.handle is not None:
@@ -172,6 +184,8 @@ def warned(what: str) -> None:
     click.echo(f"\n{what}", err=True)
 
 
+NOT_WATCHED = "Nobody watches for drift: the takes that the release was trained on are not here."
+STILL_LEARNING = "The charts are learning: the reference is too small for any alert."
 NOT_SPEECH = "Not trained to be driven by speech: when capture is lost, it goes on by its own past."
 FACE_ONLY = "Speech drives the face, not the body: without capture, it goes on by its own past."
 NOT_TOGETHER = "Speech and motion were not recorded together."
@@ -199,6 +213,15 @@ def _notices(release: Release, playlist: Playlist) -> list[str]:
 )
 @click.option("--seed", default=0, show_default=True, help="Of how it goes on without capture.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 64))
+@click.option(
+    "--watch/--no-watch", default=True, help="Chart the capture against what was trained on."
+)
+@click.option(
+    "--script",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="CSV",
+    help="start,end,scene: scenes that the reference does not have are no drift.",
+)
 @as_json
 @click.pass_obj
 def perform_command(
@@ -209,18 +232,24 @@ def perform_command(
     seconds: float | None,
     seed: int,
     threads: int,
+    watch: bool,
+    script: Path | None,
     as_json: bool,
 ) -> None:
     """Perform live at 30 fps and record the show."""
+    scenes = [] if script is None else read_script(script.read_bytes(), str(script))
     out = read_outputs(outputs)
     takes = read_inputs(context, inputs)
     release = load_release(context.workspace, on_stage(context.workspace, actor))
     playlist = open_playlist(context.workspace, takes, round(seconds * 30) if seconds else None)
     ticks = round(seconds * 30) if seconds else playlist.ticks
     order = Order(release, takes, ticks, vmc=out.vmc, seed=seed, threads=threads)
-    stage = Stage(context.workspace, out.page, release, playlist, ticks)
+    stage = Stage(context.workspace, out.page, release, playlist, ticks, context.user)
+    notices = _notices(release, playlist)
+    if watch:
+        notices += stage.watch(context.workspace, release, scenes)
     try:
-        stage.open(hello(release, ticks, _notices(release, playlist), []))
+        stage.open(hello(release, ticks, notices, []))
         show = meter("on air", as_json)
         done = perform(
             context.workspace, order, context.user, stage.observers, show, warned, stage.staged

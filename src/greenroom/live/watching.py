@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from greenroom.capture.packets import newest
+from greenroom.capture.takes import load, media_of
 from greenroom.contracts import Alert
 from greenroom.frames import BONE, Body, Doubles, Floats
 from greenroom.live.ring import get_packets
 from greenroom.monitoring.angles import JOINTS, limbs, mean_pose, rotation_vectors
 from greenroom.monitoring.charts import MotionChart
+from greenroom.registry.release import Release
+from greenroom.store.workspace import Workspace
 
 _EVERY = 10
 """Ticks from one look at what has ended to the next."""
@@ -80,6 +83,29 @@ def motion(bodies: Mapping[str, Body], scenes: Mapping[str, str] | None = None) 
         return rotation_vectors(rotations, mean, joints)
 
     return Channel(chart, read)
+
+
+def reference_of(workspace: Workspace, release: Release) -> tuple[dict[str, Body], dict[str, str]]:
+    """Return the bodies that a release was trained on, and what each shows; empty if they are not here.
+
+    A release that came with the package brings the names of its takes, and not the takes.
+    """
+    dataset = workspace.objects.manifest(release.model["parents"]["dataset"], "dataset")
+    bodies: dict[str, Body] = {}
+    scenes: dict[str, str] = {}
+    for take in dataset["splits"]["train"]:
+        manifest = workspace.objects.manifest(take, "take")
+        blob = media_of(manifest).get("body")
+        if blob is None or blob not in workspace.objects:
+            continue
+        body = load(workspace, take, ("body",)).body
+        if body is not None:
+            bodies[take] = body
+            tiers = manifest.get("tiers", {})
+            named = (tiers.get(tier) for tier in ("scene", "content"))
+            scene = next((name for name in named if isinstance(name, str)), None)
+            scenes |= {} if scene is None else {take: scene}
+    return bodies, scenes
 
 
 def _valid(body: Body) -> Doubles:
