@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadgroup -rs
 PAGE := src/greenroom/stage/page/index.html
 comma := ,
 
-.PHONY: setup demo test test-all bench lint clean
+.PHONY: setup demo loop test test-all bench lint clean
 
 setup: $(VENV)/.base $(PAGE) $(VENV)/.clips
 ifneq ($(EXTRAS),)
@@ -35,6 +35,10 @@ $(VENV)/.clips: $(VENV)/.base
 demo: setup
 	$(BIN)/greenroom demo
 
+loop: setup
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,train,loop]'
+	$(BIN)/greenroom demo --loop
+
 test: setup
 	$(PYTEST) -m "not slow and not train"
 
@@ -43,7 +47,7 @@ test: setup
 test-all: setup
 	timeout 1500 $(PYTEST) -m "slow and not train"
 	test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
-	.venv-train/bin/pip install -q -c constraints.txt -e '.[dev,train,track]'
+	.venv-train/bin/pip install -q -c constraints.txt -e '.[dev,train,track,loop]'
 	OMP_NUM_THREADS=1 timeout 2400 .venv-train/bin/python -m pytest -q -n 2 -rs -m train
 
 bench: setup

@@ -71,7 +71,7 @@ DARK_S = (38.0, 54.0)
 LINGER_S = 20.0
 """Of the show after the new release is the champion."""
 SIGNER = "demo"
-STEPS = 120
+STEPS = 80
 RULES = {
     "causes": ["new style"],
     "cool_down_s": 60,
@@ -79,7 +79,7 @@ RULES = {
     "preset": "tokens",
     "steps": STEPS,
     "canary_s": 15,
-    "gather_s": 40,
+    "gather_s": 30,
 }
 GATES = [
     {
