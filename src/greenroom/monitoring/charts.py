@@ -181,6 +181,8 @@ class MotionChart:
         since = rows[_HISTORY - 1 :]
         self._count(known, "held", reference.held(since, known.joints) if same else None)
         self._texture(known, models)
+        if any(not watch.armed.all() for name, watch in self._watch.items() if name != "style"):
+            self._fault_tick = self.tick  # it goes on: what looks new meanwhile is broken
         if self._excused:
             self._since_cut = 0  # no window reaches into what is excused
         if "drift" in known.ready and self._since_cut >= novelty.WINDOW:
