@@ -43,14 +43,14 @@ _SAID = {
     "held": "{where} frozen. Check the tracker.",
     "freeze": "{where} trembling in place. Check the tracker.",
     "jitter": "{where} jittering. Check the light, the camera and the tracker.",
-    "style": "Movement unlike the reference ({where}, {size:.1f} times as far as usual).",
+    "style": "Movement unlike the reference: {where}.",
 }
 _DO = {
     "capture fault": "The capture is to be mended; nothing is learned from it.",
     "machine": "Stop other work on this machine; see the parts of a frame on the stage page.",
-    "new style": "If it is wanted, let the model learn it: greenroom retrain.",
+    "new style": "Let the model learn it, if it is wanted.",
     "new person": "Ask who is there, and whether they agreed.",
-    "new sound": "Listen; if it is wanted, let the model learn it: greenroom retrain.",
+    "new sound": "Listen, and let the model learn it, if it is wanted.",
     "model": "Look at the model; go back if need be: greenroom rollback.",
 }
 
@@ -59,7 +59,7 @@ def sentence(alert: Alert) -> str:
     """Return what an alert says to people, and what to do.
 
     >>> sentence(Alert("missing", "capture fault", ("left arm",), 1.0, 10, 0, 0, 5))
-    'Left arm lost. Check the camera or the tracker. (capture fault)'
+    'Left arm lost. Check the camera or the tracker.'
     """
     where = ", ".join(alert.where) or "the whole body"
     said = _SAID.get(alert.signal)
@@ -67,8 +67,8 @@ def sentence(alert: Alert) -> str:
         said = "{signal} out of control ({where}). " + _DO[alert.cause]
     elif alert.cause != "capture fault":
         said += " " + _DO[alert.cause]
-    text = said.format(where=where, size=alert.size, signal=alert.signal)
-    return f"{text[0].upper()}{text[1:]} ({alert.cause})"
+    text = said.format(where=where, signal=alert.signal)
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def enter(
