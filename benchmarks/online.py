@@ -148,7 +148,7 @@ def updates(bench: Bench, replay: str, by_content: bool) -> None:
     took = time.monotonic() - start
     said = bench.workspace.objects.manifest(made)["update"]
     print(
-        f"{len(new)} takes, {took:.0f} s; {said['norms']}; rise {said['rise']}, gain {said['gain']}"
+        f"{len(new)} takes, {took:.0f} s; {said['norms']}; rise {said['replay_loss']}, gain {said['gain']}"
     )
     train = set(bench.dataset["splits"]["train"])
     old = [t for t, (s, _) in sorted(bench.takes.items()) if s != RARE]

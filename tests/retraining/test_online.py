@@ -33,7 +33,7 @@ class Studio(NamedTuple):
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory, person: Callable[..., bytes]) -> Studio:
-    """A model of two styles, and takes of one of them that move more widely than it ever saw."""
+    """A model of two styles, and takes of a wide movement of one of them that it never saw."""
     from greenroom.training.rollout import Recipe
     from greenroom.training.train import train
 
@@ -55,7 +55,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory, person: Callable[..., bytes
     for take in workspace.objects.manifest(dataset)["splits"]["train"]:
         kept.offer_take(workspace, take, date(2026, 1, 1))
     replay = kept.save(workspace, "mira", "test")
-    more = [ingest(n, "wild", 45.0) for n in range(20, 26)]
+    more = [ingest(99, "wild", 40.0 + n) for n in range(6)]  # one movement, never the same twice
     return Studio(workspace, model, more[:4], more[4:], replay)
 
 
@@ -69,8 +69,11 @@ def test_an_update_is_a_model_of_its_own_that_may_perform(studio: Studio) -> Non
     first, second = (objects.manifest(name, "model") for name in (studio.model, made))
     said = second["update"]
     assert said["style"] == "wild" and said["in_a_row"] == 1
-    assert 0 < said["norm"] <= said["bounds"]["norm"] and said["rise"] <= said["bounds"]["rise"]
-    assert said["gain"] > 0 and said["loss_after"] != said["loss_before"]
+    assert (
+        0 < said["norm"] <= said["bounds"]["norm"]
+        and said["replay_loss"] <= said["bounds"]["replay_loss"]
+    )
+    assert said["seconds"] == 60 and said["gain"] > 0 and said["loss_after"] != said["loss_before"]
     assert second["parents"] == {
         "dataset": first["parents"]["dataset"],
         "start": studio.model,
@@ -119,6 +122,7 @@ def test_it_is_better_at_takes_that_it_never_saw(studio: Studio) -> None:
         moments = joined([moments_of(workspace, spec, take, 7) for take in studio.others])
         found.append(losses(adapter, adapter.hear(moments, 5), manifest["styles"]))
     before, after = found
+    print(before, after, workspace.objects.manifest(made)["update"])
     assert after["forecast_6"] < 0.98 * before["forecast_6"]
     assert after["forecast_15"] < 0.98 * before["forecast_15"]
 
@@ -136,9 +140,13 @@ def test_a_bound_that_nothing_keeps_refuses_and_leaves_nothing(studio: Studio) -
         update_apart(
             workspace.home, studio.model, studio.new, studio.replay, "test", "", bounds=tight
         )
+    for do, where in ((update, workspace), (update_apart, workspace.home)):
+        with pytest.raises(Refused, match="took"):
+            late = Bounds(seconds=0.01)
+            do(where, studio.model, studio.new, studio.replay, "test", bounds=late)  # type: ignore[operator]
     assert workspace.catalog.find("model") == before
     with pytest.raises(BadInput, match="bounds are above nought"):
-        Bounds(rise=0.0)
+        Bounds(replay_loss=0.0)
 
 
 def test_rights_actors_and_models_that_do_not_fit_are_refused(

@@ -27,7 +27,7 @@ EVERY = 5
 _PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # a moment, each
 _HEAVY = (1.0, 4.0, 16.0)  # how much the replayed past counts in a step, beside what is new
 _STEPS = (1.0, 0.5, 0.25)  # of the way to a style's new centre
-_SPARE = 0.7  # of the rise that is allowed, kept back when a step is chosen for its part alone
+_SPARE = 0.7  # of the loss that is allowed, kept back when a step is chosen for its part alone
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,14 @@ class Bounds:
 
     Attributes:
         norm: how far each layer may move, as a share of its own Frobenius norm.
-        rise: how much worse any part may become on the replayed past, as a share of its error before;
-            for the style, in points of probability.
+        replay_loss: how much worse any part may become on the replayed past, as a share of its error
+            before; for the style, in points of probability.
+        seconds: how long it may take; one that took longer is refused.
     """
 
     norm: float = 0.15
-    rise: float = 0.02
+    replay_loss: float = 0.02
+    seconds: float = 60.0
 
     def __post_init__(self) -> None:
         """Refuse bounds that are none.
@@ -49,8 +51,8 @@ class Bounds:
         Raises:
             BadInput: one is not above nought and finite.
         """
-        if not all(np.isfinite(value) and value > 0 for value in (self.norm, self.rise)):
-            raise BadInput(f"bounds are above nought, not {self.norm} and {self.rise}")
+        if not all(np.isfinite(value) and value > 0 for value in asdict(self).values()):
+            raise BadInput(f"bounds are above nought, not {asdict(self)}")
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def step(
             norms[CENTRES], weights[CENTRES] = centred
     if not weights:
         raise Refused(
-            f"no step within the bounds (norm {bounds.norm:g}, rise {bounds.rise:g}) makes the new "
+            f"no step within the bounds (norm {bounds.norm:g}, replay_loss {bounds.replay_loss:g}) makes the new "
             f"takes better; errors on them: {_said(before[0])}",
             then="train with them, or widen the policy's bounds",
         )
@@ -116,15 +118,15 @@ def step(
     ]
     rise = _rise(before[1], after[1])
     gain = -_rise(before[0], after[0], worst=False)
-    if rise > bounds.rise or gain <= 0:
+    if rise > bounds.replay_loss or gain <= 0:
         raise Refused(
-            f"the replayed past becomes worse by {rise:.3f}, where {bounds.rise:g} is allowed, and what "
+            f"the replayed past becomes worse by {rise:.3f}, where {bounds.replay_loss:g} is allowed, and what "
             f"is new better by {gain:.3f}: before {_said(before[1])}; after {_said(after[1])}",
             then="train with the new takes, or widen the policy's bounds",
         )
     return weights, {
         "norm": _round(max(norms.values())),
-        "rise": _round(rise),
+        "replay_loss": _round(rise),
         "gain": _round(gain),
         "bounds": asdict(bounds),
         "norms": {name: _round(value) for name, value in sorted(norms.items())},
@@ -194,7 +196,7 @@ def _layer(
                 )
         ratio = np.sqrt(errors[:, 1] / np.maximum(errors[:, 0], 1e-12))
         norm = float(np.sqrt((move**2).sum())) / size
-        fits = norm <= bounds.norm and ratio[1] <= 1 + _SPARE * bounds.rise and ratio[0] < 1
+        fits = norm <= bounds.norm and ratio[1] <= 1 + _SPARE * bounds.replay_loss and ratio[0] < 1
         if fits and (best is None or ratio[0] < best[0]):
             best = float(ratio[0]), norm, move
     if best is None:
@@ -264,7 +266,7 @@ def _centre(
         graph = adapter.moved({CENTRES: moved})
         after = adapter.say(new, graph)[:, kind].mean()
         kept = _right(past, adapter.say(past, graph), kinds)
-        if after > before[0] and kept >= before[1] - _SPARE * bounds.rise:
+        if after > before[0] and kept >= before[1] - _SPARE * bounds.replay_loss:
             if best is None or after > best[0]:
                 best = float(after), step * full, moved
     return None if best is None else best[1:]
