@@ -35,7 +35,7 @@ class Bounds:
     """What an update may do; a policy signs these.
 
     Attributes:
-        norm: how far each layer may move, as a share of its own Frobenius norm.
+        norm: how far each part of a layer may move, as a share of its own Frobenius norm.
         replay_loss: how much worse any part may become on the replayed past, as a share of its error
             before; for the style, in points of probability.
         seconds: how long it may take; one that took longer is refused.
@@ -107,8 +107,8 @@ def step(
             norms[CENTRES], weights[CENTRES] = centred
     if not weights:
         raise Refused(
-            f"no step within the bounds (norm {bounds.norm:g}, replay_loss {bounds.replay_loss:g}) makes the new "
-            f"takes better; errors on them: {_said(before[0])}",
+            f"no step within the bounds (norm {bounds.norm:g}, replay_loss {bounds.replay_loss:g}) "
+            f"makes the new takes better; errors on them: {_said(before[0])}",
             then="train with them, or widen the policy's bounds",
         )
     moved_graph = adapter.moved(weights)
@@ -120,8 +120,8 @@ def step(
     gain = -_rise(before[0], after[0], worst=False)
     if rise > bounds.replay_loss or gain <= 0:
         raise Refused(
-            f"the replayed past becomes worse by {rise:.3f}, where {bounds.replay_loss:g} is allowed, and what "
-            f"is new better by {gain:.3f}: before {_said(before[1])}; after {_said(after[1])}",
+            f"the replayed past becomes worse by {rise:.3f}, where {bounds.replay_loss:g} is allowed, "
+            f"and what is new better by {gain:.3f}: before {_said(before[1])}; after {_said(after[1])}",
             then="train with the new takes, or widen the policy's bounds",
         )
     return weights, {
@@ -176,46 +176,57 @@ def _layer(
     judged: Sequence[Heard],
     bounds: Bounds,
 ) -> tuple[float, dict[str, Floats]] | None:
-    """Return how far a layer moves and its new weights; None where no step within bounds helps."""
-    blocks = _blocks(adapter, layer)
-    steps = [_ridge([_rows(heard, layer, n) for heard in made]) for n in range(len(blocks))]
-    weight, bias = (adapter.weights[f"{layer}.{part}"] for part in ("weight", "bias"))
-    size = float(np.sqrt((weight.astype(np.float64) ** 2).sum()))
-    best: tuple[float, float, Doubles] | None = None
-    for n in range(len(_HEAVY) * len(_PENALTIES)):
-        move = np.zeros((weight.shape[1] + 1, len(bias)))
-        errors = np.zeros((2, 2))  # (new, past), (before, after)
-        for i, (columns, step) in enumerate(zip(blocks, steps, strict=True)):
-            allowed = np.where(np.abs(reach[columns]) > 1e-6, 1.0, 0.0)
-            move[:, columns] = step[n] * allowed / np.where(allowed > 0, reach[columns], 1.0)
-            for who, heard in enumerate(judged):
-                x, off = _rows(heard, layer, i)
-                errors[who] += (
-                    (off**2).sum(),
-                    ((off - _bordered(x) @ (step[n] * allowed)) ** 2).sum(),
-                )
-        ratio = np.sqrt(errors[:, 1] / np.maximum(errors[:, 0], 1e-12))
-        norm = float(np.sqrt((move**2).sum())) / size
-        fits = norm <= bounds.norm and ratio[1] <= 1 + _SPARE * bounds.replay_loss and ratio[0] < 1
-        if fits and (best is None or ratio[0] < best[0]):
-            best = float(ratio[0]), norm, move
-    if best is None:
+    """Return how far a layer moves and its new weights; None where no step within bounds helps.
+
+    Each block of outputs, a forecast's horizon or a limb, takes the step that is best for it.
+    """
+    weight, bias = (adapter.weights[f"{layer}.{part}"].copy() for part in ("weight", "bias"))
+    size = float(np.linalg.norm(weight))
+    moved = 0.0
+    for n, columns in enumerate(_blocks(adapter, layer)):
+        follows = np.abs(reach[columns]) > 1e-6
+        if not follows.any():
+            continue
+        columns, reached = columns[follows], reach[columns][follows]
+        most = bounds.norm * float(np.linalg.norm(weight[columns]))
+        best, chosen = 1.0, None
+        for step in _ridge([_rows(heard, layer, n, follows) for heard in made]):
+            move = step / reached
+            ratio = [_left(*_rows(heard, layer, n, follows), step) for heard in judged]
+            fits = float(np.linalg.norm(move)) <= most
+            if fits and ratio[1] <= 1 + _SPARE * bounds.replay_loss and ratio[0] < best:
+                best, chosen = ratio[0], move
+        if chosen is not None:
+            weight[columns] += chosen[:-1].T.astype(np.float32)
+            bias[columns] += chosen[-1].astype(np.float32)
+            moved += float((chosen**2).sum())
+    if not moved:
         return None
-    _, norm, move = best
-    new = {"weight": weight + move[:-1].T, "bias": bias + move[-1]}
-    return norm, {f"{layer}.{part}": value.astype(np.float32) for part, value in new.items()}
+    return float(np.sqrt(moved)) / size, {f"{layer}.weight": weight, f"{layer}.bias": bias}
 
 
 def _blocks(adapter: Adapter, layer: str) -> list[Any]:
-    """Return the columns that are regressed together: all forecasts, or a limb's joints."""
+    """Return the columns of the layer that are moved together: a horizon's, or a limb's."""
     if layer == AHEAD:
-        return [np.arange(len(adapter.weights[f"{AHEAD}.bias"]))]
+        return np.split(
+            np.arange(len(adapter.weights[f"{AHEAD}.bias"])), len(adapter.shape.horizons)
+        )
     return [columns_of(limb) if limb else np.zeros(0, np.intp) for limb in adapter.limbs]
 
 
-def _rows(heard: Heard, layer: str, block: int) -> tuple[Doubles, Doubles]:
-    """Return what the layer reads (N, W) and what it is off by (N, columns)."""
-    return (heard.hidden, heard.ahead) if layer == AHEAD else heard.gaps[block][1:]
+def _rows(heard: Heard, layer: str, block: int, columns: Any) -> tuple[Doubles, Doubles]:
+    """Return what the layer reads (N, W) and what some columns of a block are off by (N, columns)."""
+    if layer == FILL:
+        _, read, off = heard.gaps[block]
+        return read, off[:, columns]
+    wide = len(columns)
+    return heard.hidden, heard.ahead[:, block * wide : (block + 1) * wide][:, columns]
+
+
+def _left(read: Doubles, off: Doubles, step: Doubles) -> float:
+    """Return what a step leaves of an error, as a share of its root mean square."""
+    before, after = (off**2).sum(), ((off - _bordered(read) @ step) ** 2).sum()
+    return float(np.sqrt(after / max(before, 1e-12)))
 
 
 def _bordered(x: Doubles) -> Doubles:
