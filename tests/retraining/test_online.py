@@ -124,7 +124,6 @@ def test_it_is_better_at_takes_that_it_never_saw(studio: Studio) -> None:
         moments = joined([moments_of(workspace, spec, take, 7) for take in studio.others])
         found.append(losses(adapter, adapter.hear(moments, 5), manifest["styles"]))
     before, after = found
-    print(before, after, workspace.objects.manifest(made)["update"])
     assert after["forecast_6"] < 0.98 * before["forecast_6"]
     assert after["forecast_15"] < 0.98 * before["forecast_15"]
 
