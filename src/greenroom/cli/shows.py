@@ -30,7 +30,7 @@ from greenroom.live.inputs import Playlist, open_playlist
 from greenroom.live.ladder import RUNGS
 from greenroom.live.replay import export_bvh, verify
 from greenroom.live.show import Performed, perform
-from greenroom.live.watching import Watch, motion, reference_of
+from greenroom.live.watching import Watch, reference_of
 from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.monitoring.script import Scene, excused, read_script
 from greenroom.registry.promote import on_stage
@@ -153,13 +153,13 @@ class Stage:
 
     def watch(self, workspace: Workspace, release: Release, script: list[Scene]) -> list[str]:
         """Chart the capture against what the release was trained on; return what is to be said of it."""
-        bodies, scenes = reference_of(workspace, release)
-        if not bodies:
+        reference = reference_of(workspace, release)
+        channels = reference.channels()
+        if not channels:
             return [NOT_WATCHED]
-        channel = motion(bodies, scenes or None)
-        wanted = excused(script, set(scenes.values()))
-        self.observers.append(Watch([channel], self.teller.alert, wanted))
-        return [STILL_LEARNING] if channel.chart.learning else []
+        wanted = excused(script, set(reference.scenes.values()))
+        self.observers.append(Watch(channels, self.teller.alert, wanted))
+        return [STILL_LEARNING] if all(each.chart.learning for each in channels) else []
 
     def open(self, greeting: bytes) -> None:
         """Greet viewers; what to look at stands on stderr."""

@@ -16,10 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from greenroom.capture.packets import newest
 from greenroom.capture.takes import load, media_of
 from greenroom.contracts import Alert
-from greenroom.frames import BONE, Body, Doubles, Floats
+from greenroom.features.speech import Hearing
+from greenroom.frames import BONE, SAMPLES_PER_TICK, Body, Doubles, Floats
 from greenroom.live.ring import get_packets
 from greenroom.monitoring.angles import JOINTS, limbs, mean_pose, rotation_vectors
 from greenroom.monitoring.charts import MotionChart
+from greenroom.monitoring.signals import VOICE, SignalChart, voice_rows
 from greenroom.registry.release import Release
 from greenroom.store.workspace import Workspace
 
@@ -85,27 +87,72 @@ def motion(bodies: Mapping[str, Body], scenes: Mapping[str, str] | None = None) 
     return Channel(chart, read)
 
 
-def reference_of(workspace: Workspace, release: Release) -> tuple[dict[str, Body], dict[str, str]]:
-    """Return the bodies that a release was trained on, and what each shows; empty if they are not here.
+def voice(sounds: Mapping[str, Floats]) -> Channel:
+    """Return the channel of what is heard, with a chart fitted on takes in control.
+
+    Args:
+        sounds: samples (S,) by take, 24 kHz mono.
+    """
+
+    def rows(sound: Floats) -> Doubles:
+        ticks = len(sound) // SAMPLES_PER_TICK
+        cut = sound[: ticks * SAMPLES_PER_TICK].reshape(ticks, SAMPLES_PER_TICK)
+        return voice_rows(Hearing().run(cut, np.ones(ticks, dtype=np.float32)), cut)
+
+    chart = SignalChart(VOICE).fit([rows(sound) for sound in sounds.values()])
+    hearing, one = Hearing(), np.ones(1, dtype=np.float32)
+    nothing = np.full(len(VOICE), np.nan)
+
+    def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Doubles:
+        _, sound = newest(get_packets(row))
+        if sound is None:
+            return nothing
+        (now,) = voice_rows(hearing.run(sound[None], one), sound[None])
+        return np.asarray(now)
+
+    return Channel(chart, read)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a release was trained on, as far as it is here.
+
+    Attributes:
+        bodies: by take.
+        scenes: what takes show, where their tiers `scene` or `content` say it.
+        sounds: samples by take.
+    """
+
+    bodies: dict[str, Body]
+    scenes: dict[str, str]
+    sounds: dict[str, Floats]
+
+    def channels(self) -> list[Channel]:
+        """Return what can be charted against it."""
+        out = [motion(self.bodies, self.scenes or None)] if self.bodies else []
+        return out + ([voice(self.sounds)] if self.sounds else [])
+
+
+def reference_of(workspace: Workspace, release: Release) -> Reference:
+    """Return what a release was trained on.
 
     A release that came with the package brings the names of its takes, and not the takes.
     """
     dataset = workspace.objects.manifest(release.model["parents"]["dataset"], "dataset")
-    bodies: dict[str, Body] = {}
-    scenes: dict[str, str] = {}
+    found = Reference({}, {}, {})
     for take in dataset["splits"]["train"]:
         manifest = workspace.objects.manifest(take, "take")
-        blob = media_of(manifest).get("body")
-        if blob is None or blob not in workspace.objects:
-            continue
-        body = load(workspace, take, ("body",)).body
-        if body is not None:
-            bodies[take] = body
+        here = [name for name, blob in media_of(manifest).items() if blob in workspace.objects]
+        recording = load(workspace, take, [name for name in ("body", "audio") if name in here])
+        if recording.body is not None:
+            found.bodies[take] = recording.body
             tiers = manifest.get("tiers", {})
             named = (tiers.get(tier) for tier in ("scene", "content"))
             scene = next((name for name in named if isinstance(name, str)), None)
-            scenes |= {} if scene is None else {take: scene}
-    return bodies, scenes
+            found.scenes.update({} if scene is None else {take: scene})
+        if recording.audio is not None:
+            found.sounds[take] = recording.audio.samples
+    return found
 
 
 def _valid(body: Body) -> Doubles:

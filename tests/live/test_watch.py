@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from greenroom.capture.packets import encode_body
+from greenroom.capture.packets import encode_audio, encode_body
 from greenroom.capture.takes import Who, load
 from greenroom.consent.records import read_rights
 from greenroom.contracts import Alert, Packet
-from greenroom.frames import BONE, BONES, HUMANOID, Body
+from greenroom.frames import BONE, BONES, HUMANOID, SAMPLES_PER_TICK, Body
 from greenroom.live.harvest import LEAST, PIECE, Harvest
 from greenroom.live.inputs import dim
 from greenroom.live.ring import put_packets, slot_type
-from greenroom.live.watching import Channel, Watch, motion
+from greenroom.live.watching import Channel, Watch, motion, voice
 from greenroom.rotations import from_vector, multiply
 from greenroom.store.workspace import Workspace
 
@@ -140,3 +140,32 @@ def test_a_capture_with_holes_is_no_example(tmp_path: Path) -> None:
         harvest.frame(row(tick, body, tick), {})
     harvest.end()
     assert harvest.takes == []
+
+
+def test_a_voice_that_falls_silent_is_told() -> None:
+    random = np.random.default_rng(0)
+
+    def speech(ticks: int, level: float) -> np.ndarray:
+        time = np.arange(ticks * SAMPLES_PER_TICK) / 24_000
+        pitch = 120 + 15 * np.sin(2 * np.pi * time / 1.7 + random.uniform(0, 6))
+        tone = np.sign(np.sin(2 * np.pi * np.cumsum(pitch) / 24_000))
+        wave = level * (0.2 * tone + 0.002 * random.standard_normal(len(time)))
+        return wave.astype(np.float32)
+
+    heard = voice({str(n): speech(300, 1.0) for n in range(60)})
+    said: list[tuple[Alert, bool]] = []
+    watch = Watch([heard], lambda alert, begins: said.append((alert, begins)))
+    stream = np.concatenate([speech(300, 1.0), np.zeros(300 * SAMPLES_PER_TICK, np.float32)])
+    for tick in range(600):
+        out = np.zeros((), slot_type(SHAPE))
+        out["tick"] = tick
+        sound = stream[tick * SAMPLES_PER_TICK : (tick + 1) * SAMPLES_PER_TICK]
+        put_packets(out, [Packet(0, encode_audio(tick, sound))])
+        watch.frame(out, {})
+    (alert, begins), *_ = said
+    assert begins and (alert.signal, alert.cause, alert.where) == (
+        "silence",
+        "capture fault",
+        ("voice",),
+    )
+    assert 290 <= alert.began <= 310 and alert.tick < 360
