@@ -10,6 +10,7 @@ from greenroom import embedded
 from greenroom.clock import VirtualClock
 from greenroom.errors import BadInput, CorruptObject, Refused
 from greenroom.registry import approval
+from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import on_stage, promote
 from greenroom.registry.release import approve, load_release
 from greenroom.registry.signing import key_path, keys_of, make_key, revoke_key, sign, verify
@@ -205,7 +206,7 @@ def test_a_swapped_graph_is_refused(home: Workspace, model: str) -> None:
 
 
 def test_where_two_must_approve_one_is_not_enough(home: Workspace, model: str) -> None:
-    approval.set_policy(home, "mira", "Direction", needed=2, approvers=["Ada", "Bob", "Cy"])
+    set_policy(home, "mira", "Direction", needed=2, approvers=["Ada", "Bob", "Cy"])
     release = approve(home, another(home, model, "b"), "Ada")
     refused(home, release, r"has 1 of 2 approvals \(Ada\)")
     approve(home, another(home, model, "b"), "Ada")
@@ -219,12 +220,12 @@ def test_where_two_must_approve_one_is_not_enough(home: Workspace, model: str) -
 def test_a_policy_of_somebody_whose_key_was_revoked_counts_no_more(
     home: Workspace, model: str
 ) -> None:
-    approval.set_policy(home, "mira", "Direction", needed=1, approvers=["Ada"])
+    set_policy(home, "mira", "Direction", needed=1, approvers=["Ada"])
     revoke_key(home, "Direction", "Eve")
     with pytest.raises(Refused, match="the policy of mira does not count"):
         approve(home, model, "Ada")
     with pytest.raises(BadInput, match="2 approvals cannot come from 1 approvers"):
-        approval.set_policy(home, "mira", "Eve", needed=2, approvers=["Ada", "Ada"])
+        set_policy(home, "mira", "Eve", needed=2, approvers=["Ada", "Ada"])
 
 
 def test_a_damaged_key_file_is_told_in_one_line(home: Workspace) -> None:

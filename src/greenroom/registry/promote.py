@@ -18,18 +18,29 @@ def canary_ref(actor: str) -> str:
     return f"actors/{actor}/canary"
 
 
-def promote(workspace: Workspace, actor: str, release: str, by: str) -> str | None:
+def promote(
+    workspace: Workspace, actor: str, release: str, by: str, over: str | None = None
+) -> str | None:
     """Make `release` the one that performs; return the one before.
+
+    Args:
+        workspace: where.
+        actor: who performs it.
+        release: its hash.
+        by: who does it.
+        over: what it has to replace, "" for nothing; None for whatever is there.
 
     Raises:
         Refused: it is another actor's, or may not be performed.
+        Moved: something else than `over` is on stage; nothing was changed.
     """
     loaded = load_release(workspace, release)
     if loaded.actor != actor:
         raise Refused(f"release {release[:12]} is {loaded.actor}'s, not {actor}'s")
     previous = workspace.log.ref(live_ref(actor))
     if previous != release:
-        workspace.log.move(live_ref(actor), release, expect=previous, by=by)
+        expect = previous if over is None else over or None
+        workspace.log.move(live_ref(actor), release, expect=expect, by=by)
     return previous
 
 
@@ -47,6 +58,16 @@ def try_out(workspace: Workspace, actor: str, release: str, by: str) -> None:
     before = workspace.log.ref(canary_ref(actor))
     if before != release:
         workspace.log.move(canary_ref(actor), release, expect=before, by=by)
+
+
+def end_trial(workspace: Workspace, actor: str, by: str) -> None:
+    """Put the ref of what is tried back on the live release, where there is a trial.
+
+    It asks nothing of the live release: a trial ends also where nobody stands behind that any more.
+    """
+    trying, live = (workspace.log.ref(ref(actor)) for ref in (canary_ref, live_ref))
+    if trying is not None and live is not None and trying != live:
+        workspace.log.move(canary_ref(actor), live, expect=trying, by=by)
 
 
 def on_stage(workspace: Workspace, actor: str) -> str:

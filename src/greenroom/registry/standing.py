@@ -8,11 +8,13 @@ force when the approval was entered in the log, and the release itself shows tha
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from greenroom.clock import NS_PER_S
 from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.registry.policy import policy_ref, read_policy
+from greenroom.store.log import Entry
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
@@ -80,8 +82,10 @@ def give_standing(workspace: Workspace, release: str, kind: str, by: str) -> str
     parents = {"release": release, "policy": policy}
     approval = {"kind": "approval", "version": 1, "parents": parents, "statement": statement}
     rules, _ = read_policy(workspace, policy, manifest["actor"])
+    entries = workspace.log.entries()
+    _never_revoked(entries, release)
     _judge(workspace, manifest, rules, kind, now)
-    spent = _given_on(workspace, manifest["actor"], now, len(workspace.log.entries()))
+    spent = _given_on(workspace, manifest["actor"], now, len(entries))
     if spent >= rules["standing"]["per_day"]:
         raise Refused(f"the standing policy approves {spent} a day, and did so today")
     name = workspace.publish(approval, by=by)
@@ -106,6 +110,7 @@ def check(workspace: Workspace, release: str, approval: Manifest, index: int) ->
         raise Refused(f"the approval is of another release, {statement['release'][:12]}")
     manifest = workspace.objects.manifest(release, "release")
     entries = workspace.log.entries()
+    _never_revoked(entries[:index], release)
     in_force = None
     for entry in entries[:index]:
         if entry.event == "ref" and entry.body["name"] == policy_ref(manifest["actor"]):
@@ -118,6 +123,13 @@ def check(workspace: Workspace, release: str, approval: Manifest, index: int) ->
     if _given_on(workspace, manifest["actor"], at_ns, index) >= rules["standing"]["per_day"]:
         raise Refused("the standing policy had approved as many as it may on that day")
     return SIGNER + owner
+
+
+def _never_revoked(entries: Sequence[Entry], release: str) -> None:
+    """Pass, or raise: what a person withdrew only a person gives back."""
+    for entry in entries:
+        if entry.event == "revoke" and entry.body["release"] == release:
+            raise Refused(f"{entry.by} revoked it: {entry.body['reason']}")
 
 
 def _judge(

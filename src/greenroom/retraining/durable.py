@@ -2,6 +2,8 @@
 
 The steps are those of a workflow of DBOS, in a SQLite file of the workspace or a PostgreSQL by URL; the
 run's name is the workflow's, so that it is started once, whoever starts it. One process at a time works.
+A run's end is an entry of the log, made after the workflow has said what it is: a disk that is full then
+loses nothing, and whoever works next makes the entry.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ from typing import Any
 
 from greenroom.errors import MissingExtra, Refused
 from greenroom.retraining.pipeline import Pipeline, Work
-from greenroom.retraining.requests import PROMOTED, Run, runs
+from greenroom.retraining.requests import FAILED, PROMOTED, Run, runs
 from greenroom.store.workspace import Workspace
 
 DATABASE = "GREENROOM_WORKFLOWS"
 """Environment: a PostgreSQL URL; without it a file of the workspace."""
 FORM = "1"
 """Of the steps: a run is only gone on with by the form that began it."""
+_GIVEN_UP = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+"""What the engine says of a workflow that it goes on with no more."""
 Tell = Callable[[str, str, int, int], None]
 
 
@@ -66,13 +70,14 @@ def work_off(
             return []
         with _engine(workspace, work, tell) as start:
             for run in waiting:
-                start(run.name)
+                outcome, reason, release = start(run.name)
+                Pipeline(workspace, run, work).close(outcome, reason, release)
         names = {run.name for run in waiting}
         return [run for run in runs(workspace.log) if run.name in names]
 
 
 @contextmanager
-def _engine(workspace: Workspace, work: Work | None, tell: Tell) -> Iterator[Callable[[str], None]]:
+def _engine(workspace: Workspace, work: Work | None, tell: Tell) -> Iterator[Callable[[str], list[str]]]:
     """Launch the workflow engine, which contacts nobody but its database; yield what starts a run.
 
     Runs that a crash left go on by themselves when it is launched; starting one of these waits for it.
@@ -95,15 +100,23 @@ def _engine(workspace: Workspace, work: Work | None, tell: Tell) -> Iterator[Cal
     )
 
     @DBOS.workflow(name="retrain")  # type: ignore[untyped-decorator]  # an extra, seen as Any
-    def retrain(name: str) -> None:
-        _perform(workspace, name, work, tell, DBOS.run_step)
+    def retrain(name: str) -> list[str]:
+        # Workflows have threads of their own, and a log is read by one.
+        own = type(workspace)(workspace.home, workspace.log.clock)
+        return _perform(own, name, work, tell, DBOS.run_step)
 
     try:
         DBOS.launch()
 
-        def start(name: str) -> None:
-            with SetWorkflowID(name):
-                DBOS.start_workflow(retrain, name).get_result()
+        def start(name: str) -> list[str]:
+            try:
+                with SetWorkflowID(name):
+                    return list(DBOS.start_workflow(retrain, name).get_result())
+            except Exception as error:
+                status = DBOS.get_workflow_status(name)
+                if status is None or status.status not in _GIVEN_UP:
+                    raise
+                return [FAILED, f"the workflow ended: {error}", ""]
 
         yield start
     finally:
@@ -112,8 +125,12 @@ def _engine(workspace: Workspace, work: Work | None, tell: Tell) -> Iterator[Cal
 
 def _perform(
     workspace: Workspace, name: str, work: Work | None, tell: Tell, do: Callable[..., Any]
-) -> None:
-    """Do the steps of a run one after another, each through the engine's journal."""
+) -> list[str]:
+    """Do the steps of a run one after another, each through the engine's journal.
+
+    Returns:
+        How the run ends, why, and the release that it made ("" for none).
+    """
     (run,) = [known for known in runs(workspace.log) if known.name == name]
     pipeline = Pipeline(
         workspace, run, work, lambda step, done, total: tell(name, step, done, total)
@@ -122,9 +139,6 @@ def _perform(
     for step in pipeline.steps:
         said = do({"name": step}, pipeline.do, step, dict(found))
         if "stop" in said:
-            release = found.get("approve", {}).get("release", "")
-            do({"name": "close"}, pipeline.close, *said["stop"], release)
-            return
+            return [*said["stop"], found.get("approve", {}).get("release", "")]
         found[step] = said["found"]
-    release = found["promote"]["release"]
-    do({"name": "close"}, pipeline.close, PROMOTED, "it is on stage", release)
+    return [PROMOTED, "it is on stage", found["promote"]["release"]]

@@ -21,11 +21,20 @@ from greenroom.live.backends import OnnxBackend
 from greenroom.metrics.sequences import WORSE
 from greenroom.registry import standing
 from greenroom.registry.policy import policy_of
-from greenroom.registry.promote import canary_ref, live_ref, on_stage, promote, try_out
+from greenroom.registry.promote import end_trial, live_ref, promote, try_out
 from greenroom.registry.release import Role, load_release, make_release
 from greenroom.rehearsal.sandbox import compare
 from greenroom.rehearsal.shadow import rows_behind, shadow
-from greenroom.retraining.requests import FAILED, HELD, PROMOTED, REJECTED, Run, end, rules_of
+from greenroom.retraining.requests import (
+    FAILED,
+    HELD,
+    NOTHING_NEW,
+    PROMOTED,
+    REJECTED,
+    Run,
+    end,
+    rules_of,
+)
 from greenroom.retraining.trial import trial
 from greenroom.store.workspace import Workspace
 from greenroom.validation.gates import judge_gates
@@ -217,7 +226,7 @@ class Pipeline:
             if row.object not in known and not refusal(manifest, "train", day):
                 fresh.append(row.object)
         if not fresh:
-            raise Stop("no take that may be learned from is new")
+            raise Stop(NOTHING_NEW)
         return {"fresh": len(fresh), "champion": champion or "", "start": start}
 
     def build(self, found: Found) -> Found:
@@ -239,6 +248,8 @@ class Pipeline:
             )
         except BadInput as error:
             raise Stop(str(error)) from error
+        if like is not None and set(made.takes) <= set(like["parents"]["takes"]):
+            raise Stop(NOTHING_NEW)  # what came is of no use: too short, there twice, no body
         return {"dataset": made.dataset, "takes": len(made.takes)}
 
     def train(self, found: Found) -> Found:
@@ -316,13 +327,13 @@ class Pipeline:
         begin = partial(try_out, self.workspace, actor, release, BY)
         reason = self.work.trial(self.workspace, actor, release, seconds, begin)
         if reason:
-            try_out(self.workspace, actor, on_stage(self.workspace, actor), BY)
+            end_trial(self.workspace, actor, BY)
             raise Stop(f"on trial: {reason}")
         return {"seconds": seconds}
 
     def _still(self, champion: str) -> None:
         """Stop where somebody put another release on stage meanwhile."""
-        now = on_stage(self.workspace, self.run.actor)
+        now = self.workspace.log.ref(live_ref(self.run.actor)) or ""
         if now != champion:
             raise Stop(f"release {now[:12]} came on stage meanwhile; it was compared with another")
 
@@ -331,22 +342,15 @@ class Pipeline:
         release, actor = found["approve"]["release"], self.run.actor
         at = self.workspace.log.ref(live_ref(actor))
         if at != release:  # else it was promoted before a crash
-            if found["pull"]["champion"]:
-                self._still(found["pull"]["champion"])
-            promote(self.workspace, actor, release, BY)
+            champion = found["pull"]["champion"]
+            self._still(champion)
+            promote(self.workspace, actor, release, BY, over=champion)
         return {"release": release}
-
-    def give_up(self) -> None:
-        """Leave no trial behind."""
-        actor = self.run.actor
-        trying, live = (self.workspace.log.ref(ref(actor)) for ref in (canary_ref, live_ref))
-        if trying is not None and live is not None and trying != live:
-            try_out(self.workspace, actor, live, BY)
 
     def close(self, outcome: str, reason: str, release: str = "") -> None:
         """Record how the run ended."""
         if outcome != PROMOTED:
-            self.give_up()
+            end_trial(self.workspace, self.run.actor, BY)  # none is left behind
         end(self.workspace.log, self.run.name, outcome, reason, BY, release)
 
 

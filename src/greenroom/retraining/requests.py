@@ -25,6 +25,8 @@ ASKED, ENDED = "retrain", "retrained"
 """Events of the log."""
 PROMOTED, REJECTED, FAILED, HELD = "promoted", "rejected", "failed", "held"
 """How a run ends: on stage; not good enough; broken; good, but waiting for somebody's approval."""
+NOTHING_NEW = "no take that may be learned from is new"
+"""A rejection that says nothing of how good anything is: it freezes nothing."""
 _DAY_NS = 86_400 * NS_PER_S
 
 
@@ -70,8 +72,11 @@ def read_rules(found: Any, where: str) -> Rules:
     known = {each.name: each for each in fields(Rules)}
     if not isinstance(found, dict) or set(found) - set(known):
         raise BadInput(f"rules of learning say some of {', '.join(known)}", where=where)
-    causes = tuple(found.get("causes", Rules.causes))
-    wrong = set(causes) - set(CAUSES[2:])
+    causes = found.get("causes", Rules.causes)
+    if not isinstance(causes, list | tuple):
+        raise BadInput("causes are a list", where=where, then=f"some of {', '.join(CAUSES[2:])}")
+    causes = tuple(causes)
+    wrong = [cause for cause in causes if cause not in CAUSES[2:]]
     if wrong:
         raise BadInput(
             f"nothing is learned from {', '.join(sorted(map(str, wrong)))}",
@@ -80,22 +85,29 @@ def read_rules(found: Any, where: str) -> Rules:
         )
     try:
         rules = Rules(**{**found, "causes": causes})
-        numbers = (
-            rules.cool_down_s,
-            rules.per_day,
-            rules.freeze_after,
-            rules.steps,
-            rules.canary_s,
-            rules.gather_s,
-        )
-        if min(numbers) < 0 or not isinstance(rules.preset, str):
-            raise ValueError("a number is below nought")
-        if rules.nightly:
-            next(CronSim(rules.nightly, datetime.datetime(2026, 1, 1)))
+        _check_kinds(rules)
+        if rules.nightly and next(CronSim(rules.nightly, _SOME_DAY), None) is None:
+            raise ValueError(f"'{rules.nightly}' never comes")
         zoneinfo.ZoneInfo(rules.zone)
-    except (TypeError, ValueError, CronSimError, zoneinfo.ZoneInfoNotFoundError) as error:
+    except (TypeError, ValueError, OSError, CronSimError, zoneinfo.ZoneInfoNotFoundError) as error:
         raise BadInput(f"these rules cannot be used: {error}", where=where) from error
     return rules
+
+
+_SOME_DAY = datetime.datetime(2026, 1, 1)
+
+
+def _check_kinds(rules: Rules) -> None:
+    for each in fields(Rules):
+        value = getattr(rules, each.name)
+        if isinstance(each.default, str):
+            if not isinstance(value, str):
+                raise ValueError(f"{each.name} is text")
+        elif isinstance(each.default, int | float):
+            whole = isinstance(each.default, int)
+            kinds = int if whole else int | float
+            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < 1e9:
+                raise ValueError(f"{each.name} is a{' whole' if whole else ''} number from 0 on")
 
 
 def rules_of(workspace: Workspace, actor: str) -> Rules:
@@ -124,6 +136,7 @@ class Run:
         release: that it made; "" for none.
         alert: index in the log of the alert that asked; -1 for none.
         job: what the run was to do, beyond the rules.
+        index: of its last entry in the log.
     """
 
     name: str
@@ -138,6 +151,7 @@ class Run:
     release: str = ""
     alert: int = -1
     job: dict[str, Any] = field(default_factory=dict)
+    index: int = -1
 
 
 def runs(log: Log, actor: str | None = None) -> list[Run]:
@@ -151,12 +165,14 @@ def _runs(entries: Sequence[Entry]) -> list[Run]:
         body = entry.body
         if entry.event == ASKED:
             said = {name: body[name] for name in ("actor", "why", "kind", "alert", "job")}
-            found[body["run"]] = Run(body["run"], by=entry.by, asked_ns=entry.at_ns, **said)
+            found[body["run"]] = Run(
+                body["run"], by=entry.by, asked_ns=entry.at_ns, index=entry.index, **said
+            )
         elif entry.event == ENDED and body["run"] in found:
             said = {name: body[name] for name in ("outcome", "reason", "release")}
             run = found[body["run"]]
             if not run.outcome:
-                found[run.name] = replace(run, ended_ns=entry.at_ns, **said)
+                found[run.name] = replace(run, ended_ns=entry.at_ns, index=entry.index, **said)
     return list(found.values())
 
 
@@ -198,27 +214,34 @@ def ask(
 
     body = {"run": name, "actor": actor, "why": why, "kind": kind, "alert": alert, "job": job or {}}
     entry = workspace.log.append(ASKED, body, by=by, unless=allowed)
-    return Run(name, actor, why, kind, by, entry.at_ns, alert=alert, job=job or {})
+    return Run(
+        name, actor, why, kind, by, entry.at_ns, alert=alert, job=job or {}, index=entry.index
+    )
 
 
 def _objection(known: Sequence[Run], rules: Rules, kind: str, now: int) -> Refused | None:
-    """Return why no run may begin now; None where it may."""
+    """Return why no run may begin now; None where it may.
+
+    Times are compared without their sign: a clock that jumped ahead and was set back may leave entries
+    from the future, which must not forbid everything until then.
+    """
     going = [run for run in known if not run.outcome]
     if going:
         return Refused(
             f"run {going[-1].name} goes on",
             then=f"see it: greenroom pipeline show {going[-1].name}",
         )
-    if sum(run.asked_ns > now - _DAY_NS for run in known) >= rules.per_day:
+    if sum(abs(now - run.asked_ns) < _DAY_NS for run in known) >= rules.per_day:
         return Refused(
             f"{rules.per_day} runs in 24 hours are what the rules allow",
             then="change the policy, or wait",
         )
     if kind == "person":
         return None
-    if known and now - known[-1].ended_ns < rules.cool_down_s * NS_PER_S:
+    if known and abs(now - known[-1].ended_ns) < rules.cool_down_s * NS_PER_S:
         return Refused(f"the last run ended less than {rules.cool_down_s:g} s ago")
-    last = [run.outcome for run in known[-rules.freeze_after :]] if rules.freeze_after else []
+    judged = [run.outcome for run in known if run.reason != NOTHING_NEW]
+    last = judged[-rules.freeze_after :] if rules.freeze_after else []
     if len(last) == rules.freeze_after and last and not set(last) - {REJECTED, FAILED}:
         return Refused(
             f"the last {len(last)} runs were not good enough: learning is frozen",

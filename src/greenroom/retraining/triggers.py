@@ -24,15 +24,17 @@ def attend(workspace: Workspace, by: str) -> list[Run]:
 
 
 def _attend(workspace: Workspace, actor: str, by: str) -> Run | None:
-    rules = rules_of(workspace, actor)
-    alert = calling(workspace, actor, rules)
     try:
+        rules = rules_of(workspace, actor)
+        alert = calling(workspace, actor, rules)
         if alert is not None:
             why = sentence(alert.alert)
             return ask(workspace, actor, why, by, "alert", alert.entry.index)
         if scheduled(rules, _since(workspace, actor), workspace.log.clock.utc_ns()):
             return ask(workspace, actor, f"nightly, {rules.nightly} {rules.zone}", by, "schedule")
-    except Refused:  # a run goes on, or the rules allow none yet; it is asked again later
+    # A run goes on, or the rules allow none yet, or they are signed by nobody who counts: it is asked
+    # again later, and other actors' runs do not wait for it.
+    except Refused:
         pass
     return None
 
@@ -43,20 +45,25 @@ def calling(workspace: Workspace, actor: str, rules: Rules) -> Entered | None:
     While a show is on, it waits until there is something to learn from: `Rules.gather_s`.
     """
     known = runs(workspace.log, actor)
-    since = max((run.ended_ns or run.asked_ns for run in known), default=0)
+    # By their place in the log: a clock that was set back would hide what came after a run.
+    since = max((run.index for run in known), default=-1)
     now = workspace.log.clock.utc_ns()
     for found in entered(workspace.log, actor):
-        if found.entry.at_ns <= since or found.alert.cause not in rules.causes:
+        if found.entry.index <= since or found.alert.cause not in rules.causes:
             continue
-        ripe = now - found.entry.at_ns >= rules.gather_s * NS_PER_S
+        ripe = abs(now - found.entry.at_ns) >= rules.gather_s * NS_PER_S
         return found if ripe or look(workspace.home, actor) is None else None
     return None
 
 
 def _since(workspace: Workspace, actor: str) -> int:
-    """Return from when on the schedule counts: the last run, or the policy that set it."""
-    at = max((run.asked_ns for run in runs(workspace.log, actor)), default=0)
+    """Return from when on the schedule counts: the last run, or the policy that set it.
+
+    What a clock that was set back left more than a day ahead counts for nothing.
+    """
+    known = [run.asked_ns for run in runs(workspace.log, actor)]
     for entry in workspace.log.entries():
         if entry.event == "ref" and entry.body["name"] == policy_ref(actor):
-            at = max(at, entry.at_ns)
-    return at
+            known.append(entry.at_ns)
+    most = workspace.log.clock.utc_ns() + 86_400 * NS_PER_S
+    return max((at for at in known if at <= most), default=0)
