@@ -40,15 +40,21 @@ def read_standing(found: Any, where: str) -> dict[str, Any]:
     if not isinstance(found, dict) or set(found) - {"until", "per_day", "kinds", "bounds"}:
         raise BadInput("a standing policy says until, per_day, kinds and bounds", where=where)
     kinds, bounds = found.get("kinds", [RETRAIN]), found.get("bounds", {})
+    if not isinstance(kinds, list) or not isinstance(bounds, dict):
+        raise BadInput("kinds are a list, bounds an object", where=where)
     try:
         until = datetime.date.fromisoformat(str(found["until"]))
-        per_day = int(found.get("per_day", 1))
     except (KeyError, ValueError):
         raise BadInput("a standing policy has an end: until, a date", where=where) from None
-    if per_day < 1 or not kinds or set(kinds) - {RETRAIN, ONLINE}:
+    per_day = found.get("per_day", 1)
+    whole = isinstance(per_day, int) and not isinstance(per_day, bool)
+    if not whole or per_day < 1 or not kinds or any(k not in (RETRAIN, ONLINE) for k in kinds):
         raise BadInput(f"kinds are {RETRAIN} and {ONLINE}, per_day is 1 at least", where=where)
-    numbers = all(isinstance(bounds.get(name), int | float) for name in BOUNDS)
-    if set(bounds) - set(BOUNDS) or (ONLINE in kinds and not numbers):
+    numbers = all(
+        isinstance(bound, int | float) and not isinstance(bound, bool) for bound in bounds.values()
+    )
+    complete = not set(BOUNDS) - set(bounds) or ONLINE not in kinds
+    if set(bounds) - set(BOUNDS) or not numbers or not complete:
         raise BadInput(f"online updates have the bounds {', '.join(BOUNDS)}", where=where)
     return {
         "until": until.isoformat(),
@@ -156,7 +162,10 @@ def _within(workspace: Workspace, release: Manifest, bounds: dict[str, float]) -
     if update is None:
         raise Refused("this model says nothing of an online update")
     for name, most in bounds.items():
-        found = float(update[name])
+        try:
+            found = float(update[name])
+        except (KeyError, TypeError, ValueError):
+            raise Refused(f"the update says nothing of its {name}") from None
         if not found <= most:
             raise Refused(f"the update's {name} is {found:g}, more than {most:g}")
 

@@ -95,6 +95,7 @@ def _engine(workspace: Workspace, work: Work | None, tell: Tell) -> Iterator[Cal
             "application_version": FORM,
             "executor_id": "local",
             "enable_otlp": False,
+            "notification_listener_polling_interval_sec": 0.05,  # nobody waits for notices
             "log_level": "ERROR",
         }
     )

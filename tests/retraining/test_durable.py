@@ -1,0 +1,200 @@
+"""Killed anywhere, a run goes on where it was: one end, nothing repeated that was done, nothing lost."""
+
+import collections
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenroom.errors import Refused
+from greenroom.registry.policy import set_policy
+from greenroom.registry.promote import canary_ref, live_ref, on_stage
+from greenroom.registry.release import load_release
+from greenroom.registry.standing import read_standing
+from greenroom.retraining import requests, simulated
+from greenroom.retraining.durable import alone, work_off
+from greenroom.retraining.requests import ask, runs
+from greenroom.retraining.simulated import FakeWork, rights, take
+from greenroom.store.log import Log
+from greenroom.store.workspace import Workspace
+
+pytestmark = pytest.mark.train
+KILLS = int(os.environ.get("GREENROOM_KILLS", "12"))
+STEPS = ("pull", "build", "train", "validate", "sandbox", "shadow", "approve", "canary", "promote")
+
+
+def prepared(folder: Path) -> Workspace:
+    """Mira is on stage, with a standing policy; what is learned is decided by the test."""
+    home = Workspace(folder)
+    simulated.debut(home, "mira", "Ada")
+    bounded = read_standing({"until": "2099-12-31", "per_day": 1000}, "here")
+    gates = [{**simulated.GATE, "worst": False}]
+    rules = {"per_day": 1000}
+    set_policy(home, "mira", "Ada", gates=gates, standing=bounded, learning=rules)
+    home.publish({"kind": "show", "version": 1, "actor": "mira", "name": "a"}, by="test")
+    return home
+
+
+def news(home: Workspace, seed: int) -> None:
+    take(home, "mira", seed, rights("2020-01-01", "2099-01-01"))
+
+
+def killed_after(command: list[str], seconds: float) -> bool:
+    """Start a process and kill it so many seconds after its first word; tell whether it was."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+    return process.returncode == -signal.SIGKILL
+
+
+def check(home: Path, run: str, champion: str) -> None:
+    """One end, no step that was done was done again, refs as the log says, and nothing is lost."""
+    fresh = Workspace(home)
+    entries = fresh.log.entries()
+    ends = [e for e in entries if e.event == requests.ENDED and e.body["run"] == run]
+    assert len(ends) == 1
+    begun = next(e.index for e in entries if e.event == requests.ASKED and e.body["run"] == run)
+    moves = [e.body for e in entries[begun:] if e.event == "ref"]
+    promoted = [m["new"] for m in moves if m["name"] == live_ref("mira")]
+    if ends[0].body["outcome"] == requests.PROMOTED:
+        assert promoted == [ends[0].body["release"]] == [on_stage(fresh, "mira")]
+        approvals = [e for e in entries[begun:] if e.event == "approve"]
+        assert len(approvals) == 1
+    else:
+        assert ends[0].body["outcome"] == requests.REJECTED and ends[0].body["reason"]
+        assert promoted == [] and on_stage(fresh, "mira") == champion
+    tried = fresh.log.ref(canary_ref("mira"))
+    assert tried in (None, on_stage(fresh, "mira"))
+    load_release(fresh, on_stage(fresh, "mira"))
+    assert fresh.fsck().bad == []
+
+
+def repeated(home: Path, run: str) -> collections.Counter[str]:
+    """How often each step of a run was begun and done."""
+    lines = (home / "calls").read_text().splitlines()
+    return collections.Counter(line.removeprefix(f"{run} ") for line in lines if run in line)
+
+
+@pytest.mark.slow
+def test_killed_anywhere_every_run_ends_once(tmp_path: Path) -> None:
+    home, dice = prepared(tmp_path), random.Random(7)
+    script = str(Path(__file__).with_name("killed_run.py"))
+    kills, outcomes, again = 0, collections.Counter[str](), collections.Counter[str]()
+    for n in range(10_000):
+        if kills >= KILLS:
+            break
+        quality = (0, 3, 1)[n % 3]  # good, sent back on trial, not good enough
+        news(home, 1000 + n)
+        champion, run = on_stage(home, "mira"), ask(home, "mira", "a test", "test").name
+        command = [sys.executable, script, str(tmp_path), str(quality), "0.02"]
+        hits = 0
+        for _ in range(3):  # a run may be killed thrice
+            if kills + hits < KILLS and not runs(Workspace(tmp_path).log)[-1].outcome:
+                hits += killed_after(command, dice.uniform(0, 0.7))
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
+        check(tmp_path, run, champion)
+        outcomes[runs(Workspace(tmp_path).log)[-1].outcome] += 1
+        kills += hits
+        for what, times in repeated(tmp_path, run).items():
+            # What was done but not yet in the journal is done again: at most once a kill.
+            assert times <= 1 + hits, what
+            again["repeated"] += times > 1
+            again["once"] += times == 1
+        journal = repeated(tmp_path, run)
+        last = 0
+        for step in STEPS:
+            if journal[f"{step} done"]:
+                last += 1
+        assert sum(journal[f"{step} done"] for step in STEPS) <= last + hits
+    print(f"{kills} kills, {dict(outcomes)}, steps {dict(again)}")
+    assert kills >= KILLS and outcomes[requests.PROMOTED] and outcomes[requests.REJECTED]
+    assert again["once"] > again["repeated"]
+
+
+def test_what_is_in_the_journal_is_not_done_again(tmp_path: Path) -> None:
+    home, calls = prepared(tmp_path), collections.Counter[str]()
+    news(home, 1)
+    ask(home, "mira", "a test", "test")
+
+    class Crash(BaseException):
+        """The machine goes off."""
+
+    for victim in (*STEPS, ""):
+        done: list[str] = []
+
+        def tell(run: str, step: str, n: int, of: int, off: str = victim) -> None:
+            calls[f"{step} {n}"] += 1
+            if step == off and n == 0:
+                raise Crash
+
+        if victim:
+            with pytest.raises(Crash):
+                work_off(Workspace(tmp_path), FakeWork(), tell)
+            assert runs(Workspace(tmp_path).log)[-1].outcome == "", done
+        else:
+            (run,) = work_off(Workspace(tmp_path), FakeWork(), tell)
+            assert run.outcome == requests.PROMOTED
+    assert calls == {f"{step} {n}": (2, 1)[n] for step in STEPS for n in (0, 1)}
+
+
+def test_a_disk_that_is_full_at_the_end_loses_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, append = prepared(tmp_path), Log.append
+    news(home, 1)
+    name = ask(home, "mira", "a test", "test").name
+
+    def full(self: Log, event: str, *args: Any, **named: Any) -> Any:
+        if event == requests.ENDED:
+            raise OSError(28, "No space left on device")
+        return append(self, event, *args, **named)
+
+    monkeypatch.setattr(Log, "append", full)
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left"):
+            work_off(Workspace(tmp_path), FakeWork())
+    assert runs(Workspace(tmp_path).log)[-1].outcome == ""
+    monkeypatch.undo()
+
+    class Idle(FakeWork):
+        """Nothing is left to do."""
+
+        def train(self, *args: Any) -> str:
+            raise AssertionError("it was trained already")
+
+    (run,) = work_off(Workspace(tmp_path), Idle())
+    assert (run.name, run.outcome, run.release) == (
+        name,
+        requests.PROMOTED,
+        on_stage(home, "mira"),
+    )
+
+
+def test_runs_of_two_actors_end_in_one_go(tmp_path: Path) -> None:
+    home = prepared(tmp_path)
+    simulated.debut(home, "noor", "Ada")
+    news(home, 1)
+    take(home, "noor", 2, rights("2020-01-01", "2099-01-01"))
+    for actor in ("mira", "noor"):
+        ask(home, actor, "a test", "test")
+    ended = work_off(home, FakeWork())
+    assert [(run.actor, run.outcome) for run in ended] == [
+        ("mira", requests.PROMOTED),
+        ("noor", requests.HELD),
+    ]
+    assert work_off(home, FakeWork()) == []
+
+
+def test_one_process_works_at_a_time(tmp_path: Path) -> None:
+    home = prepared(tmp_path)
+    with alone(tmp_path), pytest.raises(Refused, match="another process works on the runs"):
+        work_off(home, FakeWork())
+    assert work_off(home, FakeWork()) == []
