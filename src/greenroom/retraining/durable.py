@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ FORM = "1"
 """Of the steps: a run is only gone on with by the form that began it."""
 _GIVEN_UP = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 """What the engine says of a workflow that it goes on with no more."""
+_GOES_ON = ("PENDING", "ENQUEUED", "DELAYED")
+_LOOK_S = 0.05
 Tell = Callable[[str, str, int, int], None]
 
 
@@ -86,6 +89,7 @@ def _engine(workspace: Workspace, work: Work | None, tell: Tell) -> Iterator[Cal
         from dbos import DBOS, SetWorkflowID
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom retrain", "train,loop") from error
+    crashes: list[BaseException] = []
     file = (workspace.home / "workflows.sqlite").resolve()
     where = os.environ.get(DATABASE) or f"sqlite:///{file}"
     DBOS(
@@ -104,7 +108,13 @@ def _engine(workspace: Workspace, work: Work | None, tell: Tell) -> Iterator[Cal
     def retrain(name: str) -> list[str]:
         # Workflows have threads of their own, and a log is read by one.
         own = type(workspace)(workspace.home, workspace.log.clock)
-        return _perform(own, name, work, tell, DBOS.run_step)
+        try:
+            return _perform(own, name, work, tell, DBOS.run_step)
+        except Exception:
+            raise
+        except BaseException as error:  # the engine takes it for a crash: nobody else would tell
+            crashes.append(error)
+            raise
 
     try:
         DBOS.launch()
@@ -112,7 +122,12 @@ def _engine(workspace: Workspace, work: Work | None, tell: Tell) -> Iterator[Cal
         def start(name: str) -> list[str]:
             try:
                 with SetWorkflowID(name):
-                    return list(DBOS.start_workflow(retrain, name).get_result())
+                    handle = DBOS.start_workflow(retrain, name)
+                while handle.get_status().status in _GOES_ON:
+                    if crashes:
+                        raise crashes[0]
+                    time.sleep(_LOOK_S)
+                return list(handle.get_result())
             except Exception as error:
                 status = DBOS.get_workflow_status(name)
                 if status is None or status.status not in _GIVEN_UP:
