@@ -80,7 +80,9 @@ def work_off(
 
 
 @contextmanager
-def _engine(workspace: Workspace, work: Work | None, tell: Tell) -> Iterator[Callable[[str], list[str]]]:
+def _engine(
+    workspace: Workspace, work: Work | None, tell: Tell
+) -> Iterator[Callable[[str], list[str]]]:
     """Launch the workflow engine, which contacts nobody but its database; yield what starts a run.
 
     Runs that a crash left go on by themselves when it is launched; starting one of these waits for it.

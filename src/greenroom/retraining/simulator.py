@@ -1,0 +1,316 @@
+"""The whole loop on a virtual clock: months of shows, nights, alerts, people and mishaps, from a seed.
+
+Store, log, registry, requests, pipeline and workflow engine are those that are shipped; clock and disk are
+replaced. Training, judging and watching are faked (`greenroom.retraining.simulated`): months of trainings
+cannot be had in minutes, and what is tried here is what is done with them. A crash drops all that is in
+memory in the middle of an operation, and the workspace is opened anew.
+
+    python -m greenroom.retraining.simulator --seed 1 --days 30
+
+A broken invariant is told with the seed and the event's number: the same two make it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import random
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from greenroom.clock import NS_PER_S, VirtualClock
+from greenroom.contracts import CAUSES, Alert
+from greenroom.errors import BadInput, CorruptObject, GreenroomError, Refused
+from greenroom.monitoring.alerts import enter
+from greenroom.registry import approval
+from greenroom.registry.policy import set_policy
+from greenroom.registry.promote import live_ref, promote, rollback
+from greenroom.registry.release import approve, load_release
+from greenroom.registry.signing import revoke_key
+from greenroom.registry.standing import read_standing
+from greenroom.retraining import simulated
+from greenroom.retraining.disk import Crash, Disk
+from greenroom.retraining.durable import work_off
+from greenroom.retraining.invariants import Broken, check, day_of
+from greenroom.retraining.requests import HELD, ask, read_rules, runs
+from greenroom.retraining.triggers import attend
+from greenroom.store.log import Moved
+from greenroom.store.workspace import Workspace
+
+ACTORS = ("mira", "noor")
+PEOPLE = ("Ada", "Bob", "Cy")
+_START = int(datetime.datetime(2026, 10, 1, 9, tzinfo=datetime.UTC).timestamp()) * NS_PER_S
+_HOUR_NS = 3600 * NS_PER_S
+_WEIGHTS = (6.0, 1.5, 1.0, 1.5, 0.5)
+"""Of `simulated.QUALITIES`."""
+
+
+class Clock(VirtualClock):
+    """A virtual clock that can be set, as NTP and people do."""
+
+    def jump(self, ns: int) -> None:
+        """Set the time of day ahead or back; what is monotonic goes on."""
+        self._offset += ns
+
+
+class Simulator:
+    """One world.
+
+    Args:
+        home: an empty folder.
+        seed: of everything that happens.
+
+    Attributes:
+        event: the number of the one that happens.
+        counts: what happened, how often.
+    """
+
+    def __init__(self, home: Path, seed: int) -> None:
+        """Begin with two actors on stage."""
+        self.home, self.seed, self.dice = home, seed, random.Random(seed)
+        self.clock, self.disk = Clock(utc_ns=_START), Disk()
+        self.event, self.seen, self.takes = 0, 0, 0
+        self.counts: Counter[str] = Counter()
+        self.what = "the beginning"
+        self.work = simulated.FakeWork(seed, _WEIGHTS, self._within)
+        self.mishap = 0.15
+        self.open()
+        for actor in ACTORS:
+            simulated.debut(self.workspace, actor, "Ada")
+            self._policy(actor, "Ada")
+
+    def open(self) -> None:
+        """Open the workspace anew, as a process that has just begun."""
+        self.workspace = Workspace(self.home, self.clock)
+
+    def run(self, days: int) -> None:
+        """Let so many days pass.
+
+        Raises:
+            Broken: an invariant does not hold; the sentence names seed and event.
+        """
+        events: dict[Callable[[], None], float] = {
+            self.show: 3,
+            self.alerts: 2,
+            self.record: 4,
+            self.ask: 2,
+            self.hand: 1,
+            self.withdraw: 0.4,
+            self.keys: 0.2,
+            self.policies: 0.5,
+            self.back: 0.5,
+            self.set_clock: 0.5,
+            self.fill: 0.3,
+        }
+        with self.disk.mounted():
+            for _ in range(days):
+                for _ in range(self.dice.randint(2, 6)):
+                    (one,) = self.dice.choices(list(events), list(events.values()))
+                    self.do(one)
+                self.do(self.night)
+            self.disk.full, self.mishap = False, 0.0
+            self.do(self.night)
+            self._end()
+
+    def do(self, event: Callable[[], None]) -> None:
+        """Let one thing happen, perhaps with a crash in it, and look whether all holds."""
+        self.event += 1
+        self.what = event.__name__
+        self.counts[self.what] += 1
+        self.clock.advance(self.dice.randint(60, 3 * 3600) * NS_PER_S)
+        if self.dice.random() < self.mishap:
+            self.disk.left, self.disk.torn = self.dice.randint(1, 30), self.dice.random() < 0.5
+        try:
+            self._tried(event)
+            self.disk.left = -1
+            fresh = Workspace(self.home, self.clock)
+            self.seen = check(fresh, self.seen)
+        except Exception as error:
+            raise Broken(
+                f"seed {self.seed}, event {self.event} ({self.what}): {error or repr(error)}"
+            ) from error
+
+    def _tried(self, event: Callable[[], None]) -> None:
+        """Let it happen; people are refused, disks are full, and machines go off."""
+        try:
+            event()
+        except Crash:
+            self.counts["crash"] += 1
+            self.open()
+        except (Refused, BadInput, Moved):
+            self.counts["refused"] += 1
+        except (GreenroomError, OSError) as error:
+            if not self.disk.full or isinstance(error, CorruptObject):
+                raise
+            self.counts["no room"] += 1
+
+    def _within(self, step: str) -> None:
+        """Something may happen within a step too: the machine goes off."""
+        if self.dice.random() < self.mishap / 4:
+            self.disk.off()
+
+    def _actor(self) -> str:
+        return self.dice.choice(ACTORS)
+
+    def _someone(self) -> str:
+        return self.dice.choice(PEOPLE)
+
+    def show(self) -> None:
+        """Perform what is on stage, or be refused; never anything else."""
+        actor = self._actor()
+        release = self.workspace.log.ref(live_ref(actor))
+        load_release(self.workspace, str(release))
+        name = f"show {self.event}"
+        parents = {"releases": [release]}
+        manifest = {"kind": "show", "version": 1, "actor": actor, "name": name, "parents": parents}
+        self.workspace.publish(manifest, by="stage")
+
+    def alerts(self) -> None:
+        """Raise a storm of alerts, of one cause, while others come in."""
+        actor, cause = self._actor(), self.dice.choice(CAUSES)
+        for n in range(self.dice.choice((1, 3, 12))):
+            told = Alert("style", cause, (), 3.0, 10 + n, 0, 0, 5)
+            key = f"{self.event}.{n}"
+            enter(self.workspace.log, actor, told, key=key, source="chart", by="charts")
+        self._attend()
+
+    def _attend(self) -> None:
+        self.counts["asked"] += len(attend(self.workspace, "watch"))
+
+    def record(self) -> None:
+        """Keep a few takes, with rights and without."""
+        today = day_of(self.clock.utc_ns())
+        actor = self._actor()
+        for _ in range(self.dice.randint(1, 3)):
+            self.takes += 1
+            start = today + datetime.timedelta(self.dice.choice((-30, -30, -30, 2)))
+            end = today + datetime.timedelta(self.dice.choice((3, 10, 300)))
+            purposes = self.dice.choice((("train", "perform"), ("train",), ("perform",)))
+            agreed = simulated.rights(start.isoformat(), end.isoformat(), *purposes)
+            quarantined = self.dice.random() < 0.25
+            seed = self.seed * 100_000 + self.takes
+            simulated.take(self.workspace, actor, seed, None if quarantined else agreed)
+
+    def night(self) -> None:
+        """Pass the night; attend to alerts and schedules, and do the runs until none is open."""
+        self.clock.advance(self.dice.randint(6, 12) * _HOUR_NS)
+        self._tried(self._attend)
+        for n in range(20):
+            self._tried(self._work)
+            self.disk.full = False  # somebody saw to it
+            if not [run for run in runs(Workspace(self.home).log) if not run.outcome]:
+                return
+            self.clock.advance(600 * NS_PER_S)
+        raise Broken("a run does not end, however often it is gone on with")
+
+    def _work(self) -> None:
+        for run in work_off(self.workspace, self.work):
+            self.counts[run.outcome] += 1
+
+    def ask(self) -> None:
+        """Somebody asks for a run."""
+        ask(self.workspace, self._actor(), "somebody asked", self._someone())
+
+    def hand(self) -> None:
+        """Somebody approves what is held, or any model, and promotes it."""
+        actor = self._actor()
+        held = [run for run in runs(self.workspace.log, actor) if run.outcome == HELD]
+        models = self.workspace.catalog.find("model", actor=actor)
+        model = models[-1 if held else self.dice.randrange(len(models))].object
+        release = approve(self.workspace, model, self._someone())
+        promote(self.workspace, actor, release, "stage")
+
+    def withdraw(self) -> None:
+        """Somebody revokes a release: any of them, the one on stage too."""
+        actor = self._actor()
+        found = self.workspace.catalog.find("release", actor=actor)
+        release = found[self.dice.randrange(len(found))].object
+        approval.revoke(self.workspace, release, self._someone(), "it was not liked")
+
+    def keys(self) -> None:
+        """A key is revoked; its owner gets another when next signing, and signs the policies again."""
+        owner = self._someone()
+        revoke_key(self.workspace, owner, "Ada")
+        if self.dice.random() < 0.7:
+            for actor in ACTORS:
+                self._policy(actor, owner)
+
+    def policies(self) -> None:
+        """Somebody signs other rules."""
+        self._policy(self._actor(), self._someone())
+
+    def _policy(self, actor: str, by: str) -> None:
+        dice = self.dice
+        until = day_of(self.clock.utc_ns()) + datetime.timedelta(dice.choice((5, 40, 90)))
+        said = {"until": until.isoformat(), "per_day": dice.randint(1, 4)}
+        bounded = read_standing(said, "here") if dice.random() < 0.8 else None
+        rules = {
+            "causes": dice.sample(CAUSES[2:], 2),
+            "cool_down_s": dice.choice((0, 3600, 86_400)),
+            "per_day": dice.randint(1, 6),
+            "freeze_after": dice.choice((0, 3, 5)),
+            "nightly": dice.choice(("", "0 3 * * *", "30 2 * * 1-5")),
+            "zone": dice.choice(("UTC", "Europe/Paris", "Asia/Tokyo", "America/New_York")),
+        }
+        gates = [{**simulated.GATE, "worst": False}] if dice.random() < 0.9 else []
+        learning = read_rules(rules, "here").manifest()
+        set_policy(self.workspace, actor, by, gates=gates, standing=bounded, learning=learning)
+
+    def back(self) -> None:
+        """Somebody rolls back."""
+        rollback(self.workspace, self._actor(), self._someone())
+
+    def set_clock(self) -> None:
+        """The clock is set: by a little, by an hour, by days; ahead or back."""
+        by = self.dice.choice((1, 30, 3600, 86_400, 20 * 86_400))
+        self.clock.jump(self.dice.choice((-1, 1)) * by * NS_PER_S)
+
+    def fill(self) -> None:
+        """The disk is full until the next night."""
+        self.disk.full = True
+
+    def _end(self) -> None:
+        """Hash everything once more."""
+        bad = Workspace(self.home, self.clock).fsck().bad
+        if bad:
+            raise Broken(f"seed {self.seed}, at the end: {bad[0].what} {bad[0].reason}")
+
+
+def simulate(home: Path, seed: int, days: int) -> Counter[str]:
+    """Let days pass in an empty folder; return what happened, how often.
+
+    Args:
+        home: the folder.
+        seed: of everything that happens.
+        days: that pass.
+
+    Raises:
+        Broken: an invariant does not hold.
+    """
+    world = Simulator(home, seed)
+    world.run(days)
+    return world.counts
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Simulate as the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(prog="greenroom.retraining.simulator", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--days", type=int, default=30)
+    said = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            counts = simulate(Path(folder), said.seed, said.days)
+        except Broken as error:
+            print(error)
+            return 1
+    told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    print(f"seed {said.seed}, {said.days} days: all holds ({told})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""A month of everything that goes wrong; and a simulator that catches a class that was broken on purpose."""
+
+import datetime
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenroom.registry import approval, standing
+from greenroom.retraining import durable, pipeline, requests, simulator
+from greenroom.retraining.disk import Crash, Disk
+from greenroom.retraining.invariants import Broken
+from greenroom.retraining.simulator import Simulator, simulate
+from greenroom.store.log import Log
+from greenroom.store.workspace import Workspace
+
+pytestmark = pytest.mark.train  # the workflow engine comes with the extras
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_month_in_which_all_holds(tmp_path: Path, seed: int) -> None:
+    counts = simulate(tmp_path, seed, 30)
+    for what in ("promoted", "rejected", "crash", "refused", "no room"):
+        assert counts[what], counts
+
+
+def test_a_seed_gives_the_same_week_again(tmp_path: Path) -> None:
+    first = simulate(tmp_path / "a", 5, 4)
+    assert first == simulate(tmp_path / "b", 5, 4) != simulate(tmp_path / "c", 6, 4)
+
+
+def world(folder: Path) -> Simulator:
+    """A world without mishaps, in which new takes may be learned from."""
+    made = Simulator(folder, 0)
+    made.mishap = 0.0
+    return made
+
+
+def caught(made: Simulator, event: Any, why: str) -> None:
+    with pytest.raises(Broken, match=rf"seed 0, event \d+ \({event.__name__}\): .*{why}"):
+        made.do(event)
+
+
+def test_a_log_that_forgets_what_was_expected_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def careless(self: Log, ref: str, new: str, *, expect: str | None, by: str) -> Any:
+        return self.append("ref", {"name": ref, "old": expect, "new": new}, by=by)
+
+    monkeypatch.setattr(Log, "move", careless)
+    made = world(tmp_path)
+
+    def race() -> None:
+        """Two people move one ref from where both saw it."""
+        first, second = (Workspace(tmp_path, made.clock) for _ in range(2))
+        at = first.log.ref("actors/mira/policy")
+        for one in (first, second):
+            one.log.move(
+                "actors/mira/policy", str(at), expect=None if one is second else at, by="x"
+            )
+
+    caught(made, race, "moves actors/mira/policy from where it was not")
+
+
+def test_a_build_that_ignores_rights_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greenroom.datasets.build.refusal", lambda take, purpose, day: "")
+    made = world(tmp_path)
+    today = datetime.date(2026, 10, 1)
+    good = simulator.simulated.rights("2020-01-01", "2099-01-01")
+    for seed, agreed in ((1, good), (2, None)):
+        simulator.simulated.take(made.workspace, "mira", seed, agreed)
+    made.workspace.log.append("note", {"day": today.isoformat()}, by="test")
+    requests.ask(made.workspace, "mira", "a test", "test")
+    caught(made, made.night, "is in a dataset, and it is quarantined")
+
+
+def test_a_registry_that_promotes_anything_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approval, "require_approved", lambda *_: ["anybody"])
+    made = world(tmp_path)
+
+    def sneak() -> None:
+        """Somebody revokes what is on stage, and it comes there again."""
+        release = str(made.workspace.log.ref("actors/mira/live"))
+        approval.revoke(made.workspace, release, "Eve", "it was not liked")
+        simulator.promote(made.workspace, "noor", other(made, "noor"), "stage")
+
+    caught(made, sneak, "while nobody stood behind it")
+
+
+def other(made: Simulator, actor: str) -> str:
+    """A release of an actor that nobody approved."""
+    first = made.workspace.catalog.find("model", actor=actor)[0].object
+    manifest = {**made.workspace.objects.manifest(first), "note": "another"}
+    name = made.workspace.publish(manifest, by="test")
+    return pipeline.make_release(made.workspace, name, "test")
+
+
+def test_requests_that_do_not_look_are_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "_objection", lambda *_: None)
+    made = world(tmp_path)
+
+    def twice() -> None:
+        """Ask while a run goes on."""
+        for _ in range(2):
+            requests.ask(made.workspace, "mira", "a test", "test")
+
+    caught(made, twice, "mira-0002 began while mira-0001 went on")
+
+
+def test_a_standing_policy_that_forgives_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world(tmp_path)
+    monkeypatch.setattr(standing, "_never_revoked", lambda *_: None)
+    bounded = standing.read_standing({"until": "2099-01-01", "per_day": 9}, "here")
+    gates = [{**simulator.simulated.GATE, "worst": False, "passed": True, "why": "so"}]
+    simulator.set_policy(made.workspace, "mira", "Ada", gates=gates[:1], standing=bounded)
+
+    def forgiven() -> None:
+        """What somebody revoked comes back without anybody."""
+        model = made.workspace.catalog.find("model", actor="mira")[0].object
+        release = pipeline.make_release(made.workspace, model, "test", None, gates)
+        standing.give_standing(made.workspace, release, standing.RETRAIN, "loop")
+        approval.revoke(made.workspace, release, "Eve", "it was not liked")
+        made.clock.advance(10**9)
+        standing.give_standing(made.workspace, release, standing.RETRAIN, "loop")
+        simulator.promote(made.workspace, "mira", release, "stage")
+
+    caught(made, forgiven, "while nobody stood behind it")
+
+
+def test_a_run_that_never_ends_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = world(tmp_path)
+    requests.ask(made.workspace, "mira", "a test", "test")
+    monkeypatch.setattr(simulator, "work_off", lambda workspace, work: [])
+    caught(made, made.night, "a run does not end")
+
+
+def test_an_object_that_is_lost_is_caught(tmp_path: Path) -> None:
+    made = world(tmp_path)
+
+    def lose() -> None:
+        """A file is gone."""
+        at = str(made.workspace.log.ref("actors/mira/live"))
+        made.workspace.objects.path(at).unlink()
+
+    caught(made, lose, "which is lost")
+
+
+def test_what_breaks_is_told_with_its_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(self: Simulator, days: int) -> None:
+        raise Broken(f"seed {self.seed}, event 7 (show): so it was")
+
+    monkeypatch.setattr(Simulator, "run", broken)
+    assert simulator.main(["--seed", "3", "--days", "1"]) == 1
+    assert capsys.readouterr().out == "seed 3, event 7 (show): so it was\n"
+    monkeypatch.setattr(Simulator, "run", lambda self, days: None)
+    assert simulator.main(["--seed", "3", "--days", "1"]) == 0
+    assert "seed 3, 1 days: all holds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("torn", [True, False])
+def test_the_disk_crashes_at_every_operation_and_the_log_stands(tmp_path: Path, torn: bool) -> None:
+    disk, entries, crashes = Disk(), 0, Counter[str]()
+    with disk.mounted():
+        for n in range(1, 12):
+            home = Workspace(tmp_path)
+            disk.left, disk.torn = n, torn
+            try:
+                home.publish({"kind": "note", "version": 1, "n": n}, by="test")
+            except Crash:
+                crashes["crash"] += 1
+            disk.left = -1
+            fresh = Workspace(tmp_path)
+            assert len(fresh.log.entries()) - entries in (0, 1)
+            entries = len(fresh.log.entries())
+            assert fresh.fsck().bad == []
+        disk.full = True
+        with pytest.raises(simulator.GreenroomError, match="No space left on device"):
+            Workspace(tmp_path).publish({"kind": "note", "version": 1, "n": 99}, by="test")
+        disk.full = False
+        Workspace(tmp_path).publish({"kind": "note", "version": 1, "n": 99}, by="test")
+    assert crashes["crash"] >= 5 and durable.FORM
+    assert len(Workspace(tmp_path).log.entries()) == entries + 1
