@@ -71,9 +71,11 @@ class Meddling(FakeWork):
         super().__init__(0, at=at)
 
 
-def go(home: Workspace, doing: FakeWork | None = None, until: str = "") -> tuple[Run, Any]:
+def go(
+    home: Workspace, doing: FakeWork | None = None, until: str = "", **job: Any
+) -> tuple[Run, Any]:
     """Do the steps as the engine does, without its journal; stop before one if named."""
-    run = ask(home, "mira", "a test", "test")
+    run = ask(home, "mira", "a test", "test", job=job)
     pipeline = Pipeline(home, run, doing or work(simulated.GOOD))
     found: dict[str, Any] = {}
     for step in pipeline.steps:
@@ -103,8 +105,8 @@ def test_a_better_model_comes_on_stage_with_its_lineage(home: Workspace) -> None
     assert release.model["parents"]["dataset"] == found["build"]["dataset"]
     assert [gate["passed"] for gate in release.manifest["gates"]] == [True]
     assert approval.approvers(home, run.release) == ["the standing policy of Ada"]
+    assert len(found["pull"].pop("takes")) == 3
     assert found["pull"] == {
-        "fresh": 3,
         "champion": champion,
         "start": home.objects.manifest(champion)["parents"]["model"],
     }
@@ -328,3 +330,28 @@ def test_promoting_over_something_else_changes_nothing(home: Workspace) -> None:
     promote(home, "mira", release, "Ada", over=on_stage(home, "mira"))
     with pytest.raises(BadInput, match="is not an object's hash"):
         try_out(home, "mira", "nothing", "Ada")
+
+
+@pytest.mark.parametrize(("norm", "outcome"), [(0.15, PROMOTED), (0.05, HELD)])
+def test_an_online_update_comes_on_stage_within_what_was_signed_for(
+    home: Workspace, norm: float, outcome: str
+) -> None:
+    bounds = {"norm": norm, "replay_loss": 0.02, "seconds": 60}
+    said = {"until": "2026-12-31", "per_day": 9, "kinds": ["online"], "bounds": bounds}
+    bounded = read_standing(said, "here")
+    set_policy(home, "mira", "Ada", standing=bounded, learning={"per_day": 99})
+    champion = on_stage(home, "mira")
+    run, found = go(home, online=True)
+    assert run.outcome == outcome and "build" not in found and "sandbox" not in found
+    if outcome == HELD:
+        assert "the update's norm is 0.1, more than 0.05" in run.reason
+        assert on_stage(home, "mira") == champion
+        return
+    release = load_release(home, on_stage(home, "mira"))
+    assert release.name == run.release and release.model["update"]["norm"] == 0.1
+    again, found = go(home, online=True)
+    assert (again.outcome, again.reason, found) == (REJECTED, NOTHING_NEW, {})
+    take(home, "mira", 9, AGREED)
+    third, found = go(home, online=True)
+    assert third.outcome == PROMOTED and len(found["pull"]["takes"]) >= 1
+    assert rollback(home, "mira", "Ada")[0] == run.release

@@ -48,6 +48,7 @@ def need_extras() -> None:
 @click.option("--why", default="somebody asked for it", show_default=True, help="For the record.")
 @click.option("--preset", help="Of what is trained; default the policy's.")
 @click.option("--steps", type=click.IntRange(1), help="Of the training; default the policy's.")
+@click.option("--online", is_flag=True, help="A small step within a minute instead of a training.")
 @click.option("--canary", type=click.FloatRange(1), metavar="SECONDS", help="On trial.")
 @as_json
 @click.pass_context
@@ -57,6 +58,7 @@ def retrain_command(
     why: str,
     preset: str | None,
     steps: int | None,
+    online: bool,
     canary: float | None,
     as_json: bool,
 ) -> None:
@@ -66,7 +68,7 @@ def retrain_command(
     """
     context: Context = ctx.obj
     need_extras()
-    said = {"preset": preset, "steps": steps, "canary_s": canary}
+    said = {"preset": preset, "steps": steps, "canary_s": canary, "online": online or None}
     job = {name: value for name, value in said.items() if value is not None}
     run = ask(context.workspace, actor, why, context.user, job=job)
     ended = [r for r in work_off(context.workspace, tell=_meters(as_json)) if r.name == run.name]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
+from greenroom.capture.takes import media_of
 from greenroom.clock import NS_PER_S
 from greenroom.consent.gate import refusal
 from greenroom.contracts import ModelShape
@@ -68,6 +69,9 @@ class Work(Protocol):
     def train(self, workspace: Workspace, run: Run, found: Found, progress: Progress) -> str:
         """Return the hash of a model trained on the found dataset, begun with the champion."""
 
+    def update(self, workspace: Workspace, run: Run, found: Found) -> str:
+        """Return the hash of the champion's model after a small step towards the found takes."""
+
     def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
         """Return the hash of a validation on the model's own test split."""
 
@@ -113,6 +117,28 @@ class Workshop:
 
         dataset = found["build"]["dataset"]
         return train(workspace, dataset, BY, preset, recipe, show, start=start)
+
+    def update(self, workspace: Workspace, run: Run, found: Found) -> str:
+        """Move the last layers a little, within the standing policy's bounds; see :class:`Work`."""
+        from greenroom.retraining.online import update_apart
+        from greenroom.retraining.reservoir import Reservoir
+        from greenroom.retraining.steps import Bounds
+
+        start = str(found["pull"]["start"])
+        if not start:
+            raise Stop("there is no champion with weights to begin with")
+        model = workspace.objects.manifest(start, "model")
+        dataset = workspace.objects.manifest(model["parents"]["dataset"], "dataset")
+        past = Reservoir()
+        for take in dataset["splits"]["train"]:
+            if "body" in media_of(workspace.objects.manifest(take, "take")):
+                past.offer_take(workspace, take, _today(workspace))
+        replay = past.save(workspace, run.actor, BY)
+        signed = policy_of(workspace, run.actor).get("standing", {}).get("bounds", {})
+        bounds = Bounds(**signed)
+        return update_apart(
+            workspace.home, start, found["pull"]["takes"], replay, BY, bounds=bounds
+        )
 
     def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
         """Judge on the test split; see :class:`Work`."""
@@ -174,7 +200,18 @@ class Pipeline:
         """Keep them."""
         self.workspace, self.run, self.tell = workspace, run, tell
         self.work: Work = work or Workshop()
+        self.online = bool(run.job.get("online"))
         self.steps: dict[str, Callable[[Found], Found]] = {
+            "pull": self.pull,
+            "train": self.update,
+            "shadow": self.shadow,
+            "approve": self.approve,
+            "canary": self.canary,
+            "promote": self.promote,
+        }
+        if self.online:
+            return
+        self.steps = {
             "pull": self.pull,
             "build": self.build,
             "train": self.train,
@@ -220,6 +257,8 @@ class Pipeline:
             known = set(dataset["parents"]["takes"])
             if "weights" not in model["blobs"]:
                 start = ""
+            if self.online:  # what the last update saw is not news; a training takes it all
+                known |= set(model["parents"].get("takes", ()))
         fresh = []
         for row in self.workspace.catalog.find("take", actor=actor):
             manifest = self.workspace.objects.manifest(row.object, "take")
@@ -227,7 +266,7 @@ class Pipeline:
                 fresh.append(row.object)
         if not fresh:
             raise Stop(NOTHING_NEW)
-        return {"fresh": len(fresh), "champion": champion or "", "start": start}
+        return {"takes": fresh, "champion": champion or "", "start": start}
 
     def build(self, found: Found) -> Found:
         """Freeze the dataset: what the champion knows stays in its split."""
@@ -256,6 +295,10 @@ class Pipeline:
         """Train, beginning with what the champion has learned."""
         model = self.work.train(self.workspace, self.run, found, self._progress("train"))
         return {"model": model}
+
+    def update(self, found: Found) -> Found:
+        """Move the champion's model a little towards what is new, within bounds."""
+        return {"model": self.work.update(self.workspace, self.run, found)}
 
     def validate(self, found: Found) -> Found:
         """Judge the challenger on its test split, beside the floors."""
@@ -301,14 +344,15 @@ class Pipeline:
             self.workspace,
             found["train"]["model"],
             BY,
-            found["validate"]["validation"],
-            found["sandbox"]["decisions"],
+            found["validate"]["validation"] if "validate" in found else None,
+            found["sandbox"]["decisions"] if "sandbox" in found else (),
         )
+        kind = standing.ONLINE if self.online else standing.RETRAIN
         try:
             load_release(self.workspace, release)  # approved already, before a crash
         except Refused:
             try:
-                standing.give_standing(self.workspace, release, standing.RETRAIN, BY)
+                standing.give_standing(self.workspace, release, kind, BY)
             except Refused as error:
                 model = found["train"]["model"][:12]
                 raise Stop(

@@ -175,6 +175,18 @@ class FakeWork:
         self.at("train")
         return made
 
+    def update(self, workspace: Workspace, run: Run, found: Found) -> str:
+        """Publish a model as an online update gives it, without moving anything."""
+        start = workspace.objects.manifest(found["pull"]["start"], "model")
+        said = {"norm": 0.1, "replay_loss": 0.01, "seconds": 20.0}
+        more = {"update": said, "note": run.name}
+        parents = {
+            **start["parents"],
+            "start": found["pull"]["start"],
+            "takes": found["pull"]["takes"],
+        }
+        return workspace.publish({**start, **more, "parents": parents}, by="test")
+
     def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
         """Publish a validation on the test split."""
         self.at("validate")
