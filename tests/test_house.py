@@ -42,7 +42,7 @@ def test_a_documented_command_exists_with_its_options(document: str, line: str) 
             continue
         word = words.pop(0)
         if word.startswith("--"):
-            known = {name for param in command.params for name in param.opts}
+            known = {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
             assert word in known or word == "--help", f"{document}: {line}: {word}"
             option = next((p for p in command.params if word in p.opts), None)
             if option is not None and not getattr(option, "is_flag", True) and words:
