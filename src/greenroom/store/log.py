@@ -151,6 +151,8 @@ class Log:
             yield
 
     def _append(self, event: str, body: dict[str, Any], by: str) -> Entry:
+        if self._tree.size == 1 and not self._head_path.exists():
+            self._write_head()  # a crash came before the first; two lines without one would be a fault
         at = self.clock.utc_ns()
         line = canonical({"at": str(at), "by": by, "event": event, "body": body})
         leaf = leaf_hash(line)
