@@ -1,4 +1,4 @@
-"""Bring a workspace's runs to their end in a process that a test kills; each call of the work is a line."""
+"""Bring a workspace's runs to their end in a process that a test kills; what is done is noted."""
 
 import os
 import sys

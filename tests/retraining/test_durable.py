@@ -1,4 +1,4 @@
-"""Killed anywhere, a run goes on where it was: one end, nothing repeated that was done, nothing lost."""
+"""Killed anywhere, a run goes on where it was: one end, nothing done twice, nothing lost."""
 
 import collections
 import os
@@ -108,12 +108,6 @@ def test_killed_anywhere_every_run_ends_once(tmp_path: Path) -> None:
             assert times <= 1 + hits, what
             again["repeated"] += times > 1
             again["once"] += times == 1
-        journal = repeated(tmp_path, run)
-        last = 0
-        for step in STEPS:
-            if journal[f"{step} done"]:
-                last += 1
-        assert sum(journal[f"{step} done"] for step in STEPS) <= last + hits
     print(f"{kills} kills, {dict(outcomes)}, steps {dict(again)}")
     assert kills >= KILLS and outcomes[requests.PROMOTED] and outcomes[requests.REJECTED]
     assert again["once"] > again["repeated"]
@@ -128,7 +122,6 @@ def test_what_is_in_the_journal_is_not_done_again(tmp_path: Path) -> None:
         """The machine goes off."""
 
     for victim in (*STEPS, ""):
-        done: list[str] = []
 
         def tell(run: str, step: str, n: int, of: int, off: str = victim) -> None:
             calls[f"{step} {n}"] += 1
@@ -138,7 +131,7 @@ def test_what_is_in_the_journal_is_not_done_again(tmp_path: Path) -> None:
         if victim:
             with pytest.raises(Crash):
                 work_off(Workspace(tmp_path), FakeWork(), tell)
-            assert runs(Workspace(tmp_path).log)[-1].outcome == "", done
+            assert runs(Workspace(tmp_path).log)[-1].outcome == ""
         else:
             (run,) = work_off(Workspace(tmp_path), FakeWork(), tell)
             assert run.outcome == requests.PROMOTED

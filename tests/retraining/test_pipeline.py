@@ -1,4 +1,4 @@
-"""Each step of a run, and every way in which one stops: the long work is faked, all else is as shipped."""
+"""Each step of a run, and every way in which one stops; only the long work is faked."""
 
 import datetime
 from pathlib import Path

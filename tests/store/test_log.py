@@ -335,3 +335,18 @@ def test_what_is_recorded_already_stands_for_a_second_entry(tmp_path: Path) -> N
     assert other.append("once", {"n": 2}, by="you", unless=known) == first
     assert other.append("twice", {}, by="you", unless=known) == first
     assert log.head()[0] == 1
+
+
+def test_a_disk_that_is_full_from_the_first_entry_on_leaves_a_log_that_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise GreenroomError("cannot write: No space left on device", where=str(path))
+
+    monkeypatch.setattr("greenroom.store.log.write_durably", full)
+    for _ in range(3):
+        with pytest.raises(GreenroomError, match="No space left"):
+            Log(tmp_path / "log").append("note", {}, by="a")
+    monkeypatch.undo()
+    Log(tmp_path / "log").append("note", {}, by="a")
+    assert len(Log(tmp_path / "log").entries()) == 2  # the first stood; it had no head yet
