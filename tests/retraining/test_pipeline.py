@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from greenroom.capture.readers import read_recording
+from greenroom.capture.takes import Who, keep
 from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.errors import BadInput, Refused
 from greenroom.registry import approval
@@ -83,7 +85,8 @@ def go(
             return run, (pipeline, found)
         said = pipeline.do(step, dict(found))
         if "stop" in said:
-            pipeline.close(*said["stop"], found.get("approve", {}).get("release", ""))
+            outcome, reason = said["stop"]
+            pipeline.close(outcome, reason, found.get("approve", {}).get("release", ""))
             break
         found[step] = said["found"]
     else:
@@ -151,8 +154,8 @@ def test_what_may_not_be_learned_from_asks_for_nothing_and_is_in_no_dataset(
 
 def test_a_new_take_that_is_of_no_use_is_nothing_new(home: Workspace) -> None:
     go(home)
-    recording = simulated.read_recording(simulated.bvh(50, ticks=5), "short.bvh")
-    simulated.keep(home, recording, simulated.Who("mira", "somebody", AGREED), "test")
+    recording = read_recording(simulated.bvh(50, ticks=5), "short.bvh")
+    keep(home, recording, Who("mira", "somebody", AGREED), "test")
     run, found = go(home)
     assert (run.outcome, run.reason) == (REJECTED, NOTHING_NEW)
     assert list(found) == ["pull"]

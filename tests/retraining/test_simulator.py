@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from greenroom.errors import GreenroomError
 from greenroom.registry import approval, standing
-from greenroom.retraining import pipeline, requests, simulator
+from greenroom.registry.policy import set_policy
+from greenroom.registry.promote import promote
+from greenroom.registry.release import make_release
+from greenroom.retraining import requests, simulated, simulator
 from greenroom.retraining.disk import Crash, Disk
 from greenroom.retraining.invariants import Broken
 from greenroom.retraining.simulator import Simulator, simulate
@@ -68,9 +72,9 @@ def test_a_build_that_ignores_rights_is_caught(
 ) -> None:
     monkeypatch.setattr("greenroom.datasets.build.refusal", lambda take, purpose, day: "")
     made = world(tmp_path)
-    good = simulator.simulated.rights("2020-01-01", "2099-01-01")
+    good = simulated.rights("2020-01-01", "2099-01-01")
     for seed, agreed in ((1, good), (2, None)):
-        simulator.simulated.take(made.workspace, "mira", seed, agreed)
+        simulated.take(made.workspace, "mira", seed, agreed)
     requests.ask(made.workspace, "mira", "a test", "test")
     caught(made, made.night, "is in a dataset, and it is quarantined")
 
@@ -83,7 +87,7 @@ def test_a_registry_that_promotes_anything_is_caught(
 
     def sneak() -> None:
         """What nobody approved comes on stage."""
-        simulator.promote(made.workspace, "noor", other(made, "noor"), "stage")
+        promote(made.workspace, "noor", other(made, "noor"), "stage")
 
     caught(made, sneak, "while nobody stood behind it")
 
@@ -93,7 +97,7 @@ def other(made: Simulator, actor: str) -> str:
     first = made.workspace.catalog.find("model", actor=actor)[0].object
     manifest = {**made.workspace.objects.manifest(first), "note": "another"}
     name = made.workspace.publish(manifest, by="test")
-    return pipeline.make_release(made.workspace, name, "test")
+    return make_release(made.workspace, name, "test")
 
 
 def test_requests_that_do_not_look_are_caught(
@@ -116,18 +120,18 @@ def test_a_standing_policy_that_forgives_is_caught(
     made = world(tmp_path)
     monkeypatch.setattr(standing, "_never_revoked", lambda *_: None)
     bounded = standing.read_standing({"until": "2099-01-01", "per_day": 9}, "here")
-    gates = [{**simulator.simulated.GATE, "worst": False, "passed": True, "why": "so"}]
-    simulator.set_policy(made.workspace, "mira", "Ada", gates=gates[:1], standing=bounded)
+    gates = [{**simulated.GATE, "worst": False, "passed": True, "why": "so"}]
+    set_policy(made.workspace, "mira", "Ada", gates=gates[:1], standing=bounded)
 
     def forgiven() -> None:
         """What somebody revoked comes back without anybody."""
         model = made.workspace.catalog.find("model", actor="mira")[0].object
-        release = pipeline.make_release(made.workspace, model, "test", None, gates)
+        release = make_release(made.workspace, model, "test", None, gates)
         standing.give_standing(made.workspace, release, standing.RETRAIN, "loop")
         approval.revoke(made.workspace, release, "Eve", "it was not liked")
         made.clock.advance(10**9)
         standing.give_standing(made.workspace, release, standing.RETRAIN, "loop")
-        simulator.promote(made.workspace, "mira", release, "stage")
+        promote(made.workspace, "mira", release, "stage")
 
     caught(made, forgiven, "while nobody stood behind it")
 
@@ -181,7 +185,7 @@ def test_the_disk_crashes_at_every_operation_and_the_log_stands(tmp_path: Path, 
             entries = len(fresh.log.entries())
             assert fresh.fsck().bad == []
         disk.full = True
-        with pytest.raises(simulator.GreenroomError, match="No space left on device"):
+        with pytest.raises(GreenroomError, match="No space left on device"):
             Workspace(tmp_path).publish({"kind": "note", "version": 1, "n": 99}, by="test")
         disk.full = False
         Workspace(tmp_path).publish({"kind": "note", "version": 1, "n": 99}, by="test")
