@@ -145,6 +145,7 @@ def test_a_stall_across_the_loss_of_capture_replays(ring: Ring) -> None:
     engine, _ = make(ring, {20: 9 * PERIOD_NS})
     engine.receiver = CutShort()
     engine.run(0, 0, 60, NEVER)
-    again = Again([Part(role(), FakeModel())], 0)
+    part = Part(role(), FakeModel())
+    again = Again(lambda index: part, 0)
     for row in ring.read(0)[0]:
         assert again.step(row)[1:] == ([], []), int(row["tick"])

@@ -32,7 +32,7 @@ from greenroom.live.ring import Ring, shared_folder, slot_type
 from greenroom.live.show import Performed, perform
 from greenroom.metrics.places import places_of
 from greenroom.registry.approval import give, revoke
-from greenroom.registry.promote import live_ref, on_stage, promote, rollback
+from greenroom.registry.promote import live_ref, on_stage, previous_of, promote, rollback
 from greenroom.registry.release import load_release
 from greenroom.rotations import angle_between
 from greenroom.store.workspace import Workspace
@@ -287,6 +287,67 @@ def test_a_release_that_fails_its_golden_clip_does_not_come_on_stage(
     assert done.json["swaps"] == [] and done.json["release"] == order.release.name
     assert any("before it took over" in line for line in warnings)
     assert done.json["frames"] == 300 and workspace.objects.manifest(done.show)["missed"] == 0
+    revoke(
+        workspace, order.release.name, "test", "the show is over"
+    )  # a past show is replayed still
+    verdict = verify(workspace, done.show)
+    assert (verdict.exact, verdict.first_difference) == (300, None)
+    give(workspace, order.release.name, "other")
+
+
+def test_a_show_opens_with_the_release_before_it_waiting(stage: tuple[Workspace, Order]) -> None:
+    workspace, order = stage
+    new = another(workspace, order.release.name, note="opens")
+    promote(workspace, "mira", new, "test")
+    before = previous_of(workspace, "mira")
+    assert before is not None and before.name == order.release.name
+    opening = replace(order, release=load_release(workspace, new), previous=before)
+    done, _ = swapped(workspace, opening, {150: "back"})
+    ((back, name),) = done.json["swaps"]
+    assert name == order.release.name and 150 < back < 180
+    rows = list(rows_of(workspace, workspace.objects.manifest(done.show), order.release.role.shape))
+    assert {int(row["previous"]) for row in rows[:back]} == {1}
+    verdict = verify(workspace, done.show)
+    assert (verdict.exact, verdict.first_difference) == (300, None)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds the engine by Linux's /proc"
+)
+def test_going_back_works_though_the_one_that_waited_is_lost(
+    stage: tuple[Workspace, Order],
+) -> None:
+    workspace, order = stage
+    new = another(workspace, order.release.name, note="alone")
+
+    class KillsTheOneThatWaits(Strikes):
+        def frame(self, row: Any, outputs: dict[str, Any]) -> None:
+            if int(row["tick"]) == 150:
+                os.kill(engines()[0], signal.SIGKILL)
+
+    warnings: list[str] = []
+    watch = [Moves(workspace, {10: new, 160: "back"}), KillsTheOneThatWaits(150, signal.SIGKILL)]
+    done = perform(workspace, order, "test", watch, warn=warnings.append)
+    assert [name for _, name in done.json["swaps"]] == [new, order.release.name]
+    assert workspace.objects.manifest(done.show)["missed"] == 0
+
+
+def test_a_release_that_is_revoked_on_stage_is_told_and_does_not_come_back(
+    stage: tuple[Workspace, Order],
+) -> None:
+    workspace, order = stage
+    new = another(workspace, order.release.name, note="revoked on stage")
+
+    class Revokes(Moves):
+        def frame(self, row: Any, outputs: dict[str, Any]) -> None:
+            super().frame(row, outputs)
+            if int(row["tick"]) == 150:
+                revoke(workspace, new, "test", "consent withdrawn")
+
+    warnings: list[str] = []
+    watch = [Revokes(workspace, {10: new})]
+    perform(workspace, replace(order, ticks=210), "test", watch, warn=warnings.append)
+    assert any("what performs may not" in line and "rollback" in line for line in warnings)
 
 
 def test_a_revoked_release_does_not_come_on_stage(stage: tuple[Workspace, Order]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from greenroom import embedded
 from greenroom.errors import Refused
 from greenroom.registry.approval import give, revoke
-from greenroom.registry.promote import on_stage, promote, rollback
+from greenroom.registry.promote import canary_ref, on_stage, promote, rollback, try_out
 from greenroom.store.workspace import Workspace
 
 
@@ -54,3 +54,15 @@ def test_a_revoked_release_is_passed_over(stage: tuple[Workspace, list[str]]) ->
     with pytest.raises(Refused, match="officer revoked it"):
         rollback(workspace, "mira", "me")
     assert on_stage(workspace, "mira") == third
+
+
+def test_what_is_on_trial_leaves_and_the_champion_is_back(
+    stage: tuple[Workspace, list[str]],
+) -> None:
+    workspace, (first, second, third) = stage
+    try_out(workspace, "mira", first, "test")
+    assert rollback(workspace, "mira", "me") == (third, first)
+    assert on_stage(workspace, "mira") == third == workspace.log.ref(canary_ref("mira"))
+    assert rollback(workspace, "mira", "me") == (second, third)
+    # The ref of the trial is behind the live one now; nothing is on trial.
+    assert rollback(workspace, "mira", "me") == (first, second)

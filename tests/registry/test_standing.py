@@ -17,9 +17,9 @@ from greenroom.retraining import simulated
 from greenroom.store.workspace import Workspace
 
 NOON = int(datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC).timestamp()) * NS_PER_S
-PASSED = [{**simulated.GATE, "passed": True, "why": "it is"}]
+PASSED = [{**simulated.GATE, "worst": False, "passed": True, "why": "it is"}]
 GATES = [{**simulated.GATE, "worst": False}]
-BOUNDS = {"norm": 0.5, "replay_loss": 0.02, "seconds": 60}
+BOUNDS = {"norm": 0.5, "replay_loss": 0.02, "seconds": 60, "in_a_row": 3}
 
 
 @pytest.fixture
@@ -118,6 +118,10 @@ def test_it_asks_for_gates_and_that_each_was_passed(home: Workspace) -> None:
     missed = [{**simulated.GATE, "passed": False, "why": "it is not"}]
     refused(home, another(home, "b", missed), "gates not passed: infill.limb_deg")
     refused(home, another(home, "c", []), "gates not passed: infill.limb_deg")
+    easier = [
+        {**PASSED[0], "margin": -9.0}
+    ]  # a gate of the same metric that the policy did not set
+    refused(home, another(home, "d", easier), "gates not passed: infill.limb_deg")
     bounded = standing.read_standing({"until": "2026-12-31"}, "here")
     set_policy(home, "mira", "Ada", standing=bounded)
     refused(home, another(home, "d"), "where the policy has no gates")
@@ -191,7 +195,7 @@ def test_what_a_person_revoked_only_a_person_gives_back(home: Workspace) -> None
 @pytest.mark.parametrize("name", standing.BOUNDS)
 def test_an_online_update_keeps_every_bound(home: Workspace, name: str) -> None:
     rule(home, kinds=["online"], bounds=BOUNDS)
-    inside = {"norm": 0.5, "replay_loss": -0.1, "seconds": 3.0}
+    inside = {"norm": 0.5, "replay_loss": -0.1, "seconds": 3.0, "in_a_row": 3}
     give(home, another(home, "b", [], update=inside), standing.ONLINE)
     for value in (BOUNDS[name] * 1.01, "nan"):
         update = {**inside, name: value}
@@ -203,7 +207,7 @@ def test_an_online_update_keeps_every_bound(home: Workspace, name: str) -> None:
 
 def test_an_update_that_leaves_a_bound_out_is_refused(home: Workspace) -> None:
     rule(home, kinds=["online"], bounds=BOUNDS)
-    release = another(home, "b", [], update={"norm": 0.1})
+    release = another(home, "b", [], update={"norm": 0.1, "in_a_row": 1})
     with pytest.raises(GreenroomError, match="says nothing of its replay_loss"):
         give(home, release, standing.ONLINE)
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import datetime
 import importlib.util
+import os
+import select
+import stat
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -121,11 +125,19 @@ def work_command(context: Context, once: bool, as_json: bool) -> None:
         done += ended
         for run in ended if not as_json else ():
             click.echo(_line(run))
-        if once:
+        if once or _left():
             break
-        time.sleep(_LOOK_S)
     if as_json:
         answer(True, {"runs": [_told(run) for run in done]}, "")
+
+
+def _left() -> bool:
+    """Wait a little; tell whether whoever started this has gone, and with it the pipe to it."""
+    if sys.stdin is None or not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
+        time.sleep(_LOOK_S)
+        return False
+    ready, _, _ = select.select([sys.stdin], [], [], _LOOK_S)
+    return bool(ready) and not os.read(sys.stdin.fileno(), 1)
 
 
 def _time(ns: int) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,7 +39,7 @@ from greenroom.live.cast import Order
 from greenroom.live.harvest import Harvest
 from greenroom.live.inputs import open_playlist
 from greenroom.live.show import Performed, perform
-from greenroom.live.watching import Watch, motion
+from greenroom.live.watching import Channel, Watch, motion
 from greenroom.registry.policy import policy_ref, read_policy, set_policy
 from greenroom.registry.promote import on_stage
 from greenroom.registry.release import Release, load_release
@@ -130,7 +131,7 @@ def loop_demo(context: Context, page: tuple[str, int] | None, as_json: bool) -> 
     known = {f"number {n}": number(clips, random, None) for n in range(REFERENCE)}
     channel = motion(known)
     takes, starts_s = _takes(workspace, clips, random, context.user)
-    show = _Show(context, release, takes, page, channel, as_json)
+    show = _Show(context, release, takes, page, known, channel, as_json)
     done = show.run()
     _close(context, show, done, starts_s, as_json)
 
@@ -200,10 +201,12 @@ class _Show:
         release: Release,
         takes: Sequence[str],
         page: tuple[str, int] | None,
-        channel: Any,
+        known: dict[str, Body],
+        channel: Channel,
         as_json: bool,
     ) -> None:
         self.context, self.release, self.as_json = context, release, as_json
+        self.known = known
         workspace = context.workspace
         self.ticks = round(LONGEST_S * TICK_HZ)
         dark = [(round(DARK_S[0] * TICK_HZ), round(DARK_S[1] * TICK_HZ))]
@@ -220,11 +223,24 @@ class _Show:
         self.run_: Run | None = None
         self._next_s = 0.0
 
+    def errors(self) -> str:
+        """Return the last of what the process that learns complained of."""
+        return (self.folder / "errors").read_bytes()[-300:].decode(errors="replace")
+
     def _alert(self, alert: Any, begins: bool) -> None:
         self.stage.teller.alert(alert, begins)
         if begins and alert.cause == "new style":
             self.alert_s = self.alert_s or time.monotonic()
             self.harvest.begin(alert.began)
+
+    def _staged(self, release: Release, tick: int) -> None:
+        """A release comes on stage: what it learned is no news to the charts any more."""
+        first = self.stage.teller.release is None
+        self.stage.staged(release, tick)
+        if not first:
+            workspace = Workspace(self.context.workspace.home)  # a log is read by one thread
+            learned = {take: _body(workspace, take) for take in self.harvest.takes}
+            self.watch.renew(lambda: [motion({**self.known, **learned})])
 
     def _enough(self) -> bool:
         """Whether the run has ended, and the show went on for a while after it."""
@@ -252,12 +268,14 @@ class _Show:
             hello(self.release, self.ticks, [SIMULATED], [w.credit for w in published.WHEELS])
         )
         command = [sys.executable, "-m", "greenroom", "--home", str(workspace.home)]
-        worker = subprocess.Popen(
-            ["nice", "-n", "10", *command, "pipeline", "work"],
-            env={**os.environ, JOB: str(self.folder), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=open(self.folder / "errors", "wb"),
-        )
+        with open(self.folder / "errors", "wb") as errors:
+            worker = subprocess.Popen(
+                ["nice", "-n", "10", *command, "pipeline", "work"],
+                env={**os.environ, JOB: str(self.folder), "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
         try:
             return perform(
                 workspace,
@@ -266,12 +284,12 @@ class _Show:
                 observers,
                 meter("on air", self.as_json),
                 warned,
-                self.stage.staged,
+                self._staged,
                 self._enough,
             )
         finally:
             worker.terminate()
-            worker.wait()
+            worker.communicate()
 
 
 def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_json: bool) -> None:
@@ -316,13 +334,15 @@ def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_j
         if verdict["exact"] != done.json["frames"]:
             raise CheckFailed(f"the replay differs: {verdict['first_difference']}")
         if run is None or run.outcome != PROMOTED:
-            errors = (show.folder / "errors").read_bytes()[-300:].decode(errors="replace")
+            errors = show.errors()
             why = "no run ended in time" if run is None else f"{run.outcome}: {run.reason}"
             raise CheckFailed(f"the loop did not close: {why}", then=errors.strip())
         stage.close(linger_s=2.0)
     except BaseException:
         stage.close()
         raise
+    finally:
+        shutil.rmtree(show.folder, ignore_errors=True)
 
 
 def _text(result: dict[str, Any], done: Performed) -> str:

@@ -20,12 +20,15 @@ from prometheus_client import CollectorRegistry
 
 from greenroom import embedded
 from greenroom.capture import published
+from greenroom.capture.takes import Who
 from greenroom.cli.context import Context, answer, as_json, meter, short
 from greenroom.clock import TICK_HZ
 from greenroom.config import cache
-from greenroom.consent.gate import require
+from greenroom.consent.gate import refusal, require
+from greenroom.contracts import Alert
 from greenroom.errors import BadInput, CheckFailed
 from greenroom.live.cast import Order
+from greenroom.live.harvest import Harvest
 from greenroom.live.inputs import Playlist, open_playlist
 from greenroom.live.ladder import RUNGS
 from greenroom.live.replay import export_bvh, verify
@@ -33,7 +36,7 @@ from greenroom.live.show import Performed, perform
 from greenroom.live.watching import Watch, reference_of
 from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.monitoring.script import Scene, excused, read_script
-from greenroom.registry.promote import on_stage
+from greenroom.registry.promote import on_stage, previous_of
 from greenroom.registry.release import Release, load_release
 from greenroom.stage.hub import Hub
 from greenroom.stage.observer import MetricsObserver, PageObserver, hello
@@ -127,6 +130,9 @@ class Stage:
         self.observers: list[Any] = []
         self.metrics: Metrics | None = None
         self._counting: MetricsObserver | None = None
+        self.charts: Watch | None = None
+        self.harvest: Harvest | None = None
+        self.home = workspace.home
         self._ends_s = time.time() + ticks / TICK_HZ
         if at is not None:
             app = create_app(
@@ -139,11 +145,15 @@ class Stage:
             self.metrics = Metrics(registry, RUNGS)
             self._counting = MetricsObserver(self.metrics, release.role.shape)
             self.observers = [PageObserver(self.hub, release, playlist.clips), self._counting]
-        self.teller = Teller(workspace, self.hub, self.metrics, uuid.uuid4().hex, by)
+        self.teller = Teller(workspace, self.hub, self.metrics, uuid.uuid4().hex, by, warned)
 
     def staged(self, release: Release, tick: int) -> None:
-        """A release comes on stage."""
+        """A release comes on stage; what it was trained on is what the charts know from then on."""
+        first = self.teller.release is None
         self.teller.staged(release, tick)
+        if self.charts is not None and not first:
+            workspace = Workspace(self.home)  # a log is read by one thread
+            self.charts.renew(lambda: reference_of(workspace, release).channels())
         if self.metrics is not None and self._counting is not None:
             self._counting.staged(release.role.shape)
             base = release.manifest["baselines"]["confidence_mean"]
@@ -158,8 +168,28 @@ class Stage:
         if not channels:
             return [NOT_WATCHED]
         wanted = excused(script, set(reference.scenes.values()))
-        self.observers.append(Watch(channels, self.teller.alert, wanted))
+        self.charts = Watch(channels, self._alert, wanted)
+        self.observers.append(self.charts)
         return [STILL_LEARNING] if all(each.chart.learning for each in channels) else []
+
+    def keep(self, workspace: Workspace, release: Release, takes: Sequence[str], by: str) -> None:
+        """Keep what is captured while something new is seen, if all that plays is one person's."""
+        manifests = [workspace.objects.manifest(take, "take") for take in takes]
+        people = {(m["participant"], msgspec.json.encode(m["rights"])) for m in manifests}
+        today = datetime.date.today()
+        if len(people) == 1 and not any(refusal(m, "train", today) for m in manifests):
+            who = Who(release.actor, manifests[0]["participant"], manifests[0]["rights"])
+            name = f"captured-{self.teller.show[:8]}"
+            self.harvest = Harvest(workspace, who, release.skeleton, name, by)
+            self.observers.append(self.harvest)
+
+    def _alert(self, alert: Alert, begins: bool) -> None:
+        self.teller.alert(alert, begins)
+        if self.harvest is not None and alert.cause == "new style":
+            if begins:
+                self.harvest.begin(alert.began)
+            else:
+                self.harvest.end()
 
     def open(self, greeting: bytes) -> None:
         """Greet viewers; what to look at stands on stderr."""
@@ -243,11 +273,13 @@ def perform_command(
     release = load_release(context.workspace, on_stage(context.workspace, actor))
     playlist = open_playlist(context.workspace, takes, round(seconds * 30) if seconds else None)
     ticks = round(seconds * 30) if seconds else playlist.ticks
-    order = Order(release, takes, ticks, vmc=out.vmc, seed=seed, threads=threads)
+    previous = previous_of(context.workspace, actor)
+    order = Order(release, takes, ticks, vmc=out.vmc, seed=seed, threads=threads, previous=previous)
     stage = Stage(context.workspace, out.page, release, playlist, ticks, context.user)
     notices = _notices(release, playlist)
     if watch:
         notices += stage.watch(context.workspace, release, scenes)
+        stage.keep(context.workspace, release, takes, context.user)
     try:
         stage.open(hello(release, ticks, notices, []))
         show = meter("on air", as_json)

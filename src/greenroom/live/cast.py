@@ -46,6 +46,7 @@ class Order:
         vmc: (host, port) pairs.
         seed: of the draws by which the performer goes on without capture.
         threads: of the model.
+        previous: the release that was on stage before it: its rung, and where a rollback goes.
     """
 
     release: Release
@@ -56,6 +57,7 @@ class Order:
     vmc: Sequence[tuple[str, int]] = ()
     seed: int = 0
     threads: int = 1
+    previous: Release | None = None
 
 
 @dataclass
@@ -108,6 +110,8 @@ class Cast:
         """Start both; they load and wait."""
         self.order, self.warn = order, warn
         self.releases = [order.release]
+        if order.previous is not None and fits(order.release.role.shape, order.previous.role.shape):
+            self.releases.append(order.previous)
         self.firsts: list[int] = []
         self.swaps: list[tuple[int, int]] = []
         self.start_ns = self.utc_ns = 0
@@ -126,7 +130,7 @@ class Cast:
             "room": order.release.role.shape.manifest(),
         }
         self._watchdog, _ = self._process("watchdog", {"release": order.release.name})
-        self._on: _Engine | None = self._engine(0, -1)
+        self._on: _Engine | None = self._engine(0, 1 if len(self.releases) > 1 else -1)
         self._coming: _Engine | None = None
         self._waiting: _Engine | None = None
         self._last = self._on  # whoever performs or performed last
@@ -176,6 +180,8 @@ class Cast:
             raise GreenroomError(
                 f"the engine could not start: {what}", then="check the release: greenroom fsck"
             ) from None
+        if len(self.releases) > 1:
+            self._waiting = self._engine(1, -1)  # loads while the show has begun
         self.start_ns, self.utc_ns = time.monotonic_ns() + LEAD_NS, time.time_ns() + LEAD_NS
         self._call(engine, 0)
 
@@ -232,14 +238,27 @@ class Cast:
         else:
             self._coming = self._engine(index, self._last.release)
 
+    def dismiss(self, name: str) -> bool:
+        """Let a release that may not perform any more come back no more; tell if it performs now."""
+        for engine in (self._waiting, self._coming):
+            if engine is not None and self.releases[engine.release].name == name:
+                self._drop(engine)
+                self._waiting = None if engine is self._waiting else self._waiting
+                self._coming = None if engine is self._coming else self._coming
+        return self.performing.name == name
+
     def check(self) -> bool:
         """Replace a lost engine or watchdog, let who is ready take over; tell whether it is over."""
         for engine in self._there():
             for line in engine.lines.read():
                 self._hear(engine, line)
+        if self._waiting is not None and self._waiting.process.poll() is not None:
+            self._drop(self._waiting)  # nobody to go back to at once; an engine is started then
+            self._waiting = None
         tick = self._tick
         over = tick >= self.order.ticks or self._end_s is not None
-        if not over:
+        # One hand-over after the other: each is told to two engines and the watchdog.
+        if not over and tick >= self.firsts[-1]:
             self._bring(tick)
         if self._on is None:
             return over
@@ -270,10 +289,12 @@ class Cast:
             said = "was not ready in time" if status is None else f"ended with status {status}"
             self.warn(f"release {name} {said} before it took over; the show goes on without it")
             self._drop(coming)
-            self._coming = None
-            if self._on is None:
+            # One that had been ready may have been lost while it waited; it is tried once more.
+            again = coming.lead > 0
+            self._coming = self._engine(coming.release, self._last.release) if again else None
+            if self._on is None and not again:
                 self._coming = self._engine(self._last.release, self._last.previous)
-        elif coming.lead:
+        elif coming.lead and tick + coming.lead < self.order.ticks:
             self._relieve(coming, tick + coming.lead)
             self.warn(f"release {name} takes over at tick {self.firsts[-1]}")
 

@@ -91,8 +91,8 @@ class Engine:
         self.ring, self.clock = ring, clock
         self.row = np.zeros((), dtype=slot_type(ring.shape))
         self.row["release"], self.row["previous"] = billing
-        self.until = 0
-        """The tick from which somebody else performs, or the show is over."""
+        self.until = self.ends = 0
+        """The tick from which somebody else performs, and the one at which the show is over."""
         self.start_ns = 0
         self._followed = -1
         self._at = 0
@@ -110,7 +110,7 @@ class Engine:
             ticks: where to end; `until` may be moved while it runs.
             stopped: asked before each tick.
         """
-        self.start_ns, self.until = start_ns, ticks
+        self.start_ns, self.until, self.ends = start_ns, ticks, ticks
         pacer = Pacer(self.clock, start_ns)
         if first > 0:
             self._follow(first, pacer)
@@ -179,6 +179,8 @@ class Engine:
         packets = self._packets = fitting(self.receiver.poll(now))
         row["arrival"] = packets[-1].arrival_ns if packets else now
         outcome = self.performer.step(tick, packets, late)
+        if self.until < self.ends and self.clock.now_ns() - self.start_ns >= tick_ns(self.until):
+            return outcome  # the model stalled, and another engine writes by now
         for sink in self.sinks:
             sink.send(outcome.frame)
         row["emit"] = self.clock.now_ns() - self.start_ns
@@ -281,7 +283,7 @@ def _heard(engine: Engine, lines: Lines, calls: deque[dict[str, Any]]) -> bool:
     """Hear at which tick another engine takes over; tell whether the show was ended."""
     for said in lines.read():
         if "until" in said:
-            engine.until = said["until"]
+            engine.until = min(said["until"], engine.ends)
         else:  # called back before it had left
             calls.append(said)
     return lines.closed

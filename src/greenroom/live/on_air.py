@@ -51,7 +51,7 @@ class OnAir:
 
     def take_down(self) -> None:
         """The show is over."""
-        if self._said:
+        if self._said and _read(self.path).get("pid") == os.getpid():  # else another show's
             self.path.unlink(missing_ok=True)
 
 
@@ -70,10 +70,18 @@ class Looking:
 
 def look(home: Path, actor: str) -> Looking | None:
     """Return the show that is on for an actor; None where none is."""
+    said = _read(home / "on-air" / f"{actor}.json")
     try:
-        said: dict[str, Any] = msgspec.json.decode((home / "on-air" / f"{actor}.json").read_bytes())
         os.kill(said["pid"], 0)  # a show that was killed takes nothing down
         ring = Ring(Path(said["ring"]), ModelShape.load(said["room"]))
-    except (OSError, msgspec.DecodeError):
+    except (OSError, KeyError):
         return None
     return Looking(ring, tuple(said["releases"]))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        said: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return said

@@ -8,7 +8,7 @@ frame. A frame is exact if both hold and the chained digest is the recorded one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,14 +82,12 @@ def verify(
         CorruptObject: an object that the show needs was changed.
     """
     manifest = workspace.objects.manifest(show, "show")
-    releases = releases_of(workspace, manifest)
-    shape = releases[0].role.shape
-    backends = [OnnxBackend(r.graph, r.role.shape, threads) for r in releases]
+    cast = Credits(workspace, manifest, threads)
+    shape = cast.part(0).role.shape
     frames = features = model = exact = 0
     first: dict[str, Any] | None = None
     digest = b""
-    parts = [Part(r.role, backend) for r, backend in zip(releases, backends, strict=True)]
-    again = Again(parts, manifest["seed"])
+    again = Again(cast.part, manifest["seed"])
     for row in rows_of(workspace, manifest, shape):
         frame, wrong_in, wrong_out = again.step(row)
         digest = chain(digest, frame)
@@ -106,27 +104,57 @@ def verify(
     if first is None and manifest["lost_to_recorder"]:
         why = "frames were lost to the recorder"
         first = {"frame": None, "tick": None, "what": "recording", "why": why}
-    operations = {name for release in releases for name in release.model["operations"]}
-    kind = replay_class(manifest["fingerprint"], backends[0].fingerprint(), operations)
+    fingerprint = cast.part(0).backend.fingerprint()
+    kind = replay_class(manifest["fingerprint"], fingerprint, cast.operations)
     return Verdict(frames, exact, features, model, first, kind)
 
 
-def releases_of(workspace: Workspace, show: Manifest) -> list[Release]:
-    """Return the releases of a show, verified, in the order in which its rows count them."""
-    return [load_release(workspace, name) for name in show["parents"]["releases"]]
+def opened(workspace: Workspace, show: Manifest) -> Release:
+    """Return the release that opened a show, verified; nobody has to approve of it today."""
+    return load_release(workspace, show["parents"]["releases"][0], past=True)
+
+
+class Credits:
+    """The releases of a show, each loaded when it is first asked for: not all that came performed.
+
+    Args:
+        workspace: where they are.
+        show: the manifest.
+        threads: of the models.
+    """
+
+    def __init__(self, workspace: Workspace, show: Manifest, threads: int = 1) -> None:
+        """Load nothing yet."""
+        self.workspace, self.threads = workspace, threads
+        self.names: list[str] = show["parents"]["releases"]
+        self.operations: set[str] = set()
+        self._parts: dict[int, Part] = {}
+
+    def part(self, index: int) -> Part:
+        """Return the release that a row counts so.
+
+        Raises:
+            CorruptObject: a byte of it changed.
+        """
+        if index not in self._parts:
+            release = load_release(self.workspace, self.names[index], past=True)
+            backend = OnnxBackend(release.graph, release.role.shape, self.threads)
+            self._parts[index] = Part(release.role, backend)
+            self.operations |= set(release.model["operations"])
+        return self._parts[index]
 
 
 class Again:
     """Perform a show's rows again, with as many engines and watchdogs as it had.
 
     Args:
-        parts: the show's releases.
+        part: returns the show's release of a number.
         seed: of its draws.
     """
 
-    def __init__(self, parts: Sequence[Part], seed: int) -> None:
+    def __init__(self, part: Callable[[int], Part], seed: int) -> None:
         """Begin before the first row."""
-        self.parts, self.seed = parts, seed
+        self.part, self.seed = part, seed
         self.performer: Performer | None = None
         self.standby: Standby | None = None
         self.emitted: list[Frame] = []
@@ -137,7 +165,7 @@ class Again:
         wrong_in, wrong_out = [], []
         if row["reason"] == ENGINE_LOST.encode():
             if self.standby is None or row["begun"]:
-                self.standby = Standby(self.parts[0].role, self.emitted)
+                self.standby = Standby(self.part(0).role, self.emitted)
             frame = self.standby.step(int(row["tick"]))
         else:
             performer = self._engine(row)
@@ -164,9 +192,9 @@ class Again:
     def _engine(self, row: NDArray[Any]) -> Performer:
         """Return who performed a row: somebody new, who followed the rows before, where one began."""
         if self.performer is None or row["followed"] >= 0:
-            part, previous = self.parts[int(row["release"])], int(row["previous"])
+            part, previous = self.part(int(row["release"])), int(row["previous"])
             self.standby = None
-            behind = self.parts[previous] if previous >= 0 else None
+            behind = self.part(previous) if previous >= 0 else None
             self.performer = Performer(part.role, part.backend, self.seed, previous=behind)
             for past in list(self._past)[len(self._past) - max(0, int(row["followed"])) :]:
                 self.performer.step(int(past["tick"]), list(get_packets(past)), late=False)
@@ -196,7 +224,7 @@ def performed(workspace: Workspace, show: str) -> Body:
     At a tick that nobody performed (an engine was lost) the frame before stands on.
     """
     manifest = workspace.objects.manifest(show, "show")
-    release = releases_of(workspace, manifest)[0]
+    release = opened(workspace, manifest)
     frames: list[Frame] = [frame_of(r) for r in rows_of(workspace, manifest, release.role.shape)]
     ticks = np.asarray([frame.tick for frame in frames])
     at = np.searchsorted(ticks, np.arange(ticks[0], ticks[-1] + 1), side="right") - 1

@@ -44,8 +44,8 @@ def slot_type(shape: ModelShape) -> np.dtype[Any]:
             ("late", "u1"),
             ("begun", "u1"),  # the first frame of a watchdog's way back to rest
             ("rung", "u1"),
-            ("release", "u1"),  # which of the show's releases
-            ("previous", "i1"),  # which of them stands behind it; -1 for none
+            ("release", "<i2"),  # which of the show's releases
+            ("previous", "<i2"),  # which of them stands behind it; -1 for none
             (
                 "followed",
                 "<i2",

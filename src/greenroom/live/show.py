@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenroom.contracts import Observer, get_tensors
-from greenroom.errors import GreenroomError
+from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.live.backends import OnnxBackend
 from greenroom.live.cast import Cast, Order
 from greenroom.live.on_air import OnAir
 from greenroom.live.recorder import Recorder, percentiles
 from greenroom.live.ring import Ring, shared_folder
 from greenroom.live.sinks import resolve
+from greenroom.registry.approval import require_approved
 from greenroom.registry.promote import canary_ref, live_ref
 from greenroom.registry.release import Release, load_release
 from greenroom.store.workspace import Workspace
@@ -150,6 +151,8 @@ class _Ref:
         self.names = (live_ref(actor), canary_ref(actor))
         self._at = {name: workspace.log.ref(name) for name in self.names}
         self._next_s = 0.0
+        self._entries = workspace.log.head()[0]
+        self._told = ""
 
     def look(self) -> None:
         """Bring a release on stage where the ref has moved to it."""
@@ -158,13 +161,38 @@ class _Ref:
             return
         self._next_s = now + FOLLOW_S
         try:
+            size = self.workspace.log.head()[0]
+            if size == self._entries:
+                return
             for name in self.names:
                 at = self.workspace.log.ref(name)
                 if at is not None and at != self._at[name]:
-                    self._at[name] = at
-                    self.cast.swap(load_release(self.workspace, at))
-        except (GreenroomError, OSError) as error:  # the show goes on
-            self.warn(f"no release comes on stage: {error}")
+                    self._bring(name, at)
+            self._withdraw()
+            self._entries = size
+        except (GreenroomError, OSError) as error:  # the show goes on, and it is tried again
+            self._warn(f"no release comes on stage: {error}")
+
+    def _bring(self, ref: str, at: str) -> None:
+        try:
+            self.cast.swap(load_release(self.workspace, at))
+        except BadInput as error:  # it may not perform, or not in this show: asking again is no use
+            self._warn(f"no release comes on stage: {error}")
+        self._at[ref] = at
+
+    def _withdraw(self) -> None:
+        """Where somebody revoked a release, let it wait no more; say so if it is on stage."""
+        for release in list(self.cast.releases):
+            try:
+                require_approved(self.workspace, release.name, release.manifest)
+            except Refused as error:
+                if self.cast.dismiss(release.name):
+                    self._warn(f"what performs may not: {error.what}; run: greenroom rollback")
+
+    def _warn(self, what: str) -> None:
+        if what != self._told:
+            self._told = what
+            self.warn(what)
 
 
 @dataclass

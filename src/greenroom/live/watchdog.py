@@ -87,6 +87,8 @@ class Watchdog:
         """The tick from which another engine performs; None while none was called."""
         self.next_kill = kill
         """Ends that one."""
+        self.next_release = 0
+        """Which of the show's releases that one performs."""
         self.seen = 0
         self.silent = 0
         self.standby: Standby | None = None
@@ -99,6 +101,7 @@ class Watchdog:
         now = max(tick, tick_at(max(0, self.clock.now_ns() - self.start_ns)))
         if self.until is not None and now >= self.until:
             self.until, self.kill, self.silent = None, self.next_kill, 0
+            self._row["release"] = self.next_release
             if self.standby is not None:
                 self.standby = None
                 self.seen = self.ring.end(self.seen)
@@ -168,6 +171,7 @@ def main() -> int:
         pacer.wait(tick)
         for said in lines.read():
             watchdog.until, watchdog.next_kill = said["first"], grip(said["engine"])
+            watchdog.next_release = said["release"]
         watchdog.tick(tick)
         tick = max(tick, tick_at(max(0, clock.now_ns() - pacer.start_ns))) + 1
     for sink in sinks:

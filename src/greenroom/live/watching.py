@@ -6,6 +6,7 @@ frames after they were sent.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -175,14 +176,29 @@ class Watch:
         excused: Callable[[int], bool] = lambda tick: False,
     ) -> None:
         """Begin before the first frame."""
-        self.channels, self.tell, self.excused = channels, tell, excused
+        self.tell, self.excused = tell, excused
+        self._take(channels)
+        self._new: Sequence[Channel] | None = None
         self.active: dict[str, tuple[Alert, Chart]] = {}
-        self._seen = [0] * len(channels)
-        self._frames = 0
+
+    def _take(self, channels: Sequence[Channel]) -> None:
+        self.channels, self._seen, self._frames = channels, [0] * len(channels), 0
+
+    def renew(self, make: Callable[[], Sequence[Channel]]) -> None:
+        """Go on with other channels, once a thread has made them: the reference has changed."""
+
+        def work() -> None:
+            self._new = make()
+
+        threading.Thread(target=work, daemon=True).start()
 
     def frame(self, row: NDArray[Any], outputs: dict[str, Any]) -> None:
         """See one frame."""
         tick = int(row["tick"])
+        if self._new is not None:
+            self._end(tick, all_of_them=True)
+            self._take(self._new)
+            self._new = None
         for i, (channel, seen) in enumerate(zip(self.channels, self._seen, strict=True)):
             channel.chart.update(channel.read(row, outputs), excused=self.excused(tick))
             raised = channel.chart.alerts[seen:]
@@ -202,8 +218,8 @@ class Watch:
         self.active[alert.signal] = (alert, chart)
         self.tell(alert, True)
 
-    def _end(self, tick: int) -> None:
+    def _end(self, tick: int, all_of_them: bool = False) -> None:
         for signal, (alert, chart) in list(self.active.items()):
-            if not chart.lasts(signal):
+            if all_of_them or not chart.lasts(signal):
                 del self.active[signal]
                 self.tell(replace(alert, tick=tick), False)

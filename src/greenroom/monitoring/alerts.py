@@ -6,7 +6,7 @@ form, with a key that says which alert it is: the same alert, told twice, is ent
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -106,7 +106,16 @@ def enter(
 
 def entered(log: Log, actor: str | None = None, cause: str | None = None) -> list[Entered]:
     """Return every alert in the log, oldest first; of one actor, or of one cause, if named."""
-    return [known for known in _all(log.entries(), actor) if cause in (None, known.alert.cause)]
+    return [known for known in among(log.entries(), actor) if cause in (None, known.alert.cause)]
+
+
+def among(entries: Iterable[Entry], actor: str | None = None) -> list[Entered]:
+    """Return the alerts among entries of the log; of one actor if named."""
+    return [
+        _read(entry)
+        for entry in entries
+        if entry.event == EVENT and actor in (None, entry.body["actor"])
+    ]
 
 
 def told(known: Entered) -> dict[str, Any]:
@@ -118,12 +127,6 @@ def told(known: Entered) -> dict[str, Any]:
         "source": known.source,
         **asdict(known.alert),
     }
-
-
-def _all(entries: Iterable[Entry], actor: str | None) -> Iterator[Entered]:
-    for entry in entries:
-        if entry.event == EVENT and actor in (None, entry.body["actor"]):
-            yield _read(entry)
 
 
 def _read(entry: Entry) -> Entered:

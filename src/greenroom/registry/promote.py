@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from greenroom.errors import Refused
-from greenroom.registry.release import load_release
+from greenroom.registry.release import Release, load_release
 from greenroom.store.log import require_ref
 from greenroom.store.workspace import Workspace
 
@@ -75,6 +75,16 @@ def on_stage(workspace: Workspace, actor: str) -> str:
     return require_ref(workspace.log, live_ref(actor))
 
 
+def previous_of(workspace: Workspace, actor: str) -> Release | None:
+    """Return the release that a rollback would put on stage; None where there is none."""
+    for name in _earlier(workspace, actor):
+        try:
+            return load_release(workspace, name)
+        except Refused:
+            continue
+    return None
+
+
 def _earlier(workspace: Workspace, actor: str) -> list[str]:
     """Return the releases that were on stage before the one that is, newest first, by the log.
 
@@ -94,12 +104,17 @@ def _earlier(workspace: Workspace, actor: str) -> list[str]:
 def rollback(workspace: Workspace, actor: str, by: str) -> tuple[str, str]:
     """Put the release before the one on stage back on stage; return (it, the one that leaves).
 
-    A release that may not be performed any more (revoked, expired) is passed over.
+    While a release is on trial, that one leaves, and the live one is back. A release that may not be
+    performed any more (revoked, expired) is passed over.
 
     Raises:
         Refused: there is none before it that may be performed.
     """
     leaving = on_stage(workspace, actor)
+    trying = workspace.log.ref(canary_ref(actor))
+    if trying not in (None, leaving) and _on_trial(workspace, actor):
+        end_trial(workspace, actor, by)
+        return leaving, str(trying)
     tried = []
     for release in _earlier(workspace, actor):
         try:
@@ -114,3 +129,12 @@ def rollback(workspace: Workspace, actor: str, by: str) -> tuple[str, str]:
         f"there is no release of {actor} to go back to: {said}",
         then=f"run: greenroom promote {actor} RELEASE",
     )
+
+
+def _on_trial(workspace: Workspace, actor: str) -> bool:
+    """Tell whether the ref of what is tried moved after the live one did."""
+    last = ""
+    for entry in workspace.log.entries():
+        if entry.event == "ref" and entry.body["name"] in (live_ref(actor), canary_ref(actor)):
+            last = entry.body["name"]
+    return last == canary_ref(actor)

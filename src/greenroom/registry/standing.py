@@ -21,9 +21,12 @@ from greenroom.store.workspace import Workspace
 SIGNER = "the standing policy of "
 """Before the name of who signed it, where approvers are listed."""
 RETRAIN, ONLINE = "retrain", "online"
-BOUNDS = ("norm", "replay_loss", "seconds")
+IN_A_ROW = 3
+"""Online updates one after another without a training, unless the policy says another number."""
+BOUNDS = ("norm", "replay_loss", "seconds", "in_a_row")
 """Of an online update: the largest norm of what it moved, by how much the loss on the replayed past may
-rise (a share of what it was), and how long it may have taken."""
+rise (a share of what it was), how long it may take, and how many may follow one another, for their
+losses add up."""
 
 
 def read_standing(found: Any, where: str) -> dict[str, Any]:
@@ -42,6 +45,8 @@ def read_standing(found: Any, where: str) -> dict[str, Any]:
     kinds, bounds = found.get("kinds", [RETRAIN]), found.get("bounds", {})
     if not isinstance(kinds, list) or not isinstance(bounds, dict):
         raise BadInput("kinds are a list, bounds an object", where=where)
+    if ONLINE in kinds:
+        bounds = {"in_a_row": IN_A_ROW, **bounds}
     try:
         until = datetime.date.fromisoformat(str(found["until"]))
     except (KeyError, ValueError):
@@ -150,8 +155,12 @@ def _judge(
     if kind == ONLINE:
         _within(workspace, release, standing["bounds"])
         return
-    passed = {d["metric"]: bool(d["passed"]) for d in release.get("gates", [])}
-    missed = [g["metric"] for g in rules["gates"] if not passed.get(g["metric"], False)]
+    decisions = release.get("gates", [])
+    missed = [
+        gate["metric"]
+        for gate in rules["gates"]
+        if not any(d["passed"] and gate == {name: d.get(name) for name in gate} for d in decisions)
+    ]
     if missed or not rules["gates"]:
         said = f"gates not passed: {', '.join(missed)}" if missed else "the policy has no gates"
         raise Refused(f"nothing is approved without asking where {said}")

@@ -13,11 +13,12 @@ from greenroom.live.inputs import open_playlist
 from greenroom.live.ladder import HOLD
 from greenroom.live.performer import Outcome, Performer
 from greenroom.live.recorder import rows_of
+from greenroom.live.replay import opened
 from greenroom.live.ring import get_packets
 from greenroom.live.watchdog import ENGINE_LOST
 from greenroom.metrics.motion import Tally
 from greenroom.metrics.places import feet, foot_skate, jerk, places_of
-from greenroom.registry.release import Role, load_release
+from greenroom.registry.release import Role
 from greenroom.rotations import angle_between
 from greenroom.store.workspace import Workspace
 
@@ -58,7 +59,7 @@ def stage(workspace: Workspace, show: str, role: Role, backend: Backend) -> Stag
         backend: runs its graph.
     """
     manifest = workspace.objects.manifest(show, "show")
-    recorded = load_release(workspace, manifest["parents"]["releases"][0]).role.shape
+    recorded = opened(workspace, manifest).role.shape
     performer = Performer(role, backend, manifest["seed"])
     done: list[Outcome] = []
     for row in rows_of(workspace, manifest, recorded):

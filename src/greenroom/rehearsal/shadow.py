@@ -23,7 +23,7 @@ from greenroom.frames import BONE, Floats
 from greenroom.live.on_air import look
 from greenroom.live.performer import Performer
 from greenroom.live.recorder import rows_of
-from greenroom.live.replay import releases_of
+from greenroom.live.replay import opened
 from greenroom.live.ring import Ring, get_packets
 from greenroom.registry.release import Role
 from greenroom.rotations import angle_between
@@ -89,7 +89,7 @@ def rows_behind(workspace: Workspace, actor: str, ticks: int) -> tuple[Iterator[
     if not shows:
         raise BadInput(f"{actor} has performed no show to follow", then="perform one first")
     manifest = workspace.objects.manifest(shows[-1], "show")
-    shape = releases_of(workspace, manifest)[0].role.shape
+    shape = opened(workspace, manifest).role.shape
     return islice(rows_of(workspace, manifest, shape), ticks), False
 
 

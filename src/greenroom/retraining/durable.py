@@ -92,6 +92,7 @@ def _engine(
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom retrain", "train,loop") from error
     crashes: list[BaseException] = []
+    own_name = workspace.log.leaves()[0].hex()[:16]
     file = (workspace.home / "workflows.sqlite").resolve()
     where = os.environ.get(DATABASE) or f"sqlite:///{file}"
     DBOS(
@@ -99,7 +100,7 @@ def _engine(
             "name": "greenroom",
             "system_database_url": where,
             "application_version": FORM,
-            "executor_id": "local",
+            "executor_id": own_name,  # workspaces may share a database
             "enable_otlp": False,
             "notification_listener_polling_interval_sec": 0.05,  # nobody waits for notices
             "log_level": "ERROR",
@@ -123,7 +124,7 @@ def _engine(
 
         def start(name: str) -> list[str]:
             try:
-                with SetWorkflowID(name):
+                with SetWorkflowID(f"{own_name}-{name}"):
                     handle = DBOS.start_workflow(retrain, name)
                 while handle.get_status().status in _GOES_ON:
                     if crashes:
@@ -131,7 +132,7 @@ def _engine(
                     time.sleep(_LOOK_S)
                 return list(handle.get_result())
             except Exception as error:
-                status = DBOS.get_workflow_status(name)
+                status = DBOS.get_workflow_status(f"{own_name}-{name}")
                 if status is None or status.status not in _GIVEN_UP:
                     raise
                 return [FAILED, f"the workflow ended: {error}", ""]

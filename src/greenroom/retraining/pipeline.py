@@ -36,7 +36,7 @@ from greenroom.retraining.requests import (
     end,
     rules_of,
 )
-from greenroom.retraining.trial import trial
+from greenroom.retraining.trial import CutShort, trial
 from greenroom.store.workspace import Workspace
 from greenroom.validation.gates import judge_gates
 from greenroom.validation.judge import validate
@@ -45,6 +45,7 @@ Found = dict[str, Any]
 Progress = Callable[[int, int], None]
 SHADOW_TICKS = 345
 """Of a shadow: 1.5 s to warm, ten to judge."""
+_BY_HAND = "it waits: greenroom promote {} {}"
 BY = "greenroom"
 """Who a run signs its entries of the log with; who asked for it stands in the request."""
 
@@ -90,8 +91,11 @@ class Work(Protocol):
         release: str,
         seconds: float,
         begin: Callable[[], None],
-    ) -> str:
-        """Let the release come on stage by `begin`, watch it; return why it has to leave, or ""."""
+    ) -> str | None:
+        """Let the release come on stage by `begin`, watch it; return why it has to leave, or "".
+
+        None where no show is on.
+        """
 
 
 class Workshop:
@@ -135,7 +139,7 @@ class Workshop:
                 past.offer_take(workspace, take, _today(workspace))
         replay = past.save(workspace, run.actor, BY)
         signed = policy_of(workspace, run.actor).get("standing", {}).get("bounds", {})
-        bounds = Bounds(**signed)
+        bounds = Bounds(**{name: most for name, most in signed.items() if name != "in_a_row"})
         return update_apart(
             workspace.home, start, found["pull"]["takes"], replay, BY, bounds=bounds
         )
@@ -164,9 +168,12 @@ class Workshop:
         release: str,
         seconds: float,
         begin: Callable[[], None],
-    ) -> str:
+    ) -> str | None:
         """Watch the show that is on; see :class:`Work`."""
-        return trial(workspace, actor, release, seconds, begin)
+        try:
+            return trial(workspace, actor, release, seconds, begin)
+        except CutShort as error:
+            raise Stop(f"{error.what}; {_BY_HAND.format(actor, release[:12])}", HELD) from error
 
 
 def _backend(workspace: Workspace, model: str) -> OnnxBackend:
@@ -369,7 +376,13 @@ class Pipeline:
         self._still(champion)
         seconds = float(self.run.job.get("canary_s", rules_of(self.workspace, actor).canary_s))
         begin = partial(try_out, self.workspace, actor, release, BY)
+        end_trial(self.workspace, actor, BY)  # one that a crash cut off begins anew
         reason = self.work.trial(self.workspace, actor, release, seconds, begin)
+        if reason is None and self.online:
+            by_hand = _BY_HAND.format(actor, release[:12])
+            raise Stop(f"no show is on in which it could be tried; {by_hand}", HELD)
+        if reason is None:
+            return {"left_out": "no show is on; it was compared on what was kept"}
         if reason:
             end_trial(self.workspace, actor, BY)
             raise Stop(f"on trial: {reason}")

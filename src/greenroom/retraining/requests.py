@@ -37,7 +37,7 @@ class Rules:
     Attributes:
         causes: of alerts that ask for it; a fault of the capture never does.
         cool_down_s: seconds between the end of a run and the next that no person asked for.
-        per_day: runs in 24 hours, those that people asked for counted.
+        per_day: runs in 24 hours, those that people asked for counted, those without a new take not.
         freeze_after: rejections or failures in a row, after which only a person may ask.
         nightly: a cron expression of five fields; "" for no schedule.
         zone: the time zone that it is read in.
@@ -231,7 +231,8 @@ def _objection(known: Sequence[Run], rules: Rules, kind: str, now: int) -> Refus
             f"run {going[-1].name} goes on",
             then=f"see it: greenroom pipeline show {going[-1].name}",
         )
-    if sum(abs(now - run.asked_ns) < _DAY_NS for run in known) >= rules.per_day:
+    trained = [run for run in known if run.reason != NOTHING_NEW]
+    if sum(abs(now - run.asked_ns) < _DAY_NS for run in trained) >= rules.per_day:
         return Refused(
             f"{rules.per_day} runs in 24 hours are what the rules allow",
             then="change the policy, or wait",

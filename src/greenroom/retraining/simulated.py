@@ -178,7 +178,8 @@ class FakeWork:
     def update(self, workspace: Workspace, run: Run, found: Found) -> str:
         """Publish a model as an online update gives it, without moving anything."""
         start = workspace.objects.manifest(found["pull"]["start"], "model")
-        said = {"norm": 0.1, "replay_loss": 0.01, "seconds": 20.0}
+        before = start.get("update", {}).get("in_a_row", 0)
+        said = {"norm": 0.1, "replay_loss": 0.01, "seconds": 20.0, "in_a_row": 1 + before}
         more = {"update": said, "note": run.name}
         parents = {
             **start["parents"],
@@ -231,7 +232,7 @@ class FakeWork:
         release: str,
         seconds: float,
         begin: Callable[[], None],
-    ) -> str:
+    ) -> str | None:
         """Bring the release on stage; say what its quality says."""
         self.at("canary")
         begin()

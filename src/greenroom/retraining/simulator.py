@@ -1,7 +1,7 @@
 """The whole loop on a virtual clock: months of shows, nights, alerts, people and mishaps, from a seed.
 
-Store, log, registry, requests, pipeline and workflow engine are those that are shipped; clock and disk are
-replaced. Training, judging and watching are faked (`greenroom.retraining.simulated`): months of trainings
+Store, log, registry, requests, pipeline and workflow engine are those that are shipped; clock and disk
+are replaced. Training, judging and watching are faked (`greenroom.retraining.simulated`): months of them
 cannot be had in minutes, and what is tried here is what is done with them. A crash drops all that is in
 memory in the middle of an operation, and the workspace is opened anew.
 
@@ -198,7 +198,7 @@ class Simulator:
         """Pass the night; attend to alerts and schedules, and do the runs until none is open."""
         self.clock.advance(self.dice.randint(6, 12) * _HOUR_NS)
         self._tried(self._attend)
-        for n in range(20):
+        for _ in range(20):
             self._tried(self._work)
             self.disk.full = False  # somebody saw to it
             if not [run for run in runs(Workspace(self.home).log) if not run.outcome]:

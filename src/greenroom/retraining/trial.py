@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from greenroom.clock import TICK_HZ
 from greenroom.contracts import Alert, get_tensors
+from greenroom.errors import GreenroomError
 from greenroom.live.on_air import Looking, look
 from greenroom.live.ring import rung_of
-from greenroom.monitoring.alerts import entered
+from greenroom.monitoring.alerts import among
 from greenroom.registry.release import load_release
-from greenroom.retraining.guard import BACK, HOLD, KEEP, LEAST, Figures, Guard, Sight
+from greenroom.retraining.guard import BACK, KEEP, LEAST, Figures, Guard, Sight
 from greenroom.store.workspace import Workspace
 
 BEFORE_S = 20
@@ -22,12 +23,16 @@ _SILENT_S = 10.0
 _ON_ITS_FEET = ("capture", "speech")
 
 
+class CutShort(GreenroomError):
+    """The show ended before a trial was over: nothing is known for or against the release."""
+
+
 def trial(
     workspace: Workspace, actor: str, release: str, seconds: float, begin: Callable[[], None]
-) -> str:
+) -> str | None:
     """Bring a release on stage and watch it; return why it has to leave, or "" where it may stay.
 
-    A show that is not on, or that ends meanwhile, says nothing against a release.
+    None where no show is on: then it is not brought on stage.
 
     Args:
         workspace: whose show is watched.
@@ -35,10 +40,13 @@ def trial(
         release: the hash of what is on trial.
         seconds: of the trial.
         begin: moves the ref, once enough was seen of what was there before.
+
+    Raises:
+        CutShort: the show ended meanwhile.
     """
     on = look(workspace.home, actor)
     if on is None:
-        return ""
+        return None
     watched = _Watched(workspace, actor, release, seconds, on)
     return watched.run(begin)
 
@@ -52,7 +60,7 @@ class _Watched:
         self.at = max(0, on.ring.end() - BEFORE_S * TICK_HZ)
         self.begun_s = 0.0
         self.on_stage = False
-        self.alerts = len(entered(workspace.log, actor))
+        self._entries = len(workspace.log.entries())
         self.sights: dict[str, Sight] = {}
         self.seen = 0
 
@@ -68,7 +76,7 @@ class _Watched:
             if rows:
                 last = now
             elif now > last + _SILENT_S:
-                return ""  # the show is over
+                raise CutShort("the show ended before the trial was over")
             if not self.begun_s and self.seen > (LEAST + 1) * TICK_HZ:
                 self.begun_s = now
                 begin()
@@ -79,21 +87,20 @@ class _Watched:
     def _frame(self, row: object) -> str | None:
         """See a frame; return the verdict once there is one."""
         name = self._performs(row)
+        if name == self.release and not self.begun_s:
+            return None  # the end of a trial that a crash cut off
         if name == self.release and not self.on_stage:
             self.on_stage = True
-            if self.seen >= LEAST * TICK_HZ:
-                self.guard.swap()
+            self.guard.swap()
         if self.on_stage and name != self.release:
-            return "its engine was lost, and the release before it went on"
-        self.guard.update(self._figures(row, name), self._told())
+            return "it left the stage: its engine was lost, or somebody went back"
+        alerts = self._told() if self.seen % TICK_HZ == 0 else []
+        self.guard.update(self._figures(row, name), alerts)
         self.seen += 1
         verdict = self.guard.verdict
         if self.on_stage and verdict.say == BACK:
             return verdict.reason
-        # Where a crash of this process left nothing to compare with, what is left is that it lasts.
-        after = self.guard.tick >= self.guard.ticks
-        done = verdict.say == KEEP or (self.on_stage and verdict.say == HOLD and after)
-        return "" if done else None
+        return "" if verdict.say == KEEP else None
 
     def _performs(self, row: object) -> str:
         index = int(row["release"])  # type: ignore[index]  # a record of the ring
@@ -112,6 +119,7 @@ class _Watched:
 
     def _told(self) -> list[Alert]:
         """Return the charts' alerts that came since the last look, of this release."""
-        found = entered(self.workspace.log, self.actor)
-        new, self.alerts = found[self.alerts :], len(found)
-        return [known.alert for known in new if known.release == self.release]
+        entries = self.workspace.log.entries()
+        new, self._entries = entries[self._entries :], len(entries)
+        found = among(new, self.actor)
+        return [known.alert for known in found if known.release == self.release]

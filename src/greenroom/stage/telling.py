@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from greenroom.contracts import Alert
+from greenroom.errors import GreenroomError
 from greenroom.monitoring.alerts import enter, sentence
 from greenroom.monitoring.exporter import Metrics
 from greenroom.registry.release import Release
@@ -29,14 +31,21 @@ class Teller:
         metrics: for Prometheus; None where nobody scrapes.
         show: what tells this show's alerts from another's.
         by: who enters them.
+        warn: told what could not be entered.
     """
 
     def __init__(
-        self, workspace: Workspace, hub: Hub, metrics: Metrics | None, show: str, by: str
+        self,
+        workspace: Workspace,
+        hub: Hub,
+        metrics: Metrics | None,
+        show: str,
+        by: str,
+        warn: Callable[[str], None] = lambda what: None,
     ) -> None:
         """Keep them; nobody is on stage yet."""
         self.workspace, self.hub, self.metrics = workspace, hub, metrics
-        self.show, self.by = show, by
+        self.show, self.by, self.warn = show, by, warn
         self.release: Release | None = None
         self.alerts: list[Alert] = []
 
@@ -61,7 +70,10 @@ class Teller:
             key = f"{self.show}:{alert.tick}:{alert.signal}"
             actor, release = self.release.actor, self.release.name
             log = self.workspace.log
-            enter(log, actor, alert, key=key, source="chart", by=self.by, release=release)
+            try:
+                enter(log, actor, alert, key=key, source="chart", by=self.by, release=release)
+            except (GreenroomError, OSError) as error:  # a full disk: people are told all the same
+                self.warn(f"an alert is not in the log: {error}")
         if self.metrics is not None:
             self.metrics.alert(alert, begins)
         self._publish(
