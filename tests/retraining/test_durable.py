@@ -1,6 +1,7 @@
 """Killed anywhere, a run goes on where it was: one end, nothing done twice, nothing lost."""
 
 import collections
+import importlib.util
 import os
 import random
 import signal
@@ -24,8 +25,13 @@ from greenroom.retraining.simulated import FakeWork, rights, take
 from greenroom.store.log import Log
 from greenroom.store.workspace import Workspace
 
-pytest.importorskip("dbos", reason="the workflow engine is not installed: the extra loop")
-pytestmark = pytest.mark.train
+pytestmark = [
+    pytest.mark.train,
+    pytest.mark.skipif(
+        importlib.util.find_spec("dbos") is None,
+        reason="the workflow engine is not installed: the extra loop",
+    ),
+]
 KILLS = int(os.environ.get("GREENROOM_KILLS", "12"))
 STEPS = ("pull", "build", "train", "validate", "sandbox", "shadow", "approve", "canary", "promote")
 

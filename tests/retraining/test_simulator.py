@@ -1,5 +1,6 @@
 """A month of everything that goes wrong; and a class that was broken on purpose is caught."""
 
+import importlib.util
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,13 @@ from greenroom.retraining.simulator import Simulator, simulate
 from greenroom.store.log import Log
 from greenroom.store.workspace import Workspace
 
-pytest.importorskip("dbos", reason="the workflow engine is not installed: the extra loop")
-pytestmark = pytest.mark.train
+pytestmark = [
+    pytest.mark.train,
+    pytest.mark.skipif(
+        importlib.util.find_spec("dbos") is None,
+        reason="the workflow engine is not installed: the extra loop",
+    ),
+]
 
 
 @pytest.mark.slow

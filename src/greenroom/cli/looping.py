@@ -1,7 +1,4 @@
-"""`greenroom demo --loop`: from a failing light and a new style to a better release on stage.
-
-Reference and new style are made from the embedded clips by the transforms below: simulated, and said so.
-"""
+"""`greenroom demo --loop`: from a failing light and a new style to a better release on stage."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,51 +19,26 @@ from numpy.typing import NDArray
 
 from greenroom import embedded
 from greenroom.capture import published
-from greenroom.capture.bvh import body_to_motion, write_bvh
-from greenroom.capture.readers import read_recording
-from greenroom.capture.sequence import join
-from greenroom.capture.takes import Who, keep, load
-from greenroom.capture.variations import Variation
 from greenroom.cli.context import JOB, Context, answer, meter, short
 from greenroom.cli.learning import need_extras
+from greenroom.cli.programme import LONGEST_S, Programme, body_of, made
 from greenroom.cli.shows import Stage, replayed, summary, warned
 from greenroom.clock import TICK_HZ
 from greenroom.config import cache
-from greenroom.consent.records import read_rights
 from greenroom.errors import CheckFailed, Refused
-from greenroom.frames import Body
 from greenroom.live.cast import Order
 from greenroom.live.harvest import Harvest
 from greenroom.live.inputs import open_playlist
 from greenroom.live.show import Performed, perform
-from greenroom.live.watching import Channel, Watch, motion
+from greenroom.live.watching import Watch, motion
 from greenroom.registry.policy import policy_ref, read_policy, set_policy
 from greenroom.registry.promote import on_stage
 from greenroom.registry.release import Release, load_release
 from greenroom.retraining.requests import PROMOTED, Run, read_rules, runs
-from greenroom.rotations import from_vector, multiply, normalise
 from greenroom.stage.observer import hello
 from greenroom.stage.telling import Learning
 from greenroom.store.workspace import Workspace
 
-SETLIST = ("walk", "punch", "jump", "kick", "dance_b", "spin", "run")
-"""What every number of the show is made of, in this order."""
-STYLE = Variation(
-    tempo=0.8,
-    amplitude=0.75,
-    posture={
-        "spine": (30, 0, 0),
-        "head": (-20, 0, 0),
-        "leftUpperArm": (0, 0, -28),
-        "rightUpperArm": (0, 0, 28),
-    },
-)
-"""The new style: slow and small, bent forward, the arms away from the body."""
-NOISE = 0.05
-"""Degrees (rms about each axis): a sensor's, without which a joint at rest is exactly where it was."""
-REFERENCE, BEFORE, AFTER = 120, 6, 8
-"""Numbers that the charts know, that play before the style changes, and that play after it, repeated."""
-LONGEST_S = 570.0
 DARK_S = (38.0, 54.0)
 """When the light fails."""
 LINGER_S = 20.0
@@ -91,27 +63,21 @@ GATES = [
         "worst": False,
     }
 ]
-SIMULATED = "Simulated: style and light are made from the clips by stated transforms."
 
 
-def number(clips: dict[str, Body], random: np.random.Generator, style: Variation | None) -> Body:
-    """Return the setlist as it is performed once: never twice the same."""
-    out = []
-    for name in SETLIST:
-        varied = Variation(
-            mirror=bool(random.integers(2)),
-            tempo=float(random.uniform(0.88, 1.12)),
-            amplitude=float(random.uniform(0.88, 1.08)),
-        ).of(clips[name])
-        out.append(varied if style is None else style.of(varied))
-    body = join(out)
-    noise = np.deg2rad(NOISE) * random.standard_normal((*body.rotations.shape[:2], 3))
-    shaken = normalise(multiply(from_vector(noise.astype(np.float32)), body.rotations))
-    return Body(body.skeleton, body.root, shaken.astype(np.float32), body.validity)
-
-
-def loop_demo(context: Context, page: tuple[str, int] | None, as_json: bool) -> None:
+def loop_demo(
+    context: Context,
+    page: tuple[str, int] | None,
+    as_json: bool,
+    programme: Callable[[Workspace, str], Programme] = made,
+) -> None:
     """Perform, watch, learn, swap, replay; print what came of it.
+
+    Args:
+        context: where, and who asks.
+        page: host and port of the page; None for none.
+        as_json: how it is printed.
+        programme: makes what plays, in a workspace for whoever asks.
 
     Raises:
         CheckFailed: the loop did not close, or the replay differs.
@@ -124,22 +90,10 @@ def loop_demo(context: Context, page: tuple[str, int] | None, as_json: bool) -> 
     embedded.install(workspace)
     release = load_release(workspace, on_stage(workspace, embedded.ACTOR))
     _sign(workspace)
-    click.echo("making the numbers of the show, and learning the reference", err=True)
-    names = embedded.ingest_clips(workspace, context.user)
-    clips = {name: _body(workspace, names[f"humanoid3d_{name}"]) for name in SETLIST}
-    random = np.random.default_rng(0)
-    known = {f"number {n}": number(clips, random, None) for n in range(REFERENCE)}
-    channel = motion(known)
-    takes, starts_s = _takes(workspace, clips, random, context.user)
-    show = _Show(context, release, takes, page, known, channel, as_json)
-    done = show.run()
-    _close(context, show, done, starts_s, as_json)
-
-
-def _body(workspace: Workspace, take: str) -> Body:
-    body = load(workspace, take, ("body",)).body
-    assert body is not None
-    return body
+    click.echo("reading what plays, and learning the reference", err=True)
+    plays = programme(workspace, context.user)
+    show = _Show(context, release, plays, page, as_json)
+    _close(context, show, show.run(), plays.starts_s, as_json)
 
 
 def _sign(workspace: Workspace) -> None:
@@ -154,24 +108,6 @@ def _sign(workspace: Workspace) -> None:
     standing = {"until": until, "per_day": 24, "kinds": ["retrain"], "bounds": {}}
     learning = read_rules(RULES, "the demo").manifest()
     set_policy(workspace, actor, SIGNER, gates=GATES, standing=standing, learning=learning)
-
-
-def _takes(
-    workspace: Workspace, clips: dict[str, Body], random: np.random.Generator, by: str
-) -> tuple[list[str], float]:
-    """Keep what plays; return the takes in order, and when the style changes, seconds."""
-    who = Who("stream", "deepmimic", read_rights("Zlib", "deepmimic"))
-    out: list[list[str]] = [[], []]
-    starts = 0
-    for n in range(BEFORE + AFTER):
-        style = None if n < BEFORE else STYLE
-        body = number(clips, random, style)
-        starts += len(body) if style is None else 0
-        data = write_bvh(body_to_motion(body))
-        recording = read_recording(data, f"number-{n:02d}{'-style' if style else ''}.bvh")
-        out[style is not None].append(keep(workspace, recording, who, by))
-    again = int(LONGEST_S / 14) // AFTER + 1
-    return out[0] + out[1] * again, starts / TICK_HZ
 
 
 class _Confidence:
@@ -199,25 +135,22 @@ class _Show:
         self,
         context: Context,
         release: Release,
-        takes: Sequence[str],
+        plays: Programme,
         page: tuple[str, int] | None,
-        known: dict[str, Body],
-        channel: Channel,
         as_json: bool,
     ) -> None:
         self.context, self.release, self.as_json = context, release, as_json
-        self.known = known
+        self.plays = plays
         workspace = context.workspace
         self.ticks = round(LONGEST_S * TICK_HZ)
         dark = [(round(DARK_S[0] * TICK_HZ), round(DARK_S[1] * TICK_HZ))]
-        self.order = Order(release, takes, self.ticks, dark=dark)
-        playlist = open_playlist(workspace, takes, self.ticks)
+        self.order = Order(release, plays.takes, self.ticks, dark=dark)
+        playlist = open_playlist(workspace, plays.takes, self.ticks)
         self.stage = Stage(workspace, page, release, playlist, self.ticks, context.user)
         self.folder = Path(tempfile.mkdtemp(prefix="greenroom-loop-"))
-        who = Who(release.actor, "deepmimic", read_rights("Zlib", "deepmimic"))
-        self.harvest = Harvest(workspace, who, release.skeleton, "captured", context.user)
+        self.harvest = Harvest(workspace, plays.who, release.skeleton, "captured", context.user)
         self.confidence = _Confidence()
-        self.watch = Watch([channel], self._alert)
+        self.watch = Watch([motion(plays.known)], self._alert)
         self.before = len(runs(workspace.log, release.actor))
         self.alert_s = self.promoted_s = 0.0
         self.run_: Run | None = None
@@ -239,8 +172,8 @@ class _Show:
         self.stage.staged(release, tick)
         if not first:
             workspace = Workspace(self.context.workspace.home)  # a log is read by one thread
-            learned = {take: _body(workspace, take) for take in self.harvest.takes}
-            self.watch.renew(lambda: [motion({**self.known, **learned})])
+            learned = {take: body_of(workspace, take) for take in self.harvest.takes}
+            self.watch.renew(lambda: [motion({**self.plays.known, **learned})])
 
     def _enough(self) -> bool:
         """Whether the run has ended, and the show went on for a while after it."""
@@ -265,7 +198,9 @@ class _Show:
         observers = [*self.stage.observers, self.watch, self.harvest, self.confidence]
         observers.append(Learning(workspace, self.stage.hub, self.release.actor, progress))
         self.stage.open(
-            hello(self.release, self.ticks, [SIMULATED], [w.credit for w in published.WHEELS])
+            hello(
+                self.release, self.ticks, [self.plays.notice], [w.credit for w in published.WHEELS]
+            )
         )
         command = [sys.executable, "-m", "greenroom", "--home", str(workspace.home)]
         with open(self.folder / "errors", "wb") as errors:

@@ -25,6 +25,7 @@ from greenroom.cli.context import Context, answer, as_json, meter, short
 from greenroom.clock import TICK_HZ
 from greenroom.config import cache
 from greenroom.consent.gate import refusal, require
+from greenroom.consent.records import read_rights
 from greenroom.contracts import Alert
 from greenroom.errors import BadInput, CheckFailed
 from greenroom.live.cast import Order
@@ -352,10 +353,32 @@ def replay_command(
 @click.option("--headless", is_flag=True, help="No page, for scripts.")
 @click.option("--port", default=PAGE_PORT, show_default=True, help="Of the page.")
 @click.option("--loop", is_flag=True, help="Let the light fail and the style change; learn it.")
+@click.option(
+    "--takes",
+    "recordings",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    metavar="PATH",
+    help="With --loop: recordings to play instead of made ones.",
+)
+@click.option("--new-style", metavar="STYLE", help="Of the recordings, the one that is new.")
+@click.option("--label-pattern", metavar="PATTERN", help="Of file names: 'x_{style}_{n}'.")
+@click.option("--participant", default="", help="The person in the recordings, or a pseudonym.")
+@click.option("--rights", default="", metavar="FILE|LICENCE", help="A JSON record, or a licence.")
 @as_json
 @click.pass_context
 def demo_command(
-    ctx: click.Context, seconds: float, headless: bool, port: int, loop: bool, as_json: bool
+    ctx: click.Context,
+    seconds: float,
+    headless: bool,
+    port: int,
+    loop: bool,
+    recordings: tuple[Path, ...],
+    new_style: str | None,
+    label_pattern: str | None,
+    participant: str,
+    rights: str,
+    as_json: bool,
 ) -> None:
     """Perform the embedded release on clips it never saw, lose the capture, and replay the show.
 
@@ -363,10 +386,22 @@ def demo_command(
     one is told, the other is learned, and the new release comes on stage while the show runs.
     """
     context: Context = ctx.obj
+    if recordings and not (loop and new_style and label_pattern and participant and rights):
+        raise BadInput(
+            "recordings are played with --loop, --new-style, --label-pattern, --participant and "
+            "--rights"
+        )
     if loop:
         from greenroom.cli.looping import loop_demo
+        from greenroom.cli.programme import Programme, made, real
 
-        loop_demo(context, None if headless else ("127.0.0.1", port), as_json)
+        def programme(workspace: Workspace, by: str) -> Programme:
+            if not recordings or new_style is None or label_pattern is None:
+                return made(workspace, by)
+            who = Who(embedded.ACTOR, participant, read_rights(rights, participant))
+            return real(workspace, recordings, label_pattern, new_style, who, by)
+
+        loop_demo(context, None if headless else ("127.0.0.1", port), as_json, programme)
         return
     if not published.fetched(cache()):
         click.echo("fetching the published clips, once (about 110 MB)", err=True)
