@@ -25,6 +25,8 @@ def test_the_loop_closes_by_itself(tmp_path: Path) -> None:
     assert said["run"]["outcome"] == "promoted" and said["captured_takes"] >= 3
     ((swap, release),) = said["swaps"]
     assert release == said["release"] and swap > said["style_second"] * 30
+    sure = said["confidence"]
+    assert sure["after_swap"] > sure["new_style"] and said["simulated"] is True
     assert said["replay"]["exact"] == said["frames"] == said["replay"]["frames"]
     listed = subprocess.run(
         [*command, "pipeline", "list", "--json"], capture_output=True, text=True
