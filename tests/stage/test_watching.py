@@ -152,7 +152,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("watching")
     workspace = Workspace(folder / "home")
     release = workspace.publish({"kind": "release", "version": 1, "actor": "mira"}, by="me")
-    performed = {"kind": "show", "version": 1, "actor": "mira", "parents": {"release": release}}
+    performed = {"kind": "show", "version": 1, "actor": "mira", "parents": {"releases": [release]}}
     answers = [Answer(str(n), 5 if n < 8 else 2) for n in range(10)]
     keep_survey(workspace, answers, "me", workspace.publish(performed, by="me"))
     (folder / "token").write_text(TOKEN + "\n")
@@ -210,7 +210,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 def test_a_show_in_order_raises_nothing_and_a_fault_is_in_the_log(house: House) -> None:
     assert house.calm == []
-    wanted = {"frames late": "model", "capture lost": "capture fault"}
+    wanted = {"frames late": "machine", "capture lost": "capture fault"}
     until("both alerts", lambda: wanted.keys() <= house.signals().keys())
     for signal, cause in wanted.items():
         known = house.signals()[signal]
