@@ -48,10 +48,13 @@ pytestmark = [
 ]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Ports that were free at one moment, no two the same."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def until(what: str, found: Callable[[], Any]) -> Any:
@@ -61,7 +64,7 @@ def until(what: str, found: Callable[[], Any]) -> Any:
         try:
             if got := found():
                 return got
-        except httpx.HTTPError:
+        except (httpx.HTTPError, ValueError):  # not up yet, or says in plain words that it is not
             pass
         time.sleep(0.2)
     raise AssertionError(f"{what}: not within {PATIENCE_S:g} s")
@@ -159,9 +162,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     registry = CollectorRegistry()
     metrics = Metrics(registry, RUNGS)
     metrics.on_stage("mira", release, confidence_base=0.9, ends_s=time.time() + 600)
-    serving, watching, telling = free_port(), free_port(), free_port()
     with ExitStack() as stack:
         exporter = serve_in_thread(create_app(Hub(), registry=registry))
+        serving, watching, telling = free_ports(3)
         stack.callback(exporter.stop)
         show = Show(metrics)
         stack.callback(show.close)
