@@ -86,3 +86,25 @@ def test_a_recording_that_is_there_twice_is_used_once(
     built = build(workspace, "d", "mira", "test", datetime.date(2026, 1, 1))
     assert labelled in built.takes and len(built.takes) == 4
     assert [row["reason"] for row in built.left_out] == [f"the same recording as {labelled[:12]}"]
+
+
+def test_a_dataset_like_another_keeps_its_splits_and_its_joints(
+    tmp_path: Path, person: Callable[..., bytes]
+) -> None:
+    workspace = _bodies(tmp_path / "home", person, 5)
+    day = datetime.date(2026, 1, 1)
+    first = workspace.objects.manifest(build(workspace, "a", "mira", "test", day).dataset)
+    fewer = {**first, "features": {**first["features"]}}
+    fewer["features"]["joints"] = first["features"]["joints"][:6]
+    for k in range(5, 9):
+        keep(workspace, read_recording(person(frames=15, seed=k), f"new_{k}.bvh"), WHO, "test")
+    built = build(workspace, "b", "mira", "test", day, like=fewer)
+    second = workspace.objects.manifest(built.dataset)
+    assert second["features"]["joints"] == first["features"]["joints"][:6]
+    for split, takes in first["splits"].items():
+        assert set(takes) < set(second["splits"][split])
+    fewer["features"]["joints"] = ["hips", "jaw"]  # nobody has it: then what all have in common
+    apart = workspace.objects.manifest(
+        build(workspace, "c", "mira", "test", day, like=fewer).dataset
+    )
+    assert apart["features"]["joints"] == first["features"]["joints"]

@@ -91,6 +91,7 @@ def loop_demo(
     release = load_release(workspace, on_stage(workspace, embedded.ACTOR))
     _sign(workspace)
     click.echo("reading what plays, and learning the reference", err=True)
+    embedded.ingest_clips(workspace, context.user)  # what the champion was trained on
     plays = programme(workspace, context.user)
     show = _Show(context, release, plays, page, as_json)
     _close(context, show, show.run(), plays.starts_s, as_json)

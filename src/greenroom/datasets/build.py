@@ -58,8 +58,9 @@ def build(
         day: for which the rights must hold.
         held: what is held out of training; without it a tenth each, chosen by hash, of the takes with
             a body and of the others.
-        like: another dataset, whose takes stay in their splits; the new ones are divided by hash. So a
-            model trained on the one can be judged on the test split of the other.
+        like: another dataset, whose takes stay in their splits, and whose joints stay those that are
+            learned, as long as every take has them; new takes are divided by hash. So a model trained on
+            the one can be judged on the test split of the other.
 
     Raises:
         BadInput: too little is left, or a split is empty.
@@ -84,7 +85,10 @@ def build(
             f"{len(bodies)} takes of '{actor}' with a body may be used; three are needed at least",
             then="ingest more with --participant and --rights",
         )
-    spec = FeatureSpec(_joints(bodies))
+    joints = _joints(bodies)
+    if like is not None and set(like["features"]["joints"]) <= set(joints):
+        joints = tuple(like["features"]["joints"])  # else the two models could not be compared
+    spec = FeatureSpec(joints)
     out = {
         "kind": "dataset",
         "version": 1,
