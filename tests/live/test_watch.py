@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from greenroom import embedded
 from greenroom.capture.packets import encode_audio, encode_body
+from greenroom.capture.published import Clip
 from greenroom.capture.takes import Who, load
 from greenroom.consent.records import read_rights
 from greenroom.contracts import Alert, Packet
@@ -14,7 +16,8 @@ from greenroom.frames import BONE, BONES, HUMANOID, SAMPLES_PER_TICK, Body
 from greenroom.live.harvest import LEAST, PIECE, Harvest
 from greenroom.live.inputs import dim
 from greenroom.live.ring import put_packets, slot_type
-from greenroom.live.watching import Channel, Watch, motion, voice
+from greenroom.live.watching import Channel, Watch, motion, reference_of, voice
+from greenroom.registry.release import load_release
 from greenroom.rotations import from_vector, multiply
 from greenroom.store.workspace import Workspace
 
@@ -169,3 +172,18 @@ def test_a_voice_that_falls_silent_is_told() -> None:
         ("voice",),
     )
     assert 290 <= alert.began <= 310 and alert.tick < 360
+
+
+def test_a_reference_is_what_the_release_learned_from_as_far_as_it_is_here(
+    tmp_path: Path, published: list[Clip]
+) -> None:
+    workspace = Workspace(tmp_path)
+    release = load_release(workspace, embedded.install(workspace))
+    assert reference_of(workspace, release).channels() == []  # takes by name alone
+    clips = embedded.ingest_clips(workspace, "test")
+    reference = reference_of(workspace, release)
+    held = {*embedded.TEST, *embedded.VALIDATION}
+    learned = {clips[name] for name in clips if name.startswith("humanoid3d_") and name not in held}
+    assert set(reference.bodies) == learned and reference.sounds == {}
+    (channel,) = reference.channels()
+    assert channel.chart.learning  # half a minute is no reference

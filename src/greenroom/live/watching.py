@@ -143,8 +143,11 @@ def reference_of(workspace: Workspace, release: Release) -> Reference:
     found = Reference({}, {}, {})
     for take in dataset["splits"]["train"]:
         manifest = workspace.objects.manifest(take, "take")
-        here = [name for name, blob in media_of(manifest).items() if blob in workspace.objects]
-        recording = load(workspace, take, [name for name in ("body", "audio") if name in here])
+        media = [name for name in media_of(manifest) if name in ("body", "audio")]
+        here = [name for name in media if manifest["blobs"][name] in workspace.objects]
+        if not here:
+            continue
+        recording = load(workspace, take, here)
         if recording.body is not None:
             found.bodies[take] = recording.body
             tiers = manifest.get("tiers", {})
