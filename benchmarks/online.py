@@ -17,11 +17,11 @@ import numpy as np
 from greenroom.capture.takes import media_of
 from greenroom.contracts import ModelShape
 from greenroom.features.pipeline import FeatureSpec
+from greenroom.monitoring.spikes import UNKNOWN, Spikes, with_unknown
 from greenroom.retraining.adapter import CENTRES, Adapter, Heard
 from greenroom.retraining.guard import BACK, KEEP, Figures, Guard
 from greenroom.retraining.online import update, update_apart
 from greenroom.retraining.reservoir import Moments, Reservoir, joined, moments_of, style_of
-from greenroom.retraining.spikes import UNKNOWN, Spikes, with_unknown
 from greenroom.store.workspace import Workspace
 
 RARE, FEW, ROUNDS = "elderly", "youthful", 2000
@@ -106,7 +106,7 @@ def spikes(bench: Bench) -> None:
         while watch.tick < 108_000:
             for row in shares[play[rng.integers(len(play))]]:
                 watch.update(row)
-        alarms += len(watch.spikes)
+        alarms += len(watch.alerts)
     print(f"false alarms in {hours} h of known styles, any order: {alarms}")
     delays, offs = [], []
     for _ in range(100):
@@ -115,10 +115,10 @@ def spikes(bench: Bench) -> None:
             for row in shares[play[rng.integers(len(play))]]:
                 watch.update(row)
         began = watch.tick
-        while watch.tick < began + 5400 and not any(s.tick > began for s in watch.spikes):
+        while watch.tick < began + 5400 and not any(s.tick > began for s in watch.alerts):
             for row in shares[rare[rng.integers(len(rare))]]:
                 watch.update(row)
-        found = [s for s in watch.spikes if s.tick > began and s.style == UNKNOWN]
+        found = [s for s in watch.alerts if s.tick > began and s.where == (UNKNOWN,)]
         delays.append((found[0].tick - began) / 30 if found else np.inf)
         offs += [(s.began - began) / 30 for s in found[:1]]
     print(

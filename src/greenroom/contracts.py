@@ -26,6 +26,8 @@ LOOK_AHEAD = 2
 """Ticks of speech that a face waits for: 67 ms."""
 STYLE_TICKS = 30
 """Ticks that a style is told from: one second, as far as the history goes back."""
+USUAL_TICKS = 10
+"""Ticks of a stretch over which a release says what is usual for its model."""
 
 
 @dataclass(frozen=True)

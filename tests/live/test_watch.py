@@ -13,10 +13,11 @@ from greenroom.capture.takes import Who, load
 from greenroom.consent.records import read_rights
 from greenroom.contracts import Alert, Packet
 from greenroom.frames import BONE, BONES, HUMANOID, SAMPLES_PER_TICK, Body
+from greenroom.live.channels import motion, reference_of, voice
 from greenroom.live.harvest import LEAST, PIECE, Harvest
 from greenroom.live.inputs import dim
 from greenroom.live.ring import put_packets, slot_type
-from greenroom.live.watching import Channel, Watch, motion, reference_of, voice
+from greenroom.live.watching import Channel, Watch
 from greenroom.registry.release import load_release
 from greenroom.rotations import from_vector, multiply
 from greenroom.store.workspace import Workspace

@@ -27,10 +27,11 @@ from greenroom.clock import TICK_HZ
 from greenroom.config import cache
 from greenroom.errors import CheckFailed, Refused
 from greenroom.live.cast import Order
+from greenroom.live.channels import motion
 from greenroom.live.harvest import Harvest
 from greenroom.live.inputs import open_playlist
 from greenroom.live.show import Performed, perform
-from greenroom.live.watching import Watch, motion
+from greenroom.live.watching import Watch
 from greenroom.registry.policy import policy_ref, read_policy, set_policy
 from greenroom.registry.promote import on_stage
 from greenroom.registry.release import Release, load_release

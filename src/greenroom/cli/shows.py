@@ -29,12 +29,13 @@ from greenroom.consent.records import read_rights
 from greenroom.contracts import Alert
 from greenroom.errors import BadInput, CheckFailed
 from greenroom.live.cast import Order
+from greenroom.live.channels import reference_of
 from greenroom.live.harvest import Harvest
 from greenroom.live.inputs import Playlist, open_playlist
 from greenroom.live.ladder import RUNGS
 from greenroom.live.replay import export_bvh, verify
 from greenroom.live.show import Performed, perform
-from greenroom.live.watching import Watch, reference_of
+from greenroom.live.watching import Watch
 from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.monitoring.script import Scene, excused, read_script
 from greenroom.registry.promote import on_stage, previous_of

@@ -95,6 +95,8 @@ def update(
     moved = adapter.moved(weights)
     blobs = {"graph": workspace.objects.put(moved), "golden": ""}
     blobs["golden"] = workspace.objects.put(adapter.golden(moved))
+    if "usual" in manifest["blobs"]:
+        blobs["usual"] = manifest["blobs"]["usual"]
     if "weights" in manifest["blobs"]:
         blobs["weights"] = _weights(workspace, manifest["blobs"]["weights"], weights)
     out = {

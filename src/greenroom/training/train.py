@@ -34,8 +34,9 @@ from greenroom.training.fit import fit, gap_error, limb_gaps
 from greenroom.training.gather import Found, are_joined, gather, teaching
 from greenroom.training.lessons import GAP
 from greenroom.training.model import Performer, example, preset_of
-from greenroom.training.rollout import DEFAULT, Progress, Recipe, roll_out, six_angles
+from greenroom.training.rollout import DEFAULT, Progress, Recipe, six_angles
 from greenroom.training.tracking import Journal, Mirrors, Tracker
+from greenroom.training.usual import usual
 
 PARITY = 2e-3
 """How far the exported graph may be from the trained one, in the outputs' own units."""
@@ -132,7 +133,8 @@ def train(
     )
     test = [states_of(spec, body) for body in found["test"].bodies]
     figures |= judge(model, spec.joints, test)
-    normal = baselines(model, test)
+    watched = [states_of(spec, body) for body in [*held.bodies, *found["test"].bodies]]
+    normal = usual(model, watched)
     graph, operations = export(model)  # last: after it torch runs some ten times slower
     check_parity(model, graph, [states_of(spec, body) for body in held.bodies])
     rights = _rights(workspace, manifest)
@@ -153,13 +155,14 @@ def train(
         "offsets": [_rounded(row) for row in found["train"].bodies[0].skeleton.offsets],
         "uses_speech": shape.face > 0,
         "figures": {name: round(value, 4) for name, value in sorted(figures.items())},
-        "baselines": normal,
+        "baselines": normal.baselines(),
         "rights": rights,
         "parents": {"dataset": dataset, **({"start": start} if start else {})},
         "blobs": {
             "graph": workspace.objects.put(graph),
             "golden": workspace.objects.put(golden(graph, shape)),
             "weights": workspace.objects.put(weights),
+            "usual": workspace.objects.put(normal.blob()),
         },
     }
     if shape.face:
@@ -379,30 +382,3 @@ def _speeds(take: torch.Tensor, six: int) -> torch.Tensor:
     """Return joint speeds in degrees a second."""
     turns = take[:, :six].reshape(len(take), -1, 6)
     return (six_angles(turns[1:], turns[:-1]) * 30).flatten()
-
-
-_BASELINE_TICKS = 30
-
-
-def baselines(model: Performer, takes: Sequence[Floats]) -> dict[str, float]:
-    """Return what is normal for confidence with everything captured: what watching compares with."""
-    k = model.shape.history
-    values = []
-    for length in (_BASELINE_TICKS, 1):  # whole seconds where there are, else what there is
-        windows = [
-            torch.from_numpy(take[at : at + k + length])
-            for take in takes
-            for at in range(0, len(take) - k - length + 1, k + length)
-        ]
-        if windows:
-            picks = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), 256)).astype(int))
-            batch = torch.stack([windows[i] for i in picks])
-            with torch.no_grad():
-                captured = torch.ones(len(batch), length, model.shape.joints)
-                values.append(roll_out(model, batch, captured).confidence.flatten())
-            break
-    all_of = torch.cat(values)
-    return {
-        "confidence_mean": round(float(all_of.mean()), 4),
-        "confidence_p05": round(float(all_of.quantile(0.05)), 4),
-    }

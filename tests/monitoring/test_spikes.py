@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from greenroom.errors import BadInput
-from greenroom.retraining.spikes import Spikes, with_unknown
+from greenroom.monitoring.spikes import Spikes, with_unknown
 
 CLASSES = ("calm", "glad", "angry")
 USUAL = (0.55, 0.4, 0.05)
@@ -38,10 +38,10 @@ def test_only_rare_classes_are_watched_and_are_told_with_their_beginning(watch: 
         began = watch.tick
         for row in np.concatenate([_take(2, random) for _ in range(24)]):
             watch.update(row)
-        told = [spike for spike in watch.spikes if spike.tick > began]
-        assert [spike.style for spike in told] == ["angry"]
+        told = [alert for alert in watch.alerts if alert.tick > began]
+        assert [alert.signal for alert in told] == ["spike of angry"]
         assert told[0].began_low <= told[0].began <= told[0].began_high
-        assert told[0].share > 0.5 > watch.baseline[2] and told[0].evidence > told[0].limit
+        assert told[0].size > 0.5 > watch.baseline[2] and watch.lasts("spike of angry")
         delays.append(told[0].tick - began)
     assert np.median(delays) < 30 * 60
 
@@ -52,7 +52,7 @@ def test_false_alarms_keep_to_their_budget(watch: Spikes) -> None:
     for _ in range(8):  # hours
         for row in np.concatenate(_usual(720, random)):
             watch.update(row)
-    assert len(watch.spikes) <= 2  # a third of one is what was asked for
+    assert len(watch.alerts) <= 2  # a third of one is what was asked for
 
 
 def test_a_style_that_is_frequent_anyway_is_no_spike(watch: Spikes) -> None:
@@ -60,7 +60,7 @@ def test_a_style_that_is_frequent_anyway_is_no_spike(watch: Spikes) -> None:
     random = np.random.default_rng(3)
     for row in np.concatenate([_take(0, random) for _ in range(60)]):
         watch.update(row)
-    assert watch.spikes == ()
+    assert watch.alerts == ()
 
 
 def test_with_few_takes_nothing_is_told() -> None:
@@ -68,14 +68,14 @@ def test_with_few_takes_nothing_is_told() -> None:
     assert few.learning
     for _ in range(3000):
         few.update([0.0, 0.0, 1.0])
-    assert few.spikes == ()
+    assert few.alerts == ()
 
 
 def test_what_is_not_said_is_no_evidence(watch: Spikes) -> None:
     watch.reset()
     for n in range(9000):
         watch.update([np.nan] * 3 if n % 10 else [0.0, 0.0, 1.0])
-    assert watch.spikes == ()
+    assert watch.alerts == ()
 
 
 def test_what_no_style_explains_is_a_class_of_its_own() -> None:

@@ -10,17 +10,18 @@ limit is also at least what the actor's own takes reach, played in any order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from greenroom.contracts import STYLE_TICKS
+from greenroom.contracts import STYLE_TICKS, Alert
 from greenroom.errors import BadInput
 from greenroom.frames import Array, Doubles
 from greenroom.monitoring import limits
 from greenroom.monitoring.sums import BLOCK, Sums
 
+SPIKE = "spike of "
+"""Before the class, the signal of an alert."""
 UNKNOWN = "unknown"
 """The class of what no style explains."""
 RARE = 0.2
@@ -31,34 +32,6 @@ _OFTEN = 0.5  # share of a spike, for which the wager grows fastest
 _FLOOR = 0.01  # least baseline: what was never seen may come now and then
 _OVERLAP = BLOCK / STYLE_TICKS  # a style speaks of a second, so three blocks say the same thing
 _STRETCH = 60  # blocks: takes are cut into stretches of 20 s at most
-
-
-@dataclass(frozen=True)
-class Spike:
-    """A rare class that became frequent.
-
-    Attributes:
-        style: the class.
-        tick: when it was told.
-        began: the tick at which it most likely began.
-        began_low: start of the confidence set of that.
-        began_high: its end.
-        share: of the ticks since it began, in [0, 1].
-        baseline: share that was taken for usual.
-        evidence: natural logarithm of the wager's capital; e^-evidence bounds the chance of so much
-            from the baseline where moments are independent.
-        limit: the evidence at which it is told.
-    """
-
-    style: str
-    tick: int
-    began: int
-    began_low: int
-    began_high: int
-    share: float
-    baseline: float
-    evidence: float
-    limit: float
 
 
 def with_unknown(probabilities: ArrayLike) -> Doubles:
@@ -81,8 +54,9 @@ def with_unknown(probabilities: ArrayLike) -> Doubles:
 class Spikes:
     """Watch the shares of rare classes, and keep a budget of false alarms over all of them.
 
-    `fit` learns the baselines from takes in control, `update` takes a tick and returns nothing, `spikes`
-    is read. A class is told once, and again when its share has come back, or after ten minutes.
+    `fit` learns the baselines from takes in control, `update` takes a tick and returns nothing, `alerts`
+    is read. A class is told once, and again when its share has come back, or after ten minutes. An
+    alert's signal is "spike of CLASS" and its size the share of the ticks since it began.
 
     Args:
         classes: their names.
@@ -93,8 +67,8 @@ class Spikes:
     >>> watch = Spikes(["calm", "angry"]).fit(takes)
     >>> for row in [*np.concatenate(takes[:20]), *np.tile([0.0, 1.0], (1500, 1))]:
     ...     watch.update(row)
-    >>> [(spike.style, spike.began, spike.tick) for spike in watch.spikes]
-    [('angry', 2987, 3410)]
+    >>> [(alert.signal, alert.began, alert.tick) for alert in watch.alerts]
+    [('spike of angry', 2987, 3410)]
     """
 
     def __init__(self, classes: Sequence[str], *, hours: float = 24.0, seed: int = 0) -> None:
@@ -102,7 +76,7 @@ class Spikes:
         self.classes, self.hours, self.seed = tuple(classes), hours, seed
         self.baseline = np.full(len(self.classes), np.nan)
         self._limit: Doubles | None = None
-        self._spikes: list[Spike] = []
+        self._alerts: list[Alert] = []
 
     @property
     def learning(self) -> bool:
@@ -110,9 +84,9 @@ class Spikes:
         return self._limit is None
 
     @property
-    def spikes(self) -> tuple[Spike, ...]:
-        """What was told since the last reset, oldest first."""
-        return tuple(self._spikes)
+    def alerts(self) -> tuple[Alert, ...]:
+        """What was raised since the last reset, oldest first."""
+        return tuple(self._alerts)
 
     def fit(self, takes: Sequence[Array]) -> Spikes:
         """Learn baselines and limits from takes in control, which the model was not trained on.
@@ -169,22 +143,32 @@ class Spikes:
 
     def reset(self) -> None:
         """Forget the stream; keep the fit."""
-        self._spikes = []
+        self._alerts = []
         self.tick = 0
         self._rows = np.full((BLOCK, len(self.classes)), np.nan)
         if self._limit is not None:
             self._watch = [Sums(np.asarray([limit]), STYLE_TICKS - BLOCK) for limit in self._limit]
 
-    def update(self, shares: ArrayLike) -> None:
+    def lasts(self, signal: str) -> bool:
+        """Tell whether what an alert of this signal told has not come back to nought yet."""
+        names = [SPIKE + name for name in self.classes]
+        known = signal in names and self._limit is not None
+        return known and not bool(self._watch[names.index(signal)].armed.all())
+
+    def update(self, x: ArrayLike, *, excused: bool = False) -> None:
         """Take one tick (C,), NaN where nothing is said.
+
+        Args:
+            x: shares of the classes.
+            excused: whether another style is what the script wants here; then it is no evidence.
 
         Raises:
             BadInput: the classes are others.
         """
-        row = np.asarray(shares, dtype=np.float64)
+        row = np.asarray(x, dtype=np.float64)
         if row.shape != (len(self.classes),):
             raise BadInput(f"a tick is ({len(self.classes)},), not {row.shape}")
-        self._rows[self.tick % BLOCK] = row
+        self._rows[self.tick % BLOCK] = np.nan if excused else row
         self.tick += 1
         if self.tick % BLOCK or self._limit is None:
             return
@@ -204,18 +188,9 @@ class Spikes:
         b = float(self.baseline[n])
         bet = (_OFTEN - b) / (b * (1 - b))
         shares = np.expm1(watch.past[at, 0] / _OVERLAP) / bet + b
-        self._spikes.append(
-            Spike(
-                self.classes[n],
-                self.tick,
-                best,
-                low,
-                high,
-                float(shares.mean()),
-                b,
-                float(watch.values[0]),
-                float(watch.limit[0]),
-            )
+        style, share = self.classes[n], float(shares.mean())
+        self._alerts.append(
+            Alert(SPIKE + style, "new style", (style,), share, self.tick, best, low, high)
         )
 
 

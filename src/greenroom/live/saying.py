@@ -1,0 +1,104 @@
+"""Chart what the model says of a captured body: how sure it is, and which style it sees.
+
+Compared with what the release's model says of takes that it never learned from. Where capture is lost
+or was cut within the model's own history there is nothing to compare: those are the capture's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from greenroom.capture.packets import newest
+from greenroom.contracts import USUAL_TICKS
+from greenroom.frames import BONE, Doubles, Floats
+from greenroom.live.ring import get_packets
+from greenroom.live.watching import Channel
+from greenroom.monitoring.angles import limbs
+from greenroom.monitoring.signals import SignalChart, prediction_rows, prediction_signals
+from greenroom.monitoring.spikes import UNKNOWN, Spikes, with_unknown
+from greenroom.registry.release import Release, Role
+from greenroom.store.workspace import Workspace
+
+
+def usual_of(workspace: Workspace, release: Release) -> list[Floats]:
+    """Return what the release's model says of takes in control, (N, 2 J + C) each: none if it is older.
+
+    Means of `USUAL_TICKS` ticks: confidence of each joint, sigma in degrees, styles.
+    """
+    blob = release.model["blobs"].get("usual")
+    if blob is None:
+        return []
+    shape = release.role.shape
+    rows = np.frombuffer(workspace.objects.get(blob), "<f4")
+    rows = rows.reshape(-1, 2 * shape.joints + shape.styles)
+    ends = np.cumsum(release.model["baselines"]["blocks"])
+    return [take for take in np.split(rows, ends[:-1]) if len(take)]
+
+
+class _Steady:
+    """For how many ticks each driven joint has been captured without a gap or a cut."""
+
+    def __init__(self, role: Role) -> None:
+        self.index = [BONE[name] for name in role.spec.joints]
+        self.ticks = np.zeros(len(self.index), dtype=np.intp)
+        self.enough = role.shape.history
+
+    def see(self, row: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return (J,): whose whole history in the model is captured."""
+        sample, _ = newest(get_packets(row))
+        if sample is None or sample.first_of_clip:
+            self.ticks[:] = 0
+        if sample is not None:
+            self.ticks = np.where(sample.validity[self.index] >= 1, self.ticks + 1, 0)
+        return self.ticks > self.enough
+
+
+def sureness(role: Role, takes: Sequence[Floats]) -> Channel:
+    """Return the channel of confidence and sigma, of the whole body and of each limb.
+
+    Args:
+        role: of the release.
+        takes: of :func:`usual_of`.
+    """
+    groups, joints, steady = limbs(role.spec.joints), role.shape.joints, _Steady(role)
+
+    def rows(take: Floats) -> Doubles:
+        both = take[:, :joints], take[:, joints : 2 * joints]
+        return np.repeat(prediction_rows(*both, groups), USUAL_TICKS, axis=0)
+
+    def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Doubles:
+        there = steady.see(row)
+        if not row["asked"]:
+            return np.full(2 + 2 * len(groups), np.nan)
+        confidence = np.where(there, outputs["confidence"].ravel(), np.nan)
+        sigma = np.where(there, outputs["sigma"].ravel(), np.nan)
+        now: Doubles = prediction_rows(confidence[None], sigma[None], groups)[0]
+        return now
+
+    chart = SignalChart(prediction_signals(groups)).fit([rows(take) for take in takes])
+    return Channel(chart, read)
+
+
+def seen_styles(role: Role, names: Sequence[str], takes: Sequence[Floats]) -> Channel:
+    """Return the channel of the styles that the model sees, of which rare ones may become frequent.
+
+    Args:
+        role: of the release.
+        names: of its styles.
+        takes: of :func:`usual_of`.
+    """
+    steady = _Steady(role)
+
+    def shares(take: Floats) -> Doubles:
+        return np.repeat(with_unknown(take[:, 2 * role.shape.joints :]), USUAL_TICKS, axis=0)
+
+    def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Doubles:
+        if not steady.see(row).all() or not row["asked"]:
+            return np.full(len(names) + 1, np.nan)
+        return with_unknown(outputs["style"].ravel())
+
+    return Channel(Spikes([*names, UNKNOWN]).fit([shares(take) for take in takes]), read)

@@ -1,0 +1,93 @@
+"""What a model says of takes that it did not learn from, all captured: what watching compares with.
+
+Means of ten ticks of confidence and sigma of each joint, and of the styles' probabilities, take by take:
+so a chart has a reference without anybody's takes, also where a release came from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from torch import Tensor
+
+from greenroom.contracts import USUAL_TICKS, ModelShape
+from greenroom.frames import Floats
+from greenroom.training.model import Performer
+
+_AT_ONCE = 512  # ticks
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is usual.
+
+    Attributes:
+        confidence: (T, J), of every tick.
+        blocks: how many stretches of `USUAL_TICKS` each take has.
+        rows: means of these stretches (N, 2 J + C): confidence, sigma in degrees, styles.
+    """
+
+    confidence: Floats
+    blocks: list[int]
+    rows: Floats
+
+    def baselines(self) -> dict[str, object]:
+        """Return what a model's manifest says of it."""
+        return {
+            "confidence_mean": round(float(self.confidence.mean()), 4),
+            "confidence_p05": round(float(np.quantile(self.confidence, 0.05)), 4),
+            "blocks": self.blocks,
+        }
+
+    def blob(self) -> bytes:
+        """Return the rows, float32, little-endian."""
+        return self.rows.astype("<f4").tobytes()
+
+
+def usual(model: Performer, takes: Sequence[Floats]) -> Usual:
+    """Let a model say what it says where everything is captured and nobody speaks.
+
+    Args:
+        model: trained.
+        takes: states (T, D) each, one of them longer than the model's history.
+    """
+    shape = model.shape
+    wide = 2 * shape.joints + shape.styles
+    said = [_said(model, take) for take in takes if len(take) > shape.history]
+    counts = [len(rows) // USUAL_TICKS for rows in said]
+    means = [
+        rows[: count * USUAL_TICKS].reshape(count, USUAL_TICKS, wide).mean(axis=1)
+        for rows, count in zip(said, counts, strict=True)
+    ]
+    return Usual(np.concatenate(said)[:, : shape.joints], counts, np.concatenate(means))
+
+
+def _said(model: Performer, take: Floats) -> Floats:
+    """Return (T - K, 2 J + C) of a take (T, D), from its first tick with a whole history on."""
+    shape, k = model.shape, model.shape.history
+    windows = sliding_window_view(take, k + 1, axis=0).transpose(0, 2, 1)
+    picked = [
+        torch.from_numpy(np.ascontiguousarray(windows[at : at + _AT_ONCE]))
+        for at in range(0, len(windows), _AT_ONCE)
+    ]
+    with torch.no_grad():
+        outputs = [model(*_captured(shape, part)) for part in picked]
+    names = list(shape.outputs())
+    wanted = [names.index(name) for name in ("confidence", "sigma", "style") if name in names]
+    rows = [torch.cat([said[i] for i in wanted], -1).numpy() for said in outputs]
+    return np.concatenate(rows)
+
+
+def _captured(shape: ModelShape, windows: Tensor) -> list[Tensor]:
+    """Return the inputs of ticks at which all is captured, from windows (N, K + 1, D)."""
+    n, six = len(windows), 6 * shape.joints
+    now, before = windows[:, -1], windows[:, -2]
+    inputs = {name: torch.zeros(n, *size) for name, size in shape.inputs().items()}
+    inputs["history"], inputs["known"] = windows[:, :-1], torch.ones_like(inputs["known"])
+    inputs["state"], inputs["valid"] = now, torch.ones_like(inputs["valid"])
+    inputs["velocity"] = (now - before)[:, :six] * 30
+    return list(inputs.values())

@@ -1,0 +1,160 @@
+"""What the model says of a captured body, charted: told where it changes, and silent about faults."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from greenroom.capture.packets import FIRST_OF_CLIP, encode_body
+from greenroom.contracts import Alert, ModelShape, Packet
+from greenroom.features.pipeline import FeatureSpec
+from greenroom.features.speech import CHANNELS
+from greenroom.frames import BONE, BONES
+from greenroom.live.ring import put_packets, slot_type
+from greenroom.live.saying import seen_styles, sureness
+from greenroom.live.watching import Channel, Watch
+from greenroom.registry.release import Role
+
+from .stand_in import role
+
+JOINTS = ("hips", "spine", "leftUpperArm", "leftLowerArm", "rightUpperArm", "rightLowerArm")
+STYLES = ("calm", "glad", "angry")
+SPEC = FeatureSpec(JOINTS)
+SHAPE = ModelShape(len(JOINTS), SPEC.state_width, len(CHANNELS), styles=len(STYLES))
+J = len(JOINTS)
+ROLE: Role = replace(role(), spec=SPEC, shape=SHAPE)
+LEFT = slice(2, 4)
+Said = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def said(ticks: int, seed: int, style: int | None = None) -> Said:
+    """Confidence, sigma and styles of a take: alike from tick to tick, a little different by take."""
+    random = np.random.default_rng(seed)
+    confidence = 0.9 + random.normal(0, 0.01) + random.normal(0, 0.01, (ticks, J))
+    sigma = np.exp(random.normal(0.7, 0.05) + random.normal(0, 0.05, (ticks, J)))
+    kind = (int(random.choice(3, p=(0.55, 0.42, 0.03)))) if style is None else style
+    sure = np.clip(0.85 + 0.1 * random.normal() + 0.03 * random.normal(size=ticks), 0.34, 1)
+    shares = np.repeat((1 - sure)[:, None] / 2, 3, axis=1)
+    shares[:, kind] = sure
+    return confidence, sigma, shares
+
+
+def usual(count: int) -> list[np.ndarray]:
+    """What a release says is usual: means of ten ticks."""
+    takes = [np.concatenate(said(150, seed), axis=1) for seed in range(count)]
+    return [take.reshape(15, 10, -1).mean(axis=1).astype(np.float32) for take in takes]
+
+
+def perform(
+    channels: list[Channel],
+    parts: list[Said],
+    lost: range = range(0),
+    cut_every: int = 0,
+    excused: Any = lambda tick: False,
+) -> list[Alert]:
+    """Show channels what a model said, tick by tick; the left arm is lost at some."""
+    told: list[Alert] = []
+    watch = Watch(channels, lambda alert, begins: told.append(alert) if begins else None, excused)
+    whole = [np.concatenate(each).astype(np.float32) for each in zip(*parts, strict=True)]
+    rotations = np.tile(np.asarray([0, 0, 0, 1], np.float32), (len(BONES), 1))
+    for tick, (confidence, sigma, style) in enumerate(zip(*whole, strict=True)):
+        row = np.zeros((), slot_type(SHAPE))
+        row["tick"], row["asked"] = tick, 1
+        validity = np.ones(len(BONES), np.float32)
+        if tick in lost:
+            validity[[BONE["leftUpperArm"], BONE["leftLowerArm"]]] = 0
+        flags = FIRST_OF_CLIP if cut_every and tick % cut_every == 0 else 0
+        data = encode_body(tick, np.zeros(3, np.float32), rotations, validity, flags)
+        put_packets(row, [Packet(0, data)])
+        outputs = {"confidence": confidence[None], "sigma": sigma[None], "style": style[None]}
+        watch.frame(row, outputs)
+    return told
+
+
+@pytest.fixture(scope="module")
+def takes() -> list[np.ndarray]:
+    return usual(200)
+
+
+def streams(first: int, count: int, style: int | None = None) -> list[Said]:
+    return [said(150, 1000 + first + n, style) for n in range(count)]
+
+
+def test_a_model_that_is_less_sure_of_an_arm_is_told_with_the_arm(takes: list[np.ndarray]) -> None:
+    parts = streams(0, 24)
+    for confidence, sigma, _ in parts[12:]:
+        confidence[:, LEFT] -= 0.15
+        sigma[:, LEFT] *= 2
+    alerts = perform([sureness(ROLE, takes)], parts)
+    assert {alert.cause for alert in alerts} == {"model"}
+    assert {alert.signal for alert in alerts} == {"confidence", "sigma"}
+    assert ("left arm",) in {alert.where for alert in alerts}
+    assert all(1750 < alert.began < 1900 for alert in alerts)
+    assert ("right arm",) not in {alert.where for alert in alerts}
+
+
+def test_what_the_model_says_of_a_lost_arm_and_right_after_is_no_evidence(
+    takes: list[np.ndarray],
+) -> None:
+    lost = range(1800, 3000)
+    parts = streams(0, 24)
+    for at, (confidence, sigma, _) in enumerate(parts):
+        if at * 150 in lost:
+            confidence[:, LEFT] = 0.1
+            sigma[:, LEFT] = 40
+    after = parts[20]  # its history has guesses in it
+    after[0][: SHAPE.history, LEFT] = 0.1
+    after[1][: SHAPE.history, LEFT] = 40
+    assert perform([sureness(ROLE, takes)], parts, lost) == []
+
+
+def test_in_control_nothing_is_told_and_cuts_are_passed_over(takes: list[np.ndarray]) -> None:
+    channels = [sureness(ROLE, takes), seen_styles(ROLE, STYLES, takes)]
+    parts = streams(100, 100)
+    for part in parts:
+        part[1][: SHAPE.history] = 40  # a window across a cut is like nothing
+    assert perform(channels, parts, cut_every=150) == []
+
+
+def test_a_rare_style_that_becomes_frequent_is_told_unless_it_is_wanted(
+    takes: list[np.ndarray],
+) -> None:
+    parts = streams(400, 40) + streams(500, 24, style=2)
+    (alert,) = perform([seen_styles(ROLE, STYLES, takes)], parts)
+    assert (alert.signal, alert.cause, alert.where) == ("spike of angry", "new style", ("angry",))
+    assert alert.began > 5700 and alert.tick < 6000 + 30 * 30 and alert.size > 0.5
+    wanted = perform([seen_styles(ROLE, STYLES, takes)], parts, excused=lambda tick: tick >= 5900)
+    assert wanted == []
+
+
+class _Broken:
+    """A chart of a capture that is broken from one tick to another."""
+
+    learning = False
+
+    def __init__(self, at: range) -> None:
+        self.at, self.tick, self.alerts = at, 0, ()
+
+    def update(self, x: Any, *, excused: bool = False) -> None:
+        if self.tick == self.at.start:
+            self.alerts = (Alert("jitter", "capture fault", (), 1.0, self.tick, 0, 0, 0),)
+        self.tick += 1
+
+    def lasts(self, signal: str) -> bool:
+        return self.tick in self.at
+
+
+@pytest.mark.parametrize(
+    ("sense", "cause"), [("body", "capture fault"), ("voice", "model")], ids=["its own", "another"]
+)
+def test_what_is_told_during_a_fault_of_the_same_sense_is_the_faults(
+    takes: list[np.ndarray], sense: str, cause: str
+) -> None:
+    broken = Channel(_Broken(range(1800, 3600)), lambda row, outputs: 0.0, sense)
+    parts = streams(0, 24)
+    for _, sigma, _ in parts[12:]:
+        sigma *= 2
+    first, *others = perform([broken, sureness(ROLE, takes)], parts)
+    assert first.signal == "jitter"
+    assert others and {alert.cause for alert in others} == {cause}
