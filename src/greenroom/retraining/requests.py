@@ -136,7 +136,8 @@ class Run:
         release: that it made; "" for none.
         alert: index in the log of the alert that asked; -1 for none.
         job: what the run was to do, beyond the rules.
-        index: of its last entry in the log.
+        first: index of its first entry in the log.
+        index: of its last.
     """
 
     name: str
@@ -151,6 +152,7 @@ class Run:
     release: str = ""
     alert: int = -1
     job: dict[str, Any] = field(default_factory=dict)
+    first: int = -1
     index: int = -1
 
 
@@ -165,9 +167,8 @@ def _runs(entries: Sequence[Entry]) -> list[Run]:
         body = entry.body
         if entry.event == ASKED:
             said = {name: body[name] for name in ("actor", "why", "kind", "alert", "job")}
-            found[body["run"]] = Run(
-                body["run"], by=entry.by, asked_ns=entry.at_ns, index=entry.index, **said
-            )
+            said |= {"by": entry.by, "first": entry.index, "index": entry.index}
+            found[body["run"]] = Run(body["run"], asked_ns=entry.at_ns, **said)
         elif entry.event == ENDED and body["run"] in found:
             said = {name: body[name] for name in ("outcome", "reason", "release")}
             run = found[body["run"]]
@@ -213,10 +214,7 @@ def ask(
             raise refuse
 
     body = {"run": name, "actor": actor, "why": why, "kind": kind, "alert": alert, "job": job or {}}
-    entry = workspace.log.append(ASKED, body, by=by, unless=allowed)
-    return Run(
-        name, actor, why, kind, by, entry.at_ns, alert=alert, job=job or {}, index=entry.index
-    )
+    return _runs([workspace.log.append(ASKED, body, by=by, unless=allowed)])[0]
 
 
 def _objection(known: Sequence[Run], rules: Rules, kind: str, now: int) -> Refused | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from greenroom.clock import NS_PER_S
 from greenroom.errors import Refused
 from greenroom.live.on_air import look
-from greenroom.monitoring.alerts import Entered, entered, sentence
+from greenroom.monitoring.alerts import Entered, among, sentence
 from greenroom.registry.policy import policy_ref
 from greenroom.registry.promote import live_ref
 from greenroom.retraining.requests import Rules, Run, ask, rules_of, runs, scheduled
+from greenroom.store.log import Entry
 from greenroom.store.workspace import Workspace
 
 
@@ -42,18 +45,53 @@ def _attend(workspace: Workspace, actor: str, by: str) -> Run | None:
 def calling(workspace: Workspace, actor: str, rules: Rules) -> Entered | None:
     """Return the first alert that no run has answered and that something can be learned from.
 
+    A run answers the alerts that were raised before it was asked for; those raised while it went on only
+    if they repeat the one that asked: of the same cause, about the release that was on stage then. Once
+    what it made came on stage, repeats about the release before, which a show may perform on, are
+    answered too. An alert that names no release is about the one that was on stage.
+
     While a show is on, it waits until there is something to learn from: `Rules.gather_s`.
     """
-    known = runs(workspace.log, actor)
-    # By their place in the log: a clock that was set back would hide what came after a run.
-    since = max((run.index for run in known), default=-1)
+    known = runs(workspace.log, actor)[::-1]
+    past = _Past(workspace.log.entries(), actor)
     now = workspace.log.clock.utc_ns()
-    for found in entered(workspace.log, actor):
-        if found.entry.index <= since or found.alert.cause not in rules.causes:
+    for found in among(past.entries, actor):
+        if found.alert.cause not in rules.causes or any(past.answers(run, found) for run in known):
             continue
         ripe = abs(now - found.entry.at_ns) >= rules.gather_s * NS_PER_S
         return found if ripe or look(workspace.home, actor) is None else None
     return None
+
+
+class _Past:
+    """What the log says of alerts and stage.
+
+    Order is by place in the log: a clock that was set back would hide what came after a run.
+    """
+
+    def __init__(self, entries: Sequence[Entry], actor: str) -> None:
+        self.entries = entries
+        self.stage = [
+            (entry.index, str(entry.body["new"]))
+            for entry in entries
+            if entry.event == "ref" and entry.body["name"] == live_ref(actor)
+        ]
+
+    def on_stage(self, at: int) -> str:
+        """Return the release that was on stage before an entry."""
+        return next((name for index, name in reversed(self.stage) if index < at), "")
+
+    def answers(self, run: Run, found: Entered) -> bool:
+        at = found.entry.index
+        if at < run.first:
+            return True
+        about, now = found.release or self.on_stage(at), self.on_stage(at)
+        if run.alert < 0 or about != self.on_stage(run.first):
+            return False
+        if self.entries[run.alert].body["alert"]["cause"] != found.alert.cause:
+            return False
+        relieved = about != now and (run.release in [n for i, n in self.stage if i < at])
+        return not run.outcome or at < run.index or relieved
 
 
 def _since(workspace: Workspace, actor: str) -> int:

@@ -1,0 +1,172 @@
+"""Which alerts call for a run, by what was on stage and which run went on: told from the log alone."""
+
+import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greenroom.clock import NS_PER_S, VirtualClock
+from greenroom.contracts import Alert
+from greenroom.monitoring.alerts import enter
+from greenroom.registry.promote import live_ref
+from greenroom.retraining.requests import PROMOTED, REJECTED, Rules, ask, end, runs
+from greenroom.retraining.triggers import attend, calling
+from greenroom.store.workspace import Workspace
+
+NOON = int(datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC).timestamp()) * NS_PER_S
+STYLE, SOUND = "new style", "new sound"
+RULES = Rules(causes=(STYLE, SOUND), gather_s=0)
+OLD, NEW = "0" * 64, "1" * 64
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Workspace:
+    """A workspace in whose log mira's release OLD is on stage."""
+    return staged(tmp_path)
+
+
+def staged(folder: Path) -> Workspace:
+    workspace = Workspace(folder, VirtualClock(utc_ns=NOON))
+    move(workspace, OLD)
+    return workspace
+
+
+def move(home: Workspace, release: str) -> None:
+    home.log.move(live_ref("mira"), release, expect=home.log.ref(live_ref("mira")), by="test")
+
+
+def alert(home: Workspace, cause: str, release: str = "") -> int:
+    told, key = Alert("style", cause, (), 3.0, 10, 0, 0, 5), str(len(home.log.entries()))
+    by = {"key": key, "source": "chart", "by": "charts", "release": release}
+    return enter(home.log, "mira", told, **by).entry.index
+
+
+def begin(home: Workspace, kind: str) -> str:
+    """Ask as an alert of new style does, or as somebody else."""
+    asks = alert(home, STYLE, OLD) if kind == "alert" else -1
+    return ask(home, "mira", "a test", "test", kind, asks).name
+
+
+def calls(home: Workspace) -> int | None:
+    found = calling(home, "mira", RULES)
+    return None if found is None else found.entry.index
+
+
+DURING = [
+    # who asked; what is raised while the run goes on, and about what; whether it calls afterwards
+    ("alert", STYLE, OLD, False),
+    ("alert", STYLE, "", False),
+    ("alert", STYLE, NEW, True),  # the challenger, on trial, knows it no better
+    ("alert", SOUND, OLD, True),
+    ("alert", SOUND, "", True),
+    ("person", STYLE, OLD, True),
+    ("person", STYLE, "", True),
+    ("schedule", SOUND, OLD, True),
+    ("schedule", "capture fault", OLD, False),
+]
+
+
+@pytest.mark.parametrize(("kind", "cause", "release", "wanted"), DURING)
+@pytest.mark.parametrize("outcome", [PROMOTED, REJECTED])
+def test_an_alert_while_a_run_goes_on(
+    home: Workspace, kind: str, cause: str, release: str, wanted: bool, outcome: str
+) -> None:
+    alert(home, SOUND)  # raised before the run was asked for: answered by it, whoever asked
+    run = begin(home, kind)
+    raised = alert(home, cause, release)
+    expected = raised if wanted else None
+    assert calls(home) == expected
+    if outcome == PROMOTED:
+        move(home, NEW)
+    end(home.log, run, outcome, "so it was", "test", NEW)
+    assert calls(home) == expected
+    alert(home, STYLE)
+    begin(home, "person")
+    assert calls(home) is None
+
+
+AFTER = [
+    # how the run ended; what is raised afterwards, and about what; whether it calls
+    (PROMOTED, STYLE, OLD, False),  # a show that cannot follow repeats itself
+    (PROMOTED, STYLE, NEW, True),
+    (PROMOTED, STYLE, "", True),
+    (PROMOTED, SOUND, OLD, True),
+    (REJECTED, STYLE, OLD, True),
+    (REJECTED, STYLE, "", True),
+]
+
+
+@pytest.mark.parametrize(("outcome", "cause", "release", "wanted"), AFTER)
+def test_an_alert_after_a_run(
+    home: Workspace, outcome: str, cause: str, release: str, wanted: bool
+) -> None:
+    run = begin(home, "alert")
+    if outcome == PROMOTED:
+        move(home, NEW)
+    end(home.log, run, outcome, "so it was", "test", NEW)
+    raised = alert(home, cause, release)
+    assert calls(home) == (raised if wanted else None)
+
+
+def test_a_release_that_came_back_asks_again(home: Workspace) -> None:
+    run = begin(home, "alert")
+    move(home, NEW)
+    end(home.log, run, PROMOTED, "it is on stage", "test", NEW)
+    move(home, OLD)
+    assert calls(home) is None
+    assert alert(home, STYLE, OLD) == calls(home)
+
+
+def test_what_was_held_and_promoted_by_hand_answers_as_well(home: Workspace) -> None:
+    run = begin(home, "alert")
+    end(home.log, run, "held", "it waits", "test", NEW)
+    first = alert(home, STYLE, OLD)
+    assert calls(home) == first
+    begin(home, "person")
+    end(home.log, runs(home.log)[-1].name, REJECTED, "nothing", "test")
+    move(home, NEW)
+    alert(home, STYLE, OLD)
+    assert calls(home) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [f"{c}|{r}" for c in (STYLE, SOUND) for r in (OLD, NEW, "")]
+            + ["alert", "person", "end", "promote", "back"]
+        ),
+        max_size=14,
+    )
+)
+def test_whatever_came_before_one_run_more_is_all_that_it_calls_for(
+    tmp_path_factory: pytest.TempPathFactory, events: list[str]
+) -> None:
+    home = staged(tmp_path_factory.mktemp("home"))
+    raised: list[int] = []
+    for event in events:
+        home.log.clock.advance(86_401 * NS_PER_S)  # type: ignore[attr-defined]  # no rule is in the way
+        going = [run.name for run in runs(home.log) if not run.outcome]
+        if "|" in event:
+            cause, release = event.split("|")
+            raised.append(alert(home, cause, release))
+        elif event in ("promote", "back"):
+            move(home, NEW if event == "promote" else OLD)
+        elif event == "end" and going:
+            end(home.log, going[0], REJECTED, "so it was", "test")
+        elif event in ("alert", "person") and not going and len(runs(home.log)) < 3:
+            begin(home, event)
+    for run in runs(home.log):
+        if not run.outcome:
+            end(home.log, run.name, REJECTED, "so it was", "test")
+    known = runs(home.log)
+    found = calls(home)
+    # What came before the last request is answered, and what nobody was at work at is not.
+    assert found is None or (found in raised and all(found > run.first for run in known))
+    idle = [n for n in raised if all(run.index < n for run in known)]
+    assert not idle or (found is not None and found <= idle[0])
+    home.log.clock.advance(86_401 * NS_PER_S)  # type: ignore[attr-defined]
+    ask(home, "mira", "to answer all", "test")
+    assert calls(home) is None and attend(home, "watch") == []
