@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.contracts import Alert
 from greenroom.monitoring.alerts import enter
+from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import live_ref
+from greenroom.retraining import triggers
 from greenroom.retraining.requests import PROMOTED, REJECTED, Rules, ask, end, runs
 from greenroom.retraining.triggers import attend, calling
 from greenroom.store.workspace import Workspace
@@ -170,3 +172,70 @@ def test_whatever_came_before_one_run_more_is_all_that_it_calls_for(
     home.log.clock.advance(86_401 * NS_PER_S)  # type: ignore[attr-defined]
     ask(home, "mira", "to answer all", "test")
     assert calls(home) is None and attend(home, "watch") == []
+
+
+BOUNDS = {"norm": 0.15, "replay_loss": 0.02, "seconds": 60}
+
+
+def spike(home: Workspace) -> int:
+    told = Alert("spike of glad", STYLE, ("glad",), 0.8, 10, 0, 0, 5)
+    by = {"key": str(len(home.log.entries())), "source": "chart", "by": "charts"}
+    return enter(home.log, "mira", told, **by).entry.index
+
+
+def allow(home: Workspace, *kinds: str) -> None:
+    bounds = BOUNDS if "online" in kinds else {}
+    standing = {"until": "2027-01-31", "per_day": 9, "kinds": [*kinds], "bounds": bounds}
+    learning = Rules(gather_s=60, spike_s=10, cool_down_s=3600, per_day=1).manifest()
+    set_policy(home, "mira", "Ada", standing=standing, learning=learning)
+
+
+def test_a_spike_asks_for_an_online_update_where_the_policy_approves_them(home: Workspace) -> None:
+    allow(home, "retrain", "online")
+    spike(home)
+    (run,) = attend(home, "watch")
+    assert (
+        run.job == {"online": True}
+        and run.kind == "alert"
+        and "has become frequent: glad" in run.why
+    )
+
+
+def test_a_spike_asks_for_a_training_where_it_does_not(home: Workspace) -> None:
+    allow(home, "retrain")
+    spike(home)
+    (run,) = attend(home, "watch")
+    assert run.job == {}
+
+
+def test_an_online_update_answers_spikes_and_leaves_what_is_new_to_a_training(
+    home: Workspace,
+) -> None:
+    allow(home, "retrain", "online")
+    spike(home)
+    (quick,) = attend(home, "watch")
+    new = alert(home, STYLE)
+    spike(home)
+    assert attend(home, "watch") == []  # one run at a time
+    end(home.log, quick.name, PROMOTED, "it is on stage", "test", NEW)
+    (thorough,) = attend(home, "watch")  # no cool-down, nor a day's budget, of the other kind
+    assert (thorough.job, thorough.alert) == ({}, new)
+    spike(home)
+    end(home.log, thorough.name, REJECTED, "it was not better", "test")
+    assert attend(home, "watch") == []  # a training learns what is rare as well
+
+
+def test_while_a_show_is_on_a_spike_waits_for_less(
+    home: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow(home, "retrain", "online")
+    monkeypatch.setattr(triggers, "look", lambda folder, actor: object())
+    alert(home, STYLE)
+    spike(home)
+    waited = []
+    for second in range(1, 100):
+        home.log.clock.advance(NS_PER_S)  # type: ignore[attr-defined]
+        for run in attend(home, "watch"):
+            waited.append((second, run.job))
+            end(home.log, run.name, REJECTED, "so it was", "test")
+    assert waited == [(10, {"online": True}), (60, {})]

@@ -12,6 +12,7 @@ from typing import Any
 
 from greenroom.contracts import CAUSES, Alert
 from greenroom.errors import BadInput
+from greenroom.monitoring.spikes import SPIKE
 from greenroom.store.log import Entry, Log
 
 EVENT = "alert"
@@ -44,6 +45,7 @@ _SAID = {
     "freeze": "{where} trembling in place. Check the tracker.",
     "jitter": "{where} jittering. Check the light, the camera and the tracker.",
     "style": "Movement unlike the reference: {where}.",
+    "spike": "A style that was rare has become frequent: {where}.",
 }
 _DO = {
     "capture fault": "The capture is to be mended; nothing is learned from it.",
@@ -62,7 +64,7 @@ def sentence(alert: Alert) -> str:
     'Left arm lost. Check the camera or the tracker.'
     """
     where = ", ".join(alert.where) or "the whole body"
-    said = _SAID.get(alert.signal)
+    said = _SAID.get("spike" if alert.signal.startswith(SPIKE) else alert.signal)
     if said is None:
         said = "{signal} out of control ({where}). " + _DO[alert.cause]
     elif alert.cause != "capture fault":

@@ -38,13 +38,15 @@ class Rules:
         causes: of alerts that ask for it; a fault of the capture never does.
         cool_down_s: seconds between the end of a run and the next that no person asked for.
         per_day: runs in 24 hours, those that people asked for counted, those without a new take not.
-        freeze_after: rejections or failures in a row, after which only a person may ask.
+        freeze_after: rejections or failures in a row, after which only a person may ask. These three
+            count trainings and online updates apart.
         nightly: a cron expression of five fields; "" for no schedule.
         zone: the time zone that it is read in.
         preset: of what is trained.
         steps: of the training; 0 for the preset's.
         canary_s: seconds under guard before a new release is the champion.
         gather_s: seconds of capture that are kept after an alert before a run begins.
+        spike_s: the same before an online update.
     """
 
     causes: tuple[str, ...] = ("new style",)
@@ -57,6 +59,7 @@ class Rules:
     steps: int = 0
     canary_s: float = 60.0
     gather_s: float = 60.0
+    spike_s: float = 10.0
 
     def manifest(self) -> dict[str, Any]:
         """Return the rules as JSON."""
@@ -207,7 +210,7 @@ def ask(
 
     def allowed(entries: Sequence[Entry]) -> None:
         known = [run for run in _runs(entries) if run.actor == actor]
-        refuse = _objection(known, rules, kind, now)
+        refuse = _objection(known, rules, kind, now, bool(job and job.get("online")))
         if refuse is None and name in {run.name for run in known}:
             refuse = Refused(f"run {name} was asked for at the same moment")
         if refuse is not None:
@@ -217,8 +220,13 @@ def ask(
     return _runs([workspace.log.append(ASKED, body, by=by, unless=allowed)])[0]
 
 
-def _objection(known: Sequence[Run], rules: Rules, kind: str, now: int) -> Refused | None:
+def _objection(
+    known: Sequence[Run], rules: Rules, kind: str, now: int, online: bool
+) -> Refused | None:
     """Return why no run may begin now; None where it may.
+
+    One run goes on at a time; else trainings do not stand in the way of online updates, nor these in
+    theirs.
 
     Times are compared without their sign: a clock that jumped ahead and was set back may leave entries
     from the future, which must not forbid everything until then.
@@ -229,6 +237,7 @@ def _objection(known: Sequence[Run], rules: Rules, kind: str, now: int) -> Refus
             f"run {going[-1].name} goes on",
             then=f"see it: greenroom pipeline show {going[-1].name}",
         )
+    known = [run for run in known if bool(run.job.get("online")) == online]
     trained = [run for run in known if run.reason != NOTHING_NEW]
     if sum(abs(now - run.asked_ns) < _DAY_NS for run in trained) >= rules.per_day:
         return Refused(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from greenroom.clock import NS_PER_S
 from greenroom.errors import Refused
 from greenroom.live.on_air import look
 from greenroom.monitoring.alerts import Entered, among, sentence
-from greenroom.registry.policy import policy_ref
+from greenroom.monitoring.spikes import SPIKE
+from greenroom.registry.policy import policy_of, policy_ref
 from greenroom.registry.promote import live_ref
+from greenroom.registry.standing import ONLINE
 from greenroom.retraining.requests import Rules, Run, ask, rules_of, runs, scheduled
 from greenroom.store.log import Entry
 from greenroom.store.workspace import Workspace
@@ -31,8 +34,8 @@ def _attend(workspace: Workspace, actor: str, by: str) -> Run | None:
         rules = rules_of(workspace, actor)
         alert = calling(workspace, actor, rules)
         if alert is not None:
-            why = sentence(alert.alert)
-            return ask(workspace, actor, why, by, "alert", alert.entry.index)
+            why, job = sentence(alert.alert), job_for(workspace, alert)
+            return ask(workspace, actor, why, by, "alert", alert.entry.index, job)
         if scheduled(rules, _since(workspace, actor), workspace.log.clock.utc_ns()):
             return ask(workspace, actor, f"nightly, {rules.nightly} {rules.zone}", by, "schedule")
     # A run goes on, or the rules allow none yet, or they are signed by nobody who counts: it is asked
@@ -50,7 +53,10 @@ def calling(workspace: Workspace, actor: str, rules: Rules) -> Entered | None:
     what it made came on stage, repeats about the release before, which a show may perform on, are
     answered too. An alert that names no release is about the one that was on stage.
 
-    While a show is on, it waits until there is something to learn from: `Rules.gather_s`.
+    An online update answers spikes alone: what is new is to be learned thoroughly too.
+
+    While a show is on, it waits until there is something to learn from: `Rules.gather_s`, and
+    `Rules.spike_s` before an online update.
     """
     known = runs(workspace.log, actor)[::-1]
     past = _Past(workspace.log.entries(), actor)
@@ -58,9 +64,26 @@ def calling(workspace: Workspace, actor: str, rules: Rules) -> Entered | None:
     for found in among(past.entries, actor):
         if found.alert.cause not in rules.causes or any(past.answers(run, found) for run in known):
             continue
-        ripe = abs(now - found.entry.at_ns) >= rules.gather_s * NS_PER_S
-        return found if ripe or look(workspace.home, actor) is None else None
+        wait_s = rules.spike_s if job_for(workspace, found) else rules.gather_s
+        ripe = abs(now - found.entry.at_ns) >= wait_s * NS_PER_S
+        if ripe or look(workspace.home, actor) is None:
+            return found
     return None
+
+
+def job_for(workspace: Workspace, alert: Entered) -> dict[str, Any]:
+    """Return what a run is to do about an alert: an online update where a spike may have one.
+
+    It may where the actor's policy approves such updates without asking.
+    """
+    if not _is_spike(alert):
+        return {}
+    standing = policy_of(workspace, alert.actor).get("standing") or {}
+    return {"online": True} if ONLINE in standing.get("kinds", ()) else {}
+
+
+def _is_spike(alert: Entered) -> bool:
+    return alert.alert.signal.startswith(SPIKE)
 
 
 class _Past:
@@ -83,6 +106,8 @@ class _Past:
 
     def answers(self, run: Run, found: Entered) -> bool:
         at = found.entry.index
+        if run.job.get("online") and not _is_spike(found):
+            return False
         if at < run.first:
             return True
         about, now = found.release or self.on_stage(at), self.on_stage(at)
@@ -95,11 +120,11 @@ class _Past:
 
 
 def _since(workspace: Workspace, actor: str) -> int:
-    """Return from when on the schedule counts: the last run, or the policy that set it.
+    """Return from when on the schedule counts: the last training, or the policy that set it.
 
     What a clock that was set back left more than a day ahead counts for nothing.
     """
-    known = [run.asked_ns for run in runs(workspace.log, actor)]
+    known = [run.asked_ns for run in runs(workspace.log, actor) if not run.job.get("online")]
     for entry in workspace.log.entries():
         if entry.event == "ref" and entry.body["name"] == policy_ref(actor):
             known.append(entry.at_ns)
