@@ -332,22 +332,43 @@ def test_going_back_works_though_the_one_that_waited_is_lost(
     assert workspace.objects.manifest(done.show)["missed"] == 0
 
 
-def test_a_release_that_is_revoked_on_stage_is_told_and_does_not_come_back(
+class Revokes(Moves):
+    """Also revoke a release at tick 150."""
+
+    def __init__(self, workspace: Workspace, at: dict[int, str], release: str) -> None:
+        super().__init__(workspace, at)
+        self.release = release
+
+    def frame(self, row: Any, outputs: dict[str, Any]) -> None:
+        super().frame(row, outputs)
+        if int(row["tick"]) == 150:
+            revoke(self.workspace, self.release, "test", "consent withdrawn")
+
+
+def test_a_release_that_is_revoked_on_stage_leaves_it_and_does_not_come_back(
     stage: tuple[Workspace, Order],
 ) -> None:
     workspace, order = stage
     new = another(workspace, order.release.name, note="revoked on stage")
-
-    class Revokes(Moves):
-        def frame(self, row: Any, outputs: dict[str, Any]) -> None:
-            super().frame(row, outputs)
-            if int(row["tick"]) == 150:
-                revoke(workspace, new, "test", "consent withdrawn")
-
     warnings: list[str] = []
-    watch = [Revokes(workspace, {10: new})]
-    perform(workspace, replace(order, ticks=210), "test", watch, warn=warnings.append)
-    assert any("what performs may not" in line and "rollback" in line for line in warnings)
+    watch = [Revokes(workspace, {10: new}, new)]
+    done = perform(workspace, replace(order, ticks=270), "test", watch, warn=warnings.append)
+    (_, first), (back, second) = done.json["swaps"]
+    assert (first, second) == (new, order.release.name) and 150 < back < 210
+    assert workspace.log.ref(live_ref("mira")) == order.release.name
+    assert any("what performs may not" in line and "going back" in line for line in warnings)
+
+
+def test_a_release_that_is_revoked_goes_on_where_there_is_none_to_go_back_to(
+    stage: tuple[Workspace, Order],
+) -> None:
+    workspace, order = stage
+    warnings: list[str] = []
+    watch = [Revokes(workspace, {}, order.release.name)]
+    done = perform(workspace, replace(order, ticks=210), "test", watch, warn=warnings.append)
+    give(workspace, order.release.name, "test")  # for the tests that follow
+    assert done.json["swaps"] == [] and done.json["frames"] == 210
+    assert any("it goes on, for there is no release of mira to go back to" in w for w in warnings)
 
 
 def test_a_revoked_release_does_not_come_on_stage(stage: tuple[Workspace, Order]) -> None:

@@ -2,7 +2,8 @@
 
 The engine is started, told what to perform, and left alone. This side reads the ring, keeps the show,
 and feeds whoever watches. If the engine dies, the watchdog leads the performer back to rest until a new
-engine takes over. Where the actor's live ref moves while the show runs, the stage follows.
+engine takes over. Where the actor's live ref moves while the show runs, the stage follows; where what
+performs is revoked, it goes back.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from greenroom.live.recorder import Recorder, percentiles
 from greenroom.live.ring import Ring, shared_folder
 from greenroom.live.sinks import resolve
 from greenroom.registry.approval import require_approved
-from greenroom.registry.promote import canary_ref, live_ref
+from greenroom.registry.promote import canary_ref, live_ref, rollback
 from greenroom.registry.release import Release, load_release
 from greenroom.store.workspace import Workspace
 
@@ -77,7 +78,7 @@ def perform(
     watching = list(observers)
     at = 0
     cast = Cast(workspace, order, vmc, ring, warn)
-    stage = _Ref(workspace, order.release.actor, cast, warn)
+    stage = _Ref(workspace, order.release.actor, cast, by, warn)
     notice = OnAir(workspace.home, order.release.actor)
     showing = -1
     try:
@@ -140,14 +141,20 @@ class _Ref:
         workspace: whose log says where the ref is.
         actor: whose.
         cast: the show's processes.
-        warn: told why a release does not come on stage.
+        by: whose show it is, for the log.
+        warn: told why a release does not come on stage, or leaves it.
     """
 
     def __init__(
-        self, workspace: Workspace, actor: str, cast: Cast, warn: Callable[[str], None]
+        self,
+        workspace: Workspace,
+        actor: str,
+        cast: Cast,
+        by: str,
+        warn: Callable[[str], None],
     ) -> None:
         """Note where the ref is: it is only followed from there."""
-        self.workspace, self.cast, self.warn = workspace, cast, warn
+        self.workspace, self.actor, self.cast, self.by, self.warn = workspace, actor, cast, by, warn
         self.names = (live_ref(actor), canary_ref(actor))
         self._at = {name: workspace.log.ref(name) for name in self.names}
         self._next_s = 0.0
@@ -181,13 +188,24 @@ class _Ref:
         self._at[ref] = at
 
     def _withdraw(self) -> None:
-        """Where somebody revoked a release, let it wait no more; say so if it is on stage."""
+        """Where somebody revoked a release, let it wait no more, and leave the stage if it is there."""
         for release in list(self.cast.releases):
             try:
                 require_approved(self.workspace, release.name, release.manifest)
             except Refused as error:
                 if self.cast.dismiss(release.name):
-                    self._warn(f"what performs may not: {error.what}; run: greenroom rollback")
+                    self._leave(release.name, error.what)
+
+    def _leave(self, release: str, why: str) -> None:
+        """Go back from a release that may not perform any more, unless another comes already."""
+        if release not in [self.workspace.log.ref(name) for name in self.names]:
+            return
+        try:
+            back, _ = rollback(self.workspace, self.actor, self.by)
+        except Refused as error:
+            self._warn(f"what performs may not: {why}; it goes on, for {error.what}")
+        else:
+            self._warn(f"what performs may not: {why}; going back to release {back[:12]}")
 
     def _warn(self, what: str) -> None:
         if what != self._told:

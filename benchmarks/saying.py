@@ -1,0 +1,179 @@
+"""Score the charts of what a model says, sureness and styles, on real takes; prints Markdown tables.
+
+Usage: PYTHONPATH=src python benchmarks/saying.py HOME MODEL [--hours 9] [--new elderly]
+
+HOME is a workspace with Bandai Namco's dataset 2 ingested by {content}_{style} labels and MODEL trained on
+the split of runs/held.json, in which the new style is nobody's to learn. Each take that the model was not
+trained on is performed once by the live performer; streams are takes one after another, in any order, or in
+scenes of one to three minutes of one style. The reference is every other take.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from greenroom.capture.packets import FIRST_OF_CLIP, encode_body
+from greenroom.capture.takes import load, media_of
+from greenroom.contracts import USUAL_TICKS, ModelShape, Packet, get_tensors
+from greenroom.frames import Body
+from greenroom.live.backends import OnnxBackend
+from greenroom.live.performer import Performer
+from greenroom.live.ring import put_packets, slot_type
+from greenroom.live.saying import seen_styles, sureness
+from greenroom.live.watching import Channel
+from greenroom.registry.release import Role
+from greenroom.retraining.reservoir import style_of
+from greenroom.rotations import from_vector, multiply
+from greenroom.store.workspace import Workspace
+
+HOUR, TRIALS, LONGEST = 108_000, 20, 18_000
+Said = list[tuple[np.ndarray, dict[str, np.ndarray]]]
+
+
+def jittered(body: Body, degrees: float, seed: int) -> Body:
+    """Return a body whose joints tremble."""
+    noise = np.random.default_rng(seed).normal(
+        0, np.radians(degrees), (*body.rotations.shape[:2], 3)
+    )
+    turned = multiply(body.rotations, from_vector(noise.astype(np.float32)))
+    return Body(body.skeleton, body.root, turned.astype(np.float32), body.validity)
+
+
+def perform(role: Role, backend: OnnxBackend, body: Body) -> Said:
+    """Return rows and outputs of a take, performed from its first tick on."""
+    performer, out = Performer(role, backend, 0), []
+    for tick in range(len(body)):
+        flags = FIRST_OF_CLIP if tick == 0 else 0
+        data = encode_body(tick, body.root[tick], body.rotations[tick], body.validity[tick], flags)
+        outcome = performer.step(tick, [Packet(0, data)], late=False)
+        row = np.zeros((), slot_type(role.shape))
+        row["asked"] = 1
+        put_packets(row, [Packet(0, data)])
+        assert outcome.outputs is not None
+        out.append((row, get_tensors(outcome.outputs.copy(), role.shape.outputs())))
+    return out
+
+
+def read(channel: Channel, said: Said) -> np.ndarray:
+    """Return what a channel reads of a take (T, C)."""
+    return np.stack([np.asarray(channel.read(row, outputs)) for row, outputs in said])
+
+
+def usual(shape: ModelShape, said: Said) -> np.ndarray:
+    """Return a take's means of ten ticks, as a model carries them."""
+    names = [name for name in ("confidence", "sigma", "style") if name in shape.outputs()]
+    rows = np.stack(
+        [np.concatenate([o[n].ravel() for n in names]) for _, o in said[shape.history :]]
+    )
+    count = len(rows) // USUAL_TICKS
+    return rows[: count * USUAL_TICKS].reshape(count, USUAL_TICKS, -1).mean(axis=1)
+
+
+def stream(takes: dict[str, list[np.ndarray]], order: str, rng: np.random.Generator):
+    """Yield takes for ever: of any style, or in scenes of one style."""
+    styles = sorted(takes)
+    while True:
+        style = styles[rng.integers(len(styles))]
+        left = rng.integers(1800, 5400) if order == "scenes" else 1
+        while left > 0:
+            take = takes[style][rng.integers(len(takes[style]))]
+            left -= len(take)
+            yield take
+
+
+def alerts(channel: Channel, before, after, start: int, end: int) -> tuple[list, int]:
+    """Return the alerts of a stream that changes at the first cut from `start` on, and that tick."""
+    chart, ticks, changed = channel.chart, 0, 0
+    chart.reset()
+    while ticks < end:
+        changed = changed or (ticks if ticks >= start else 0)
+        for row in next(after if changed else before):
+            chart.update(row)
+            ticks += 1
+    return list(chart.alerts), changed
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("home", type=Path)
+    parser.add_argument("model")
+    parser.add_argument("--hours", type=int, default=9)
+    parser.add_argument("--new", default="elderly")
+    said = parser.parse_args()
+    workspace = Workspace(said.home)
+    manifest = workspace.objects.manifest(workspace.resolve(said.model, "model"), "model")
+    dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
+    role = Role.of(manifest)
+    backend = OnnxBackend(workspace.objects.get(manifest["blobs"]["graph"]), role.shape)
+    trained, takes = set(dataset["splits"]["train"]), defaultdict(dict)
+    for found in workspace.catalog.find("take", actor=manifest["actor"]):
+        take = workspace.objects.manifest(found.object, "take")
+        style = style_of(take)
+        known = style and take["name"].startswith("dataset-2") and "body" in media_of(take)
+        if (
+            known
+            and found.object not in trained
+            and (style in manifest["styles"] or style == said.new)
+        ):
+            body = load(workspace, found.object, ("body",)).body
+            takes[style][found.object] = body
+    bodies = {style: list(some.values()) for style, some in takes.items()}
+    fit = [b for style, some in bodies.items() if style != said.new for b in some[::2]]
+    performed = {
+        style: [perform(role, backend, b) for b in (some if style == said.new else some[1::2])]
+        for style, some in bodies.items()
+    }
+    reference = [usual(role.shape, perform(role, backend, b)) for b in fit]
+    shaken = [
+        perform(role, backend, jittered(b, 2.0, n))
+        for style, some in bodies.items()
+        if style != said.new
+        for n, b in enumerate(some[1::2])
+    ]
+    makers = {"sureness": lambda: sureness(role, reference)}
+    makers["styles"] = lambda: seen_styles(role, manifest["styles"], reference)
+    print("reference", len(fit), "takes; streams", {s: len(p) for s, p in performed.items()})
+    print(
+        "| chart | order | false alerts an hour | change | told after s, median / p90 | missed | named |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for name, make in makers.items():
+        channel = make()
+        rows = {style: [read(channel, p) for p in some] for style, some in performed.items()}
+        new = {said.new: rows.pop(said.new)}
+        changes = {f"new style, {said.new}": new}
+        changes["jitter of 2°"] = {"": [read(channel, p) for p in shaken]}
+        for order in ("any", "scenes"):
+            rng = np.random.default_rng(1)
+            count, kinds = 0, Counter()
+            for _ in range(said.hours):
+                raised, _ = alerts(channel, stream(rows, order, rng), None, HOUR * 2, HOUR)
+                count += len(raised)
+                kinds.update(a.signal for a in raised)
+            rate = f"{count / said.hours:.2f} {dict(kinds)}"
+            for change, other in changes.items():
+                delays, named, early = [], Counter(), 0
+                for _ in range(TRIALS):
+                    usually, changed = stream(rows, order, rng), stream(other, "any", rng)
+                    raised, at = alerts(channel, usually, changed, 3600, 3600 + LONGEST)
+                    late = [a for a in raised if a.tick > at]
+                    early += len(raised) - len(late)
+                    delays.append((late[0].tick - at) / 30 if late else np.inf)
+                    named.update(f"{a.signal} {'/'.join(a.where)}" for a in late[:1])
+                half, most = np.quantile(delays, (0.5, 0.9), method="higher")
+                missed = int(np.isinf(delays).sum())
+                common = ", ".join(f"{n} {c}" for n, c in named.most_common(3))
+                print(
+                    f"| {name} | {order} | {rate} | {change} | {half:.1f} / {most:.1f} | {missed} of "
+                    f"{TRIALS} | {common} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

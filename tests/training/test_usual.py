@@ -1,0 +1,54 @@
+"""What a model carries as usual is what it says in a show: the same takes, performed live."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from greenroom.capture.packets import encode_body
+from greenroom.capture.takes import load
+from greenroom.contracts import USUAL_TICKS, Packet, get_tensors
+from greenroom.live.backends import OnnxBackend
+from greenroom.live.performer import Performer
+from greenroom.live.saying import usual_of
+from greenroom.registry.release import approve, load_release
+from greenroom.store.workspace import Workspace
+
+pytestmark = pytest.mark.train
+
+
+def test_what_is_usual_is_what_the_performer_is_told(
+    tmp_path: Path, four_clips: Callable[[Path], tuple[Workspace, str]]
+) -> None:
+    from greenroom.training.rollout import Recipe
+    from greenroom.training.train import train
+
+    workspace, dataset = four_clips(tmp_path)
+    recipe = Recipe(steps=3, batch=4, rollout=8)
+    model = train(workspace, dataset, "test", "mini", recipe)
+    release = load_release(workspace, approve(workspace, model, "tester"))
+    splits = workspace.objects.manifest(dataset, "dataset")["splits"]
+    held = [*splits["validation"], *splits["test"]]
+    role, takes = release.role, usual_of(workspace, release)
+    assert len(takes) == len(held) == 2
+    for take, rows in zip(held, takes, strict=True):
+        body = load(workspace, take, ("body",)).body
+        assert body is not None
+        performer = Performer(role, OnnxBackend(release.graph, role.shape), 0)
+        said = []
+        for at in range(len(body)):
+            data = encode_body(at, body.root[at], body.rotations[at], body.validity[at], 0)
+            told = performer.step(at, [Packet(0, data)], late=False).outputs
+            assert told is not None
+            outputs = get_tensors(told, role.shape.outputs())
+            said.append(np.concatenate([outputs["confidence"][0], outputs["sigma"][0]]))
+        live = np.stack(said)[role.shape.history + 1 :]  # a state has the tick before it
+        count = len(live) // USUAL_TICKS
+        means = live[: count * USUAL_TICKS].reshape(count, USUAL_TICKS, -1).mean(axis=1)
+        assert len(rows) == count
+        np.testing.assert_allclose(rows, means, rtol=2e-3, atol=2e-3)
+    base = release.manifest["baselines"]["confidence_mean"]
+    assert base == pytest.approx(
+        np.mean([t[:, : role.shape.joints].mean() for t in takes]), abs=0.02
+    )
