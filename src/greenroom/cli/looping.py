@@ -248,6 +248,7 @@ def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_j
         ]
         swap = done.json["swaps"][0][0] if done.json["swaps"] else None
         style = starts_s * TICK_HZ
+        dark, light = (second * TICK_HZ for second in DARK_S)
         result = {
             **done.json,
             "simulated": True,
@@ -261,7 +262,9 @@ def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_j
             if run and show.alert_s
             else None,
             "confidence": {
-                "reference": show.confidence.between(0, DARK_S[0] * TICK_HZ),
+                "reference": show.confidence.between(0, dark),
+                "in_the_dark": show.confidence.between(dark, light),
+                "light_back": show.confidence.between(light, style),
                 "new_style": show.confidence.between(style, swap or np.inf),
                 "after_swap": None if swap is None else show.confidence.between(swap, np.inf),
             },
@@ -298,8 +301,9 @@ def _text(result: dict[str, Any], done: Performed) -> str:
     if result["alert_to_promoted_s"] is not None:
         lines.append(f"  from alert to champion {result['alert_to_promoted_s']:.0f} s")
     lines.append(
-        f"  confidence {sure['reference']} on the reference, {sure['new_style']} in the new style, "
-        f"{sure['after_swap']} after the swap"
+        f"  confidence {sure['reference']} on the reference, {sure['in_the_dark']} in the dark, "
+        f"{sure['light_back']} after it; {sure['new_style']} in the new style, {sure['after_swap']} "
+        "after the swap"
     )
     verdict = result["replay"]
     proof = f"bit-exact {verdict['exact']}/{verdict['frames']} ({verdict['class']})"

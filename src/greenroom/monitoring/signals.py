@@ -21,14 +21,13 @@ from greenroom.monitoring import limits
 from greenroom.monitoring.sums import BLOCK, Sums
 
 LEAST = 30
-"""Independent stretches of reference below which a chart is learning."""
+"""Stretches of ten seconds of reference below which a chart is learning."""
 _SECONDS = BLOCK / 30
-_INDEPENDENT = 300  # ticks of one take that count as one more stretch
+_INDEPENDENT = 300  # ticks of one stretch
 _STRETCH = 60  # blocks: takes are cut into stretches of 20 s at most
 _SLACK = 1.0  # spreads that are taken off beyond the reference's most extreme stretch
 _CLIP = 6.0  # spreads that count at most
 _FEW = 50  # stretches: limits learned from so many are doubled
-_LEAST_LIMIT = 1.5  # spreads times seconds
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Signal:
         least: the smallest spread that is taken for one, in its own unit.
         up: likely cause where it rises, one of `CAUSES`; empty where a rise is no news.
         down: the same where it falls.
+        limit: the lowest at which it may be told, spreads times seconds.
     """
 
     name: str
@@ -48,12 +48,13 @@ class Signal:
     least: float
     up: str = ""
     down: str = ""
+    limit: float = 1.5
 
 
 VOICE = (
     Signal("level", "voice", 1.0, "capture fault", "capture fault"),
     Signal("noise floor", "voice", 1.0, "capture fault", "capture fault"),
-    Signal("silence", "voice", 0.05, "capture fault"),
+    Signal("silence", "voice", 0.05, "capture fault", limit=9.0),  # pauses may be digital
     Signal("clipping", "voice", 0.002, "capture fault"),
     Signal("f0", "voice", 0.05, "new person", "new person"),
     Signal("voiced share", "voice", 0.05, "new sound", "new sound"),
@@ -240,7 +241,8 @@ class SignalChart:
     def _learned(self, takes: list[Doubles]) -> _Known:
         """Return what takes of blocks (N, C) teach."""
         least = np.asarray([signal.least for signal in self.signals])
-        effective = sum(max(1.0, len(take) * BLOCK / _INDEPENDENT) for take in takes)
+        # By how long they last: a voice's level or pitch in half a second says little of the speaker.
+        effective = sum(len(take) for take in takes) * BLOCK / _INDEPENDENT
         if effective < LEAST:
             nought = np.zeros(2 * len(least))
             return _Known(least, least, nought, nought, effective)
@@ -261,7 +263,8 @@ class SignalChart:
         rng = np.random.default_rng(self.seed)
         shows = limits.Bootstrap(hours, limits.neighbours(places, None), rng)
         limit = shows.limit(evidence, 0, 0, family=False) * (1 + _FEW / effective)
-        return _Known(centre, spread, slack, np.maximum(limit, _LEAST_LIMIT), effective)
+        lowest = np.tile([signal.limit for signal in self.signals], 2)
+        return _Known(centre, spread, slack, np.maximum(limit, lowest), effective)
 
     def reset(self) -> None:
         """Forget the stream and its alerts; keep the fit."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from greenroom.contracts import STYLE_TICKS, Alert
 from greenroom.errors import BadInput
@@ -119,20 +119,35 @@ class Spikes:
         return self
 
     def _limits(self, takes: list[Doubles]) -> Doubles:
-        """Return the evidence (C,) at which each class is told; infinite for those that aren't rare."""
+        """Return the evidence (C,) at which each class is told; infinite for those that aren't rare.
+
+        Each is at least what its sum reaches with takes in any order, and in scenes of takes that are
+        alike in all but this class: those of one style, in which it may be more frequent.
+        """
         rare = self.baseline <= RARE
         hours = self.hours * max(1, int(rare.sum()))
         stretches = [
-            self._evidence(take[at : at + _STRETCH])
-            for take in takes
-            for at in range(0, len(take), _STRETCH)
+            take[at : at + _STRETCH] for take in takes for at in range(0, len(take), _STRETCH)
         ]
+        means = np.stack([part.mean(axis=0) for part in stretches])
+        evidence = [self._evidence(part) for part in stretches]
         rng = np.random.default_rng(self.seed)
-        still = np.zeros(len(rare))
-        highest = limits.hourly_maxima(stretches, BLOCK, 0, None, still, 0, rng)
-        reached = np.quantile(highest, max(0.0, 1 - 1 / hours), axis=0)
-        independent = np.log(hours * limits.TICKS_AN_HOUR / STYLE_TICKS)
-        return np.where(rare, np.maximum(reached, independent), np.inf)
+
+        def reached(of: list[Doubles], scenes: list[NDArray[np.intp]] | None) -> Doubles:
+            still = np.zeros(of[0].shape[1])
+            highest = limits.hourly_maxima(of, BLOCK, 0, scenes, still, 0, rng)
+            return np.asarray(np.quantile(highest, max(0.0, 1 - 1 / hours), axis=0))
+
+        out = np.maximum(
+            reached(evidence, None), np.log(hours * limits.TICKS_AN_HOUR / STYLE_TICKS)
+        )
+        unknown = np.asarray(self.classes) == UNKNOWN
+        for n in np.flatnonzero(rare):
+            others = np.where(unknown | (np.arange(len(rare)) == n), -1.0, means)
+            labels = others.argmax(axis=1).tolist()
+            scenes = limits.neighbours(means, labels)
+            out[n] = max(out[n], reached([part[:, [n]] for part in evidence], scenes)[0])
+        return np.where(rare, out, np.inf)
 
     def _evidence(self, shares: Doubles) -> Doubles:
         """Return the logarithm (…, C) by which shares multiply the capital in a second."""
