@@ -17,9 +17,10 @@ import numpy as np
 from greenroom.capture.takes import media_of
 from greenroom.contracts import ModelShape
 from greenroom.features.pipeline import FeatureSpec
+from greenroom.live.sight import Figures
 from greenroom.monitoring.spikes import UNKNOWN, Spikes, with_unknown
 from greenroom.retraining.adapter import CENTRES, Adapter, Heard
-from greenroom.retraining.guard import BACK, KEEP, Figures, Guard
+from greenroom.retraining.guard import BACK, KEEP, Guard
 from greenroom.retraining.online import update, update_apart
 from greenroom.retraining.reservoir import Moments, Reservoir, joined, moments_of, style_of
 from greenroom.store.workspace import Workspace

@@ -24,13 +24,15 @@ from greenroom.live.backends import OnnxBackend
 from greenroom.live.performer import Performer
 from greenroom.live.ring import put_packets, slot_type
 from greenroom.live.saying import seen_styles, sureness
+from greenroom.live.sight import Sight
 from greenroom.live.watching import Channel
+from greenroom.metrics.motion import AHEAD
 from greenroom.registry.release import Role
 from greenroom.retraining.reservoir import style_of
 from greenroom.rotations import from_vector, multiply
 from greenroom.store.workspace import Workspace
 
-HOUR, TRIALS, LONGEST = 108_000, 20, 18_000
+HOUR, TRIALS, LONGEST, SPOILED = 108_000, 20, 18_000, 0.5
 Said = list[tuple[np.ndarray, dict[str, np.ndarray]]]
 
 
@@ -51,7 +53,7 @@ def perform(role: Role, backend: OnnxBackend, body: Body) -> Said:
         data = encode_body(tick, body.root[tick], body.rotations[tick], body.validity[tick], flags)
         outcome = performer.step(tick, [Packet(0, data)], late=False)
         row = np.zeros((), slot_type(role.shape))
-        row["asked"] = 1
+        row["asked"], row["inputs"][: len(outcome.inputs)] = 1, outcome.inputs
         put_packets(row, [Packet(0, data)])
         assert outcome.outputs is not None
         out.append((row, get_tensors(outcome.outputs.copy(), role.shape.outputs())))
@@ -66,11 +68,27 @@ def read(channel: Channel, said: Said) -> np.ndarray:
 def usual(shape: ModelShape, said: Said) -> np.ndarray:
     """Return a take's means of ten ticks, as a model carries them."""
     names = [name for name in ("confidence", "sigma", "style") if name in shape.outputs()]
-    rows = np.stack(
-        [np.concatenate([o[n].ravel() for n in names]) for _, o in said[shape.history :]]
-    )
+    sight, rows = Sight(shape), []
+    for row, outputs in said:
+        off = [sight.read(row, outputs).miss] * (AHEAD in shape.horizons)
+        rows.append(np.concatenate([*(outputs[n].ravel() for n in names), off]))
+    rows = rows[shape.history + 1 :]
     count = len(rows) // USUAL_TICKS
-    return rows[: count * USUAL_TICKS].reshape(count, USUAL_TICKS, -1).mean(axis=1)
+    return np.nanmean(np.stack(rows[: count * USUAL_TICKS]).reshape(count, USUAL_TICKS, -1), axis=1)
+
+
+def spoiled(graph: bytes, share: float) -> bytes:
+    """Return a graph whose forecasts' weights are off by a share of their spread."""
+    import onnx
+
+    model, rng = onnx.load_from_string(graph), np.random.default_rng(0)
+    for tensor in model.graph.initializer:
+        if tensor.name.startswith("trunk.ahead"):
+            values = onnx.numpy_helper.to_array(tensor)
+            noise = rng.normal(0, share * float(values.std()), values.shape)
+            new = onnx.numpy_helper.from_array((values + noise).astype(values.dtype), tensor.name)
+            tensor.CopyFrom(new)
+    return model.SerializeToString()
 
 
 def stream(takes: dict[str, list[np.ndarray]], order: str, rng: np.random.Generator):
@@ -109,7 +127,8 @@ def main() -> None:
     manifest = workspace.objects.manifest(workspace.resolve(said.model, "model"), "model")
     dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
     role = Role.of(manifest)
-    backend = OnnxBackend(workspace.objects.get(manifest["blobs"]["graph"]), role.shape)
+    graph = workspace.objects.get(manifest["blobs"]["graph"])
+    backend = OnnxBackend(graph, role.shape)
     trained, takes = set(dataset["splits"]["train"]), defaultdict(dict)
     for found in workspace.catalog.find("take", actor=manifest["actor"]):
         take = workspace.objects.manifest(found.object, "take")
@@ -135,6 +154,13 @@ def main() -> None:
         if style != said.new
         for n, b in enumerate(some[1::2])
     ]
+    worse = OnnxBackend(spoiled(graph, SPOILED), role.shape)
+    off = [
+        perform(role, worse, b)
+        for style, some in bodies.items()
+        if style != said.new
+        for b in some[1::2]
+    ]
     makers = {"sureness": lambda: sureness(role, reference)}
     makers["styles"] = lambda: seen_styles(role, manifest["styles"], reference)
     print("reference", len(fit), "takes; streams", {s: len(p) for s, p in performed.items()})
@@ -148,6 +174,7 @@ def main() -> None:
         new = {said.new: rows.pop(said.new)}
         changes = {f"new style, {said.new}": new}
         changes["jitter of 2°"] = {"": [read(channel, p) for p in shaken]}
+        changes[f"forecasts' weights off by {SPOILED:.0%}"] = {"": [read(channel, p) for p in off]}
         for order in ("any", "scenes"):
             rng = np.random.default_rng(1)
             count, kinds = 0, Counter()

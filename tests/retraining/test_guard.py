@@ -5,7 +5,8 @@ import pytest
 
 from greenroom.contracts import Alert, ModelShape, width_of
 from greenroom.errors import BadInput
-from greenroom.retraining.guard import BACK, HOLD, KEEP, Figures, Guard, Sight, Wager
+from greenroom.live.sight import Figures, Sight
+from greenroom.retraining.guard import BACK, HOLD, KEEP, Guard, Wager
 
 NAN = float("nan")
 

@@ -11,7 +11,10 @@ from greenroom.capture.takes import load
 from greenroom.contracts import USUAL_TICKS, Packet, get_tensors
 from greenroom.live.backends import OnnxBackend
 from greenroom.live.performer import Performer
+from greenroom.live.ring import slot_type
 from greenroom.live.saying import usual_of
+from greenroom.live.sight import Sight
+from greenroom.metrics.motion import AHEAD
 from greenroom.registry.release import approve, load_release
 from greenroom.store.workspace import Workspace
 
@@ -36,16 +39,20 @@ def test_what_is_usual_is_what_the_performer_is_told(
         body = load(workspace, take, ("body",)).body
         assert body is not None
         performer = Performer(role, OnnxBackend(release.graph, role.shape), 0)
-        said = []
+        said, sight = [], Sight(role.shape)
         for at in range(len(body)):
             data = encode_body(at, body.root[at], body.rotations[at], body.validity[at], 0)
-            told = performer.step(at, [Packet(0, data)], late=False).outputs
-            assert told is not None
-            outputs = get_tensors(told, role.shape.outputs())
-            said.append(np.concatenate([outputs["confidence"][0], outputs["sigma"][0]]))
+            outcome = performer.step(at, [Packet(0, data)], late=False)
+            assert outcome.outputs is not None
+            outputs = get_tensors(outcome.outputs, role.shape.outputs())
+            row = np.zeros((), slot_type(role.shape))
+            row["asked"], row["inputs"][: len(outcome.inputs)] = 1, outcome.inputs
+            off = sight.read(row, outputs).miss if at else np.nan
+            said.append(np.concatenate([outputs["confidence"][0], outputs["sigma"][0], [off]]))
         live = np.stack(said)[role.shape.history + 1 :]  # a state has the tick before it
         count = len(live) // USUAL_TICKS
-        means = live[: count * USUAL_TICKS].reshape(count, USUAL_TICKS, -1).mean(axis=1)
+        live[:AHEAD, -1] = np.nan  # forecasts from before a whole history
+        means = np.nanmean(live[: count * USUAL_TICKS].reshape(count, USUAL_TICKS, -1), axis=1)
         assert len(rows) == count
         np.testing.assert_allclose(rows, means, rtol=2e-3, atol=2e-3)
     base = release.manifest["baselines"]["confidence_mean"]

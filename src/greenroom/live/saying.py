@@ -1,4 +1,4 @@
-"""Chart what the model says of a captured body: how sure it is, and which style it sees.
+"""Chart what the model says of a captured body: how sure it is, how true it comes, which style it sees.
 
 Compared with what the release's model says of takes that it never learned from. Where capture is lost
 or was cut within the model's own history there is nothing to compare: those are the capture's affair.
@@ -16,25 +16,28 @@ from greenroom.capture.packets import newest
 from greenroom.contracts import USUAL_TICKS
 from greenroom.frames import BONE, Doubles, Floats
 from greenroom.live.ring import get_packets
+from greenroom.live.sight import Sight
 from greenroom.live.watching import Channel
+from greenroom.metrics.motion import AHEAD
 from greenroom.monitoring.angles import limbs
-from greenroom.monitoring.signals import SignalChart, prediction_rows, prediction_signals
+from greenroom.monitoring.signals import FORECAST, SignalChart, prediction_rows, prediction_signals
 from greenroom.monitoring.spikes import UNKNOWN, Spikes, with_unknown
 from greenroom.registry.release import Release, Role
 from greenroom.store.workspace import Workspace
 
 
 def usual_of(workspace: Workspace, release: Release) -> list[Floats]:
-    """Return what the release's model says of takes in control, (N, 2 J + C) each: none if it is older.
+    """Return what the release's model says of takes in control, (N, 2 J + C + 1) each.
 
-    Means of `USUAL_TICKS` ticks: confidence of each joint, sigma in degrees, styles.
+    Means of `USUAL_TICKS` ticks: confidence of each joint, sigma in degrees, styles, and where the model
+    forecasts, how far off that was. There are none for an older model.
     """
     blob = release.model["blobs"].get("usual")
     if blob is None:
         return []
     shape = release.role.shape
     rows = np.frombuffer(workspace.objects.get(blob), "<f4")
-    rows = rows.reshape(-1, 2 * shape.joints + shape.styles)
+    rows = rows.reshape(-1, 2 * shape.joints + shape.styles + (AHEAD in shape.horizons))
     ends = np.cumsum(release.model["baselines"]["blocks"])
     return [take for take in np.split(rows, ends[:-1]) if len(take)]
 
@@ -58,7 +61,7 @@ class _Steady:
 
 
 def sureness(role: Role, takes: Sequence[Floats]) -> Channel:
-    """Return the channel of confidence and sigma, of the whole body and of each limb.
+    """Return the channel of confidence and sigma, of the body and each limb, and of what came true.
 
     Args:
         role: of the release.
@@ -66,20 +69,26 @@ def sureness(role: Role, takes: Sequence[Floats]) -> Channel:
     """
     groups, joints, steady = limbs(role.spec.joints), role.shape.joints, _Steady(role)
 
+    forecasts, sight = AHEAD in role.shape.horizons, Sight(role.shape)
+    signals = prediction_signals(groups) + (FORECAST,) * forecasts
+
     def rows(take: Floats) -> Doubles:
         both = take[:, :joints], take[:, joints : 2 * joints]
-        return np.repeat(prediction_rows(*both, groups), USUAL_TICKS, axis=0)
+        sure: Doubles = prediction_rows(*both, groups)
+        whole = np.concatenate([sure, take[:, take.shape[1] - forecasts :]], axis=1)
+        return np.repeat(whole, USUAL_TICKS, axis=0)
 
     def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Doubles:
         there = steady.see(row)
+        off = sight.read(row, outputs).miss if there.all() else np.nan
         if not row["asked"]:
-            return np.full(2 + 2 * len(groups), np.nan)
+            return np.full(len(signals), np.nan)
         confidence = np.where(there, outputs["confidence"].ravel(), np.nan)
         sigma = np.where(there, outputs["sigma"].ravel(), np.nan)
         now: Doubles = prediction_rows(confidence[None], sigma[None], groups)[0]
-        return now
+        return np.append(now, off) if forecasts else now
 
-    chart = SignalChart(prediction_signals(groups)).fit([rows(take) for take in takes])
+    chart = SignalChart(signals).fit([rows(take) for take in takes])
     return Channel(chart, read)
 
 
@@ -91,10 +100,10 @@ def seen_styles(role: Role, names: Sequence[str], takes: Sequence[Floats]) -> Ch
         names: of its styles.
         takes: of :func:`usual_of`.
     """
-    steady = _Steady(role)
+    steady, first = _Steady(role), 2 * role.shape.joints
 
     def shares(take: Floats) -> Doubles:
-        return np.repeat(with_unknown(take[:, 2 * role.shape.joints :]), USUAL_TICKS, axis=0)
+        return np.repeat(with_unknown(take[:, first : first + len(names)]), USUAL_TICKS, axis=0)
 
     def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Doubles:
         if not steady.see(row).all() or not row["asked"]:

@@ -22,6 +22,31 @@ def six_angles(a: Array, b: Array) -> Doubles:
     return np.asarray(angle_between(*turned), dtype=np.float64)
 
 
+AHEAD = 6
+"""Ticks of the forecast that is followed while a model performs: 200 ms."""
+_MOVED = 0.005  # rms of six numbers of a rotation below which nothing moved
+
+
+def miss(said: Array, before: Array, now: Array) -> Doubles:
+    """Return how far off forecasts were, over themselves and standing still, in [0, 1].
+
+    Root mean squares over all joints' six numbers; NaN where nothing moved, or there is no joint.
+
+    Args:
+        said: what was forecast (…, J, 6).
+        before: how it was when that was said.
+        now: how it is.
+    """
+    off, still = (_rms(np.asarray(guess, dtype=np.float64) - now) for guess in (said, before))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(still > _MOVED, off / (off + still), np.nan)
+
+
+def _rms(difference: Doubles) -> Doubles:
+    count = max(1, difference.shape[-1] * difference.shape[-2])
+    return np.asarray(np.sqrt((difference**2).sum(axis=(-1, -2)) / count))
+
+
 @dataclass(frozen=True)
 class Tally:
     """Sums of one metric over one take, from which the figure over many takes is made.

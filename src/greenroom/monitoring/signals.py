@@ -54,7 +54,7 @@ class Signal:
 VOICE = (
     Signal("level", "voice", 1.0, "capture fault", "capture fault"),
     Signal("noise floor", "voice", 1.0, "capture fault", "capture fault"),
-    Signal("silence", "voice", 0.05, "capture fault", limit=9.0),  # pauses may be digital
+    Signal("silence", "voice", 0.05, "capture fault", limit=15.0),  # pauses may be digital
     Signal("clipping", "voice", 0.002, "capture fault"),
     Signal("f0", "voice", 0.05, "new person", "new person"),
     Signal("voiced share", "voice", 0.05, "new sound", "new sound"),
@@ -138,6 +138,10 @@ def face_rows(weights: Array, validity: Array, brightness: Array | None = None) 
     clamped = np.where(count > 0, ends / np.maximum(count, 1), np.nan)
     light = np.full(len(w), np.nan) if brightness is None else np.asarray(brightness, np.float64)
     return np.stack([seen.mean(axis=1), clamped, light], axis=1)
+
+
+FORECAST = Signal("forecast miss", "body", 0.01, up="model")
+"""How far off forecasts were that came due: see `greenroom.metrics.motion.miss`."""
 
 
 def prediction_signals(groups: Mapping[str, Sequence[int]]) -> tuple[Signal, ...]:

@@ -8,17 +8,14 @@ There is no clock and no I/O in it, so that a replay comes to the same verdicts.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from greenroom.contracts import Alert, ModelShape, get_tensors, width_of
+from greenroom.contracts import Alert
 from greenroom.errors import BadInput
-from greenroom.frames import Doubles, Floats
+from greenroom.live.sight import Figures
 
 HOLD, KEEP, BACK = "hold", "keep", "back"
 SECOND = 30
@@ -31,8 +28,6 @@ _REASONS = {
     "miss": "forecasts are further off than before",
 }
 _MARGINS = {"doubt": 0.01, "miss": 0.02}  # beyond the worst ten seconds before, and still no news
-_AHEAD = 6  # ticks of the forecast that is followed
-_MOVED = 0.005  # rms of six numbers of a rotation below which nothing moved
 
 
 @dataclass(frozen=True)
@@ -80,23 +75,6 @@ class Wager:
         self._logs += np.log1p(_BETS / self.bound * (x - self.bound))
         top = float(self._logs.max())
         self.log_capital = top + float(np.log(np.exp(self._logs - top).mean()))
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a guard takes of one tick.
-
-    Attributes:
-        confidence: mean over the joints that were captured, in [0, 1]; NaN where none was, or the model
-            was not asked.
-        finite: whether the model said numbers: else the frame was `previous` or `hold`.
-        miss: error of a forecast that has come due, over itself and that of standing still, in [0, 1];
-            NaN where none has.
-    """
-
-    confidence: float
-    finite: bool
-    miss: float = float("nan")
 
 
 class Guard:
@@ -201,55 +179,3 @@ def _of_a_second(ticks: Sequence[Figures]) -> dict[str, float]:
         if there:
             out[name] = min(max(float(np.mean(there)), 0.0), 1.0)
     return out
-
-
-class Sight:
-    """Read what a guard takes from a show's frames.
-
-    Args:
-        shape: of the model that is asked.
-    """
-
-    def __init__(self, shape: ModelShape) -> None:
-        """Begin before the first frame."""
-        self.shape = shape
-        self._ahead = _AHEAD if _AHEAD in shape.horizons else 0
-        self._said: deque[tuple[Floats, Floats, Floats] | None] = deque(maxlen=_AHEAD)
-
-    def read(self, row: NDArray[Any], outputs: Mapping[str, Any]) -> Figures:
-        """Return the figures of one frame.
-
-        Args:
-            row: of the ring.
-            outputs: what the model said, by name, with or without a batch of one in front.
-        """
-        due = self._said[0] if len(self._said) == _AHEAD else None
-        if not row["asked"]:
-            self._said.append(None)
-            return Figures(float("nan"), True)
-        sizes = self.shape.inputs()
-        inputs = get_tensors(np.asarray(row["inputs"][: width_of(sizes)]), sizes)
-        valid = inputs["valid"][0] >= 1
-        state = inputs["state"][0, : 6 * len(valid)].reshape(-1, 6).copy()
-        sure: Doubles = np.asarray(outputs["confidence"], dtype=np.float64).reshape(-1)
-        finite = all(bool(np.isfinite(said).all()) for said in outputs.values())
-        now = None
-        if self._ahead and finite:
-            at = self.shape.horizons.index(self._ahead)
-            said = np.asarray(outputs["forecast"]).reshape(len(self.shape.horizons), -1, 6)[at]
-            now = said.copy(), state, valid
-        self._said.append(now)
-        confidence = float(sure[valid].mean()) if finite and valid.any() else float("nan")
-        return Figures(confidence, finite, _miss(due, state, valid))
-
-
-def _miss(due: tuple[Floats, Floats, Floats] | None, state: Floats, valid: Any) -> float:
-    """Return how far off a forecast was, over itself and standing still; NaN where nothing moved."""
-    if due is None:
-        return float("nan")
-    said, before, there = due
-    both = valid & there
-    if not both.any():
-        return float("nan")
-    off, still = (float(np.sqrt(((guess - state)[both] ** 2).mean())) for guess in (said, before))
-    return off / (off + still) if still > _MOVED else float("nan")

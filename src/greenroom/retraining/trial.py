@@ -10,9 +10,10 @@ from greenroom.contracts import Alert, get_tensors
 from greenroom.errors import GreenroomError
 from greenroom.live.on_air import Looking, look
 from greenroom.live.ring import rung_of
+from greenroom.live.sight import Figures, Sight
 from greenroom.monitoring.alerts import among
 from greenroom.registry.release import load_release
-from greenroom.retraining.guard import BACK, KEEP, LEAST, Figures, Guard, Sight
+from greenroom.retraining.guard import BACK, KEEP, LEAST, Guard
 from greenroom.store.workspace import Workspace
 
 BEFORE_S = 20

@@ -1,7 +1,7 @@
 """What a model says of takes that it did not learn from, all captured: what watching compares with.
 
-Means of ten ticks of confidence and sigma of each joint, and of the styles' probabilities, take by take:
-so a chart has a reference without anybody's takes, also where a release came from elsewhere.
+Means of ten ticks of confidence and sigma of each joint, of the styles' probabilities, and of how far
+forecasts were off, take by take: so a chart has a reference without anybody's takes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from greenroom.contracts import USUAL_TICKS, ModelShape
 from greenroom.frames import Floats
+from greenroom.metrics.motion import AHEAD, miss
 from greenroom.training.model import Performer
 
 _AT_ONCE = 512  # ticks
@@ -28,7 +29,8 @@ class Usual:
     Attributes:
         confidence: (T, J), of every tick.
         blocks: how many stretches of `USUAL_TICKS` each take has.
-        rows: means of these stretches (N, 2 J + C): confidence, sigma in degrees, styles.
+        rows: means of these stretches (N, 2 J + C, and one more where the model forecasts): confidence,
+            sigma in degrees, styles, and how far forecasts were off, NaN where none came due.
     """
 
     confidence: Floats
@@ -56,18 +58,23 @@ def usual(model: Performer, takes: Sequence[Floats]) -> Usual:
         takes: states (T, D) each, one of them longer than the model's history.
     """
     shape = model.shape
-    wide = 2 * shape.joints + shape.styles
     said = [_said(model, take) for take in takes if len(take) > shape.history]
-    counts = [len(rows) // USUAL_TICKS for rows in said]
-    means = [
-        rows[: count * USUAL_TICKS].reshape(count, USUAL_TICKS, wide).mean(axis=1)
-        for rows, count in zip(said, counts, strict=True)
-    ]
-    return Usual(np.concatenate(said)[:, : shape.joints], counts, np.concatenate(means))
+    means = [_means(rows) for rows in said]
+    confidence = np.concatenate([rows[:, : shape.joints] for rows in said])
+    return Usual(confidence, [len(rows) for rows in means], np.concatenate(means))
+
+
+def _means(rows: Floats) -> Floats:
+    """Return the means (N, …) of whole stretches of rows (T, …), of what is there."""
+    parts = rows[: len(rows) // USUAL_TICKS * USUAL_TICKS].reshape(-1, USUAL_TICKS, rows.shape[1])
+    there = np.isfinite(parts)
+    with np.errstate(invalid="ignore"):
+        out: Floats = np.where(there, parts, 0).sum(axis=1) / there.sum(axis=1)
+    return out
 
 
 def _said(model: Performer, take: Floats) -> Floats:
-    """Return (T - K, 2 J + C) of a take (T, D), from its first tick with a whole history on."""
+    """Return (T - K, 2 J + C + …) of a take (T, D), from its first tick with a whole history on."""
     shape, k = model.shape, model.shape.history
     windows = sliding_window_view(take, k + 1, axis=0).transpose(0, 2, 1)
     picked = [
@@ -75,11 +82,17 @@ def _said(model: Performer, take: Floats) -> Floats:
         for at in range(0, len(windows), _AT_ONCE)
     ]
     with torch.no_grad():
-        outputs = [model(*_captured(shape, part)) for part in picked]
-    names = list(shape.outputs())
-    wanted = [names.index(name) for name in ("confidence", "sigma", "style") if name in names]
-    rows = [torch.cat([said[i] for i in wanted], -1).numpy() for said in outputs]
-    return np.concatenate(rows)
+        parts = [model(*_captured(shape, part)) for part in picked]
+    whole = [torch.cat(same).numpy() for same in zip(*parts, strict=True)]
+    outputs = dict(zip(shape.outputs(), whole, strict=True))
+    rows = [outputs[name] for name in ("confidence", "sigma", "style") if name in outputs]
+    if AHEAD in shape.horizons:
+        six = take[k:, : 6 * shape.joints].reshape(-1, shape.joints, 6)
+        told = outputs["forecast"][:, shape.horizons.index(AHEAD)].reshape(six.shape)
+        off = np.full((len(six), 1), np.nan)
+        off[AHEAD:, 0] = miss(told[:-AHEAD], six[:-AHEAD], six[AHEAD:])
+        rows.append(off)
+    return np.concatenate(rows, axis=1).astype(np.float32)
 
 
 def _captured(shape: ModelShape, windows: Tensor) -> list[Tensor]:
