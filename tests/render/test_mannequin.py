@@ -8,7 +8,7 @@ from PIL import Image
 
 from greenroom.errors import BadInput
 from greenroom.frames import BONE, BONES, HUMANOID, LIMBS, Body
-from greenroom.render.clips import Panel, clip_of, picture, side_by_side, still_of
+from greenroom.render.clips import Panel, as_gif, clip_of, picture, side_by_side, still_of
 from greenroom.render.mannequin import (
     LIT,
     View,
@@ -137,3 +137,13 @@ def test_what_is_no_clip_is_refused() -> None:
     for panels in ([], [Panel(person(2), "a"), Panel(person(3), "b")], [Panel(person(0), "a")]):
         with pytest.raises(BadInput, match="of one length"):
             side_by_side(panels)
+
+
+def test_a_clip_as_a_gif_lasts_as_long() -> None:
+    frames = [Image.new("RGB", (8, 6), (n * 20, 0, 0)) for n in range(6)]
+    held = io.BytesIO()
+    frames[0].save(held, "WEBP", save_all=True, append_images=frames[1:], duration=100)
+    gif, size = as_gif(held.getvalue())
+    with Image.open(io.BytesIO(gif)) as image:
+        assert (image.format, getattr(image, "n_frames", 1), image.size) == ("GIF", 6, (8, 6))
+        assert size == (8, 6) and image.info["duration"] == 100

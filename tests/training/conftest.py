@@ -1,14 +1,17 @@
-"""What the tests of training share: four published clips as a dataset."""
+"""What the tests of training share: four published clips, and a studio of made-up takes, as datasets."""
 
 import datetime
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from greenroom.capture.mapping import Mapping
 from greenroom.capture.published import Clip
-from greenroom.capture.readers import read_recording
+from greenroom.capture.readers import read_recording, together
 from greenroom.capture.takes import Who, keep
+from greenroom.capture.wav import write_wav
 from greenroom.consent.records import read_rights
 from greenroom.datasets.build import build
 from greenroom.store.workspace import Workspace
@@ -30,3 +33,32 @@ def four_clips(published: list[Clip]) -> Callable[[Path], tuple[Workspace, str]]
         return workspace, build(workspace, "d", "a", "test", datetime.date.today(), held).dataset
 
     return make
+
+
+@pytest.fixture
+def studio(tmp_path: Path, person: Callable[..., bytes]) -> tuple[Workspace, str]:
+    """Bodies of two styles and voices with faces on a rig of three weights."""
+    workspace = Workspace(tmp_path / "home")
+    who = Who("mira", "p", read_rights("MIT", "p"))
+    for k in range(8):
+        tiers = {"style": ("calm", "wild")[k % 2]}
+        body = read_recording(person(frames=70, seed=k), f"body_{k}.bvh")
+        keep(workspace, body, who, "test", tiers=tiers)
+    random = np.random.default_rng(0)
+    for k in range(4):
+        loud = np.repeat(random.random(75), 800)
+        sound = write_wav((loud * np.sin(np.arange(60_000) / 20)).astype(np.float32) * 0.5)
+        face = np.stack([loud[::800], 0.5 * loud[::800], np.zeros(75)], 1)
+        np.save(tmp_path / "f.npy", face)
+        mapping = Mapping(channels=("jawOpen", "mouthFunnel", "someThing"))
+        parts = [
+            read_recording((tmp_path / "f.npy").read_bytes(), f"voice_{k}.npy", mapping),
+            read_recording(sound, f"voice_{k}.wav"),
+        ]
+        keep(workspace, together(parts), who, "test")
+    held = {
+        "validation": ["body_2", "body_3", "voice_1"],
+        "test": ["body_0", "body_1", "voice_0"],
+    }
+    built = build(workspace, "d", "mira", "test", datetime.date(2026, 1, 1), held)
+    return workspace, built.dataset

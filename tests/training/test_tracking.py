@@ -1,11 +1,14 @@
 """Trackers, opened by their own tools; and a tracker that cannot be reached."""
 
+import base64
+import io
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from greenroom.errors import BadInput, GreenroomError
 
@@ -13,7 +16,15 @@ pytestmark = pytest.mark.train
 TAGS = {"actor_id": "mira", "dataset_split": "train 3", "hardware": "a machine"}
 
 
-def make_journal(home: Path, steps: int = 5, ended: bool = True) -> Path:
+def moving() -> bytes:
+    """Return a clip of three frames."""
+    frames = [Image.new("RGB", (32, 24), (n * 90, 0, 0)) for n in range(3)]
+    held = io.BytesIO()
+    frames[0].save(held, "WEBP", save_all=True, append_images=frames[1:], duration=100)
+    return held.getvalue()
+
+
+def make_journal(home: Path, steps: int = 5, ended: bool = True, clip: bool = True) -> Path:
     from greenroom.training.tracking import Journal
 
     path = home / "tracking" / "0123abcd.jsonl"
@@ -21,6 +32,11 @@ def make_journal(home: Path, steps: int = 5, ended: bool = True) -> Path:
     journal.begin(TAGS, {"steps": steps, "preset": "mini"})
     for step in range(1, steps + 1):
         journal.figures(step, {"loss": 1 / step})
+    if clip:
+        file = path.with_suffix(".clips") / "000005.webp"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(moving())
+        journal.clip(5, file)
     if ended:
         journal.end({"model": "feed"}, {"limb_model": 19.5})
     journal.close()
@@ -35,22 +51,23 @@ def test_a_resumed_run_notes_nothing_twice_and_a_cut_line_is_dropped(tmp_path: P
     path.write_bytes(whole + b'{"event":"figu')
     journal = Journal(path)
     journal.begin(TAGS, {"steps": 9})
+    journal.clip(5, path.with_suffix(".clips") / "000005.webp")
     journal.figures(4, {"loss": 9.0})
     journal.figures(6, {"loss": 0.1})
     journal.close()
     lines = path.read_bytes().splitlines()
-    assert path.read_bytes().startswith(whole) and len(lines) == 7
+    assert path.read_bytes().startswith(whole) and len(lines) == 8
     assert b'"step":6' in lines[-1]
 
 
-def test_mlflow_shows_tags_parameters_and_curves(tmp_path: Path) -> None:
+def test_mlflow_shows_tags_parameters_curves_and_clips(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     from greenroom.training.tracking import mirror, open_tracker
 
     journal = make_journal(tmp_path, ended=False)
     tracker = open_tracker("mlflow", tmp_path)
-    assert mirror(journal, tracker) == 6 and mirror(journal, tracker) == 0
+    assert mirror(journal, tracker) == 7 and mirror(journal, tracker) == 0
     make_journal(tmp_path)  # the run goes on and ends
     assert mirror(journal, tracker) == 1
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'tracking' / 'mlflow.db'}")
@@ -62,6 +79,9 @@ def test_mlflow_shows_tags_parameters_and_curves(tmp_path: Path) -> None:
     curve = client.get_metric_history(run.info.run_id, "loss")
     assert [(m.step, m.value) for m in curve] == [(n, pytest.approx(1 / n)) for n in range(1, 6)]
     assert run.info.status == "FINISHED" and run.data.metrics["limb_model"] == 19.5
+    (clip,) = client.list_artifacts(run.info.run_id, "clips")  # sent once, though the run went on
+    assert clip.path == "clips/000005.webp" and clip.file_size == len(moving())
+    assert list((tmp_path / "tracking" / "mlflow").rglob("000005.webp"))
 
 
 def test_a_server_that_is_not_there_stops_nothing_and_is_told_later(tmp_path: Path) -> None:
@@ -76,21 +96,33 @@ def test_a_server_that_is_not_there_stops_nothing_and_is_told_later(tmp_path: Pa
     assert len(said) == 1 and "nothing is lost: greenroom track --to mlflow" in said[0]
     with pytest.raises(GreenroomError, match="could not be reached"):
         mirror(journal, absent)
-    assert mirror(journal, open_tracker("mlflow", tmp_path)) == 7
+    assert mirror(journal, open_tracker("mlflow", tmp_path)) == 8
 
 
-def test_tensorboard_shows_the_curves(tmp_path: Path) -> None:
+def test_a_clip_that_somebody_removed_is_left_out(tmp_path: Path) -> None:
+    from greenroom.training.tracking import mirror, open_tracker
+
+    journal = make_journal(tmp_path)
+    (journal.with_suffix(".clips") / "000005.webp").unlink()
+    assert mirror(journal, open_tracker("tensorboard", tmp_path)) == 8
+
+
+def test_tensorboard_shows_the_curves_and_a_clip_that_moves(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     from greenroom.training.tracking import mirror, open_tracker
 
-    assert mirror(make_journal(tmp_path), open_tracker("tensorboard", tmp_path)) == 7
+    assert mirror(make_journal(tmp_path), open_tracker("tensorboard", tmp_path)) == 8
     seen: Any = EventAccumulator(str(tmp_path / "tracking" / "tensorboard" / "0123abcd"))
     seen.Reload()
     assert [(e.step, e.value) for e in seen.Scalars("loss")] == [
         (n, pytest.approx(1 / n)) for n in range(1, 6)
     ]
     assert "actor_id/text_summary" in seen.Tags()["tensors"]
+    (shown,) = seen.Images("clip")
+    with Image.open(io.BytesIO(shown.encoded_image_string)) as image:
+        assert (image.format, getattr(image, "n_frames", 1)) == ("GIF", 3)
+    assert (shown.step, shown.width, shown.height) == (5, 32, 24)
 
 
 def records_of(data: bytes) -> Iterator[bytes]:
@@ -109,7 +141,7 @@ def records_of(data: bytes) -> Iterator[bytes]:
             part = b""
 
 
-def test_an_offline_run_of_weights_and_biases_holds_tags_and_curves(
+def test_an_offline_run_of_weights_and_biases_holds_tags_curves_and_clips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from wandb.proto.wandb_internal_pb2 import Record
@@ -117,7 +149,7 @@ def test_an_offline_run_of_weights_and_biases_holds_tags_and_curves(
     from greenroom.training.tracking import mirror, open_tracker
 
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    assert mirror(make_journal(tmp_path), open_tracker("wandb", tmp_path)) == 7
+    assert mirror(make_journal(tmp_path), open_tracker("wandb", tmp_path)) == 8
     (path,) = (tmp_path / "tracking" / "wandb").glob("offline-run-*/*.wandb")
     keys, config = set(), set()
     for data in records_of(path.read_bytes()):
@@ -125,7 +157,10 @@ def test_an_offline_run_of_weights_and_biases_holds_tags_and_curves(
         record.ParseFromString(data)
         keys |= {i.key or "/".join(i.nested_key) for i in record.history.item}
         config |= {u.key for u in record.config.update} | {u.key for u in record.run.config.update}
-    assert {"loss", "limb_model"} <= keys and {"actor_id", "preset", "model"} <= config
+    assert {"loss", "limb_model", "clip"} <= {key.split("/")[0] for key in keys}
+    (page,) = path.parent.rglob("*.html")
+    assert base64.b64encode(moving()).decode() in page.read_text()
+    assert {"actor_id", "preset", "model"} <= config
 
 
 @pytest.mark.parametrize("text", ["", "paper", "wandb:x", "tensorboard:/x"])

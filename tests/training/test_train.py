@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -102,10 +103,10 @@ RUN = """
 import sys
 from pathlib import Path
 from greenroom.store.workspace import Workspace
-from greenroom.training import task
+from greenroom.training import clips, task
 from greenroom.training.rollout import Recipe
 from greenroom.training.train import train
-task.EVERY = 2
+task.EVERY = clips.LEAST = 2
 def show(step, total, figures):
     print("step", step, flush=True)
 print("model", train(Workspace(Path(sys.argv[1])), sys.argv[2], "test", recipe=Recipe(9, 4, 8),
@@ -126,6 +127,15 @@ def _train(home: Path, dataset: str, kill_after: int = 0, processes: int = 1) ->
     return lines
 
 
+def _clips(home: Path) -> list[int]:
+    """Return the steps of the clips that a run told of, each of which is there."""
+    (journal,) = (home / "tracking").glob("*.jsonl")
+    told = [msgspec.json.decode(line) for line in journal.read_bytes().splitlines()]
+    told = [event for event in told if event["event"] == "clip"]
+    assert all((journal.parent / event["file"]).exists() for event in told)
+    return [event["step"] for event in told]
+
+
 def test_a_killed_run_goes_on_and_ends_in_the_same_model(
     tmp_path: Path, four_clips: Callable[[Path], tuple[Workspace, str]]
 ) -> None:
@@ -144,6 +154,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_model(
     assert last[0] == f"step {int(newest.stem) - 1}"  # the one before the damaged one
     assert whole[-1].startswith("model ") and last[-1] == whole[-1]
     assert not folder.exists() and workspace.fsck().bad == []
+    assert _clips(tmp_path / "whole") == _clips(tmp_path / "cut") == [2, 4, 6, 8]
 
 
 def test_two_processes_share_a_batch(
@@ -152,3 +163,4 @@ def test_two_processes_share_a_batch(
     workspace, dataset = four_clips(tmp_path)
     model = _train(tmp_path, dataset, processes=2)[-1].removeprefix("model ")
     assert workspace.objects.manifest(model, "model")["recipe"]["processes"] == 2
+    assert _clips(tmp_path) == [2, 4, 6, 8]

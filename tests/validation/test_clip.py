@@ -6,12 +6,13 @@ import pytest
 from greenroom import embedded
 from greenroom.capture.published import Clip
 from greenroom.capture.readers import read_recording
+from greenroom.datasets.gaps import filled
 from greenroom.live.backends import OnnxBackend
 from greenroom.registry.promote import on_stage
 from greenroom.registry.release import Release, load_release
 from greenroom.rotations import angle_between
 from greenroom.store.workspace import Workspace
-from greenroom.validation.clip import clip_for, filled
+from greenroom.validation.clip import clip_for
 from greenroom.validation.subject import Subject
 
 
@@ -33,7 +34,8 @@ def test_only_what_was_lost_is_made_up(release: Release, published: list[Clip]) 
     clip = next(c for c in published if c.name == "humanoid3d_dance_b")
     body = read_recording(clip.data, clip.path).body
     assert body is not None
-    found = filled(subject, body)
+    spec, history = subject.spec, subject.shape.history
+    found = filled(subject.perform, spec, history, body)
     assert found is not None
     truth, performed, given = found
     lost = (given == 0) & (truth.validity > 0)
@@ -44,7 +46,7 @@ def test_only_what_was_lost_is_made_up(release: Release, published: list[Clip]) 
     assert 1 < apart[lost].mean() < 60
     assert np.isfinite(performed.rotations[truth.validity > 0]).all()
     short = type(body)(body.skeleton, body.root[:30], body.rotations[:30], body.validity[:30])
-    assert filled(subject, short) is None
+    assert filled(subject.perform, spec, history, short) is None
 
 
 def test_a_take_that_may_not_leave_is_not_shown(

@@ -114,7 +114,7 @@ def self_test(backend: Tried, golden: bytes | None) -> None:
 
     Args:
         backend: has the graph.
-        golden: what it said when it was trained, as `greenroom.training.train.golden` wrote it; None
+        golden: what it said when it was trained, as `greenroom.training.export.golden` wrote it; None
             for a model that kept none, then its outputs only have to be finite.
 
     Raises:

@@ -79,6 +79,7 @@ def side_by_side(
     ending: str = "webp",
     every: int = EVERY,
     most: int = MOST,
+    below: Sequence[Picture] = (),
 ) -> bytes:
     """Return an animated clip of bodies beside each other, a label above each; it repeats for ever.
 
@@ -91,6 +92,7 @@ def side_by_side(
         ending: one of `FORMATS`.
         every: ticks a frame.
         most: ticks that are shown.
+        below: a picture for each tick, as wide as all bodies together, that goes under them.
 
     Raises:
         BadInput: no body, lengths that differ, no ticks, or another ending.
@@ -113,7 +115,8 @@ def side_by_side(
             draw(ends[t], radii, view, floor, LIT, None if mark is None else mark[t])
             for ends, (_, radii), mark in zip(seen, shapes, marks, strict=True)
         ]
-        whole = np.concatenate([heads, np.concatenate(row, axis=1)], axis=0)
+        under = [below[t]] if below else []
+        whole = np.concatenate([heads, np.concatenate(row, axis=1), *under], axis=0)
         frames.append(Image.fromarray(np.ascontiguousarray(whole)))
     return _animated(frames, ending, 1000 * every / TICK_HZ)
 
@@ -184,3 +187,15 @@ def still_of(clip: bytes) -> bytes:
         image.seek(getattr(image, "n_frames", 1) // 2)
         image.convert("RGB").save(out, "PNG")
     return out.getvalue()
+
+
+def as_gif(clip: bytes) -> tuple[bytes, tuple[int, int]]:
+    """Return a clip as an animated GIF, with its width and height: for who shows no other."""
+    with Image.open(io.BytesIO(clip)) as image:
+        count = getattr(image, "n_frames", 1)
+        frames, times = [], []
+        for n in range(count):
+            image.seek(n)
+            frames.append(image.convert("RGB"))
+            times.append(float(image.info.get("duration", 0)))
+    return _animated(frames, "gif", sum(times) / count), frames[0].size

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from greenroom.contracts import ModelShape
 from greenroom.frames import LIMBS, Floats
+from greenroom.training.clips import Shown
 from greenroom.training.closed_form import fit_core
 from greenroom.training.lessons import Material, perform
 from greenroom.training.model import TOKENS, Performer, Preset, rows_without_guesses
@@ -42,6 +43,7 @@ def fit(
     keep: Path | None = None,
     processes: int = 1,
     start: Mapping[str, Tensor] | None = None,
+    shown: Shown | None = None,
 ) -> tuple[Performer, dict[str, float]]:
     """Return a trained performer and its figures.
 
@@ -58,6 +60,7 @@ def fit(
         processes: that share each batch.
         start: what another performer had learned, by name; what fits is where this one begins. The
             closed form is fitted anew in any case.
+        shown: what is shown of it on the way; None for nothing.
     """
     torch.manual_seed(recipe.seed)
     model = Performer(shape, preset)
@@ -65,7 +68,7 @@ def fit(
     held = [torch.from_numpy(np.ascontiguousarray(take)) for take in validation]
     figures = tune_core(model, joints, takes)
     figures |= prepare(model, material)
-    run(Task(model, joints, material, recipe), keep, progress, processes)
+    run(Task(model, joints, material, recipe), keep, progress, processes, shown)
     random = torch.Generator().manual_seed(recipe.seed)
     model.eval()
     figures |= calibrate(model, joints, held, random)

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from greenroom.store.objects import write_durably
+from greenroom.training.clips import Shown
 from greenroom.training.lessons import Material, balanced, lessons_for
 from greenroom.training.model import Performer
 from greenroom.training.rollout import Encoder, Progress, Recipe
@@ -96,17 +97,20 @@ def _put(queue: Any, step: int, steps: int, figures: dict[str, float]) -> None:
 
 
 class Keeper(L.Callback):
-    """Keep a checkpoint every so many steps, the last two; and tell the progress.
+    """Keep a checkpoint every so many steps, the last two, and a clip an epoch; tell the progress.
 
     Args:
-        folder: where.
+        folder: of the checkpoints.
         every: steps.
-        progress: called with (step, steps, figures).
+        progress: called with (step, steps, figures); a clip of the step is there by then.
+        shown: what clips show; None for none.
     """
 
-    def __init__(self, folder: Path | None, every: int, progress: Progress) -> None:
+    def __init__(
+        self, folder: Path | None, every: int, progress: Progress, shown: Shown | None
+    ) -> None:
         """Keep what is given."""
-        self.folder, self.every, self.progress = folder, every, progress
+        self.folder, self.every, self.progress, self.shown = folder, every, progress, shown
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, n: int
@@ -114,6 +118,8 @@ class Keeper(L.Callback):
         """Write a checkpoint when it is time."""
         step = trainer.global_step
         if trainer.is_global_zero:
+            if self.shown is not None:
+                self.shown.keep(pl_module.model, step)
             self.progress(
                 step, trainer.max_steps, {"loss": float(outputs["loss"]), **pl_module.said}
             )
@@ -183,6 +189,7 @@ def run(
     folder: Path | None,
     progress: Progress,
     processes: int = 1,
+    shown: Shown | None = None,
 ) -> None:
     """Train a task to its end, going on from the newest whole checkpoint.
 
@@ -191,6 +198,7 @@ def run(
         folder: of the checkpoints; None keeps none.
         progress: called after each step.
         processes: that share each batch, on this machine.
+        shown: what clips show; None for none.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     strategy: Any = "auto"
@@ -210,7 +218,9 @@ def run(
             max_steps=task.recipe.steps,
             max_epochs=-1,
             plugins=[DurableCheckpoints()],
-            callbacks=[Keeper(folder, EVERY, partial(_put, told.queue) if told else progress)],
+            callbacks=[
+                Keeper(folder, EVERY, partial(_put, told.queue) if told else progress, shown)
+            ],
             gradient_clip_val=1.0,
             logger=False,
             enable_checkpointing=False,

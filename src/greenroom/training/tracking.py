@@ -1,12 +1,14 @@
 """Mirror training runs where people look: MLflow, Weights & Biases, TensorBoard, or nowhere.
 
-A run writes what happens to a journal, one JSON line each, under HOME/tracking. A mirror reads on from
+A run writes what happens to a journal, one JSON line each, under HOME/tracking, and its clips beside
+it (`greenroom.training.clips`). A mirror reads on from
 where it last was and passes it to a tracker. So a tracker that cannot be reached stops nothing and loses
 nothing: `greenroom track` sends it later. The truth is the model's manifest.
 """
 
 from __future__ import annotations
 
+import base64
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,6 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from greenroom.errors import BadInput, GreenroomError, MissingExtra
+from greenroom.render.clips import as_gif
 from greenroom.store.objects import write_durably
 
 Event = dict[str, Any]
@@ -40,6 +43,7 @@ class Journal:
         events = [msgspec.json.decode(line) for line in kept.splitlines()]
         self._begun = any(event["event"] == "begin" for event in events)
         self._step = max((e["step"] for e in events if e["event"] == "figures"), default=0)
+        self._clip = max((e["step"] for e in events if e["event"] == "clip"), default=0)
         self._file = path.open("ab")
 
     def begin(self, tags: dict[str, str], parameters: dict[str, Any]) -> None:
@@ -53,6 +57,13 @@ class Journal:
         if step > self._step:
             self._write({"event": "figures", "step": step, "values": values})
             self._step = step
+
+    def clip(self, step: int, file: Path) -> None:
+        """Name a step's clip, a file beside the journal; the same of one that is repeated."""
+        if step > self._clip:
+            name = file.relative_to(self.path.parent).as_posix()
+            self._write({"event": "clip", "step": step, "file": name})
+            self._clip = step
 
     def end(self, tags: dict[str, str], values: dict[str, float]) -> None:
         """Say how it ended."""
@@ -68,7 +79,10 @@ class Journal:
 
 
 class Tracker(Protocol):
-    """Where runs are mirrored. `send` may be given an event again, after it failed half-way."""
+    """Where runs are mirrored. `send` may be given an event again, after it failed half-way.
+
+    A clip's event has the whole path of its file.
+    """
 
     name: str
 
@@ -81,14 +95,15 @@ class Mlflow:
 
     Args:
         uri: of the tracking store.
+        artifacts: where the files of a new experiment go, a URL; None for where the store says.
     """
 
-    def __init__(self, uri: str) -> None:
-        """Keep the address; nothing is opened yet."""
-        self.name, self.uri = "mlflow", uri
+    def __init__(self, uri: str, artifacts: str | None = None) -> None:
+        """Keep the addresses; nothing is opened yet."""
+        self.name, self.uri, self.artifacts = "mlflow", uri, artifacts
 
     def send(self, run: str, events: Sequence[Event]) -> None:
-        """Log tags, parameters and metrics to the run of this name, made where it is not there."""
+        """Log all of it to the run of this name, made where it is not there; clips as artifacts."""
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
@@ -99,7 +114,11 @@ class Mlflow:
             raise MissingExtra("tracking by MLflow", "track") from error
         client = MlflowClient(tracking_uri=self.uri)
         found = client.get_experiment_by_name(EXPERIMENT)
-        place = found.experiment_id if found else client.create_experiment(EXPERIMENT)
+        place = (
+            found.experiment_id
+            if found
+            else client.create_experiment(EXPERIMENT, artifact_location=self.artifacts)
+        )
         known = client.search_runs([place], f"tags.greenroom_run = '{run}'")
         run_id = (known[0] if known else client.create_run(place, run_name=run)).info.run_id
         client.set_tag(run_id, "greenroom_run", run)
@@ -113,6 +132,9 @@ class Mlflow:
                 metrics.append(Metric(key, value, 0, event["step"]))
         for start in range(0, len(metrics), 500):
             client.log_batch(run_id, metrics=metrics[start : start + 500])
+        for event in events:
+            if "file" in event:
+                client.log_artifact(run_id, event["file"], "clips")
         if events and events[-1]["event"] == "end":
             client.set_terminated(run_id)
 
@@ -150,6 +172,10 @@ class Wandb:
             )
             if "values" in event:
                 opened.log(event["values"], step=event["step"] + (event["event"] == "end"))
+            if "file" in event:
+                data = base64.b64encode(Path(event["file"]).read_bytes()).decode()
+                picture = f'<img src="data:image/webp;base64,{data}">'
+                opened.log({"clip": wandb.Html(picture)}, step=event["step"])
         opened.finish()
 
 
@@ -165,8 +191,9 @@ class TensorBoard:
         self.name, self.folder = "tensorboard", folder
 
     def send(self, run: str, events: Sequence[Event]) -> None:
-        """Add scalars, and tags as text."""
+        """Add scalars, tags as text, and clips as images that move: a GIF is an image to it."""
         try:
+            from tensorboard.compat.proto.summary_pb2 import Summary
             from torch.utils.tensorboard import SummaryWriter
         except ModuleNotFoundError as error:
             raise MissingExtra("tracking by TensorBoard", "track") from error
@@ -176,6 +203,13 @@ class TensorBoard:
                 writer.add_text(key, str(value))
             for key, value in event.get("values", {}).items():
                 writer.add_scalar(key, value, event["step"])
+            if "file" in event:
+                gif, (width, height) = as_gif(Path(event["file"]).read_bytes())
+                image = Summary.Image(
+                    width=width, height=height, colorspace=3, encoded_image_string=gif
+                )
+                shown = Summary(value=[Summary.Value(tag="clip", image=image)])
+                writer.file_writer.add_summary(shown, event["step"])
         writer.close()
 
 
@@ -188,7 +222,9 @@ def open_tracker(text: str, home: Path) -> Tracker:
     name, _, where = text.partition(":")
     folder = home / "tracking"
     if name == "mlflow":
-        return Mlflow(where or f"sqlite:///{folder / 'mlflow.db'}")
+        if where:
+            return Mlflow(where)
+        return Mlflow(f"sqlite:///{folder / 'mlflow.db'}", (folder / "mlflow").absolute().as_uri())
     if name == "wandb" and not where:
         return Wandb(folder)
     if name == "tensorboard" and not where:
@@ -212,13 +248,17 @@ def mirror(journal: Path, tracker: Tracker) -> int:
     start = int(mark.read_text()) if mark.exists() else 0
     data = journal.read_bytes()[start:]
     whole = data[: data.rfind(b"\n") + 1]
-    events = [msgspec.json.decode(line) for line in whole.splitlines()]
+    events: list[Event] = [msgspec.json.decode(line) for line in whole.splitlines()]
     if not events:
         return 0
+    for event in events:
+        if "file" in event:
+            event["file"] = str(journal.parent / event["file"])
+    kept = [event for event in events if "file" not in event or Path(event["file"]).exists()]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the trackers' libraries warn of each other
-            tracker.send(journal.stem, events)
+            tracker.send(journal.stem, kept)
     except GreenroomError:
         raise
     except Exception as error:  # each tracker has errors of its own

@@ -7,7 +7,6 @@ import os
 import platform
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -22,27 +21,24 @@ from torch import Tensor
 from greenroom import __version__
 from greenroom.capture.sequence import mirrored
 from greenroom.consent.gate import require
-from greenroom.contracts import INPUTS, STYLE_TICKS, ModelShape, golden_clip
+from greenroom.contracts import STYLE_TICKS, ModelShape
 from greenroom.datasets.build import MIN_TICKS, states_of
-from greenroom.errors import BadInput, CheckFailed
+from greenroom.errors import BadInput
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
 from greenroom.frames import LIMBS, Floats
 from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
+from greenroom.training.clips import shown_of
+from greenroom.training.export import check_parity, export, golden
 from greenroom.training.fit import fit, gap_error, limb_gaps
 from greenroom.training.gather import Found, are_joined, gather, teaching
 from greenroom.training.lessons import GAP
-from greenroom.training.model import Performer, example, preset_of
+from greenroom.training.model import Performer, preset_of
 from greenroom.training.rollout import DEFAULT, Progress, Recipe, six_angles
 from greenroom.training.tracking import Journal, Mirrors, Tracker
 from greenroom.training.usual import usual
 
-PARITY = 2e-3
-"""How far the exported graph may be from the trained one, in the outputs' own units."""
-STYLE_PARITY = 1e-2
-"""The same of a style's probability, which hangs on the difference of distances: on windows made up to
-be wild these are thousands, and a probability was 0.0023 off where all other outputs were 2e-6."""
 TELL_S = 30.0
 """Seconds between what trackers are told while a run goes on."""
 
@@ -109,9 +105,21 @@ def train(
     mirrors.tell()
     told = time.monotonic()
 
+    shown = shown_of(
+        workspace,
+        manifest,
+        spec,
+        shape,
+        found["train"].channels if shape.face else (),
+        journal.path.with_suffix(".clips"),
+        recipe.steps,
+    )
+
     def note(step: int, steps: int, values: dict[str, float]) -> None:
         nonlocal told
         journal.figures(step, values)
+        if shown is not None and shown.path(step).exists():
+            journal.clip(step, shown.path(step))
         if time.monotonic() - told > TELL_S:
             mirrors.tell()
             told = time.monotonic()
@@ -130,6 +138,7 @@ def train(
         folder,
         processes,
         weights_of(workspace, start) if start else None,
+        shown,
     )
     test = [states_of(spec, body) for body in found["test"].bodies]
     figures |= judge(model, spec.joints, test)
@@ -252,30 +261,6 @@ def _rights(workspace: Workspace, dataset: dict[str, Any]) -> list[dict[str, Any
     return found
 
 
-def export(model: Performer) -> tuple[bytes, list[str]]:
-    """Return the ONNX graph and the names of its operations, sorted."""
-    import onnx
-
-    inputs = example(model.shape)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of its own internals
-        program = torch.onnx.export(
-            model,
-            tuple(inputs.values()),
-            input_names=list(INPUTS),
-            output_names=list(model.shape.outputs()),
-            opset_version=18,
-            dynamo=True,
-            verbose=False,
-        )
-    graph = program.model_proto
-    for node in graph.graph.node:  # where it was exported on is nobody's business, nor the same
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
-    onnx.checker.check_model(graph)
-    return graph.SerializeToString(), sorted({node.op_type for node in graph.graph.node})
-
-
 def weights_of(workspace: Workspace, model: str) -> dict[str, Tensor]:
     """Return what a model had learned, by name.
 
@@ -288,66 +273,6 @@ def weights_of(workspace: Workspace, model: str) -> dict[str, Tensor]:
             f"model {model[:12]} kept no weights to begin with", then="train without a start"
         )
     return load(workspace.objects.get(blob))
-
-
-def golden(graph: bytes, shape: ModelShape) -> bytes:
-    """Return what the graph says on the golden clip (ticks, outputs), float32, little-endian."""
-    session = _session(graph)
-    wanted = {node.name for node in session.get_inputs()}
-    said = []
-    for inputs in golden_clip(shape):
-        feed = {name: value for name, value in inputs.items() if name in wanted}
-        said.append(np.concatenate(session.run(None, feed), axis=None))
-    return np.stack(said).astype("<f4").tobytes()
-
-
-def check_parity(model: Performer, graph: bytes, takes: Sequence[Floats]) -> float:
-    """Return the largest difference between graph and model on real states.
-
-    Raises:
-        CheckFailed: it is more than `PARITY`.
-    """
-    shape = model.shape
-    session = _session(graph)
-    worst = 0.0
-    random = torch.Generator().manual_seed(0)
-    for take in takes:
-        k = shape.history
-        if len(take) <= k:
-            continue
-        state = torch.from_numpy(take)
-        inputs = example(shape)
-        inputs["history"] = state[None, :k]
-        inputs["known"] = (torch.rand(1, k, shape.joints, generator=random) < 0.8).float()
-        inputs["valid"] = (torch.rand(1, shape.joints, generator=random) < 0.7).float()
-        inputs["state"] = state[None, k]
-        inputs["noise"] = torch.randn(1, shape.noise, generator=random)
-        inputs["heard"] = (torch.rand(1, shape.speech, generator=random) < 0.5).float()
-        seen = inputs["valid"] * inputs["known"][:, -1]
-        step = 30 * (state[k] - state[k - 1])[None, : 6 * shape.joints]
-        inputs["velocity"] = step * seen.repeat_interleave(6, -1)
-        inputs["age"] = (1 - inputs["valid"]) * torch.rand(1, shape.joints, generator=random) / 2
-        inputs["speech"] = torch.randn(1, shape.speech, shape.speech_channels, generator=random)
-        with torch.no_grad():
-            ours = model(*inputs.values())
-        theirs = session.run(None, {name: value.numpy() for name, value in inputs.items()})
-        for name, a, b in zip(shape.outputs(), ours, theirs, strict=True):
-            off = float(np.abs(a.numpy() - b).max())
-            if off > (STYLE_PARITY if name == "style" else PARITY):
-                raise CheckFailed(
-                    f"the exported graph's {name} differs from the model's by {off:.2g}"
-                )
-            worst = max(worst, off)
-    return worst
-
-
-def _session(graph: bytes) -> Any:
-    import os
-
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import onnxruntime
-
-    return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
 
 def judge(model: Performer, joints: Sequence[str], test: Sequence[Floats]) -> dict[str, float]:

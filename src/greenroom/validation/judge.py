@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from greenroom.contracts import Backend
 from greenroom.datasets.build import states_of
+from greenroom.datasets.gaps import limbs_of
 from greenroom.errors import BadInput
 from greenroom.frames import Body, Floats
 from greenroom.metrics.floors import Gaussian, Retrieval, Ridge
@@ -28,7 +29,7 @@ from greenroom.validation.alone import MINUTE, alone
 from greenroom.validation.faces import FaceJudge
 from greenroom.validation.scenes import Scene, scenes_of
 from greenroom.validation.styles import StyleJudge
-from greenroom.validation.subject import FLOOR, Subject, limbs_of
+from greenroom.validation.subject import FLOOR, Subject
 
 GAP = 15
 """Ticks of a gap, and of the longest forecast: half a second."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from greenroom.contracts import Backend, ModelShape
 from greenroom.features.pipeline import FeatureSpec
-from greenroom.frames import LIMBS, Floats
+from greenroom.frames import Floats
 from greenroom.store.objects import Manifest
 
 FLOOR = {
@@ -102,9 +101,3 @@ class Subject:
                 inputs[name][0, -1] = value
             before = see
         return out
-
-
-def limbs_of(spec: FeatureSpec) -> NDArray[np.bool_]:
-    """Return (limbs, J), True where a joint is of a limb; limbs that it does not have are left out."""
-    limbs = np.asarray([np.isin(spec.joints, list(limb)) for limb in LIMBS.values()])
-    return limbs[limbs.any(axis=1)]
