@@ -1,13 +1,70 @@
-"""Bring a workspace's runs to their end in a process that a test kills; what is done is noted."""
+"""Bring a workspace's runs to their end in a process that a test kills, and look at what is left."""
 
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
+from greenroom.registry.policy import set_policy
+from greenroom.registry.promote import canary_ref, live_ref, on_stage
+from greenroom.registry.release import load_release
+from greenroom.registry.standing import read_standing
+from greenroom.retraining import requests, simulated
 from greenroom.retraining.durable import work_off
-from greenroom.retraining.simulated import FakeWork
+from greenroom.retraining.simulated import FakeWork, rights, take
 from greenroom.store.workspace import Workspace
+
+SCRIPT = str(Path(__file__))
+
+
+def prepared(folder: Path) -> Workspace:
+    """Mira is on stage, with a standing policy; what is learned is decided by the test."""
+    home = Workspace(folder)
+    simulated.debut(home, "mira", "Ada")
+    bounded = read_standing({"until": "2099-12-31", "per_day": 1000}, "here")
+    gates = [{**simulated.GATE, "worst": False}]
+    rules = {"per_day": 1000}
+    set_policy(home, "mira", "Ada", gates=gates, standing=bounded, learning=rules)
+    home.publish({"kind": "show", "version": 1, "actor": "mira", "name": "a"}, by="test")
+    return home
+
+
+def news(home: Workspace, seed: int) -> None:
+    take(home, "mira", seed, rights("2020-01-01", "2099-01-01"))
+
+
+def killed_after(command: list[str], seconds: float) -> bool:
+    """Start a process and kill it so many seconds after its first word; tell whether it was."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+    return process.returncode == -signal.SIGKILL
+
+
+def check(home: Path, run: str, champion: str) -> None:
+    """One end, no step that was done was done again, refs as the log says, and nothing is lost."""
+    fresh = Workspace(home)
+    entries = fresh.log.entries()
+    ends = [e for e in entries if e.event == requests.ENDED and e.body["run"] == run]
+    assert len(ends) == 1
+    begun = next(e.index for e in entries if e.event == requests.ASKED and e.body["run"] == run)
+    moves = [e.body for e in entries[begun:] if e.event == "ref"]
+    promoted = [m["new"] for m in moves if m["name"] == live_ref("mira")]
+    if ends[0].body["outcome"] == requests.PROMOTED:
+        assert promoted == [ends[0].body["release"]] == [on_stage(fresh, "mira")]
+        approvals = [e for e in entries[begun:] if e.event == "approve"]
+        assert len(approvals) == 1
+    else:
+        assert ends[0].body["outcome"] == requests.REJECTED and ends[0].body["reason"]
+        assert promoted == [] and on_stage(fresh, "mira") == champion
+    tried = fresh.log.ref(canary_ref("mira"))
+    assert tried in (None, on_stage(fresh, "mira"))
+    load_release(fresh, on_stage(fresh, "mira"))
+    assert fresh.fsck().bad == []
 
 
 def main(home: Path, quality: int, seconds: float) -> None:

@@ -4,20 +4,16 @@ import collections
 import importlib.util
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from killed_run import SCRIPT, check, killed_after, news, prepared
 
-from greenroom.errors import Refused
-from greenroom.registry.policy import set_policy
-from greenroom.registry.promote import canary_ref, live_ref, on_stage
-from greenroom.registry.release import load_release
-from greenroom.registry.standing import read_standing
+from greenroom.errors import GreenroomError, Refused
+from greenroom.registry.promote import on_stage
 from greenroom.retraining import requests, simulated
 from greenroom.retraining.durable import alone, work_off
 from greenroom.retraining.requests import ask, runs
@@ -36,54 +32,6 @@ KILLS = int(os.environ.get("GREENROOM_KILLS", "12"))
 STEPS = ("pull", "build", "train", "validate", "sandbox", "shadow", "approve", "canary", "promote")
 
 
-def prepared(folder: Path) -> Workspace:
-    """Mira is on stage, with a standing policy; what is learned is decided by the test."""
-    home = Workspace(folder)
-    simulated.debut(home, "mira", "Ada")
-    bounded = read_standing({"until": "2099-12-31", "per_day": 1000}, "here")
-    gates = [{**simulated.GATE, "worst": False}]
-    rules = {"per_day": 1000}
-    set_policy(home, "mira", "Ada", gates=gates, standing=bounded, learning=rules)
-    home.publish({"kind": "show", "version": 1, "actor": "mira", "name": "a"}, by="test")
-    return home
-
-
-def news(home: Workspace, seed: int) -> None:
-    take(home, "mira", seed, rights("2020-01-01", "2099-01-01"))
-
-
-def killed_after(command: list[str], seconds: float) -> bool:
-    """Start a process and kill it so many seconds after its first word; tell whether it was."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-    return process.returncode == -signal.SIGKILL
-
-
-def check(home: Path, run: str, champion: str) -> None:
-    """One end, no step that was done was done again, refs as the log says, and nothing is lost."""
-    fresh = Workspace(home)
-    entries = fresh.log.entries()
-    ends = [e for e in entries if e.event == requests.ENDED and e.body["run"] == run]
-    assert len(ends) == 1
-    begun = next(e.index for e in entries if e.event == requests.ASKED and e.body["run"] == run)
-    moves = [e.body for e in entries[begun:] if e.event == "ref"]
-    promoted = [m["new"] for m in moves if m["name"] == live_ref("mira")]
-    if ends[0].body["outcome"] == requests.PROMOTED:
-        assert promoted == [ends[0].body["release"]] == [on_stage(fresh, "mira")]
-        approvals = [e for e in entries[begun:] if e.event == "approve"]
-        assert len(approvals) == 1
-    else:
-        assert ends[0].body["outcome"] == requests.REJECTED and ends[0].body["reason"]
-        assert promoted == [] and on_stage(fresh, "mira") == champion
-    tried = fresh.log.ref(canary_ref("mira"))
-    assert tried in (None, on_stage(fresh, "mira"))
-    load_release(fresh, on_stage(fresh, "mira"))
-    assert fresh.fsck().bad == []
-
-
 def repeated(home: Path, run: str) -> collections.Counter[str]:
     """How often each step of a run was begun and done."""
     lines = (home / "calls").read_text().splitlines()
@@ -93,7 +41,6 @@ def repeated(home: Path, run: str) -> collections.Counter[str]:
 @pytest.mark.slow
 def test_killed_anywhere_every_run_ends_once(tmp_path: Path) -> None:
     home, dice = prepared(tmp_path), random.Random(7)
-    script = str(Path(__file__).with_name("killed_run.py"))
     kills, outcomes, again = 0, collections.Counter[str](), collections.Counter[str]()
     for n in range(10_000):
         if kills >= KILLS:
@@ -101,7 +48,7 @@ def test_killed_anywhere_every_run_ends_once(tmp_path: Path) -> None:
         quality = (0, 3, 1)[n % 3]  # good, sent back on trial, not good enough
         news(home, 1000 + n)
         champion, run = on_stage(home, "mira"), ask(home, "mira", "a test", "test").name
-        command = [sys.executable, script, str(tmp_path), str(quality), "0.02"]
+        command = [sys.executable, SCRIPT, str(tmp_path), str(quality), "0.02"]
         hits = 0
         for _ in range(3):  # a run may be killed thrice
             if kills + hits < KILLS and not runs(Workspace(tmp_path).log)[-1].outcome:
@@ -191,6 +138,17 @@ def test_runs_of_two_actors_end_in_one_go(tmp_path: Path) -> None:
         ("noor", requests.HELD),
     ]
     assert work_off(home, FakeWork()) == []
+
+
+def test_a_journal_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    home = prepared(tmp_path)
+    news(home, 1)
+    ask(home, "mira", "a test", "test")
+    (tmp_path / "workflows.sqlite").mkdir()
+    with pytest.raises(GreenroomError, match="the journal of the runs cannot be used"):
+        work_off(home, FakeWork())
+    (tmp_path / "workflows.sqlite").rmdir()
+    assert work_off(home, FakeWork())[0].outcome == requests.PROMOTED
 
 
 def test_one_process_works_at_a_time(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from greenroom.errors import MissingExtra, Refused
+from greenroom.errors import GreenroomError, MissingExtra, Refused
 from greenroom.retraining.pipeline import Pipeline, Work
 from greenroom.retraining.requests import FAILED, PROMOTED, Run, runs
 from greenroom.store.workspace import Workspace
@@ -66,6 +66,7 @@ def work_off(
     Raises:
         Refused: another process does.
         MissingExtra: the extra `loop` is not installed.
+        GreenroomError: the database of the journal cannot be used.
     """
     with alone(workspace.home):
         waiting = [run for run in runs(workspace.log) if not run.outcome]
@@ -93,19 +94,18 @@ def _engine(
         raise MissingExtra("greenroom retrain", "train,loop") from error
     crashes: list[BaseException] = []
     own_name = workspace.log.leaves()[0].hex()[:16]
-    file = (workspace.home / "workflows.sqlite").resolve()
-    where = os.environ.get(DATABASE) or f"sqlite:///{file}"
-    DBOS(
-        config={
-            "name": "greenroom",
-            "system_database_url": where,
-            "application_version": FORM,
-            "executor_id": own_name,  # workspaces may share a database
-            "enable_otlp": False,
-            "notification_listener_polling_interval_sec": 0.05,  # nobody waits for notices
-            "log_level": "ERROR",
-        }
-    )
+    config = {
+        "name": "greenroom",
+        "system_database_url": os.environ.get(DATABASE) or f"sqlite:///{_file(workspace)}",
+        "application_version": FORM,
+        "executor_id": own_name,
+        # Workspaces may share a database, but no queue: what a crash left goes into one, and whoever
+        # takes it would do it in another workspace.
+        "dbos_system_schema": f"greenroom_{own_name}",
+        "enable_otlp": False,
+        "notification_listener_polling_interval_sec": 0.05,  # nobody waits for notices
+        "log_level": "ERROR",
+    }
 
     @DBOS.workflow(name="retrain")  # type: ignore[untyped-decorator]  # an extra, seen as Any
     def retrain(name: str) -> list[str]:
@@ -120,7 +120,9 @@ def _engine(
             raise
 
     try:
-        DBOS.launch()
+        with _told_plainly(workspace):
+            DBOS(config=config)
+            DBOS.launch()
 
         def start(name: str) -> list[str]:
             try:
@@ -140,6 +142,23 @@ def _engine(
         yield start
     finally:
         DBOS.destroy(destroy_registry=True)
+
+
+def _file(workspace: Workspace) -> Path:
+    return (workspace.home / "workflows.sqlite").resolve()
+
+
+@contextmanager
+def _told_plainly(workspace: Workspace) -> Iterator[None]:
+    """Say in a sentence that the journal's database cannot be used; its URL may hold a password."""
+    try:
+        yield
+    except Exception as error:
+        where, then = str(_file(workspace)), "free space or mend the disk"
+        if os.environ.get(DATABASE):
+            where, then = DATABASE, "start it, or correct the URL; the runs wait"
+        what = f"the journal of the runs cannot be used: {str(error).splitlines()[0]}"
+        raise GreenroomError(what, where=where, then=then) from error
 
 
 def _perform(
