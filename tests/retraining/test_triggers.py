@@ -2,6 +2,7 @@
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -53,7 +54,7 @@ def begin(home: Workspace, kind: str) -> str:
 
 def calls(home: Workspace) -> int | None:
     found = calling(home, "mira", RULES)
-    return None if found is None else found.entry.index
+    return found[0].entry.index if found else None
 
 
 DURING = [
@@ -183,10 +184,10 @@ def spike(home: Workspace) -> int:
     return enter(home.log, "mira", told, **by).entry.index
 
 
-def allow(home: Workspace, *kinds: str) -> None:
+def allow(home: Workspace, *kinds: str, **more: Any) -> None:
     bounds = BOUNDS if "online" in kinds else {}
     standing = {"until": "2027-01-31", "per_day": 9, "kinds": [*kinds], "bounds": bounds}
-    learning = Rules(gather_s=60, spike_s=10, cool_down_s=3600, per_day=1).manifest()
+    learning = Rules(gather_s=60, spike_s=10, cool_down_s=3600, per_day=1, **more).manifest()
     set_policy(home, "mira", "Ada", standing=standing, learning=learning)
 
 
@@ -223,6 +224,28 @@ def test_an_online_update_answers_spikes_and_leaves_what_is_new_to_a_training(
     spike(home)
     end(home.log, thorough.name, REJECTED, "it was not better", "test")
     assert attend(home, "watch") == []  # a training learns what is rare as well
+
+
+def test_an_update_that_is_not_allowed_keeps_no_training_waiting(home: Workspace) -> None:
+    allow(home, "retrain", "online")  # one of each kind a day
+    spike(home)
+    (quick,) = attend(home, "watch")
+    end(home.log, quick.name, REJECTED, "no step within the bounds helps", "test")
+    spike(home)
+    assert attend(home, "watch") == []
+    new = alert(home, STYLE)
+    (thorough,) = attend(home, "watch")
+    assert (thorough.job, thorough.alert) == ({}, new)
+
+
+def test_an_update_that_is_not_allowed_keeps_no_night_waiting(home: Workspace) -> None:
+    allow(home, "retrain", "online", nightly="0 3 * * *", freeze_after=1)
+    spike(home)
+    (quick,) = attend(home, "watch")
+    end(home.log, quick.name, REJECTED, "no step within the bounds helps", "test")
+    spike(home)
+    home.log.clock.advance(2 * 86_400 * NS_PER_S)  # type: ignore[attr-defined]
+    assert [run.kind for run in attend(home, "watch")] == ["schedule"]
 
 
 def test_while_a_show_is_on_a_spike_waits_for_less(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from greenroom.clock import NS_PER_S
@@ -30,23 +31,22 @@ def attend(workspace: Workspace, by: str) -> list[Run]:
 
 
 def _attend(workspace: Workspace, actor: str, by: str) -> Run | None:
-    try:
+    # Where the rules are signed by nobody who counts, other actors' runs do not wait for them.
+    with suppress(Refused):
         rules = rules_of(workspace, actor)
-        alert = calling(workspace, actor, rules)
-        if alert is not None:
-            why, job = sentence(alert.alert), job_for(workspace, alert)
-            return ask(workspace, actor, why, by, "alert", alert.entry.index, job)
+        for alert in calling(workspace, actor, rules):
+            # A run goes on, or the rules allow none of its kind yet: it is asked for again later, and
+            # what calls for the other kind does not wait for it.
+            with suppress(Refused):
+                why, job = sentence(alert.alert), job_for(workspace, alert)
+                return ask(workspace, actor, why, by, "alert", alert.entry.index, job)
         if scheduled(rules, _since(workspace, actor), workspace.log.clock.utc_ns()):
             return ask(workspace, actor, f"nightly, {rules.nightly} {rules.zone}", by, "schedule")
-    # A run goes on, or the rules allow none yet, or they are signed by nobody who counts: it is asked
-    # again later, and other actors' runs do not wait for it.
-    except Refused:
-        pass
     return None
 
 
-def calling(workspace: Workspace, actor: str, rules: Rules) -> Entered | None:
-    """Return the first alert that no run has answered and that something can be learned from.
+def calling(workspace: Workspace, actor: str, rules: Rules) -> list[Entered]:
+    """Return the first alerts that no run has answered: for a training and for an online update.
 
     A run answers the alerts that were raised before it was asked for; those raised while it went on only
     if they repeat the one that asked: of the same cause, about the release that was on stage then. Once
@@ -61,14 +61,17 @@ def calling(workspace: Workspace, actor: str, rules: Rules) -> Entered | None:
     known = runs(workspace.log, actor)[::-1]
     past = _Past(workspace.log.entries(), actor)
     now = workspace.log.clock.utc_ns()
+    out: dict[bool, Entered] = {}
     for found in among(past.entries, actor):
         if found.alert.cause not in rules.causes or any(past.answers(run, found) for run in known):
             continue
-        wait_s = rules.spike_s if job_for(workspace, found) else rules.gather_s
-        ripe = abs(now - found.entry.at_ns) >= wait_s * NS_PER_S
+        job = job_for(workspace, found)
+        ripe = abs(now - found.entry.at_ns) >= (rules.spike_s if job else rules.gather_s) * NS_PER_S
         if ripe or look(workspace.home, actor) is None:
-            return found
-    return None
+            out.setdefault(bool(job), found)
+        if len(out) == 2:
+            break
+    return list(out.values())
 
 
 def job_for(workspace: Workspace, alert: Entered) -> dict[str, Any]:
