@@ -356,5 +356,7 @@ def test_an_online_update_comes_on_stage_within_what_was_signed_for(
     assert (again.outcome, again.reason, found) == (REJECTED, NOTHING_NEW, {})
     take(home, "mira", 9, AGREED)
     third, found = go(home, online=True)
-    assert third.outcome == PROMOTED and len(found["pull"]["takes"]) >= 1
+    assert third.outcome == PROMOTED and len(found["pull"]["takes"]) == 1
+    fourth, found = go(home, online=True)  # nor is it news what the update before the last saw
+    assert (fourth.outcome, fourth.reason, found) == (REJECTED, NOTHING_NEW, {})
     assert rollback(home, "mira", "Ada")[0] == run.release

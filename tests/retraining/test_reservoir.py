@@ -13,7 +13,8 @@ from greenroom.consent.records import read_rights
 from greenroom.datasets.build import states_of
 from greenroom.errors import BadInput, Refused
 from greenroom.features.pipeline import FeatureSpec
-from greenroom.retraining.reservoir import BEFORE, LENGTH, Reservoir, moments_of
+from greenroom.retraining import simulated
+from greenroom.retraining.reservoir import BEFORE, LENGTH, Reservoir, moments_of, reservoir_of
 from greenroom.store.workspace import Workspace
 
 DAY = datetime.date(2026, 1, 1)
@@ -115,3 +116,18 @@ def test_only_takes_whose_rights_cover_training(
     kept.offer("calm", nobody, 0)  # its rights were withdrawn since
     with pytest.raises(BadInput, match="nothing that may be used"):
         kept.moments(workspace, _spec(workspace, nobody), DAY)
+
+
+def test_of_a_dataset_what_may_not_be_used_any_more_is_left_out(
+    tmp_path: Path, person: Callable[..., bytes]
+) -> None:
+    workspace, takes = Workspace(tmp_path / "home"), list[str]()
+    for n, expiry in enumerate(("2026-06-30", "2025-12-31")):
+        agreed = simulated.rights("2020-01-01", expiry)
+        recording = read_recording(person(frames=120, seed=n), f"t_{n}.bvh")
+        takes.append(keep(workspace, recording, Who("mira", "somebody", agreed), "test"))
+    manifest = {"kind": "dataset", "version": 1, "splits": {"train": takes, "test": []}}
+    dataset = workspace.publish(manifest | {"parents": {"takes": takes}}, by="test")
+    for day, there in ((datetime.date(2025, 12, 31), takes), (DAY, takes[:1])):
+        kept = reservoir_of(workspace, dataset, day).kept[""]
+        assert {take for take, _ in kept} == set(there)

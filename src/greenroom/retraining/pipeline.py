@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from greenroom.capture.takes import media_of
 from greenroom.clock import NS_PER_S
 from greenroom.consent.gate import refusal
 from greenroom.contracts import ModelShape
@@ -125,18 +124,14 @@ class Workshop:
     def update(self, workspace: Workspace, run: Run, found: Found) -> str:
         """Move the last layers a little, within the standing policy's bounds; see :class:`Work`."""
         from greenroom.retraining.online import update_apart
-        from greenroom.retraining.reservoir import Reservoir
+        from greenroom.retraining.reservoir import reservoir_of
         from greenroom.retraining.steps import Bounds
 
         start = str(found["pull"]["start"])
         if not start:
             raise Stop("there is no champion with weights to begin with")
         model = workspace.objects.manifest(start, "model")
-        dataset = workspace.objects.manifest(model["parents"]["dataset"], "dataset")
-        past = Reservoir()
-        for take in dataset["splits"]["train"]:
-            if "body" in media_of(workspace.objects.manifest(take, "take")):
-                past.offer_take(workspace, take, _today(workspace))
+        past = reservoir_of(workspace, model["parents"]["dataset"], today(workspace))
         replay = past.save(workspace, run.actor, BY)
         signed = policy_of(workspace, run.actor).get("standing", {}).get("bounds", {})
         bounds = Bounds(**{name: most for name, most in signed.items() if name != "in_a_row"})
@@ -182,7 +177,8 @@ def _backend(workspace: Workspace, model: str) -> OnnxBackend:
     return OnnxBackend(graph, ModelShape.load(manifest["shape"]))
 
 
-def _today(workspace: Workspace) -> datetime.date:
+def today(workspace: Workspace) -> datetime.date:
+    """Return the UTC day by the workspace's clock."""
     now = workspace.log.clock.utc_ns() / NS_PER_S
     return datetime.datetime.fromtimestamp(now, datetime.UTC).date()
 
@@ -254,7 +250,7 @@ class Pipeline:
 
     def pull(self, found: Found) -> Found:
         """Look for takes that the champion has not learned from and that may be learned from."""
-        actor, day = self.run.actor, _today(self.workspace)
+        actor, day = self.run.actor, today(self.workspace)
         champion = self.workspace.log.ref(live_ref(actor))
         start, known = "", set[str]()
         if champion is not None:
@@ -264,8 +260,8 @@ class Pipeline:
             known = set(dataset["parents"]["takes"])
             if "weights" not in model["blobs"]:
                 start = ""
-            if self.online:  # what the last update saw is not news; a training takes it all
-                known |= set(model["parents"].get("takes", ()))
+            if self.online:  # what earlier updates saw is not news; a training takes it all
+                known |= _updated_with(self.workspace, model)
         fresh = []
         for row in self.workspace.catalog.find("take", actor=actor):
             manifest = self.workspace.objects.manifest(row.object, "take")
@@ -289,7 +285,7 @@ class Pipeline:
                 self.run.name,
                 self.run.actor,
                 BY,
-                _today(self.workspace),
+                today(self.workspace),
                 like=like,
             )
         except BadInput as error:
@@ -409,6 +405,15 @@ class Pipeline:
         if outcome != PROMOTED:
             end_trial(self.workspace, self.run.actor, BY)  # none is left behind
         end(self.workspace.log, self.run.name, outcome, reason, BY, release)
+
+
+def _updated_with(workspace: Workspace, model: Mapping[str, Any]) -> set[str]:
+    """Return the takes of every online update since the training that a model comes from."""
+    takes: set[str] = set()
+    while "update" in model:
+        takes |= set(model["parents"]["takes"])
+        model = workspace.objects.manifest(model["parents"]["start"], "model")
+    return takes
 
 
 def _worse(sandbox: Mapping[str, Any]) -> list[str]:

@@ -166,6 +166,16 @@ class Reservoir:
         return joined(found)
 
 
+def reservoir_of(workspace: Workspace, dataset: str, day: datetime.date) -> Reservoir:
+    """Return a sample of what a dataset is trained on; takes whose rights are over are left out."""
+    out = Reservoir()
+    for take in workspace.objects.manifest(dataset, "dataset")["splits"]["train"]:
+        manifest = workspace.objects.manifest(take, "take")
+        if "body" in media_of(manifest) and not refusal(manifest, "train", day):
+            out.offer_take(workspace, take, day)
+    return out
+
+
 def style_of(take: Manifest) -> str:
     """Return the style that a whole take is labelled with; "" where nothing was said."""
     said = take.get("tiers", {}).get("style", "")

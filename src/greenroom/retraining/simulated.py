@@ -8,22 +8,24 @@ how good a model is was drawn from a seed and not from anything that it learned.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from greenroom.capture.readers import read_recording
 from greenroom.capture.takes import Who, keep
+from greenroom.consent.gate import require
 from greenroom.contracts import ModelShape
-from greenroom.errors import BadInput
+from greenroom.errors import BadInput, Refused
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import BONES
 from greenroom.metrics.sequences import WORSE
 from greenroom.registry.promote import promote
 from greenroom.registry.release import approve
-from greenroom.retraining.pipeline import Found, Progress
+from greenroom.retraining.pipeline import Found, Progress, today
 from greenroom.retraining.requests import Run
+from greenroom.retraining.reservoir import reservoir_of
 from greenroom.store.workspace import Workspace
 from greenroom.validation.judge import figures, tallies_of
 
@@ -150,6 +152,8 @@ class FakeWork:
         seed: of the draws.
         weights: of `QUALITIES`.
         at: called with a step's name before and after something was made in it.
+        norms: of online updates, of which one is drawn for each.
+        on_air: share of trials for which a show is on.
     """
 
     def __init__(
@@ -157,13 +161,19 @@ class FakeWork:
         seed: int = 0,
         weights: tuple[float, ...] = (1, 0, 0, 0, 0),
         at: Callable[[str], None] = lambda step: None,
+        norms: tuple[float, ...] = (0.1,),
+        on_air: float = 1.0,
     ) -> None:
         """Keep them."""
         self.seed, self.weights, self.at = seed, weights, at
+        self.norms, self.on_air = norms, on_air
+
+    def _draw(self, *what: str) -> random.Random:
+        return random.Random("/".join((str(self.seed), *what)))
 
     def quality(self, run: str) -> str:
         """Return what a run's model is to be."""
-        return random.Random(f"{self.seed}/{run}").choices(QUALITIES, self.weights)[0]
+        return self._draw(run).choices(QUALITIES, self.weights)[0]
 
     def train(self, workspace: Workspace, run: Run, found: Found, progress: Progress) -> str:
         """Publish a model without training anything."""
@@ -171,22 +181,42 @@ class FakeWork:
         quality = self.quality(run.name)
         if quality == CRASHES:
             raise RuntimeError("the training diverged")
+        dataset = workspace.objects.manifest(found["build"]["dataset"], "dataset")
+        _may_learn(workspace, dataset["parents"]["takes"])
         made = model(workspace, found["build"]["dataset"], f"{quality}: {run.name}")
         self.at("train")
         return made
 
     def update(self, workspace: Workspace, run: Run, found: Found) -> str:
-        """Publish a model as an online update gives it, without moving anything."""
-        start = workspace.objects.manifest(found["pull"]["start"], "model")
-        before = start.get("update", {}).get("in_a_row", 0)
-        said = {"norm": 0.1, "replay_loss": 0.01, "seconds": 20.0, "in_a_row": 1 + before}
-        more = {"update": said, "note": run.name}
-        parents = {
-            **start["parents"],
-            "start": found["pull"]["start"],
-            "takes": found["pull"]["takes"],
+        """Publish a model as an online update gives it, without moving anything.
+
+        The real one keeps the bounds that were signed; this one may say that it broke them.
+        """
+        self.at("train")
+        quality, start = self.quality(run.name), found["pull"]["start"]
+        if quality == CRASHES:
+            raise RuntimeError("the step diverged")
+        if quality == WORSE_ONE:
+            raise Refused("no step within the bounds helps")
+        _may_learn(workspace, found["pull"]["takes"])
+        before = workspace.objects.manifest(start, "model")
+        past = reservoir_of(workspace, before["parents"]["dataset"], today(workspace))
+        said = {
+            "norm": self._draw(run.name, "norm").choice(self.norms),
+            "replay_loss": 0.01,
+            "seconds": 20.0,
+            "in_a_row": 1 + before.get("update", {}).get("in_a_row", 0),
         }
-        return workspace.publish({**start, **more, "parents": parents}, by="test")
+        parents = {
+            "dataset": before["parents"]["dataset"],
+            "start": start,
+            "takes": found["pull"]["takes"],
+            "replay": past.save(workspace, run.actor, "simulated"),
+        }
+        more = {"update": said, "note": f"{quality}: {run.name}", "parents": parents}
+        made = workspace.publish({**before, **more}, by="simulated")
+        self.at("train")
+        return made
 
     def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
         """Publish a validation on the test split."""
@@ -235,6 +265,8 @@ class FakeWork:
     ) -> str | None:
         """Bring the release on stage; say what its quality says."""
         self.at("canary")
+        if self._draw(release).random() >= self.on_air:
+            return None
         begin()
         self.at("canary")
         made = workspace.objects.manifest(release, "release")["parents"]["model"]
@@ -262,6 +294,12 @@ class FakeWork:
             "parents": {"model": model},
         }
         return workspace.publish(out, by="simulated")
+
+
+def _may_learn(workspace: Workspace, takes: Iterable[str]) -> None:
+    """Pass or raise, as the real work does: what was allowed when a run began may be over."""
+    for name in takes:
+        require(workspace.objects.manifest(name, "take"), name, "train", today(workspace))
 
 
 def _quality(workspace: Workspace, model: str) -> str:
