@@ -1,5 +1,6 @@
 """A month of everything that goes wrong; and a class that was broken on purpose is caught."""
 
+import datetime
 import importlib.util
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,7 @@ from greenroom.registry.promote import promote
 from greenroom.registry.release import make_release
 from greenroom.retraining import requests, simulated, simulator
 from greenroom.retraining.disk import Crash, Disk
-from greenroom.retraining.invariants import Broken
+from greenroom.retraining.invariants import Broken, day_of
 from greenroom.retraining.simulator import Simulator, simulate
 from greenroom.store.log import Log
 from greenroom.store.workspace import Workspace
@@ -29,11 +30,13 @@ pytestmark = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 3])
 def test_a_month_in_which_all_holds(tmp_path: Path, seed: int) -> None:
     counts = simulate(tmp_path, seed, 30)
-    for what in ("promoted", "rejected", "crash", "refused", "no room"):
+    for what in ("promoted", "rejected", "crash", "refused", "no room", "consent over"):
         assert counts[what], counts
+    for what in ("promoted", "rejected", "held"):
+        assert counts[f"online {what}"], counts
 
 
 def test_a_seed_gives_the_same_week_again(tmp_path: Path) -> None:
@@ -141,6 +144,85 @@ def test_a_standing_policy_that_forgives_is_caught(
         promote(made.workspace, "mira", release, "stage")
 
     caught(made, forgiven, "while nobody stood behind it")
+
+
+def updating(made: Simulator, **bounds: float) -> None:
+    """Sign for online updates, all of which are good and tried in a show."""
+    made.work = simulated.FakeWork(0)
+    said = {"norm": 0.15, "replay_loss": 0.02, "seconds": 60, "in_a_row": 3, **bounds}
+    standing_said = {"until": "2099-01-01", "per_day": 9, "kinds": ["online"], "bounds": said}
+    bounded = standing.read_standing(standing_said, "here")
+    set_policy(made.workspace, "mira", "Ada", standing=bounded)
+
+
+def update(made: Simulator, seed: int, agreed: bool = True) -> None:
+    """Record a take and ask for an online update."""
+    good = simulated.rights("2020-01-01", "2099-01-01")
+    simulated.take(made.workspace, "mira", seed, good if agreed else None)
+    requests.ask(made.workspace, "mira", "a test", "test", job={"online": True})
+
+
+@pytest.mark.parametrize(("bound", "most", "good"), [("norm", 0.05, 0), ("in_a_row", 1, 1)])
+def test_an_update_beyond_what_was_signed_for_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, most: float, good: int
+) -> None:
+    monkeypatch.setattr(standing, "_within", lambda *_: None)
+    made = world(tmp_path)
+    updating(made, **{bound: most})
+    for seed in range(good):
+        update(made, seed)
+        made.do(made.night)
+    assert made.counts["online promoted"] == good
+    update(made, 9)
+    caught(made, made.night, "while nobody stood behind it")
+
+
+def test_an_update_that_ignores_rights_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for where in ("retraining.pipeline", "consent.gate"):
+        monkeypatch.setattr(f"greenroom.{where}.refusal", lambda take, purpose, day: "")
+    made = world(tmp_path)
+    updating(made)
+    update(made, 1, agreed=False)
+    caught(made, made.night, "is in a model, and it is quarantined")
+
+
+@pytest.mark.parametrize("careless", [False, True])
+def test_a_consent_that_ends_while_a_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, careless: bool
+) -> None:
+    made = world(tmp_path)
+    ends = day_of(made.clock.utc_ns()) + datetime.timedelta(1)
+    lasting = simulated.rights("2020-01-01", ends.isoformat())
+    simulated.take(made.workspace, "mira", 1, lasting)
+
+    def late(step: str) -> None:
+        """The worker was off for two days before it trained."""
+        if step == "train":
+            made.clock.jump(2 * 86_400 * 10**9)
+
+    made.work = simulated.FakeWork(0, at=late)
+    requests.ask(made.workspace, "mira", "a test", "test")
+    if careless:
+        monkeypatch.setattr(simulated, "_may_learn", lambda workspace, takes: None)
+        caught(made, made.night, "is in a model, and the consent of somebody expired")
+        return
+    made.do(made.night)
+    (run,) = requests.runs(made.workspace.log)
+    assert run.outcome == requests.REJECTED and "the consent of somebody expired" in run.reason
+
+
+def test_an_update_that_learns_the_same_again_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greenroom.retraining.pipeline._updated_with", lambda *_: set())
+    made = world(tmp_path)
+    updating(made)
+    update(made, 1)
+    made.do(made.night)
+    update(made, 2)
+    caught(made, made.night, "learned from take .* again")
 
 
 def test_a_run_that_never_ends_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,10 +123,35 @@ def _approved(workspace: Workspace, entries: Sequence[Entry], release: str) -> b
             if key is None and not revoked:  # by a policy, which gives nothing back
                 policy = approval["statement"]["policy"]
                 actor = workspace.objects.manifest(release)["actor"]
-                if _at(entries[: entry.index], f"actors/{actor}/policy") == policy:
-                    key = workspace.objects.manifest(policy, "policy")["key"]
+                in_force = _at(entries[: entry.index], f"actors/{actor}/policy") == policy
+                signed = workspace.objects.manifest(policy, "policy")
+                said = signed["statement"].get("standing")
+                if in_force and said and _within(workspace, release, said, entry.at_ns):
+                    key = signed["key"]
             good |= key is not None and key not in withdrawn
     return good
+
+
+def _within(workspace: Workspace, release: str, said: dict[str, Any], at_ns: int) -> bool:
+    """Tell whether what a policy approves by itself is meant for a release, which keeps its bounds."""
+    if day_of(at_ns).isoformat() > said["until"]:
+        return False
+    name = workspace.objects.manifest(release)["parents"]["model"]
+    update = workspace.objects.manifest(name).get("update")
+    if update is None:
+        return "retrain" in said["kinds"]
+    bounds = dict(said["bounds"])
+    row = bounds.pop("in_a_row", 0)
+    kept = all(update[figure] <= most for figure, most in bounds.items())
+    return "online" in said["kinds"] and kept and len(_updates(workspace, name)) <= row
+
+
+def _updates(workspace: Workspace, model: str) -> list[dict[str, Any]]:
+    """Return the online updates since the training that a model comes from, newest first."""
+    found = workspace.objects.manifest(model, "model")
+    if "update" not in found:
+        return []
+    return [found, *_updates(workspace, found["parents"]["start"])]
 
 
 def _published(workspace: Workspace, entries: Sequence[Entry], entry: Entry) -> None:
@@ -134,12 +159,24 @@ def _published(workspace: Workspace, entries: Sequence[Entry], entry: Entry) -> 
     for part in (*parents_of(manifest), *blobs_of(manifest)):
         if part not in workspace.objects:
             raise Broken(f"{manifest['kind']} {entry.body['object'][:12]} names what is lost")
-    if manifest["kind"] == "dataset":
-        for name in manifest["parents"]["takes"]:
-            _allowed(workspace.objects.manifest(name, "take"), name, entry.at_ns)
+    takes = manifest["parents"].get("takes", ()) if "parents" in manifest else ()
+    if manifest["kind"] == "model" and "update" in manifest:
+        _news(workspace, manifest, takes)
+    elif manifest["kind"] == "model":
+        dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
+        takes = dataset["parents"]["takes"]
+    if manifest["kind"] in ("dataset", "model", "replay"):
+        for name in takes:
+            reason = refusal(workspace.objects.manifest(name, "take"), "train", day_of(entry.at_ns))
+            if reason:
+                raise Broken(f"take {name[:12]} is in a {manifest['kind']}, and {reason}")
 
 
-def _allowed(take: dict[str, Any], name: str, at_ns: int) -> None:
-    reason = refusal(take, "train", day_of(at_ns))
-    if reason:
-        raise Broken(f"take {name[:12]} is in a dataset, and {reason}")
+def _news(workspace: Workspace, update: dict[str, Any], takes: Sequence[str]) -> None:
+    """Ask whether an update learned from what those before it in its row learned from already."""
+    dataset = workspace.objects.manifest(update["parents"]["dataset"], "dataset")
+    known = set(dataset["parents"]["takes"])
+    for before in _updates(workspace, update["parents"]["start"]):
+        known |= set(before["parents"]["takes"])
+    if known & set(takes):
+        raise Broken(f"an update learned from take {min(known & set(takes))[:12]} again")

@@ -49,7 +49,7 @@ _SPEC = FeatureSpec(("hips", "spine", "head"))
 _DEGREES = {GOOD: 10.0, WORSE_ONE: 30.0}
 
 
-def bvh(seed: int, ticks: int = 14) -> bytes:
+def bvh(seed: int, ticks: int = 48) -> bytes:
     """Return a body's short recording; each seed's is another."""
     lines = ["HIERARCHY"]
 

@@ -20,11 +20,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from greenroom.clock import NS_PER_S, VirtualClock
+from greenroom.consent.gate import refusal
 from greenroom.contracts import CAUSES, Alert
 from greenroom.errors import BadInput, CorruptObject, GreenroomError, Refused
 from greenroom.monitoring.alerts import enter
+from greenroom.monitoring.spikes import SPIKE
 from greenroom.registry import approval
 from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import live_ref, promote, rollback
@@ -46,6 +49,12 @@ _START = int(datetime.datetime(2026, 10, 1, 9, tzinfo=datetime.UTC).timestamp())
 _HOUR_NS = 3600 * NS_PER_S
 _WEIGHTS = (6.0, 1.5, 1.0, 1.5, 0.5)
 """Of `simulated.QUALITIES`."""
+
+
+_NORMS = (0.05, 0.1, 0.1, 0.1, 0.1, 0.2)
+"""Of online updates: most keep the usual bound, some break any."""
+_BOUNDS = {"norm": 0.15, "replay_loss": 0.02, "seconds": 60}
+_TIGHT = ({"norm": 0.08}, {"replay_loss": 0.005}, {"seconds": 10})
 
 
 class Clock(VirtualClock):
@@ -75,7 +84,7 @@ class Simulator:
         self.event, self.seen, self.takes = 0, 0, 0
         self.counts: Counter[str] = Counter()
         self.what = "the beginning"
-        self.work = simulated.FakeWork(seed, _WEIGHTS, self._within)
+        self.work = simulated.FakeWork(seed, _WEIGHTS, self._within, _NORMS, on_air=0.9)
         self.mishap = 0.15
         self.open()
         for actor in ACTORS:
@@ -96,7 +105,8 @@ class Simulator:
             self.show: 3,
             self.alerts: 2,
             self.record: 4,
-            self.ask: 2,
+            self.ask: 1,
+            self.update: 2,
             self.hand: 1,
             self.withdraw: 0.4,
             self.keys: 0.2,
@@ -170,9 +180,11 @@ class Simulator:
 
     def alerts(self) -> None:
         """Raise a storm of alerts, of one cause, while others come in."""
-        actor, cause = self._actor(), self.dice.choice(CAUSES)
+        actor, cause = self._actor(), self.dice.choice((*CAUSES, "new style", "new style"))
+        spike = cause == "new style" and self.dice.random() < 0.7
+        signal = f"{SPIKE}glad" if spike else "style"
         for n in range(self.dice.choice((1, 3, 12))):
-            told = Alert("style", cause, (), 3.0, 10 + n, 0, 0, 5)
+            told = Alert(signal, cause, (), 3.0, 10 + n, 0, 0, 5)
             key = f"{self.event}.{n}"
             enter(self.workspace.log, actor, told, key=key, source="chart", by="charts")
         self._attend()
@@ -181,18 +193,23 @@ class Simulator:
         self.counts["asked"] += len(attend(self.workspace, "watch"))
 
     def record(self) -> None:
-        """Keep a few takes, with rights and without."""
-        today = day_of(self.clock.utc_ns())
+        """Keep a few takes, with rights and without; some consents are over on the next day."""
         actor = self._actor()
         for _ in range(self.dice.randint(1, 3)):
-            self.takes += 1
-            start = today + datetime.timedelta(self.dice.choice((-30, -30, -30, 2)))
-            end = today + datetime.timedelta(self.dice.choice((3, 10, 300)))
+            first, last = self.dice.choice((-30, -30, -30, 2)), self.dice.choice((2, 3, 10, 300))
             purposes = self.dice.choice((("train", "perform"), ("train",), ("perform",)))
-            agreed = simulated.rights(start.isoformat(), end.isoformat(), *purposes)
             quarantined = self.dice.random() < 0.25
-            seed = self.seed * 100_000 + self.takes
-            simulated.take(self.workspace, actor, seed, None if quarantined else agreed)
+            self._take(actor, None if quarantined else self._agreed(first, last, *purposes))
+
+    def _agreed(self, first: int, last: int, *purposes: str) -> dict[str, Any]:
+        """Return rights from so many days after today until so many after it."""
+        today = day_of(self.clock.utc_ns())
+        days = [(today + datetime.timedelta(n)).isoformat() for n in (first, last)]
+        return simulated.rights(*days, *purposes)
+
+    def _take(self, actor: str, agreed: dict[str, Any] | None) -> None:
+        self.takes += 1
+        simulated.take(self.workspace, actor, self.seed * 100_000 + self.takes, agreed)
 
     def night(self) -> None:
         """Pass the night; attend to alerts and schedules, and do the runs until none is open."""
@@ -208,11 +225,17 @@ class Simulator:
 
     def _work(self) -> None:
         for run in work_off(self.workspace, self.work):
-            self.counts[run.outcome] += 1
+            self.counts[f"online {run.outcome}" if run.job.get("online") else run.outcome] += 1
 
     def ask(self) -> None:
         """Somebody asks for a run."""
         ask(self.workspace, self._actor(), "somebody asked", self._someone())
+
+    def update(self) -> None:
+        """Somebody wants what was just captured to be learned at once."""
+        actor = self._actor()
+        self._take(actor, self._agreed(0, self.dice.choice((0, 1, 30))))
+        ask(self.workspace, actor, "somebody asked", self._someone(), job={"online": True})
 
     def hand(self) -> None:
         """Somebody approves what is held, or any model, and promotes it."""
@@ -245,14 +268,19 @@ class Simulator:
     def _policy(self, actor: str, by: str) -> None:
         dice = self.dice
         until = day_of(self.clock.utc_ns()) + datetime.timedelta(dice.choice((5, 40, 90)))
-        said = {"until": until.isoformat(), "per_day": dice.randint(1, 4)}
-        bounded = read_standing(said, "here") if dice.random() < 0.8 else None
+        said: dict[str, Any] = {"until": until.isoformat(), "per_day": dice.randint(1, 4)}
+        if dice.random() < 0.9:
+            said["kinds"] = ["retrain", "online"]
+            said["bounds"] = {**_BOUNDS, "in_a_row": dice.randint(1, 3)}
+            if dice.random() < 0.3:
+                said["bounds"] |= dice.choice(_TIGHT)
+        bounded = read_standing(said, "here") if dice.random() < 0.9 else None
         rules = {
             "causes": dice.sample(CAUSES[2:], 2),
             "cool_down_s": dice.choice((0, 3600, 86_400)),
             "per_day": dice.randint(1, 6),
             "freeze_after": dice.choice((0, 3, 5)),
-            "nightly": dice.choice(("", "0 3 * * *", "30 2 * * 1-5")),
+            "nightly": dice.choice(("", "", "0 3 * * *", "30 2 * * 1-5")),
             "zone": dice.choice(("UTC", "Europe/Paris", "Asia/Tokyo", "America/New_York")),
         }
         gates = [{**simulated.GATE, "worst": False}] if dice.random() < 0.9 else []
@@ -273,7 +301,11 @@ class Simulator:
         self.disk.full = True
 
     def _end(self) -> None:
-        """Hash everything once more."""
+        """Count the consents that ended meanwhile, and hash everything once more."""
+        today = day_of(self.clock.utc_ns())
+        for row in self.workspace.catalog.find("take"):
+            take = self.workspace.objects.manifest(row.object, "take")
+            self.counts["consent over"] += "expired" in refusal(take, "train", today)
         bad = Workspace(self.home, self.clock).fsck().bad
         if bad:
             raise Broken(f"seed {self.seed}, at the end: {bad[0].what} {bad[0].reason}")
