@@ -40,8 +40,12 @@ def test_a_month_in_which_all_holds(tmp_path: Path, seed: int) -> None:
 
 
 def test_a_seed_gives_the_same_week_again(tmp_path: Path) -> None:
+    def told(name: str) -> list[tuple[str, int, str]]:
+        return [(e.event, e.at_ns, e.by) for e in Workspace(tmp_path / name).log.entries()]
+
     first = simulate(tmp_path / "a", 5, 4)
     assert first == simulate(tmp_path / "b", 5, 4) != simulate(tmp_path / "c", 6, 4)
+    assert told("a") == told("b") != told("c")
 
 
 def world(folder: Path) -> Simulator:
