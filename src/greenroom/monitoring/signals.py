@@ -260,7 +260,9 @@ class SignalChart:
             for at in range(0, len(take), _STRETCH)
         ]
         places = np.stack([_mean(part) for part in scores])
-        slack = _SLACK + np.maximum(0.0, np.concatenate([places, -places], axis=1).max(axis=0))
+        both = np.concatenate([places, -places], axis=1)
+        apart = np.tile(places.std(axis=0), 2)  # from stretch to stretch
+        slack = _SLACK * apart + np.maximum(0.0, both.max(axis=0))
         evidence = [_evidence(part, slack) for part in scores]
         # A third of the budget is what one sum of the bootstrap gets: here each of all gets its part.
         hours = self.hours * len(slack) / 3
