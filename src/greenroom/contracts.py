@@ -18,9 +18,14 @@ from numpy.typing import NDArray
 from greenroom.frames import Floats, Frame
 
 INPUTS = ("history", "known", "state", "velocity", "valid", "age", "speech", "heard", "noise")
+"""What every model takes; `ModelShape.inputs` adds what it may be told in words."""
 OUTPUTS = ("pose", "sigma", "confidence", "attention")
 """What every model gives; `ModelShape.outputs` adds those of the tasks that it was trained for."""
 
+PHONEMES = "phonemes"
+"""The tier of what is said, a stretch a phoneme; symbols of any alphabet, as the takes have them."""
+CONTEXT = ("emotion", "language", "scene")
+"""The tiers that say of which kind a moment is."""
 
 LOOK_AHEAD = 2
 """Ticks of speech that a face waits for: 67 ms."""
@@ -45,6 +50,8 @@ class ModelShape:
         horizons: ticks ahead that it forecasts; none without that task.
         face: B, weights of its face rig; 0 without that task.
         styles: C, styles that it tells apart; 0 without that task.
+        phonemes: P, phonemes that it may be told; 0 where its takes had none.
+        context: X, what else it may be told: emotions, languages, scenes; 0 likewise.
     """
 
     joints: int
@@ -57,27 +64,37 @@ class ModelShape:
     horizons: tuple[int, ...] = ()
     face: int = 0
     styles: int = 0
+    phonemes: int = 0
+    context: int = 0
 
     def inputs(self) -> dict[str, tuple[int, ...]]:
         """Return each input's shape without the batch.
 
         `history` states that were performed, oldest first; `known` which of their joints were
         captured; `state`, `velocity`, `valid` of this tick's capture; `age` ln(1 + ticks since the
-        joint was captured) / 6; `speech` and `heard` of the last ticks; `noise` the draw.
+        joint was captured) / 6; `speech` and `heard` of the last ticks; `noise` the draw. Where it may
+        be told: `phonemes` of the same ticks as `speech`, and `context` of this one, 1 in the columns of
+        what is known (`greenroom.features.words`) and 0 elsewhere; all 0 is not told.
         """
         j, k, s = self.joints, self.history, self.speech
         sizes = ((k, self.state), (k, j), (self.state,), (6 * j,), (j,), (j,))
-        return dict(
+        out: dict[str, tuple[int, ...]] = dict(
             zip(INPUTS, (*sizes, (s, self.speech_channels), (s,), (self.noise,)), strict=True)
         )
+        if self.phonemes:
+            out["phonemes"] = (s, self.phonemes)
+        if self.context:
+            out["context"] = (self.context,)
+        return out
 
     def outputs(self) -> dict[str, tuple[int, ...]]:
         """Return each output's shape without the batch.
 
         `pose` this tick's state; `sigma` degrees and `confidence` of each joint; `attention` of each
-        joint to the joints and, last, to speech. By task: `forecast` the 6D rotations at each horizon
-        after the last captured tick; `face` the weights of the tick `LOOK_AHEAD` ticks ago; `style` the
-        probability of each style, of the `STYLE_TICKS` ticks before this one.
+        joint to the joints and, last, to speech and what it is told. By task: `forecast` the 6D
+        rotations at each horizon after the last captured tick; `face` the weights of the tick
+        `LOOK_AHEAD` ticks ago; `style` the probability of each style, of the `STYLE_TICKS` ticks before
+        this one.
         """
         j = self.joints
         out = dict(zip(OUTPUTS, ((self.state,), (j,), (j,), (j, j + 1)), strict=True))
@@ -90,9 +107,9 @@ class ModelShape:
         return out
 
     def manifest(self) -> dict[str, Any]:
-        """Return the sizes as JSON; a task that it was not trained for is not mentioned."""
+        """Return the sizes as JSON; what it was not trained for is not mentioned."""
         sizes = {**asdict(self), "lags": list(self.lags), "horizons": list(self.horizons)}
-        optional = ("horizons", "face", "styles")
+        optional = ("horizons", "face", "styles", "phonemes", "context")
         return {key: size for key, size in sizes.items() if size or key not in optional}
 
     @classmethod
@@ -167,7 +184,7 @@ def golden_clip(shape: ModelShape) -> list[dict[str, Floats]]:
         places = np.arange(1 + tick * width, 1 + (tick + 1) * width, dtype=np.uint64)
         hashed = places * np.uint64(2654435761) % np.uint64(2**32)
         inputs = get_tensors((hashed / 2**31 - 1).astype(np.float32), sizes)
-        for name in ("known", "valid", "heard"):
+        for name in {"known", "valid", "heard", "phonemes", "context"} & inputs.keys():
             inputs[name][:] = inputs[name] > 0
         inputs["age"][:] = np.abs(inputs["age"]) * (1 - inputs["valid"])
         out.append(inputs)

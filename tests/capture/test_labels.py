@@ -99,6 +99,24 @@ def test_two_things_of_one_moment_are_refused(text: bytes) -> None:
         read_labels(text, where="l").of(["w.bvh"], 60)
 
 
+def test_phonemes_are_a_tier_of_stretches() -> None:
+    rows = (
+        b"take,start,end,phonemes,emotion\nw,,,,happy\nw,0.1,0.2,AA,\nw,0.2,0.21,T,\nw,0.3,9,M,\n"
+    )
+    spoken = [(3, 6, "AA"), (9, 12, "M")]  # what is shorter than half a tick is heard in none
+    assert read_labels(rows, where="l").of(["w.wav"], 12) == {
+        "phonemes": spoken,
+        "emotion": "happy",
+    }
+    tree = json.dumps({"w": {"phonemes": [[0.1, 0.2, "AA"], [0.3, 9, "M"]]}}).encode()
+    assert read_labels(tree, where="l").of(["w.wav"], 12) == {"phonemes": spoken}
+    for bad in (b"take,phonemes\nw,AA\n", b'{"w": {"phonemes": "AA"}}'):
+        with pytest.raises(BadInput, match="phoneme 'AA' has no time; give each phoneme its start"):
+            read_labels(bad, where="l")
+    with pytest.raises(BadInput, match="phonemes have times"):
+        read_pattern("set_{phonemes}_{n}")
+
+
 def test_a_stretch_after_the_end_is_refused() -> None:
     with pytest.raises(BadInput, match="of 2.00 s"):
         read_labels(b"take,start,end,p\nw,2,3,a\n", where="l").of(["w.bvh"], 60)

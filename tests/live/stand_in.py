@@ -8,6 +8,7 @@ from greenroom.capture.packets import encode_audio, encode_body
 from greenroom.contracts import OUTPUTS, ModelShape
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
+from greenroom.features.words import Vocabulary
 from greenroom.frames import BONES, HUMANOID, Floats, Frame
 from greenroom.registry.release import Role
 from greenroom.rotations import from_vector, to_six
@@ -24,6 +25,15 @@ RIG = ("jawOpen", "someThing", "mouthFunnel")
 def speaker() -> Role:
     """A role that drives a face of three weights, two of which are ARKit's."""
     return replace(role(uses_speech=True), shape=FACE_SHAPE, rig=RIG)
+
+
+WORDS = Vocabulary(("A", "B"), (("emotion", "happy"), ("scene", "walk")))
+TOLD_SHAPE = replace(SHAPE, phonemes=2, context=2)
+
+
+def listener() -> Role:
+    """A role that is told phonemes, an emotion and a scene."""
+    return replace(role(), shape=TOLD_SHAPE, words=WORDS)
 
 
 WALKER = (*JOINTS, *(s + b for s in ("left", "right") for b in ("UpperLeg", "LowerLeg", "Foot")))

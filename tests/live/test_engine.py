@@ -146,6 +146,6 @@ def test_a_stall_across_the_loss_of_capture_replays(ring: Ring) -> None:
     engine.receiver = CutShort()
     engine.run(0, 0, 60, NEVER)
     part = Part(role(), FakeModel())
-    again = Again(lambda index: part, 0)
+    again = Again(lambda index: part, 0, {})
     for row in ring.read(0)[0]:
         assert again.step(row)[1:] == ([], []), int(row["tick"])

@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from greenroom.capture.labels import Tiers
 from greenroom.capture.mapping import Mapping
 from greenroom.capture.readers import Recording, read_recording, together
 from greenroom.capture.takes import Who, keep
 from greenroom.capture.wav import write_wav
 from greenroom.errors import BadInput
 from greenroom.frames import SAMPLES_PER_TICK, Floats
-from greenroom.live.inputs import open_playlist
+from greenroom.live.inputs import open_playlist, told_of
+from greenroom.monitoring.script import Scene
 from greenroom.store.workspace import Workspace
 
 
@@ -68,3 +70,34 @@ def test_a_face_alone_is_nothing_to_play(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "home")
     with pytest.raises(BadInput, match="nothing to play"):
         open_playlist(workspace, [keep(workspace, face, Who("a"), "test")], None)
+
+
+def test_phonemes_are_told_when_they_are_heard(
+    tmp_path: Path, person: Callable[..., bytes]
+) -> None:
+    workspace, takes = Workspace(tmp_path), []
+    for seed, (body, voice, said) in enumerate(
+        [
+            (4, 6, [(1, 3, "A"), (3, 6, "B")]),  # cut to its body
+            (3, 0, []),
+            (5, 0, []),
+            (0, 2, [(0, 2, "C")]),
+            (0, 3, [(1, 2, "D")]),
+        ]
+    ):
+        parts = [read_recording(person(frames=body, seed=seed), "w.bvh")] if body else []
+        if voice:
+            samples = np.full(voice * SAMPLES_PER_TICK, 0.1 + 0.1 * seed, dtype=np.float32)
+            parts.append(read_recording(write_wav(samples), "w.wav"))
+        tiers: Tiers = {"phonemes": said} if said else {}
+        takes.append(keep(workspace, together(parts), Who("a"), "test", tiers=tiers))
+    script = [Scene(0, 6, "walk"), Scene(6, 99, "dance", (("emotion", "happy"),))]
+    told = told_of(open_playlist(workspace, takes, 14), script)
+    own = [(1, 3, "A"), (3, 4, "B")]
+    others = [(4, 6, "C"), (7, 8, "D"), (9, 11, "C")]  # over both bodies without a voice, and on
+    assert list(told["phonemes"]) == [*own, *others, (13, 14, "A")]
+    assert told["scene"] == [(0, 6, "walk"), (6, 99, "dance")]
+    assert told["emotion"] == [(6, 99, "happy")]
+    alone = open_playlist(workspace, takes[3:], 9).phonemes
+    assert list(alone) == [(0, 2, "C"), (3, 4, "D"), (5, 7, "C"), (8, 9, "D")]
+    assert told_of(open_playlist(workspace, takes[1:2], 9), []) == {}

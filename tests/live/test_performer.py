@@ -1,5 +1,7 @@
 """Every rung of the ladder, and that the same packets and decisions give the same bits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from greenroom.capture.packets import decode, encode_body
 from greenroom.contracts import Packet, get_tensors
 from greenroom.features.draws import Draws
+from greenroom.features.words import Vocabulary
 from greenroom.frames import ARKIT, BONES
 from greenroom.live.performer import SILENT_TICKS, Outcome, Part, Performer
 from greenroom.rotations import angle_between
@@ -16,9 +19,12 @@ from .stand_in import (
     FACE_SHAPE,
     JOINTS,
     SHAPE,
+    TOLD_SHAPE,
     WALKER_SHAPE,
+    WORDS,
     FakeModel,
     body_packet,
+    listener,
     role,
     sound_packet,
     speaker,
@@ -247,3 +253,25 @@ def test_who_takes_over_in_mid_movement_with_nothing_captured_eases_to_rest() ->
     after = play(performer, range(40, 100), sound=False, lost=None)
     assert {outcome.rung for outcome in after} == {"hold"}
     assert steepest([*before[-2:], *after]) <= 2 * steepest(before)
+
+
+TOLD = {"phonemes": [(2, 4, "B"), (4, 5, "?")], "scene": [(0, 3, "walk")], "emotion": "happy"}
+
+
+def test_what_is_told_of_a_tick_comes_with_it_and_nothing_else() -> None:
+    performer = Performer(listener(), FakeModel(shape=TOLD_SHAPE), 0, told=TOLD)
+    for tick in range(6):
+        flat = play(performer, range(tick, tick + 1))[0].inputs
+        given = get_tensors(flat, TOLD_SHAPE.inputs())
+        assert given["context"][0].tolist() == [1, float(tick < 3)]
+    spoken = given["phonemes"][0]
+    assert spoken[:, 0].sum() == 0 and spoken[:, 1].tolist() == [0, 0, 0, 0, 1, 1, 0, 0]
+    silent = Performer(listener(), FakeModel(shape=TOLD_SHAPE), 0)
+    given = get_tensors(play(silent, range(6))[-1].inputs, TOLD_SHAPE.inputs())
+    assert not given["phonemes"].any() and not given["context"].any()
+
+
+def test_a_model_of_other_words_stands_in_for_nobody() -> None:
+    mine, other = listener(), replace(listener(), words=Vocabulary(("B", "A"), WORDS.context))
+    parts = [Part(one, FakeModel(shape=TOLD_SHAPE)) for one in (mine, other, listener())]
+    assert parts[2].stands_in_for(parts[0]) and not parts[1].stands_in_for(parts[0])

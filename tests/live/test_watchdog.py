@@ -135,7 +135,7 @@ def test_a_new_engine_that_never_comes_is_given_up_too(stage: Stage) -> None:
 def differing(stage: Stage) -> list[tuple[int, list[str], list[str]]]:
     """Perform what the ring has again; return (tick, inputs, outputs) that differ."""
     part = Part(role(), FakeModel())
-    again = Again(lambda index: part, 0)
+    again = Again(lambda index: part, 0, {})
     steps = [(int(row["tick"]), *again.step(row)[1:]) for row in stage.ring.read(0)[0]]
     return [step for step in steps if step[1] or step[2]]
 

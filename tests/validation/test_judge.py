@@ -18,10 +18,11 @@ from greenroom.registry.release import Release, approve, load_release
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.validation.gates import decide, judge_gates, read_gates
-from greenroom.validation.judge import figures, tallies_of, validate, windows
+from greenroom.validation.judge import validate, windows
 from greenroom.validation.report import report
 from greenroom.validation.scenes import Scene
 from greenroom.validation.subject import FLOOR
+from greenroom.validation.tallies import figures, tallies_of
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Read what people say of a take, its style, emotion, content or phase, as tiers beside its media.
+"""Read what people say of a take, its style, emotion, phonemes or phase, as tiers beside its media.
 
 Convention (source → ours): seconds from the take's start → ticks at 30 Hz, the nearest; a row without
 them → the whole take; names and values are kept as they are, as text. A tier is one value for the whole
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from greenroom.contracts import PHONEMES
 from greenroom.errors import BadInput
 from greenroom.frames import TICK_HZ
 
@@ -143,6 +144,12 @@ def read_labels(data: bytes, *, where: str) -> Labels:
         labels = said.setdefault(str(PurePosixPath(take.replace("\\", "/"))).lstrip("/"), [])
         for tier, cell in row.items():
             if tier not in ("take", *_TIMES) and (value := _text(cell, tier, place)):
+                if tier == PHONEMES and span is None:
+                    raise BadInput(
+                        f"phoneme {value!r} has no time",
+                        where=place,
+                        then="give each phoneme its start and end in seconds",
+                    )
                 labels.append(Label(check_tier(tier, place), value, span, place))
     if not any(said.values()):
         raise BadInput("no label in it", where=where, then="give it rows: take,style")
@@ -309,8 +316,12 @@ def read_pattern(text: str) -> Pattern:
         what, then = f"{text[:80]!r} names no tier", "such as 'set_{content}_{style}_{n}'"
         raise BadInput(what, where=where, then=then)
     named = [check_tier(field, where) for field in fields if field != "_"]
-    if len(set(named)) < len(named) or not named:
-        raise BadInput(f"{text!r} names a tier twice, or none", where=where, then="name each once")
+    if len(set(named)) < len(named) or not named or PHONEMES in named:
+        raise BadInput(
+            f"{text!r} names a tier twice, or none that a whole take can have",
+            where=where,
+            then="name each once; phonemes have times, which no name tells",
+        )
     if not all(literals[1:-1]):
         raise BadInput(f"two fields touch in {text!r}", where=where, then="put a sign between them")
     out = re.escape(literals[0])

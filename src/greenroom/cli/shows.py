@@ -31,7 +31,7 @@ from greenroom.errors import BadInput, CheckFailed
 from greenroom.live.cast import Order
 from greenroom.live.channels import reference_of
 from greenroom.live.harvest import Harvest
-from greenroom.live.inputs import Playlist, open_playlist
+from greenroom.live.inputs import Playlist, open_playlist, told_of
 from greenroom.live.ladder import RUNGS
 from greenroom.live.replay import export_bvh, verify
 from greenroom.live.show import Performed, perform
@@ -252,7 +252,7 @@ def _notices(release: Release, playlist: Playlist) -> list[str]:
     "--script",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="CSV",
-    help="start,end,scene: scenes that the reference does not have are no drift.",
+    help="start,end,scene[,emotion,language]: new scenes are no drift; a model is told.",
 )
 @as_json
 @click.pass_obj
@@ -276,7 +276,16 @@ def perform_command(
     playlist = open_playlist(context.workspace, takes, round(seconds * 30) if seconds else None)
     ticks = round(seconds * 30) if seconds else playlist.ticks
     previous = previous_of(context.workspace, actor)
-    order = Order(release, takes, ticks, vmc=out.vmc, seed=seed, threads=threads, previous=previous)
+    order = Order(
+        release,
+        takes,
+        ticks,
+        vmc=out.vmc,
+        seed=seed,
+        threads=threads,
+        previous=previous,
+        told=told_of(playlist, scenes),
+    )
     stage = Stage(context.workspace, out.page, release, playlist, ticks, context.user)
     notices = _notices(release, playlist)
     if watch:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from greenroom.contracts import INPUTS, ModelShape, golden_clip
+from greenroom.contracts import ModelShape, golden_clip
 from greenroom.errors import BadInput, CheckFailed
 from greenroom.frames import Floats
 
@@ -66,8 +66,9 @@ class OnnxBackend:
         names = tuple(i.name for i in self.session.get_inputs())
         self._gives = tuple(shape.outputs())
         gives = tuple(output.name for output in self.session.get_outputs())
-        if set(names) - set(INPUTS) or gives != self._gives:
-            raise BadInput(f"this graph takes {names}, not a performer's {INPUTS}")
+        takes = tuple(shape.inputs())
+        if set(names) - set(takes) or gives != self._gives:
+            raise BadInput(f"this graph takes {names}, not a performer's {takes}")
         self._used = names
 
     def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:

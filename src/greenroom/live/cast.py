@@ -18,6 +18,7 @@ from typing import Any
 
 from greenroom.clock import TICK_HZ, tick_at
 from greenroom.errors import BadInput, GreenroomError
+from greenroom.features.words import Told
 from greenroom.live.lines import Lines, say
 from greenroom.live.ring import Ring, fits
 from greenroom.registry.release import Release
@@ -47,6 +48,7 @@ class Order:
         seed: of the draws by which the performer goes on without capture.
         threads: of the model.
         previous: the release that was on stage before it: its rung, and where a rollback goes.
+        told: what models that know words are told of its ticks: see `inputs.told_of`.
     """
 
     release: Release
@@ -58,6 +60,7 @@ class Order:
     seed: int = 0
     threads: int = 1
     previous: Release | None = None
+    told: Told = field(default_factory=dict)
 
 
 @dataclass
@@ -125,6 +128,7 @@ class Cast:
             "dark": [list(stretch) for stretch in order.dark],
             "vmc": [list(pair) for pair in vmc],
             "seed": order.seed,
+            "told": dict(order.told),
             "threads": order.threads,
             "ring": str(ring.path),
             "room": order.release.role.shape.manifest(),

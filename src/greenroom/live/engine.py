@@ -262,7 +262,9 @@ def main() -> int:
             said = calls.popleft() if calls else lines.wait()
         except GreenroomError:  # the show is over
             break
-        performer = Performer(release.role, backend, order["seed"], previous=previous)
+        performer = Performer(
+            release.role, backend, order["seed"], previous=previous, told=order["told"]
+        )
         receiver = playlist.player(cuts, said["first"])
         billing = (said["release"], -1 if previous is None else said["previous"])
         engine = Engine(performer, receiver, sinks, ring, WallClock(), billing)

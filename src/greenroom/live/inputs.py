@@ -17,10 +17,15 @@ from greenroom.capture.packets import TakePlayer
 from greenroom.capture.sequence import join
 from greenroom.capture.takes import load
 from greenroom.clock import TICK_HZ
+from greenroom.contracts import PHONEMES
 from greenroom.errors import BadInput
 from greenroom.frames import BONE, LIMBS, SAMPLES_PER_TICK, Body, Floats
+from greenroom.monitoring.script import Scene, tiers_of
 from greenroom.rotations import from_vector, multiply, normalise
 from greenroom.store.workspace import Workspace
+
+Stretches = Sequence[tuple[int, int, str]]
+"""(first tick, one past the last, what is said)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Playlist:
         clips: (first tick, name, whether it is a repeat) of each body.
         repeats: whether the takes were too short and play again.
         apart: whether a voice plays beside a body that it was not recorded with.
+        phonemes: of what is said in it, where the takes have a tier of them.
     """
 
     body: Body | None
@@ -40,6 +46,7 @@ class Playlist:
     clips: tuple[tuple[int, str, bool], ...]
     repeats: bool
     apart: bool = False
+    phonemes: Stretches = ()
 
     @property
     def ticks(self) -> int:
@@ -65,24 +72,37 @@ def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None)
         BadInput: no take can play.
     """
     bodies: list[_Scene] = []
-    voices: list[Floats] = []
+    voices: list[_Voice] = []
     for name in takes:
         recording = load(workspace, name)
-        title = str(workspace.objects.manifest(name, "take")["name"])
-        sound = recording.audio.samples if recording.audio is not None else None
+        manifest = workspace.objects.manifest(name, "take")
+        voice = None
+        if recording.audio is not None:
+            voice = _Voice(recording.audio.samples, manifest.get("tiers", {}).get(PHONEMES, ()))
         if recording.body is not None:
-            bodies.append(_Scene(title, recording.body, sound))
-        elif sound is not None:
-            voices.append(sound)
+            bodies.append(_Scene(str(manifest["name"]), recording.body, voice))
+        elif voice is not None:
+            voices.append(voice)
     if not bodies and not voices:
         raise BadInput("there is nothing to play", then="give --in take:HASH")
     if not bodies:
-        return Playlist(None, _looped(voices, 0, ticks), (), False)
+        sound = _looped(voices, 0, ticks)
+        said = _said(voices, 0, -(-len(sound) // SAMPLES_PER_TICK))
+        return Playlist(None, sound, (), False, phonemes=said)
     scenes = _scenes(bodies, ticks)
     body, clips = _bodies(scenes, len(bodies), ticks)
     apart = bool(voices) and any(scene.voice is None for scene in scenes)
     repeats = any(clip[2] for clip in clips)
-    return Playlist(body, _sound(scenes, voices, len(body)), clips, repeats, apart)
+    audio, said = _sound(scenes, voices, len(body))
+    return Playlist(body, audio, clips, repeats, apart, said)
+
+
+def told_of(playlist: Playlist, script: Sequence[Scene]) -> dict[str, Stretches]:
+    """Return what models that know words are told of a show: what is said, and what its script says."""
+    out: dict[str, Stretches] = dict(tiers_of(list(script)))
+    if playlist.phonemes:
+        out[PHONEMES] = playlist.phonemes
+    return out
 
 
 def dim(body: Body | None, first: int, last: int, seed: int) -> None:
@@ -112,12 +132,19 @@ def dim(body: Body | None, first: int, last: int, seed: int) -> None:
         body.validity[part.start + tick, arm] = 0
 
 
+class _Voice(NamedTuple):
+    """A sound (S,), and the phonemes in it where its take has them."""
+
+    samples: Floats
+    phonemes: Stretches
+
+
 class _Scene(NamedTuple):
     """A body that plays, its name, and its own voice if it has one."""
 
     title: str
     body: Body
-    voice: Floats | None
+    voice: _Voice | None
 
 
 def _scenes(bodies: Sequence[_Scene], ticks: int | None) -> list[_Scene]:
@@ -148,27 +175,56 @@ def _bodies(
     return joined, tuple(clips)
 
 
-def _sound(scenes: Sequence[_Scene], voices: Sequence[Floats], ticks: int) -> Floats | None:
-    """Return what is heard along the scenes, silence where nothing speaks; None if nothing does."""
+def _sound(
+    scenes: Sequence[_Scene], voices: Sequence[_Voice], ticks: int
+) -> tuple[Floats | None, Stretches]:
+    """Return what is heard along the scenes, silence where nothing speaks, and its phonemes.
+
+    The sound is None if nothing speaks at all.
+    """
     if not voices and all(scene.voice is None for scene in scenes):
-        return None
+        return None, ()
+    said: list[tuple[int, int, str]] = []
     out = np.zeros(ticks * SAMPLES_PER_TICK, dtype=np.float32)
     at, heard = 0, 0
     for scene in scenes:
         part = out[at : at + len(scene.body) * SAMPLES_PER_TICK]
+        first, length = at // SAMPLES_PER_TICK, len(part) // SAMPLES_PER_TICK
+        phonemes: Stretches = ()
         if scene.voice is not None:
-            own = scene.voice[: len(part)]
+            own = scene.voice.samples[: len(part)]
             part[: len(own)] = own
+            phonemes = _cut(scene.voice.phonemes, 0, length)
         elif voices:
-            part[:] = _looped(voices, heard, len(part) // SAMPLES_PER_TICK)
+            part[:] = _looped(voices, heard, length)
+            phonemes = _said(voices, heard // SAMPLES_PER_TICK, length)
             heard += len(part)
+        said += [(first + a, first + b, symbol) for a, b, symbol in phonemes]
         at += len(part)
-    return out
+    return out, tuple(said)
 
 
-def _looped(voices: Sequence[Floats], first: int, ticks: int | None) -> Floats:
+def _said(voices: Sequence[_Voice], first: int, ticks: int) -> Stretches:
+    """Return the phonemes of looped voices from tick `first` on, to the nearest tick."""
+    out: list[tuple[int, int, str]] = []
+    at = 0.0
+    while any(voice.phonemes for voice in voices) and at < first + ticks:
+        for voice in voices:
+            moved = [(round(at + a), round(at + b), symbol) for a, b, symbol in voice.phonemes]
+            out += _cut(moved, first, ticks)
+            at += len(voice.samples) / SAMPLES_PER_TICK
+    return tuple(out)
+
+
+def _cut(stretches: Stretches, first: int, ticks: int) -> Stretches:
+    """Return the parts of stretches that lie in so many ticks from `first` on, counted from there."""
+    moved = [(max(0, a - first), min(b - first, ticks), value) for a, b, value in stretches]
+    return tuple(one for one in moved if one[0] < one[1])
+
+
+def _looped(voices: Sequence[_Voice], first: int, ticks: int | None) -> Floats:
     """Return voices one after another from sample `first` on, over and over for `ticks` ticks."""
-    once = np.concatenate(voices)
+    once = np.concatenate([voice.samples for voice in voices])
     if ticks is None:
         return once
     return np.take(once, np.arange(first, first + ticks * SAMPLES_PER_TICK), mode="wrap")

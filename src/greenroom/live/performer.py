@@ -18,6 +18,7 @@ from greenroom.features.draws import Draws
 from greenroom.features.pipeline import Features, Pipeline
 from greenroom.features.pose import Legs, Placer
 from greenroom.features.speech import heard
+from greenroom.features.words import Prompter, Told
 from greenroom.frames import ARKIT, BONE, BONES, SAMPLES_PER_TICK, Floats, Frame
 from greenroom.live.ladder import (
     CAPTURE,
@@ -39,6 +40,7 @@ _NAN3 = np.full(3, np.nan, dtype=np.float32)
 _NAN4 = np.full((len(BONES), 4), np.nan, dtype=np.float32)
 _NONE = np.zeros(len(BONES), dtype=np.float32)
 _ZERO, _ONE, _SIX = np.float32(0), np.float32(1), np.float32(6)
+_NOTHING: Told = {}
 _SILENCE = np.zeros((1, SAMPLES_PER_TICK), dtype=np.float32)
 _NO_NUMBER = "the model's output is not finite"
 _HEARD = {heard: np.full(1, heard, dtype=np.float32) for heard in (True, False)}
@@ -52,7 +54,7 @@ class Outcome:
         frame: what is emitted.
         rung: how it was made.
         reason: why not a better rung; empty on `capture`.
-        inputs: the model's input tensors, one after the other in the order of `INPUTS`; the
+        inputs: the model's input tensors, one after the other in the order of its shape; the
             performer's own buffer, written again at the next tick.
         outputs: what the model said, in the order of its shape's outputs; None where it was not asked.
         capture: what was captured; None where nothing was.
@@ -102,11 +104,12 @@ class Part:
     def stands_in_for(self, other: Part) -> bool:
         """Tell whether it can be asked with another's inputs, and drives the same."""
         mine, theirs = self.role, other.role
-        return (mine.spec.hash, mine.shape.inputs(), mine.uses_speech, mine.rig) == (
+        return (mine.spec.hash, mine.shape.inputs(), mine.uses_speech, mine.rig, mine.words) == (
             theirs.spec.hash,
             theirs.shape.inputs(),
             theirs.uses_speech,
             theirs.rig,
+            theirs.words,
         )
 
 
@@ -120,6 +123,7 @@ class Performer:
         mark: called with "features", "inference" and "post" as each is done, to time them.
         previous: the release before, asked where this one's model says no number; it is left aside
             if it takes other inputs.
+        told: of the show in words: what is said, and the scenes of its script.
     """
 
     def __init__(
@@ -129,6 +133,7 @@ class Performer:
         seed: int,
         mark: Callable[[str], None] = lambda name: None,
         previous: Part | None = None,
+        told: Told = _NOTHING,
     ) -> None:
         """Stand at the middle of the stage, in the rest pose."""
         self.role, self.mark = role, mark
@@ -146,6 +151,7 @@ class Performer:
         self.inputs["history"][0] = role.rest
         self._now = {name: tensor[0] for name, tensor in self.inputs.items()}
         self._draws = Draws(seed, shape.noise)
+        self._prompter = Prompter(role.words, told)
         self.state = role.rest
         self.ages = np.zeros(shape.joints, dtype=np.float32)
         self._trust: list[float] = []
@@ -186,6 +192,7 @@ class Performer:
         sample, sound, heard = self._align(packets)
         features = self._features(sample, sound, heard)
         self._inputs(features)
+        self._hear_words(tick)
         self.mark("features")
         outputs: Floats | None = None
         told: tuple[Part, Floats] | None = None
@@ -242,6 +249,16 @@ class Performer:
             _push(now["heard"], features.heard[0])
         draw = self._draws.next()  # each tick has its own, used or not
         now["noise"][:] = _ZERO if any(self._trust) else draw
+
+    def _hear_words(self, tick: int) -> None:
+        """Put in what is told of this tick; models that know no words have no such inputs."""
+        now, spoken = self._now, self.role.shape.phonemes
+        if spoken or self.role.shape.context:
+            row = self._prompter.row(tick)
+            if "phonemes" in now:
+                _push(now["phonemes"], row[:spoken])
+            if "context" in now:
+                now["context"][:] = row[spoken:]
 
     def _emit(
         self,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from greenroom.capture.bvh import body_to_motion, write_bvh
 from greenroom.contracts import get_tensors, width_of
+from greenroom.features.words import Told
 from greenroom.frames import Body, Floats, Frame
 from greenroom.live.backends import OnnxBackend, replay_class
 from greenroom.live.engine import FOLLOWED
@@ -87,7 +88,7 @@ def verify(
     frames = features = model = exact = 0
     first: dict[str, Any] | None = None
     digest = b""
-    again = Again(cast.part, manifest["seed"])
+    again = Again(cast.part, manifest["seed"], manifest.get("told", {}))
     for row in rows_of(workspace, manifest, shape):
         frame, wrong_in, wrong_out = again.step(row)
         digest = chain(digest, frame)
@@ -150,11 +151,12 @@ class Again:
     Args:
         part: returns the show's release of a number.
         seed: of its draws.
+        told: of it in words.
     """
 
-    def __init__(self, part: Callable[[int], Part], seed: int) -> None:
+    def __init__(self, part: Callable[[int], Part], seed: int, told: Told) -> None:
         """Begin before the first row."""
-        self.part, self.seed = part, seed
+        self.part, self.seed, self.told = part, seed, told
         self.performer: Performer | None = None
         self.standby: Standby | None = None
         self.emitted: list[Frame] = []
@@ -195,7 +197,9 @@ class Again:
             part, previous = self.part(int(row["release"])), int(row["previous"])
             self.standby = None
             behind = self.part(previous) if previous >= 0 else None
-            self.performer = Performer(part.role, part.backend, self.seed, previous=behind)
+            self.performer = Performer(
+                part.role, part.backend, self.seed, previous=behind, told=self.told
+            )
             for past in list(self._past)[len(self._past) - max(0, int(row["followed"])) :]:
                 self.performer.step(int(past["tick"]), list(get_packets(past)), late=False)
             if self.emitted:

@@ -131,6 +131,7 @@ def _facts(order: Order, cast: Cast) -> dict[str, Any]:
         "engines": cast.firsts,
         "swaps": [{"tick": first, "release": releases[index]} for first, index in cast.swaps],
         "lost_datagrams": cast.lost_datagrams,
+        **({"told": dict(order.told)} if order.told else {}),
     }
 
 

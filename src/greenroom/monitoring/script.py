@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from greenroom.clock import TICK_HZ
+from greenroom.contracts import CONTEXT
 from greenroom.errors import BadInput
 
 _THEN = "write a header `start,end,scene`, then a line a scene, in seconds"
@@ -21,21 +22,23 @@ class Scene:
         first: its first tick.
         last: one past its last tick.
         name: of what is done.
+        context: (tier, value) of what else it says, of `greenroom.contracts.CONTEXT`.
     """
 
     first: int
     last: int
     name: str
+    context: tuple[tuple[str, str], ...] = ()
 
 
 def read_script(data: bytes, where: str) -> list[Scene]:
-    r"""Return the scenes of a CSV file, in their order.
+    r"""Return the scenes of a CSV file, in their order; columns `emotion` and `language` may be there.
 
     Raises:
         BadInput: a line says no scene, or one ends before it begins.
 
-    >>> read_script(b"start,end,scene\n0,1.5,walk\n1.5,4,dance\n", "script.csv")[1]
-    Scene(first=45, last=120, name='dance')
+    >>> read_script(b"start,end,scene,emotion\n0,1.5,walk,\n1.5,4,dance,happy\n", "script.csv")[1]
+    Scene(first=45, last=120, name='dance', context=(('emotion', 'happy'),))
     """
     try:
         rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig")), strict=True)
@@ -55,7 +58,21 @@ def read_script(data: bytes, where: str) -> list[Scene]:
         name = (line["scene"] or "").strip()
         if not name or not 0 <= first < last:
             raise BadInput("a scene has a name, and ends after it begins", where=at, then=_THEN)
-        out.append(Scene(first, last, name))
+        said = ((tier, (line.get(tier) or "").strip()) for tier in CONTEXT if tier != "scene")
+        out.append(Scene(first, last, name, tuple(pair for pair in said if pair[1])))
+    return out
+
+
+def tiers_of(script: list[Scene]) -> dict[str, list[tuple[int, int, str]]]:
+    """Return what a script tells of ticks, by tier: stretches (first tick, one past the last, value).
+
+    >>> tiers_of([Scene(0, 45, "walk"), Scene(45, 120, "dance", (("emotion", "happy"),))])
+    {'scene': [(0, 45, 'walk'), (45, 120, 'dance')], 'emotion': [(45, 120, 'happy')]}
+    """
+    out: dict[str, list[tuple[int, int, str]]] = {}
+    for scene in script:
+        for tier, value in (("scene", scene.name), *scene.context):
+            out.setdefault(tier, []).append((scene.first, scene.last, value))
     return out
 
 

@@ -18,6 +18,7 @@ from greenroom.clock import TICK_HZ
 from greenroom.contracts import LOOK_AHEAD, ModelShape
 from greenroom.errors import BadInput, Refused
 from greenroom.features.pipeline import FeatureSpec
+from greenroom.features.words import Vocabulary
 from greenroom.frames import BONES, PARENTS, Doubles, Floats, Skeleton
 from greenroom.registry import approval
 from greenroom.registry.card import card
@@ -35,6 +36,7 @@ class Role:
         rest: state (D,) to begin from and to return to on `hold`.
         uses_speech: whether the model hears: its face, so far, and not its body, is driven by speech.
         rig: names of the weights of the face that it drives; those of ARKit are emitted.
+        words: that it may be told.
         offsets: where the performer's bones sit on their parents (55, 3), metres: by these the feet of
             a body that nobody captures are kept from sliding.
     """
@@ -44,6 +46,7 @@ class Role:
     rest: Floats
     uses_speech: bool
     rig: tuple[str, ...] = ()
+    words: Vocabulary = Vocabulary()
     offsets: Doubles | None = None
 
     @classmethod
@@ -55,6 +58,7 @@ class Role:
             np.asarray(model["rest"], dtype=np.float32),
             model["uses_speech"],
             tuple(model.get("rig", ())),
+            Vocabulary.load(model.get("words", {})),
             np.asarray(model["offsets"], dtype=np.float64),
         )
 

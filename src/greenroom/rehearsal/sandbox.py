@@ -22,8 +22,9 @@ from greenroom.registry.release import Role, load_release
 from greenroom.rehearsal.performing import live_errors, stage
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
-from greenroom.validation.judge import Tallies, tallies_of, validate
+from greenroom.validation.judge import validate
 from greenroom.validation.scenes import Scene, scene_of
+from greenroom.validation.tallies import Tallies, tallies_of
 
 LIVE = "live"
 """The task of what is measured on shows."""

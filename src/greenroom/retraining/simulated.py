@@ -27,7 +27,7 @@ from greenroom.retraining.pipeline import Found, Progress, today
 from greenroom.retraining.requests import Run
 from greenroom.retraining.reservoir import reservoir_of
 from greenroom.store.workspace import Workspace
-from greenroom.validation.judge import figures, tallies_of
+from greenroom.validation.tallies import figures, tallies_of
 
 GOOD, WORSE_ONE, UNSEEN, BREAKS, CRASHES = "good", "worse", "unseen", "breaks", "no training"
 QUALITIES = (GOOD, WORSE_ONE, UNSEEN, BREAKS, CRASHES)

@@ -31,6 +31,7 @@ from greenroom.store.workspace import Workspace
 from greenroom.training.model import Performer
 from greenroom.training.rollout import roll_out
 from greenroom.training.trunk import heard_for
+from greenroom.training.words import told_of
 
 EPOCHS = 10
 LEAST = 400
@@ -93,7 +94,10 @@ class Shown:
         below = []
         if model.face is not None and self.speech is not None and self.face is not None:
             with torch.no_grad():
-                said = model.face(model.hear(torch.from_numpy(self.speech))).numpy()
+                said = model.face(
+                    model.hear(torch.from_numpy(self.speech)),
+                    told_of(model.shape, None, len(self.speech)),
+                ).numpy()
             below = traces(self.face, said, self.channels, 2 * _SIZE[0])
         panels = [Panel(truth, "truth"), Panel(performed, label, given)]
         return side_by_side(panels, _SIZE, every=_EVERY, below=below)

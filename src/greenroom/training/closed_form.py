@@ -14,7 +14,7 @@ import torch
 
 from greenroom.contracts import ModelShape
 from greenroom.frames import Doubles, Floats
-from greenroom.training.model import Core
+from greenroom.training.core import Core
 
 _LAMBDAS = (10.0, 100.0, 1000.0, 10_000.0, 100_000.0)
 _GAPS = (1, 2, 4, 8, 15)

@@ -13,8 +13,9 @@ from greenroom.contracts import ModelShape
 from greenroom.frames import LIMBS, Floats
 from greenroom.training.clips import Shown
 from greenroom.training.closed_form import fit_core
+from greenroom.training.core import rows_without_guesses
 from greenroom.training.lessons import Material, perform
-from greenroom.training.model import TOKENS, Performer, Preset, rows_without_guesses
+from greenroom.training.model import TOKENS, Performer, Preset
 from greenroom.training.rollout import (
     DEFAULT,
     Progress,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from greenroom.capture.sequence import join, mirrored
@@ -13,6 +15,7 @@ from greenroom.capture.takes import load
 from greenroom.datasets.build import rig_of, states_of
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import heard
+from greenroom.features.words import Told, Vocabulary
 from greenroom.frames import Body, Floats
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
@@ -35,6 +38,8 @@ class Found:
         weights: how much each body's take counts; 1 unless the dataset says otherwise.
         faces: (speech (T, F), weights (T, B)) of the takes with both.
         channels: names of the face rig's weights; empty without faces.
+        told: the labels of each body's take.
+        told_faces: those of each face's.
     """
 
     bodies: list[Body]
@@ -43,6 +48,13 @@ class Found:
     weights: list[float]
     faces: list[tuple[Floats, Floats]]
     channels: tuple[str, ...]
+    told: list[Told]
+    told_faces: list[Told]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What its takes are told by, in words."""
+        return Vocabulary.of([*self.told, *self.told_faces])
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -57,13 +69,14 @@ def gather(workspace: Workspace, dataset: Manifest, spec: FeatureSpec) -> dict[s
 
 
 def _split(workspace: Workspace, dataset: Manifest, split: str) -> Found:
-    out = Found([], [], [], [], [], ())
+    out = Found([], [], [], [], [], (), [], [])
     channels = rig_of(workspace, dataset)
     for take in dataset["splits"][split]:
         manifest = workspace.objects.manifest(take, "take")
         recording = load(workspace, take)
         if recording.body is not None:
             out.bodies.append(recording.body)
+            out.told.append(manifest.get("tiers", {}))
             out.style.append(whole_label(manifest, "style"))
             out.content.append(whole_label(manifest, "content"))
             out.weights.append(float(dataset.get("weights", {}).get(take, 1.0)))
@@ -71,6 +84,7 @@ def _split(workspace: Workspace, dataset: Manifest, split: str) -> Found:
             continue
         if recording.face.channels == channels:
             out.faces.append((heard(recording.audio.samples), recording.face.weights))
+            out.told_faces.append(manifest.get("tiers", {}))
     return replace(out, channels=channels if out.faces else ())
 
 
@@ -89,16 +103,16 @@ def teaching(found: Found, spec: FeatureSpec, preset: Preset, seed: int) -> Mate
     """Return what is taught of a training split: every take, and its mirror image."""
     both = found.bodies + [mirrored(body) for body in found.bodies]
     if are_joined(found):
-        order = np.random.default_rng(seed)
-        streams = [
-            states_of(spec, join([both[i] for i in order.permutation(len(both))]))
-            for _ in range(STREAMS)
-        ]
+        draws = np.random.default_rng(seed)
+        orders = [draws.permutation(len(both)) for _ in range(STREAMS)]
+        streams = [states_of(spec, join([both[i] for i in order])) for order in orders]
     else:
+        orders = [np.asarray([i]) for i in range(len(both))]
         streams = [states_of(spec, body) for body in both]
     whole = [tensor(stream) for stream in streams]
+    words = _words(found, orders)
     if not preset.trunk:
-        return Material(whole)
+        return Material(whole, words=words)
     takes = whole if len(whole) == len(both) else [tensor(states_of(spec, b)) for b in both]
     kinds = [found.styles.index(s) if s in found.styles else -1 for s in found.style * 2]
     return Material(
@@ -113,7 +127,33 @@ def teaching(found: Found, spec: FeatureSpec, preset: Preset, seed: int) -> Mate
             if kind >= 0
         ],
         found.weights * 2,
+        words,
     )
+
+
+def _words(found: Found, orders: Sequence[NDArray[np.intp]]) -> dict[str, list[Tensor]]:
+    """Return what is known of each tick of the material; nothing where the takes have no words.
+
+    Args:
+        found: the takes.
+        orders: which of them and of their mirror images are joined to each stream.
+    """
+    known = found.vocabulary
+    if not known.phonemes and not known.context:
+        return {}
+    rows = [
+        tensor(known.rows(told, len(body)))
+        for told, body in zip(found.told, found.bodies, strict=True)
+    ] * 2
+    # The first tick of a take, or of takes that are joined, has no velocity and no state.
+    return {
+        "streams": [torch.cat([rows[i] for i in order])[1:] for order in orders],
+        "takes": [row[1:] for row in rows],
+        "faces": [
+            tensor(known.rows(told, len(speech)))
+            for told, (speech, _) in zip(found.told_faces, found.faces, strict=True)
+        ],
+    }
 
 
 def tensor(values: Floats) -> Tensor:

@@ -7,7 +7,7 @@ stands where it was last seen, so one pass over a window teaches completion, for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,6 +28,7 @@ from greenroom.training.rollout import (
     sample_windows,
 )
 from greenroom.training.trunk import heard_for
+from greenroom.training.words import beside, masked, told_of
 
 GAP = 15
 """Ticks of the gaps that count most, and of the longest forecast."""
@@ -43,6 +44,7 @@ class Material:
         faces: (speech (T, F), weights (T, B)) of each take with both.
         styles: (states (T, D), class, content) of each labelled take; the content may be "".
         weights: how often each of `takes` is drawn, against its length; empty: as long as it is.
+        words: what is known of each tick (T, P + X) of `streams`, `takes` and `faces`, if any.
     """
 
     streams: Sequence[Tensor]
@@ -50,6 +52,11 @@ class Material:
     faces: Sequence[tuple[Tensor, Tensor]] = ()
     styles: Sequence[tuple[Tensor, int, str]] = ()
     weights: Sequence[float] = field(default=())
+    words: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
+
+    def beside(self, what: str, rows: Sequence[Tensor]) -> list[Tensor]:
+        """Return rows of `streams` or `takes` with what is known of each tick beside them."""
+        return beside(rows, self.words.get(what, ()))
 
 
 class Lesson(Protocol):
@@ -93,9 +100,11 @@ class Performing:
         recipe = self.recipe
         ticks = max(4, round(recipe.rollout * min(1.0, 0.25 + 1.2 * share)))
         batch = max(1, round(recipe.batch * size / (2 if self.alone else 1)))
-        windows = sample_windows(self.streams, model.shape.history + ticks, batch, random)
+        drawn = sample_windows(self.streams, model.shape.history + ticks, batch, random)
+        windows, words = drawn.split_with_sizes(sizes_of(model, drawn), -1)
         valid, generate = hidden_joints(self.joints, batch, ticks, random, self.alone)
-        done = roll_out(model, windows, valid, generate, self.encoder, jitter=0.03)
+        words = masked(model.shape, words, random)
+        done = roll_out(model, windows, valid, generate, self.encoder, 0.03, words)
         return performance_loss(model, windows, valid, done, recipe.kl)
 
 
@@ -110,7 +119,8 @@ class Gaps:
         self.length = history + 1 + GAP
         laid, starts, often, at = [], [], [], 0
         weights = material.weights or [1.0] * len(material.takes)
-        for take, weight in zip(material.takes, weights, strict=True):
+        takes = material.beside("takes", material.takes)
+        for take, weight in zip(takes, weights, strict=True):
             padded = torch.cat([take[:1].expand(history - 2, -1), take])
             room = len(padded) - self.length + 1
             if room > 0:
@@ -138,11 +148,14 @@ class Gaps:
         """Return the squared error of lost joints and of forecasts, and sigma's honesty."""
         batch, k = max(1, round(self.batch * size)), model.shape.history
         six, std = 6 * model.shape.joints, model.core.std
-        windows = self.windows(batch, random)
+        drawn = self.windows(batch, random)
+        windows, words = drawn.split_with_sizes(sizes_of(model, drawn), -1)
+        words = masked(model.shape, words[:, : k + 1], random)
         tilt = 0.1 * std * torch.randn(batch, 1, windows.shape[-1], generator=random)
         windows = windows + tilt * (torch.rand(batch, 1, 1, generator=random) < 0.7)
         known, age = holes(self.joints, batch, k, random)
-        said = dict(zip(model.shape.outputs(), perform(model, windows, known, age), strict=True))
+        heard = perform(model, windows, known, age, words)
+        said = dict(zip(model.shape.outputs(), heard, strict=True))
         truth, see = windows[:, k], known[:, k]
         lost = (1 - see).repeat_interleave(6, -1)
         miss = (said["pose"] - truth) ** 2
@@ -187,7 +200,14 @@ def holes(
     return 1 - hole[:, :, None] * lost[:, None], age
 
 
-def perform(model: Performer, windows: Tensor, known: Tensor, age: Tensor) -> tuple[Tensor, ...]:
+def sizes_of(model: Performer, drawn: Tensor) -> list[int]:
+    """Return how many columns of windows are states, and how many what is known of each tick."""
+    return [model.shape.state, drawn.shape[-1] - model.shape.state]
+
+
+def perform(
+    model: Performer, windows: Tensor, known: Tensor, age: Tensor, words: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """Return a model's outputs at tick K of windows (N, K + 1 + …, D).
 
     Args:
@@ -195,6 +215,7 @@ def perform(model: Performer, windows: Tensor, known: Tensor, age: Tensor) -> tu
         windows: states, complete.
         known: which joints were captured (N, K + 1, J).
         age: how old the gaps are (N,), ticks.
+        words: what is told of each tick until K (N, K + 1, P + X); None for nothing.
     """
     shape, n, k = model.shape, len(windows), model.shape.history
     see, before = known[:, k], known[:, k - 1]
@@ -211,6 +232,7 @@ def perform(model: Performer, windows: Tensor, known: Tensor, age: Tensor) -> tu
         silence,
         silence[..., 0],
         torch.zeros(n, shape.noise),
+        *told_of(shape, words, n),
     )
     return out
 
@@ -220,9 +242,11 @@ class Faces:
 
     name, every, weight = "face", 2, 10.0
 
-    def __init__(self, faces: Sequence[tuple[Tensor, Tensor]], ticks: int, batch: int) -> None:
+    def __init__(self, material: Material, ticks: int, batch: int) -> None:
         """Cut all takes into windows."""
-        cut = [heard_for(face, speech, ticks) for speech, face in faces]
+        voices = material.beside("faces", [speech for speech, _ in material.faces])
+        faces = [face for _, face in material.faces]
+        cut = [heard_for(face, rows, ticks) for rows, face in zip(voices, faces, strict=True)]
         self.speech = torch.cat([speech for speech, _ in cut])
         self.face = torch.cat([face for _, face in cut])
         self.batch = batch
@@ -232,7 +256,10 @@ class Faces:
         assert model.face is not None
         count = max(1, round(self.batch * size))
         picks = torch.randint(len(self.speech), (count,), generator=random)
-        heard = model.hear(self.speech[picks])
+        channels = model.shape.speech_channels
+        rows = self.speech[picks]
+        words = masked(model.shape, rows[..., channels:], random)
+        heard = model.hear(rows[..., :channels])
         heard = heard + 0.15 * torch.randn(heard.shape, generator=random)
         bands = heard.shape[-1] - 3  # the mel bands come first
         level, tilt = 0.15 * torch.randn(2, count, 1, 1, generator=random)
@@ -240,7 +267,8 @@ class Faces:
         moved = torch.cat([level + tilt * lean, torch.zeros(count, 1, 3)], -1)
         truth = self.face[picks]
         there = torch.isfinite(truth)
-        miss = torch.where(there, model.face.weights(heard + moved) - truth.nan_to_num(), 0.0)
+        said = model.face.weights(heard + moved, told_of(model.shape, words, count))
+        miss = torch.where(there, said - truth.nan_to_num(), 0.0)
         return (miss**2).sum(-1).mean()
 
 
@@ -248,13 +276,14 @@ def lessons_for(
     model: Performer, material: Material, joints: Sequence[str], recipe: Recipe, encoder: Encoder
 ) -> list[Lesson]:
     """Return the lessons for which a model has an output and the material something to say."""
-    performing = Performing(material.streams, joints, recipe, encoder)
+    streams = material.beside("streams", material.streams)
+    performing = Performing(streams, joints, recipe, encoder)
     out: list[Lesson] = [performing]
     if model.trunk is not None:
         performing.every, performing.alone = recipe.every, True
         out.append(Gaps(material, joints, recipe.windows, model.shape.history))
     if model.face is not None:
-        out.append(Faces(material.faces, model.shape.speech, recipe.windows))
+        out.append(Faces(material, model.shape.speech, recipe.windows))
     return out
 
 

@@ -4,14 +4,9 @@ One graph does three things with the same weights. With capture it lets through 
 completes what is missing; without, it goes on from its own past; with a draw of `noise` it does so in
 one of many ways, without it in the mean way.
 
-The core: a ridge forecast of the state from its own past; and for a gap, where the missing joints were
-last seen plus the mean of how far they moved given how far the captured ones moved since, under a
-low-rank Gaussian of displacements (Tipping and Bishop 1999, "Probabilistic principal component
-analysis": the posterior mean from the observed rows). With nothing captured the forecast alone counts.
-
 Shapes: N batch, K history ticks, D state width, J joints, S speech ticks, F speech channels, Z noise.
-Softmax is written out, and the small inverse is a fixed number of Newton-Schulz steps, so that the
-exported graph has only operations that give the same bits on every instruction set that was tried.
+Softmax is written out, so that the exported graph has only operations that give the same bits on every
+instruction set that was tried.
 """
 
 from __future__ import annotations
@@ -22,12 +17,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from greenroom.contracts import INPUTS, STYLE_TICKS, ModelShape
+from greenroom.contracts import STYLE_TICKS, ModelShape
 from greenroom.errors import BadInput
+from greenroom.training.core import Core, rows_without_guesses, share_captured
 from greenroom.training.styles import Style
 from greenroom.training.trunk import Face, Trunk
-
-_NEWTON_STEPS = 18
+from greenroom.training.words import Words
 
 
 @dataclass(frozen=True)
@@ -96,106 +91,6 @@ def preset_of(name: str) -> Preset:
     return PRESETS[name]
 
 
-class Core(nn.Module):
-    """The closed-form part; its numbers are fitted, not learned.
-
-    Args:
-        shape: of the model's tensors.
-        rank: of the Gaussian.
-    """
-
-    def __init__(self, shape: ModelShape, rank: int) -> None:
-        """Make room for the numbers that `greenroom.training.closed_form` fits."""
-        super().__init__()
-        d = shape.state
-        self.lags = shape.lags
-        for name, size in {
-            "mean": (d,),
-            "std": (d,),
-            "low": (d,),
-            "high": (d,),
-            "forecast": (len(self.lags) * d, d),
-            "bias": (d,),
-            "factors": (d, rank),
-            "noise": (d,),
-        }.items():
-            self.register_buffer(name, torch.zeros(size))
-        self.register_buffer("eye", torch.eye(rank))
-        self.register_buffer("later", torch.triu(torch.ones(shape.history, shape.history), 1))
-        self.register_buffer("mix", torch.zeros(()))
-        self.register_buffer("gain", torch.ones(()))
-
-    def lagged(self, history: Tensor) -> Tensor:
-        """Return the regressors (N, lags·D): the newest row, then differences to older ones."""
-        newest = history[:, -1]
-        older = [newest - history[:, -lag] for lag in self.lags[1:]]
-        return torch.cat([newest, *older], dim=-1)
-
-    def ahead(self, history: Tensor) -> Tensor:
-        """Return the ridge forecast of the next normalised state (N, D)."""
-        return history[:, -1] + self.lagged(history) @ self.forecast + self.bias
-
-    def forward(self, history: Tensor, seen: Tensor, state: Tensor, trust: Tensor) -> Tensor:
-        """Return the completed state, normalised (N, D).
-
-        Args:
-            history: normalised states (N, K, D), oldest first.
-            seen: of :meth:`last_seen` (N, D).
-            state: normalised captured state (N, D), 0 where missing.
-            trust: (N, D), 0 missing to 1 trusted.
-        """
-        forecast = self.ahead(history)
-        weight = trust / self.noise
-        scaled = self.factors * weight.unsqueeze(-1)
-        precision = self.eye + self.factors.transpose(0, 1) @ scaled
-        pull = scaled.transpose(1, 2) @ (trust * (state - seen)).unsqueeze(-1)
-        hidden = _invert(precision, self.eye) @ pull
-        given = seen + self.gain * (self.factors @ hidden).squeeze(-1)
-        ahead = 1 - (1 - self.mix) * share_captured(trust)
-        own = ahead * forecast + (1 - ahead) * given
-        own = torch.minimum(torch.maximum(own, self.low), self.high)
-        return trust * state + (1 - trust) * own
-
-    def last_seen(self, history: Tensor, known: Tensor, trust: Tensor) -> Tensor:
-        """Return the state (N, D) at the last tick at which the joints now missing were captured.
-
-        Where that is longer ago than the history, or nothing is missing: the newest state.
-        """
-        later = (self.later @ known.flatten(2)).clamp(max=1.0)
-        last = known * (1 - later)
-        lost = 1 - trust[:, : 6 * known.shape[-1] : 6]
-        weight = (last * lost.unsqueeze(1)).sum(-1)
-        total = weight.sum(-1, keepdim=True)
-        weight = weight / torch.clamp(total, min=1e-3)
-        rest = 1 - torch.clamp(weight.sum(-1, keepdim=True), max=1.0)
-        return (weight.unsqueeze(1) @ history).squeeze(1) + rest * history[:, -1]
-
-
-def rows_without_guesses(past: Tensor, known: Tensor, seen: Tensor, trust: Tensor) -> Tensor:
-    """Return the history (N, K, D) in which what is missing now stands where it was last seen.
-
-    What the model guessed for it since is left out, so that a gap's third tick is no guess about guesses
-    and training needs no roll-out for it. With nothing captured its own past is all it has, and stays.
-    """
-    wide = torch.cat([known.repeat_interleave(6, -1), known[..., :1].expand(-1, -1, 4)], -1)
-    guessed = (1 - wide) * ((1 - trust) * share_captured(trust)).unsqueeze(1)
-    return past + guessed * (seen.unsqueeze(1) - past)
-
-
-def share_captured(trust: Tensor) -> Tensor:
-    """Return (N, 1): 0 where nothing is captured, rising to 1 where a quarter is."""
-    return torch.clamp(4 * trust.mean(-1, keepdim=True), max=1.0)
-
-
-def _invert(matrix: Tensor, eye: Tensor) -> Tensor:
-    """Return the inverse of symmetric positive matrices (N, r, r) by Newton and Schulz's steps."""
-    size = matrix.abs().sum(-1).amax(-1).unsqueeze(-1).unsqueeze(-1)
-    guess = eye / size
-    for _ in range(_NEWTON_STEPS):
-        guess = guess @ (2 * eye - matrix @ guess)
-    return guess
-
-
 class Attention(nn.Module):
     """One pre-norm block that also returns its attention, averaged over heads."""
 
@@ -254,6 +149,7 @@ class Performer(nn.Module):
         self.register_buffer("speech_std", torch.ones(shape.speech_channels))
         nn.init.zeros_(self.joint_out.weight)
         nn.init.zeros_(self.root_out.weight)
+        self.words = Words(shape, w) if shape.phonemes or shape.context else None
         self.trunk = Trunk(shape, preset.trunk, preset.depth) if preset.trunk else None
         self.face = Face(shape, preset.trunk * 2 // 5) if shape.face else None
         self.style = Style(shape) if shape.styles else None
@@ -269,13 +165,15 @@ class Performer(nn.Module):
         speech: Tensor,
         heard: Tensor,
         noise: Tensor,
+        *told: Tensor,
     ) -> tuple[Tensor, ...]:
         """Return (pose (N, D), sigma (N, J) degrees, confidence (N, J), attention (N, J, J + 1), …).
 
         After these come the tasks' outputs, as `ModelShape.outputs` lists them. Inputs are those of
-        `greenroom.contracts.INPUTS`, in raw units, 0 where missing.
+        `ModelShape.inputs`, in raw units, 0 where missing.
         Sigma and confidence speak of the network's own value of a joint: its completion where the
-        joint is missing, its forecast where it is captured. The last attention column is speech.
+        joint is missing, its forecast where it is captured. The last attention column is speech and what
+        is told.
         """
         j = self.shape.joints
         past = (history - self.core.mean) / self.core.std
@@ -290,7 +188,11 @@ class Performer(nn.Module):
         # No lesson of a trunk's model teaches a voice to move the body; until one does it stays deaf.
         open_ = heard * (0.0 if self.trunk is not None else 1.0)
         closed = (1 - open_.reshape(len(heard), -1, 2).amax(-1)) * -1e4
-        shut = torch.cat([closed.new_zeros(len(closed), j + 2), closed], -1)[:, None, None]
+        shut = torch.cat([closed.new_zeros(len(closed), j + 2), closed], -1)
+        if self.words is not None:
+            more, silent = self.words(told)
+            tokens, shut = torch.cat([tokens, more], 1), torch.cat([shut, silent], -1)
+        shut = shut[:, None, None]
         flow = None
         for block in self.blocks:
             tokens, weights = block(tokens, shut)
@@ -306,8 +208,8 @@ class Performer(nn.Module):
         if self.trunk is not None:
             alone = share_captured(trust)
             base = trust * now + (1 - trust) * (alone * seen + (1 - alone) * past[:, -1])
-            more, ahead, wider = self.trunk(base, past, known, valid, age, noise)
-            residual = residual + more
+            added, ahead, wider = self.trunk(base, past, known, valid, age, noise)
+            residual = residual + added
             spread = spread + wider
             extra.append(self._forecast(base, past, ahead))
         # With nothing captured the residual is what moves; in a gap it counts as much as it earned.
@@ -318,7 +220,7 @@ class Performer(nn.Module):
         a, b, c = self.calibration.unbind()
         confidence = torch.sigmoid(a - b * spread + c * valid)
         if self.face is not None:
-            extra.append(self.face(self.hear(speech)))
+            extra.append(self.face(self.hear(speech), told))
         if self.style is not None:
             extra.append(self.style(past))
         return pose, torch.exp(spread), confidence, _attention(flow, j), *extra
@@ -392,17 +294,14 @@ class Performer(nn.Module):
 
 
 def _attention(flow: Tensor, joints: int) -> Tensor:
-    """Return attention roll-out (Abnar and Zuidema 2020) to the joints and to speech, rows sum to 1."""
+    """Return attention roll-out (Abnar and Zuidema 2020) to joints and the rest, rows sum to 1."""
     rows = flow[:, :joints]
     hips = rows[:, :, :1] + rows[:, :, joints : joints + 1]  # the root's token is the hips' motion
-    speech = rows[:, :, joints + 2 :].sum(-1, keepdim=True)
-    out = torch.cat([hips, rows[:, :, 1:joints], speech], -1)
+    rest = rows[:, :, joints + 2 :].sum(-1, keepdim=True)
+    out = torch.cat([hips, rows[:, :, 1:joints], rest], -1)
     return out / out.sum(-1, keepdim=True)
 
 
 def example(shape: ModelShape, batch: int = 1) -> dict[str, Tensor]:
     """Return zeros of every input, for export."""
-    return {
-        name: torch.zeros(batch, *size)
-        for name, size in zip(INPUTS, shape.inputs().values(), strict=True)
-    }
+    return {name: torch.zeros(batch, *size) for name, size in shape.inputs().items()}

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from greenroom.frames import LIMBS
 from greenroom.training.model import Performer
+from greenroom.training.words import told_of
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -137,8 +138,19 @@ def roll_out(
     generate: Tensor | None = None,
     encoder: Encoder | None = None,
     jitter: float = 0.0,
+    words: Tensor | None = None,
 ) -> Rollout:
-    """Perform windows (N, K + L, D) whose last L ticks are captured as `valid` (N, L, J) says."""
+    """Perform windows (N, K + L, D) whose last L ticks are captured as `valid` (N, L, J) says.
+
+    Args:
+        model: who performs.
+        windows: states, complete.
+        valid: 1 captured, 0 lost.
+        generate: which windows are drawn a way (N,); None for none.
+        encoder: says which way that is.
+        jitter: of the history.
+        words: what is told of each tick of the windows (N, K + L, P + X); None for nothing.
+    """
     shape, k = model.shape, model.shape.history
     n, ticks = valid.shape[:2]
     history = windows[:, :k]
@@ -174,6 +186,7 @@ def roll_out(
             silence,
             silence[..., 0],
             draw,
+            *told_of(shape, None if words is None else words[:, : k + t + 1], n),
         )
         history = torch.cat([history[:, 1:], pose[:, None]], 1)
         known = torch.cat([known[:, 1:], see[:, None]], 1)

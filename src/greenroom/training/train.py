@@ -8,6 +8,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,8 @@ def train(
         len(found["train"].channels) if size.trunk else 0,
         len(found["train"].styles) if size.trunk else 0,
     )
+    words = found["train"].vocabulary
+    shape = replace(shape, phonemes=len(words.phonemes), context=len(words.context))
     asked = {
         "dataset": dataset,
         "preset": preset,
@@ -178,6 +181,8 @@ def train(
         out["rig"] = list(found["train"].channels)
     if shape.styles:
         out["styles"] = list(found["train"].styles)
+    if words.manifest():
+        out["words"] = words.manifest()
     name = workspace.publish(out, by=by)
     said = {key: round(value, 6) for key, value in sorted(figures.items())}
     journal.end({"model": name, "performance_metrics": msgspec.json.encode(said).decode()}, said)

@@ -4,16 +4,19 @@
 hears, and moves a face. `docs/log.md` has what attention over joints did in the same time.
 
 Shapes: N batch, K history ticks, D state width, J joints, S speech ticks, F speech channels, B weights
-of a face, H horizons, W width. All inputs are normalised.
+of a face, H horizons, W width, P phonemes, X context. All inputs are normalised.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from greenroom.contracts import LOOK_AHEAD, ModelShape
 
+_FIRST = 3  # parts of a face's body up to the layer that reads
 LAGS = (0, 1, 2, 3, 5, 8, 12)
 """Ticks ago whose differences the trunk reads; differences of neighbours are easier than poses."""
 
@@ -86,7 +89,7 @@ class Trunk(nn.Module):
 
 
 class Face(nn.Module):
-    """Face weights from speech, `LOOK_AHEAD` ticks late.
+    """Face weights from speech and what is told, `LOOK_AHEAD` ticks late.
 
     Args:
         shape: of the model's tensors.
@@ -109,15 +112,28 @@ class Face(nn.Module):
         self.out = nn.Linear(width, shape.face)
         nn.init.zeros_(self.out.weight)
         self.register_buffer("rest", torch.zeros(shape.face))
+        told = shape.speech * shape.phonemes + shape.context
+        self.told = nn.Linear(told, width, bias=False) if told else None
 
-    def weights(self, speech: Tensor) -> Tensor:
-        """Return weights (N, B) of speech (N, S, F), not yet bounded."""
-        out: Tensor = self.rest + self.out(self.body(speech))
+    def weights(self, speech: Tensor, told: Sequence[Tensor] = ()) -> Tensor:
+        """Return weights (N, B) of speech (N, S, F) and what is told, not yet bounded.
+
+        Args:
+            speech: normalised.
+            told: phonemes (N, S, P) and context (N, X), those of them that the shape has.
+        """
+        if self.told is None:
+            heard = self.body(speech)
+        else:  # nothing told adds nothing
+            heard = self.body[:_FIRST](speech)
+            heard = heard + self.told(torch.cat([one.flatten(1) for one in told], -1))
+            heard = self.body[_FIRST:](heard)
+        out: Tensor = self.rest + self.out(heard)
         return out
 
-    def forward(self, speech: Tensor) -> Tensor:
+    def forward(self, speech: Tensor, told: Sequence[Tensor] = ()) -> Tensor:
         """Return weights (N, B) in [0, 1]."""
-        return self.weights(speech).clamp(0, 1)
+        return self.weights(speech, told).clamp(0, 1)
 
 
 def heard_for(face: Tensor, speech: Tensor, ticks: int) -> tuple[Tensor, Tensor]:

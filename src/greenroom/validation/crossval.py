@@ -16,7 +16,8 @@ from greenroom.contracts import Backend
 from greenroom.errors import BadInput, MissingExtra
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
-from greenroom.validation.judge import Tallies, figures, tallies_of, validate
+from greenroom.validation.judge import validate
+from greenroom.validation.tallies import Tallies, figures, tallies_of
 
 Report = Callable[[int, int], None]
 """Told (done, of all) while it goes on, in thousandths of all folds."""

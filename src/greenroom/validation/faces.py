@@ -17,6 +17,7 @@ from greenroom.metrics.channels import active, pearson, r2_tally
 from greenroom.metrics.floors import FOLDS, ridge_of_folds
 from greenroom.metrics.matching import Matcher, match_tally
 from greenroom.metrics.motion import Tally
+from greenroom.validation.subject import tell
 
 ADAPTED = 900
 """Ticks of a take that adaptation may learn from: 30 s. What is judged comes after them."""
@@ -35,13 +36,22 @@ def windows(speech: Floats, ticks: int, count: int) -> Floats:
     return out
 
 
-def say(backend: Backend, shape: ModelShape, speech: Floats) -> Floats:
-    """Return what a model says of a face (T, B), window by window of speech (T, S, F)."""
+def say(backend: Backend, shape: ModelShape, speech: Floats, words: Floats | None = None) -> Floats:
+    """Return what a model says of a face (T, B), window by window of speech (T, S, F).
+
+    Args:
+        backend: runs its graph.
+        shape: of its tensors.
+        speech: windows.
+        words: windows of what is told (T, S, P + X); None for nothing.
+    """
     inputs = {n: np.zeros((1, *size), dtype=np.float32) for n, size in shape.inputs().items()}
     inputs["heard"][:] = 1
     out = np.zeros((len(speech), shape.face), dtype=np.float32)
     for t, window in enumerate(speech):
         inputs["speech"][0] = window
+        if words is not None:
+            tell(inputs, words[t])
         out[t] = backend.run(inputs)["face"][0]
     return out
 
@@ -125,17 +135,31 @@ class FaceJudge:
         scaled = (x - self.mean) / self.std
         return np.concatenate([scaled, np.ones((len(x), 1))], axis=1)
 
-    def take(self, name: str, speech: Floats, face: Floats) -> dict[str, Tally]:
+    def take(
+        self, name: str, speech: Floats, face: Floats, words: Floats | None = None
+    ) -> dict[str, Tally]:
         """Return the tallies of one take.
 
         `r2w`, `opening_r`, `rounding_r` where the rig has weights that round the lips, and the first
-        and last of these again where it is long enough to adapt to.
+        and last of these again where it is long enough to adapt to. "told" is the model told in words,
+        beside the same model told nothing.
+
+        Args:
+            name: of the take.
+            speech: channels (T, F).
+            face: weights (T, B).
+            words: what is known of each tick (T, P + X); None for a model that knows none.
         """
         count = min(len(face), len(speech) - LOOK_AHEAD)
         truth, heard = face[:count], windows(speech, self.shape.speech, count)
         ridge = self.rest + self._scaled(heard.reshape(count, -1).astype(np.float64)) @ self.weights
         who: dict[str, Array] = {"model": say(self.backend, self.shape, heard), "ridge": ridge}
         who["mean"] = np.broadcast_to(self.rest, truth.shape)
+        if words is not None:
+            known = windows(words, self.shape.speech, count)
+            who["told"] = (
+                say(self.backend, self.shape, heard, known) if words.any() else who["model"]
+            )
         group = [self.opening]
         out = {"r2w": r2_tally(truth, who), "opening_r": _follows(truth, who, group)}
         if self.rounding:

@@ -22,8 +22,8 @@ from greenroom.registry.policy import policy_of
 from greenroom.registry.promote import live_ref
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
-from greenroom.validation.judge import grouped, tallies_of
 from greenroom.validation.subject import FLOOR
+from greenroom.validation.tallies import grouped, tallies_of
 
 AGAINST = ("floor", "champion")
 _KEYS = {"metric", "against", "margin", "level", "worst"}

@@ -9,7 +9,7 @@ without that output, what it does with everything lost. `face` and `style` are t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,15 +21,14 @@ from greenroom.datasets.gaps import limbs_of
 from greenroom.errors import BadInput
 from greenroom.frames import Body, Floats
 from greenroom.metrics.floors import Gaussian, Retrieval, Ridge
-from greenroom.metrics.intervals import gain, interval, resampled
-from greenroom.metrics.motion import Tally, figure, six_angles
-from greenroom.store.objects import Manifest
+from greenroom.metrics.motion import Tally, six_angles
 from greenroom.store.workspace import Workspace
 from greenroom.validation.alone import MINUTE, alone
 from greenroom.validation.faces import FaceJudge
 from greenroom.validation.scenes import Scene, scenes_of
 from greenroom.validation.styles import StyleJudge
-from greenroom.validation.subject import FLOOR, Subject
+from greenroom.validation.subject import Subject
+from greenroom.validation.tallies import Tallies, figures, json_of
 
 GAP = 15
 """Ticks of a gap, and of the longest forecast: half a second."""
@@ -37,8 +36,6 @@ HORIZONS = {"skill_33": 1, "skill_200": 6, "skill_500": 15}
 WINDOWS = 40
 """At most so many a take and metric, evenly; with many takes fewer, some 2,000 in all."""
 
-Tallies = dict[str, dict[str, dict[str, Tally]]]
-"""task → metric → take → tally."""
 Progress = Callable[[int, int], None]
 
 
@@ -79,29 +76,46 @@ class Judge:
             self.retrieval = Retrieval(training, tuple(HORIZONS.values()), width)
             self.mean = np.concatenate(training)[:, :width].mean(axis=0)
 
-    def take(self, states: Floats, seed: int) -> dict[str, dict[str, Tally]]:
-        """Return task → metric → tally of one take (T, D); a take too short has none."""
+    def take(
+        self, states: Floats, seed: int, words: Floats | None = None
+    ) -> dict[str, dict[str, Tally]]:
+        """Return task → metric → tally of one take; a take too short has none.
+
+        Args:
+            states: (T, D).
+            seed: of the joints that are lost.
+            words: what is known of each tick (T, P + X); None for a model that knows none.
+        """
         parts = list(windows(states, self.subject.shape.history, self.most))
         out: dict[str, dict[str, Tally]] = {}
         if parts and "infill" in self.tasks:
-            out["infill"] = self._infill(parts, np.random.default_rng(seed))
+            random = np.random.default_rng(seed)
+            if words is None:
+                out["infill"] = self._infill(parts, [None] * len(parts), random)
+            else:
+                told = list(windows(words, self.subject.shape.history, self.most))
+                out["infill"] = self._infill(parts, told, random)
         if parts and "forecast" in self.tasks:
             out["forecast"] = self._forecast(parts)
         return out
 
-    def _infill(self, parts: list[Floats], random: np.random.Generator) -> dict[str, Tally]:
+    def _infill(
+        self, parts: list[Floats], told: Sequence[Floats | None], random: np.random.Generator
+    ) -> dict[str, Tally]:
         names = self.subject.spec.joints
         limbs = limbs_of(self.subject.spec)
         scattered, whole = [], []
-        for n, window in enumerate(parts):
+        for n, (window, words) in enumerate(zip(parts, told, strict=True)):
             lost = random.random(len(names)) < 0.3
             lost[0] = False
             if lost.any():
-                scattered.append(self._gap(window, lost))
-            whole.append(self._gap(window, limbs[n % len(limbs)]))
+                scattered.append(self._gap(window, lost, words))
+            whole.append(self._gap(window, limbs[n % len(limbs)], words))
         return {"joints_deg": _sum(scattered), "limb_deg": _sum(whole)}
 
-    def _gap(self, window: Floats, lost: NDArray[np.bool_]) -> tuple[dict[str, float], float]:
+    def _gap(
+        self, window: Floats, lost: NDArray[np.bool_], words: Floats | None
+    ) -> tuple[dict[str, float], float]:
         """Return the angles summed over lost joints and ticks, by who filled them, and how many."""
         k, joints = self.subject.shape.history, len(lost)
         valid = np.tile(np.where(lost, 0, 1).astype(np.float32), (GAP, 1))
@@ -112,6 +126,9 @@ class Judge:
             "gaussian": self.gaussian.fill(window[k - 2], window[k - 1], window[k:], six),
             "hold": np.repeat(window[k - 1 : k, : 6 * joints], GAP, axis=0),
         }
+        if words is not None:
+            told = self.subject.perform(window, valid, words) if words.any() else None
+            said["told"] = said["model"] if told is None else told[:, : 6 * joints]
         sums = {who: float(_angles(values, truth)[:, lost].sum()) for who, values in said.items()}
         return sums, float(GAP * lost.sum())
 
@@ -217,7 +234,7 @@ def validate(
         "actor": manifest["actor"],
         "on": on,
         "labels": {name: labels[name] for name in sorted(labels) if labels[name]},
-        "tallies": _json(tallies),
+        "tallies": json_of(tallies),
         "figures": found,
         "parents": {"model": model},
     }
@@ -268,7 +285,9 @@ class _Trial:
         """Judge one scene on every task that it has something for."""
         states = self._states(scene)
         if states is not None and self.body is not None:
-            for task, metrics in self.body.take(states, seed).items():
+            words = self._words(scene, len(states) + 1)
+            words = None if words is None else words[1:]  # a take's first tick has no state
+            for task, metrics in self.body.take(states, seed, words).items():
                 self._keep(task, name, metrics)
         if states is not None and scene.body is not None:
             self.bodies.append(scene.body)
@@ -276,8 +295,14 @@ class _Trial:
             self.style.add(name, states, scene.style)
         if self.face is not None and scene.face is not None and scene.speech is not None:
             if scene.face.channels == self.subject.channels:
-                metrics = self.face.take(name, scene.speech, scene.face.weights)
+                words = self._words(scene, len(scene.speech))
+                metrics = self.face.take(name, scene.speech, scene.face.weights, words)
                 self._keep("face", name, metrics)
+
+    def _words(self, scene: Scene, ticks: int) -> Floats | None:
+        """Return what a scene's labels tell of its ticks (T, P + X); None for a model without words."""
+        words = self.subject.words
+        return words.rows(scene.told, ticks) if words.columns() else None
 
     def _keep(self, task: str, name: str, metrics: dict[str, Tally]) -> None:
         for metric, tally in metrics.items():
@@ -297,98 +322,3 @@ class _Trial:
         if self.bodies and minutes:
             self.tallies["alone"] = alone(self.subject, self.bodies, minutes * MINUTE)
         return self.tallies, extra
-
-
-def _json(tallies: Tallies) -> dict[str, Any]:
-    return {
-        task: {
-            metric: {
-                take: {
-                    "kind": t.kind,
-                    "sums": {who: round(v, 6) for who, v in t.sums.items()},
-                    "weight": round(t.weight, 6),
-                }
-                for take, t in takes.items()
-            }
-            for metric, takes in metrics.items()
-        }
-        for task, metrics in tallies.items()
-    }
-
-
-def tallies_of(validation: Manifest) -> Tallies:
-    """Return the tallies that a validation kept."""
-    return {
-        task: {
-            metric: {take: Tally(t["kind"], t["sums"], t["weight"]) for take, t in takes.items()}
-            for metric, takes in metrics.items()
-        }
-        for task, metrics in validation["tallies"].items()
-    }
-
-
-MOST_GROUPS = 20
-"""A tier with more values than this names takes, not groups of them."""
-
-
-def figures(
-    tallies: Tallies, labels: Mapping[str, Mapping[str, str]] | None = None
-) -> dict[str, Any]:
-    """Return {task: {metric: {"model", "floor", "ci", "gain", "floors", "takes", "groups"}}}.
-
-    `ci` is the model's 95 % interval, `gain` that of how much better it is than the floor; `groups`
-    tier → value → {"model", "floor", "gain", "takes"}, where takes are labelled ("" where not).
-
-    Args:
-        tallies: task → metric → take → tally.
-        labels: take → tier → value.
-    """
-    out: dict[str, Any] = {}
-    for task, metrics in tallies.items():
-        out[task] = {}
-        for metric, takes in metrics.items():
-            rows, floor = list(takes.values()), FLOOR[task]
-            others = {w: round(figure(rows, w), 4) for w in rows[0].sums if w != "model"}
-            out[task][metric] = {
-                "model": round(figure(rows, "model"), 4),
-                "floor": others[floor],
-                "ci": [round(v, 4) for v in interval(resampled(rows, "model"))],
-                "gain": [round(v, 4) for v in interval(gain(rows, "model", floor))],
-                "floors": others,
-                "takes": len(rows),
-            }
-            groups = _groups(takes, floor, labels or {})
-            if groups:
-                out[task][metric]["groups"] = groups
-    return out
-
-
-def grouped(
-    takes: Mapping[str, Tally], labels: Mapping[str, Mapping[str, str]]
-) -> dict[str, dict[str, list[Tally]]]:
-    """Return tier → value → the tallies of its takes, of tiers that tell takes apart in a few groups."""
-    out: dict[str, dict[str, list[Tally]]] = {}
-    for tier in sorted({tier for take in takes for tier in labels.get(take, ())}):
-        groups: dict[str, list[Tally]] = {}
-        for take, tally in takes.items():
-            groups.setdefault(labels.get(take, {}).get(tier, ""), []).append(tally)
-        if 2 <= len(groups) <= MOST_GROUPS:
-            out[tier] = dict(sorted(groups.items()))
-    return out
-
-
-def _groups(
-    takes: Mapping[str, Tally], floor: str, labels: Mapping[str, Mapping[str, str]]
-) -> dict[str, Any]:
-    return {
-        tier: {
-            value: {
-                "model": round(figure(rows, "model"), 4),
-                "floor": round(figure(rows, floor), 4),
-                "gain": [round(v, 4) for v in interval(gain(rows, "model", floor))],
-                "takes": len(rows),
-            }
-            for value, rows in groups.items()
-        }
-        for tier, groups in grouped(takes, labels).items()
-    }

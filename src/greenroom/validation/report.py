@@ -9,9 +9,9 @@ from typing import Any
 from greenroom.metrics.motion import figure
 from greenroom.render.clips import still_of
 from greenroom.store.objects import Manifest
-from greenroom.validation.judge import tallies_of
 from greenroom.validation.ratings import section
 from greenroom.validation.subject import FLOOR
+from greenroom.validation.tallies import tallies_of
 
 STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from greenroom.capture.readers import Recording
 from greenroom.capture.takes import load
 from greenroom.features.speech import heard
+from greenroom.features.words import Told
 from greenroom.frames import Body, Face, Floats
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
@@ -22,12 +23,14 @@ class Scene:
         face: None where it has none.
         speech: channels (T, F) of its voice; None without one.
         labels: what its whole is labelled with, by tier, such as style and content.
+        told: all its labels, those of parts too: what a model that knows words is told of it.
     """
 
     body: Body | None = None
     face: Face | None = None
     speech: Floats | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    told: Told = field(default_factory=dict)
 
     @property
     def style(self) -> str:
@@ -35,15 +38,15 @@ class Scene:
         return self.labels.get("style", "")
 
     @classmethod
-    def of(cls, recording: Recording, labels: Mapping[str, object]) -> Scene:
-        """Return a recording as a scene; labels of parts of it are left out.
+    def of(cls, recording: Recording, labels: Told) -> Scene:
+        """Return a recording as a scene.
 
         Its voice is heard only where it has a face, which is what it is judged by.
         """
         both = recording.audio is not None and recording.face is not None
         speech = heard(recording.audio.samples) if recording.audio is not None and both else None
         whole = {tier: said for tier, said in labels.items() if isinstance(said, str)}
-        return cls(recording.body, recording.face, speech, whole)
+        return cls(recording.body, recording.face, speech, whole, labels)
 
 
 def scene_of(workspace: Workspace, take: str) -> Scene:

@@ -26,8 +26,9 @@ from greenroom.contracts import Backend
 from greenroom.errors import BadInput, MissingExtra
 from greenroom.store.objects import Manifest, canonical, digest
 from greenroom.store.workspace import Workspace
-from greenroom.validation.judge import tallies_of, validate
+from greenroom.validation.judge import validate
 from greenroom.validation.subject import TASKS
+from greenroom.validation.tallies import tallies_of
 
 PARTS = 20
 """How often a trial says how it is doing."""

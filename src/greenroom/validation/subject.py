@@ -8,6 +8,7 @@ import numpy as np
 
 from greenroom.contracts import Backend, ModelShape
 from greenroom.features.pipeline import FeatureSpec
+from greenroom.features.words import Vocabulary
 from greenroom.frames import Floats
 from greenroom.store.objects import Manifest
 
@@ -34,6 +35,7 @@ class Subject:
         rest: its state at rest (D,).
         styles: names of its styles, in the order of the output.
         channels: names of its face's weights.
+        words: that it may be told.
     """
 
     backend: Backend
@@ -42,6 +44,7 @@ class Subject:
     rest: Floats
     styles: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    words: Vocabulary = Vocabulary()
 
     @classmethod
     def of(cls, model: Manifest, backend: Backend) -> Subject:
@@ -50,7 +53,8 @@ class Subject:
         shape = ModelShape.load(model["shape"])
         rest = np.asarray(model["rest"], dtype=np.float32)
         styles, rig = tuple(model.get("styles", ())), tuple(model.get("rig", ()))
-        return cls(backend, spec, shape, rest, styles, rig)
+        words = Vocabulary.load(model.get("words", {}))
+        return cls(backend, spec, shape, rest, styles, rig, words)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -73,12 +77,13 @@ class Subject:
         sizes = self.shape.inputs()
         return {name: np.zeros((1, *size), dtype=np.float32) for name, size in sizes.items()}
 
-    def perform(self, window: Floats, valid: Floats) -> Floats:
+    def perform(self, window: Floats, valid: Floats, words: Floats | None = None) -> Floats:
         """Return states (L, D) where a window's last L ticks are captured as `valid` says.
 
         Args:
             window: (K + L, D), complete.
             valid: (L, J), 1 captured, 0 lost.
+            words: what is told of each tick of the window (K + L, P + X); None for nothing.
         """
         shape, k = self.shape, self.shape.history
         six = 6 * shape.joints
@@ -95,9 +100,21 @@ class Subject:
                 (truth - window[k + t - 1])[:six] * 30 * np.repeat(see * before, 6)
             )
             inputs["valid"][0], inputs["age"][0] = see, np.log1p(age) / 6
+            if words is not None:
+                tell(inputs, words[: k + t + 1])
             out[t] = self.backend.run(inputs)["pose"][0]
             for name, value in (("history", out[t]), ("known", see)):
                 inputs[name][0, :-1] = inputs[name][0, 1:].copy()
                 inputs[name][0, -1] = value
             before = see
         return out
+
+
+def tell(inputs: dict[str, Floats], words: Floats) -> None:
+    """Put into input tensors what is known of ticks (T, P + X), the last one now."""
+    spoken = inputs["phonemes"].shape[-1] if "phonemes" in inputs else 0
+    if spoken:
+        ticks = inputs["phonemes"].shape[1]
+        inputs["phonemes"][0] = words[-ticks:, :spoken]
+    if "context" in inputs:
+        inputs["context"][0] = words[-1, spoken:]

@@ -1,0 +1,110 @@
+"""From the sums that a validation keeps of each take to figures, intervals and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from greenroom.metrics.intervals import gain, interval, resampled
+from greenroom.metrics.motion import Tally, figure
+from greenroom.store.objects import Manifest
+from greenroom.validation.subject import FLOOR
+
+Tallies = dict[str, dict[str, dict[str, Tally]]]
+"""task → metric → take → tally."""
+
+
+def json_of(tallies: Tallies) -> dict[str, Any]:
+    """Return tallies as a validation keeps them."""
+    return {
+        task: {
+            metric: {
+                take: {
+                    "kind": t.kind,
+                    "sums": {who: round(v, 6) for who, v in t.sums.items()},
+                    "weight": round(t.weight, 6),
+                }
+                for take, t in takes.items()
+            }
+            for metric, takes in metrics.items()
+        }
+        for task, metrics in tallies.items()
+    }
+
+
+def tallies_of(validation: Manifest) -> Tallies:
+    """Return the tallies that a validation kept."""
+    return {
+        task: {
+            metric: {take: Tally(t["kind"], t["sums"], t["weight"]) for take, t in takes.items()}
+            for metric, takes in metrics.items()
+        }
+        for task, metrics in validation["tallies"].items()
+    }
+
+
+MOST_GROUPS = 20
+"""A tier with more values than this names takes, not groups of them."""
+
+
+def figures(
+    tallies: Tallies, labels: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, Any]:
+    """Return {task: {metric: {"model", "floor", "ci", "gain", "floors", "takes", "groups"}}}.
+
+    `ci` is the model's 95 % interval, `gain` that of how much better it is than the floor; `groups`
+    tier → value → {"model", "floor", "gain", "takes"}, where takes are labelled ("" where not).
+
+    Args:
+        tallies: task → metric → take → tally.
+        labels: take → tier → value.
+    """
+    out: dict[str, Any] = {}
+    for task, metrics in tallies.items():
+        out[task] = {}
+        for metric, takes in metrics.items():
+            rows, floor = list(takes.values()), FLOOR[task]
+            others = {w: round(figure(rows, w), 4) for w in rows[0].sums if w != "model"}
+            out[task][metric] = {
+                "model": round(figure(rows, "model"), 4),
+                "floor": others[floor],
+                "ci": [round(v, 4) for v in interval(resampled(rows, "model"))],
+                "gain": [round(v, 4) for v in interval(gain(rows, "model", floor))],
+                "floors": others,
+                "takes": len(rows),
+            }
+            groups = _groups(takes, floor, labels or {})
+            if groups:
+                out[task][metric]["groups"] = groups
+    return out
+
+
+def grouped(
+    takes: Mapping[str, Tally], labels: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, list[Tally]]]:
+    """Return tier → value → the tallies of its takes, of tiers that tell takes apart in a few groups."""
+    out: dict[str, dict[str, list[Tally]]] = {}
+    for tier in sorted({tier for take in takes for tier in labels.get(take, ())}):
+        groups: dict[str, list[Tally]] = {}
+        for take, tally in takes.items():
+            groups.setdefault(labels.get(take, {}).get(tier, ""), []).append(tally)
+        if 2 <= len(groups) <= MOST_GROUPS:
+            out[tier] = dict(sorted(groups.items()))
+    return out
+
+
+def _groups(
+    takes: Mapping[str, Tally], floor: str, labels: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    return {
+        tier: {
+            value: {
+                "model": round(figure(rows, "model"), 4),
+                "floor": round(figure(rows, floor), 4),
+                "gain": [round(v, 4) for v in interval(gain(rows, "model", floor))],
+                "takes": len(rows),
+            }
+            for value, rows in groups.items()
+        }
+        for tier, groups in grouped(takes, labels).items()
+    }
