@@ -17,16 +17,19 @@ pytestmark = pytest.mark.train
 MakeClips = Callable[[Path], tuple[Workspace, str]]
 
 
-def shown_in(workspace: Workspace, dataset: str, channels: tuple[str, ...] = ()) -> tuple[Any, Any]:
+def shown_in(workspace: Workspace, dataset: str, face: bool = False) -> tuple[Any, Any]:
     from greenroom.features.pipeline import FeatureSpec
     from greenroom.training.clips import shown_of
+    from greenroom.training.gather import gather
     from greenroom.training.model import MINI
 
     manifest = workspace.objects.manifest(dataset, "dataset")
     spec = FeatureSpec.load(manifest["features"])
+    found = gather(workspace, manifest, spec)["train"]
+    channels = found.channels if face else ()
     shape = MINI.shape(len(spec.joints), spec.state_width, 43, len(channels))
     folder = workspace.home / "tracking" / "r.clips"
-    return shape, shown_of(workspace, manifest, spec, shape, channels, folder, 8000)
+    return shape, shown_of(workspace, manifest, spec, shape, found, folder, 8000)
 
 
 def test_a_run_with_clips_ends_in_the_model_of_one_without(
@@ -108,11 +111,13 @@ def test_a_face_of_another_take_goes_under_the_body(studio: tuple[Workspace, str
 
     from greenroom.training.model import MINI, Performer
 
-    channels = ("jawOpen", "mouthFunnel", "someThing")
-    shape, shown = shown_in(*studio, channels)
-    assert shown.face.shape == (70, 3) and shown.speech.shape == (70, shape.speech, 43)
+    shape, shown = shown_in(*studio, face=True)
+    assert shown.face.channels == ("jawOpen", "mouthFunnel", "someThing")
+    assert shown.face.weights.shape == (70, 3)
+    assert shown.face.speech.shape == (70, shape.speech, 43)
     model = Performer(shape, MINI)
-    plain = shown_in(*studio)[1].draw(Performer(shown_in(*studio)[0], MINI), "x")
+    small, bare = shown_in(*studio)
+    plain = bare.draw(Performer(small, MINI), "x")
     torch.nn.init.normal_(model.face.out.weight)
     with (
         Image.open(io.BytesIO(shown.draw(model, "x"))) as tall,

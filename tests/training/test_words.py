@@ -220,16 +220,19 @@ def told_takes(tmp_path: Path, person: Callable[..., bytes]) -> tuple[Workspace,
 
 
 def test_from_labels_to_a_show_that_is_told_and_replays(
-    told_takes: tuple[Workspace, str],
+    told_takes: tuple[Workspace, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from greenroom.training import clips
     from greenroom.training.rollout import Recipe
     from greenroom.training.train import train
 
     workspace, dataset = told_takes
+    monkeypatch.setattr(clips, "LEAST", 2)  # what is told is drawn, too
     model = train(
         workspace, dataset, "t", "mini", Recipe(3, batch=4, rollout=8, windows=16, every=2)
     )
     manifest = workspace.objects.manifest(model, "model")
+    assert list((workspace.home / "tracking").rglob("*.webp"))
     assert manifest["words"] == {"phonemes": ["A", "M", "T"], "emotion": ["happy", "sad"]}
     shape = ModelShape.load(manifest["shape"])
     assert (shape.phonemes, shape.context) == (3, 2)

@@ -56,6 +56,9 @@ def _facts(name: str, model: Manifest, dataset: str) -> str:
         ("face from speech", f"{len(model['rig'])} weights" if "rig" in model else "none"),
         ("tells apart", ", ".join(model["styles"]) if "styles" in model else "no styles"),
     ]
+    if "words" in model:
+        known = sorted(model["words"].items())
+        rows.append(("may be told", ", ".join(f"{len(words)} {tier}" for tier, words in known)))
     return _table(("", ""), rows)
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from greenroom.capture.readers import Recording
 from greenroom.capture.takes import load, media_of
@@ -28,6 +30,7 @@ from greenroom.render.clips import Panel, side_by_side
 from greenroom.render.traces import traces
 from greenroom.store.objects import Manifest, write_durably
 from greenroom.store.workspace import Workspace
+from greenroom.training.gather import Found
 from greenroom.training.model import Performer
 from greenroom.training.rollout import roll_out
 from greenroom.training.trunk import heard_for
@@ -40,6 +43,22 @@ TICKS = 5 * LOST
 _SIZE, _EVERY = (200, 240), 3
 
 
+class Spoken(NamedTuple):
+    """A stretch of a face, and what it is made from.
+
+    Attributes:
+        speech: what is heard for each tick (T, S, F).
+        words: what is known of the same ticks (T, S, P + X).
+        weights: as recorded (T, B).
+        channels: their names.
+    """
+
+    speech: Tensor
+    words: Tensor
+    weights: Floats
+    channels: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Shown:
     """What is shown of a run, and where it is kept.
@@ -49,18 +68,16 @@ class Shown:
         epoch: steps from one to the next.
         spec: the features.
         body: the stretch that loses limbs, after a history of its own.
-        speech: what is heard at each tick that is shown (T, S, F); None without a face.
-        face: its recorded weights (T, B); None without.
-        channels: their names.
+        words: what is known of each of its ticks.
+        face: None without one.
     """
 
     folder: Path
     epoch: int
     spec: FeatureSpec
     body: Body
-    speech: Floats | None = None
-    face: Floats | None = None
-    channels: tuple[str, ...] = ()
+    words: Tensor
+    face: Spoken | None = None
 
     def path(self, step: int) -> Path:
         """Return where the clip of a step is."""
@@ -83,7 +100,10 @@ class Shown:
         def perform(window: Floats, valid: Floats) -> Floats:
             with torch.no_grad():
                 done = roll_out(
-                    model, torch.from_numpy(window)[None], torch.from_numpy(valid)[None]
+                    model,
+                    torch.from_numpy(window)[None],
+                    torch.from_numpy(valid)[None],
+                    words=self.words[None, 1:],  # the body's first tick has no state
                 )
             out: Floats = done.pose[0].numpy()
             return out
@@ -92,13 +112,11 @@ class Shown:
         assert made is not None  # or it would not have been chosen
         truth, performed, given = made
         below = []
-        if model.face is not None and self.speech is not None and self.face is not None:
+        if model.face is not None and self.face is not None:
+            heard, told, channels = self.face.speech, self.face.words, self.face.channels
             with torch.no_grad():
-                said = model.face(
-                    model.hear(torch.from_numpy(self.speech)),
-                    told_of(model.shape, None, len(self.speech)),
-                ).numpy()
-            below = traces(self.face, said, self.channels, 2 * _SIZE[0])
+                said = model.face(model.hear(heard), told_of(model.shape, told, len(heard)))
+            below = traces(self.face.weights, said.numpy(), channels, 2 * _SIZE[0])
         panels = [Panel(truth, "truth"), Panel(performed, label, given)]
         return side_by_side(panels, _SIZE, every=_EVERY, below=below)
 
@@ -108,7 +126,7 @@ def shown_of(
     dataset: Manifest,
     spec: FeatureSpec,
     shape: ModelShape,
-    channels: tuple[str, ...],
+    found: Found,
     folder: Path,
     steps: int,
 ) -> Shown | None:
@@ -122,7 +140,7 @@ def shown_of(
         dataset: its manifest.
         spec: the features.
         shape: of the model.
-        channels: of the face that is learned; () without.
+        found: what is learned from.
         folder: where clips go.
         steps: of the run.
     """
@@ -131,55 +149,53 @@ def shown_of(
     takes = [name for name, take in held.items() if not refusal(take, "export", day)]
     takes.sort(key=lambda name: (-len(media_of(held[name])), -held[name]["ticks"], name))
     for name in takes:
-        found = _stretch(load(workspace, name), spec, shape.history)
-        if found is None:
+        body = load(workspace, name, ("body",)).body if "body" in media_of(held[name]) else None
+        if body is None or len(body) < 2 * LOST or not np.isfinite(states_of(spec, body)).all():
             continue
-        body, first = found
-        shown = Shown(folder, max(LEAST, steps // EPOCHS), spec, body)
-        ticks = len(body) - shape.history - 1
-        for other in (name, *takes) if channels else ():
-            at = first if other == name else None
-            face = _face(load(workspace, other), channels, shape.speech, at, ticks)
+        ticks = min(TICKS, len(body))
+        first = _liveliest(states_of(spec, body), ticks)
+        # Before the first tick of a take that one stands in.
+        at = np.arange(first - shape.history - 1, first + ticks).clip(0)
+        stretch = Body(body.skeleton, body.root[at], body.rotations[at], body.validity[at])
+        words = found.vocabulary.rows(held[name].get("tiers", {}), len(body))[at]
+        epoch = max(LEAST, steps // EPOCHS)
+        shown = Shown(folder, epoch, spec, stretch, torch.from_numpy(words))
+        for other in (name, *takes) if shape.face else ():
+            begin = first if other == name else None
+            face = _face(load(workspace, other), held[other], found, shape.speech, begin, ticks)
             if face is not None:
-                return replace(shown, speech=face[0], face=face[1], channels=channels)
+                return replace(shown, face=face)
         return shown
     return None
 
 
-def _stretch(recording: Recording, spec: FeatureSpec, history: int) -> tuple[Body, int] | None:
-    """Return the liveliest stretch of a body after a history, and its tick; None without one.
-
-    Before the first tick of a take that one stands in.
-    """
-    body = recording.body
-    if body is None or len(body) < 2 * LOST or not np.isfinite(states_of(spec, body)).all():
-        return None
-    ticks = min(TICKS, len(body))
-    first = _liveliest(states_of(spec, body), ticks)
-    at = np.arange(first - history - 1, first + ticks).clip(0)
-    return Body(body.skeleton, body.root[at], body.rotations[at], body.validity[at]), first
-
-
 def _face(
-    recording: Recording, channels: tuple[str, ...], window: int, at: int | None, ticks: int
-) -> tuple[Floats, Floats] | None:
-    """Return what is heard (T, S, F) and the face (T, B) from a tick on; None where they are not there.
+    recording: Recording, take: Manifest, found: Found, window: int, begin: int | None, ticks: int
+) -> Spoken | None:
+    """Return a stretch of a take's face; None where it has none that is learned, or none so long.
 
     Args:
-        recording: with both, on one clock.
-        channels: that the face must have.
+        recording: what the take has.
+        take: its manifest.
+        found: what is learned from.
         window: S.
-        at: the tick; None for the liveliest stretch.
+        begin: its first tick; None for the liveliest stretch.
         ticks: T.
     """
-    if recording.face is None or recording.audio is None or recording.face.channels != channels:
+    face, audio = recording.face, recording.audio
+    if face is None or audio is None or face.channels != found.channels:
         return None
-    speech = torch.from_numpy(heard(recording.audio.samples))
-    windows, face = heard_for(torch.from_numpy(recording.face.weights), speech, window)
-    if len(face) < (at or 0) + ticks:
+    speech = torch.from_numpy(heard(audio.samples))
+    words = torch.from_numpy(found.vocabulary.rows(take.get("tiers", {}), len(speech)))
+    both, weights = heard_for(
+        torch.from_numpy(face.weights), torch.cat([speech, words], -1), window
+    )
+    if len(weights) < (begin or 0) + ticks:
         return None
-    first = _liveliest(np.nan_to_num(face.numpy()), ticks) if at is None else at
-    return windows[first : first + ticks].numpy(), face[first : first + ticks].numpy()
+    first = _liveliest(np.nan_to_num(weights.numpy()), ticks) if begin is None else begin
+    part = slice(first, first + ticks)
+    own, told = both[part].split_with_sizes([speech.shape[-1], words.shape[-1]], -1)
+    return Spoken(own, told, weights[part].numpy(), face.channels)
 
 
 def _liveliest(rows: Floats, ticks: int) -> int:

@@ -113,7 +113,7 @@ def train(
         manifest,
         spec,
         shape,
-        found["train"].channels if shape.face else (),
+        found["train"],
         journal.path.with_suffix(".clips"),
         recipe.steps,
     )
