@@ -17,6 +17,7 @@ from greenroom.capture.wav import write_wav
 from greenroom.consent.records import read_rights
 from greenroom.contracts import ModelShape, get_tensors
 from greenroom.datasets.build import build
+from greenroom.features.words import Vocabulary
 from greenroom.live.backends import PORTABLE_OPERATIONS, OnnxBackend, self_test
 from greenroom.live.cast import Order
 from greenroom.live.inputs import open_playlist, told_of
@@ -224,7 +225,7 @@ def test_from_labels_to_a_show_that_is_told_and_replays(
 ) -> None:
     from greenroom.training import clips
     from greenroom.training.rollout import Recipe
-    from greenroom.training.train import train
+    from greenroom.training.train import begun_with, train
 
     workspace, dataset = told_takes
     monkeypatch.setattr(clips, "LEAST", 2)  # what is told is drawn, too
@@ -236,6 +237,10 @@ def test_from_labels_to_a_show_that_is_told_and_replays(
     assert manifest["words"] == {"phonemes": ["A", "M", "T"], "emotion": ["happy", "sad"]}
     shape = ModelShape.load(manifest["shape"])
     assert (shape.phonemes, shape.context) == (3, 2)
+    learned = {"words.phonemes.weight", "words.context.weight", "face.told.weight"}
+    assert learned <= begun_with(workspace, model, Vocabulary.load(manifest["words"])).keys()
+    others = Vocabulary(("A", "M", "N"), (("emotion", "happy"), ("emotion", "sad")))
+    assert not learned & begun_with(workspace, model, others).keys()
     backend = OnnxBackend(workspace.objects.get(manifest["blobs"]["graph"]), shape)
     judged = workspace.objects.manifest(validate(workspace, model, backend, "t"), "validation")
     assert "told" in judged["figures"]["face"]["r2w"]["floors"]

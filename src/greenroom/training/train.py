@@ -27,6 +27,7 @@ from greenroom.datasets.build import MIN_TICKS, states_of
 from greenroom.errors import BadInput
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
+from greenroom.features.words import Vocabulary
 from greenroom.frames import LIMBS, Floats
 from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
@@ -140,7 +141,7 @@ def train(
         note,
         folder,
         processes,
-        weights_of(workspace, start) if start else None,
+        begun_with(workspace, start, words) if start else None,
         shown,
     )
     test = [states_of(spec, body) for body in found["test"].bodies]
@@ -264,6 +265,17 @@ def _rights(workspace: Workspace, dataset: dict[str, Any]) -> list[dict[str, Any
         if rights not in found:
             found.append(rights)
     return found
+
+
+def begun_with(workspace: Workspace, start: str, words: Vocabulary) -> dict[str, Tensor]:
+    """Return what a model had learned, by name, for one that knows these words.
+
+    What was learned of words counts only where they are the same: else a column means another one.
+    """
+    learned = weights_of(workspace, start)
+    if workspace.objects.manifest(start, "model").get("words", {}) == words.manifest():
+        return learned
+    return {n: w for n, w in learned.items() if not n.startswith(("words.", "face.told."))}
 
 
 def weights_of(workspace: Workspace, model: str) -> dict[str, Tensor]:
