@@ -89,3 +89,11 @@ def test_mutilated_sound_is_read_or_refused(at, junk):
     except BadInput:
         return
     assert np.isfinite(audio.samples).all() and len(audio.samples)
+
+
+def test_no_time_of_writing_is_in_the_bytes() -> None:
+    samples = np.linspace(-0.5, 0.5, 300, dtype=np.float32)
+    plain, data = packed(samples, 24_000, "FLOAT"), write_wav(samples)
+    at = plain.index(b"PEAK") + 12
+    assert any(plain[at : at + 4]) and not any(data[at : at + 4])
+    assert data[:at] + plain[at : at + 4] + data[at + 4 :] == plain

@@ -108,7 +108,7 @@ def _at_24k(samples: Doubles, rate: int) -> Doubles:
 def write_wav(samples: Floats, *, rate: int = SAMPLE_RATE) -> bytes:
     """Return a mono WAV of 32-bit floats: what is read back is equal, bit for bit, at 24 kHz.
 
-    The same samples give the same bytes: the time of writing, which the library puts beside the peak, is 0.
+    The same samples give the same bytes: the time of writing, which the library adds, is nought.
 
     Args:
         samples: shape (S,), full scale ±1.
