@@ -9,6 +9,7 @@ import pytest
 from greenroom.capture.packets import encode_body
 from greenroom.capture.takes import load
 from greenroom.contracts import USUAL_TICKS, Packet, get_tensors
+from greenroom.frames import BONES, HUMANOID, Body
 from greenroom.live.backends import OnnxBackend
 from greenroom.live.performer import Performer
 from greenroom.live.ring import slot_type
@@ -59,3 +60,24 @@ def test_what_is_usual_is_what_the_performer_is_told(
     assert base == pytest.approx(
         np.mean([t[:, : role.shape.joints].mean() for t in takes]), abs=0.02
     )
+
+
+def test_a_style_that_is_held_out_whole_is_nothing_usual() -> None:
+    from greenroom.training.gather import Found
+    from greenroom.training.train import _in_control
+
+    def found(styles: list[str], ticks: int = 90) -> Found:
+        still = np.tile(np.asarray([0, 0, 0, 1], np.float32), (ticks, len(BONES), 1))
+        root, there = np.zeros((ticks, 3), np.float32), np.ones((ticks, len(BONES)), np.float32)
+        bodies = [Body(HUMANOID, root, still, there) for _ in styles]
+        return Found(bodies, styles, [""] * len(styles), [1.0] * len(styles), [], ())
+
+    taught, held = found(["calm", "glad"]), found(["glad", "old", ""])
+    splits = {"train": taught, "validation": held, "test": found(["old", "calm"])}
+    kept = _in_control(splits)
+    wanted = [held.bodies[0], held.bodies[2], splits["test"].bodies[1]]
+    assert [id(body) for body in kept] == [id(body) for body in wanted]
+    unlabelled = {**splits, "train": found(["", ""])}
+    assert len(_in_control(unlabelled)) == 5
+    nothing_known = {**splits, "validation": found(["old"]), "test": found(["old"])}
+    assert len(_in_control(nothing_known)) == 2

@@ -28,7 +28,7 @@ from greenroom.errors import BadInput
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
 from greenroom.features.words import Vocabulary
-from greenroom.frames import LIMBS, Floats
+from greenroom.frames import LIMBS, Body, Floats
 from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.training.clips import shown_of
@@ -146,8 +146,7 @@ def train(
     )
     test = [states_of(spec, body) for body in found["test"].bodies]
     figures |= judge(model, spec.joints, test)
-    watched = [states_of(spec, body) for body in [*held.bodies, *found["test"].bodies]]
-    normal = usual(model, watched)
+    normal = usual(model, [states_of(spec, body) for body in _in_control(found)])
     graph, operations = export(model)  # last: after it torch runs some ten times slower
     check_parity(model, graph, [states_of(spec, body) for body in held.bodies])
     rights = _rights(workspace, manifest)
@@ -212,6 +211,22 @@ def _check(found: dict[str, Found], direct: bool, recipe: Recipe) -> None:
                 f"{longest / 30:.1f} s",
                 then="hold out other takes, ingest longer ones, or train 'tokens'",
             )
+
+
+def _in_control(found: dict[str, Found]) -> list[Body]:
+    """Return the held-out bodies of styles that were taught, if styles are labelled: what is usual.
+
+    A style that is held out whole is there to be judged by, and no show is expected to be like it.
+    """
+    styles = {*found["train"].styles, ""}
+    both = [
+        (body, style)
+        for split in ("validation", "test")
+        for body, style in zip(found[split].bodies, found[split].style, strict=True)
+    ]
+    known = [body for body, style in both if style in styles or len(styles) == 1]
+    long_enough = any(len(body) > STYLE_TICKS + 1 for body in known)
+    return known if long_enough else [body for body, _ in both]
 
 
 def _tags(dataset: dict[str, Any], asked: dict[str, Any], spec: FeatureSpec) -> dict[str, str]:
