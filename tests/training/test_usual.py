@@ -70,7 +70,8 @@ def test_a_style_that_is_held_out_whole_is_nothing_usual() -> None:
         still = np.tile(np.asarray([0, 0, 0, 1], np.float32), (ticks, len(BONES), 1))
         root, there = np.zeros((ticks, 3), np.float32), np.ones((ticks, len(BONES)), np.float32)
         bodies = [Body(HUMANOID, root, still, there) for _ in styles]
-        return Found(bodies, styles, [""] * len(styles), [1.0] * len(styles), [], ())
+        n = len(styles)
+        return Found(bodies, styles, [""] * n, [1.0] * n, [], (), [{}] * n, [])
 
     taught, held = found(["calm", "glad"]), found(["glad", "old", ""])
     splits = {"train": taught, "validation": held, "test": found(["old", "calm"])}
