@@ -1,5 +1,7 @@
 """What the model says of a captured body, charted: told where it changes, and silent about faults."""
 
+import threading
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -7,13 +9,14 @@ import numpy as np
 import pytest
 
 from greenroom.capture.packets import FIRST_OF_CLIP, encode_body
-from greenroom.contracts import Alert, ModelShape, Packet
+from greenroom.contracts import Alert, ModelShape, Packet, get_tensors
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
 from greenroom.frames import BONE, BONES
 from greenroom.live.ring import put_packets, slot_type
 from greenroom.live.saying import seen_styles, sureness
 from greenroom.live.watching import Channel, Watch
+from greenroom.metrics.motion import AHEAD
 from greenroom.registry.release import Role
 
 from .stand_in import role
@@ -128,6 +131,37 @@ def test_a_rare_style_that_becomes_frequent_is_told_unless_it_is_wanted(
     assert wanted == []
 
 
+def test_a_release_that_came_is_never_charted_by_what_is_usual_for_another(
+    takes: list[np.ndarray],
+) -> None:
+    motion = Channel(_Broken(range(99)), lambda row, outputs: 0.0)
+    watch = Watch([sureness(ROLE, takes), motion], lambda alert, begins: None)
+    row = np.zeros((), slot_type(SHAPE))
+    watch.frame(row, {})
+    first, second = threading.Event(), threading.Event()
+
+    def late() -> list[Channel]:
+        first.wait(10)
+        return [Channel(_Broken(range(1)), lambda row, outputs: 1.0)]
+
+    def soon() -> list[Channel]:
+        second.wait(10)
+        return [Channel(_Broken(range(1)), lambda row, outputs: 2.0)]
+
+    watch.renew(late)
+    assert watch.channels == [motion]  # at once, and motion goes on
+    row["asked"], row["tick"] = 1, 1
+    watch.frame(row, {"something": np.zeros(1)})
+    watch.renew(soon)
+    second.set()
+    first.set()
+    for _ in range(100):
+        time.sleep(0.02)
+        watch.frame(row, {})
+    (channel,) = watch.channels
+    assert channel.read(row, {}) == 2.0  # the newest counts, whichever was ready last
+
+
 class _Broken:
     """A chart of a capture that is broken from one tick to another."""
 
@@ -158,3 +192,48 @@ def test_what_is_told_during_a_fault_of_the_same_sense_is_the_faults(
     first, *others = perform([broken, sureness(ROLE, takes)], parts)
     assert first.signal == "jitter"
     assert others and {alert.cause for alert in others} == {cause}
+
+
+AHEAD_SHAPE = replace(SHAPE, horizons=(AHEAD,), styles=0, context=1)
+
+
+def forecasting(cut_every: int, told: bool = False) -> np.ndarray:
+    """What the channel of sureness reads of a model whose forecasts all come true (T, C)."""
+    random = np.random.default_rng(0)
+    usual_rows = np.concatenate([said(150, 0)[0], said(150, 0)[1], np.zeros((150, 1))], axis=1)
+    means = usual_rows.reshape(15, 10, -1).mean(axis=1).astype(np.float32)
+    channel = sureness(replace(ROLE, shape=AHEAD_SHAPE), [means] * 80)
+    states = np.cumsum(random.normal(0, 0.1, (300 + AHEAD, J, 6)), axis=0).astype(np.float32)
+    states += np.arange(len(states))[:, None, None] // cut_every * 5  # each clip is elsewhere
+    out = []
+    for tick in range(300):
+        row = np.zeros((), slot_type(AHEAD_SHAPE))
+        row["tick"], row["asked"] = tick, 1
+        inputs = get_tensors(row["inputs"], AHEAD_SHAPE.inputs())
+        inputs["valid"][:] = 1
+        inputs["state"][0, : 6 * J] = states[tick].ravel()
+        inputs["context"][:] = told
+        still = np.tile(np.asarray([0, 0, 0, 1], np.float32), (len(BONES), 1))
+        flags = FIRST_OF_CLIP if tick % cut_every == 0 else 0
+        there = np.ones(len(BONES), np.float32)
+        data = encode_body(tick, np.zeros(3, np.float32), still, there, flags)
+        put_packets(row, [Packet(0, data)])
+        ends = (tick // cut_every + 1) * cut_every - 1
+        outputs = {
+            "confidence": np.full((1, J), 0.9, np.float32),
+            "sigma": np.full((1, J), 2.0, np.float32),
+            "forecast": states[min(tick + AHEAD, ends)].reshape(1, 1, -1),
+        }
+        out.append(np.asarray(channel.read(row, outputs)))
+    return np.stack(out)
+
+
+def test_forecasts_are_compared_with_what_they_were_of_across_cuts_too() -> None:
+    off = forecasting(cut_every=100)[:, -1]
+    assert np.nanmax(off) < 1e-6 and np.isfinite(off).sum() > 150
+    assert np.isnan(off[100 : 100 + SHAPE.history]).all()
+
+
+def test_a_model_that_is_told_something_is_not_compared_with_one_that_was_not() -> None:
+    assert np.isnan(forecasting(cut_every=300, told=True)).all()
+    assert np.isfinite(forecasting(cut_every=300)[50:]).all()

@@ -32,7 +32,7 @@ from greenroom.live.ring import Ring, shared_folder, slot_type
 from greenroom.live.show import Performed, perform
 from greenroom.metrics.places import places_of
 from greenroom.registry.approval import give, revoke
-from greenroom.registry.promote import live_ref, on_stage, previous_of, promote, rollback
+from greenroom.registry.promote import live_ref, on_stage, previous_of, promote, rollback, try_out
 from greenroom.registry.release import load_release
 from greenroom.rotations import angle_between
 from greenroom.store.workspace import Workspace
@@ -357,6 +357,21 @@ def test_a_release_that_is_revoked_on_stage_leaves_it_and_does_not_come_back(
     assert (first, second) == (new, order.release.name) and 150 < back < 210
     assert workspace.log.ref(live_ref("mira")) == order.release.name
     assert any("what performs may not" in line and "going back" in line for line in warnings)
+
+
+def test_one_step_back_is_enough_for_a_release_that_was_tried_first(
+    stage: tuple[Workspace, Order],
+) -> None:
+    workspace, order = stage
+    older, old, new = (another(workspace, order.release.name, note=f"tried {n}") for n in range(3))
+    for release in (older, old, new):  # as the pipeline brings one on stage
+        try_out(workspace, "mira", release, "test")
+        promote(workspace, "mira", release, "test")
+    opening = replace(order, release=load_release(workspace, new), ticks=330)
+    watch = [Revokes(workspace, {}, new)]
+    done = perform(workspace, opening, "test", watch)
+    assert [name for _, name in done.json["swaps"]] == [old]
+    assert workspace.log.ref(live_ref("mira")) == old
 
 
 def test_a_release_that_is_revoked_goes_on_where_there_is_none_to_go_back_to(

@@ -184,9 +184,9 @@ def spike(home: Workspace) -> int:
     return enter(home.log, "mira", told, **by).entry.index
 
 
-def allow(home: Workspace, *kinds: str, **more: Any) -> None:
+def allow(home: Workspace, *kinds: str, until: str = "2027-01-31", **more: Any) -> None:
     bounds = BOUNDS if "online" in kinds else {}
-    standing = {"until": "2027-01-31", "per_day": 9, "kinds": [*kinds], "bounds": bounds}
+    standing = {"until": until, "per_day": 9, "kinds": [*kinds], "bounds": bounds}
     learning = Rules(gather_s=60, spike_s=10, cool_down_s=3600, per_day=1, **more).manifest()
     set_policy(home, "mira", "Ada", standing=standing, learning=learning)
 
@@ -204,6 +204,28 @@ def test_a_spike_asks_for_an_online_update_where_the_policy_approves_them(home: 
 
 def test_a_spike_asks_for_a_training_where_it_does_not(home: Workspace) -> None:
     allow(home, "retrain")
+    spike(home)
+    (run,) = attend(home, "watch")
+    assert run.job == {}
+
+
+def test_a_policy_that_is_over_asks_for_a_training_too(home: Workspace) -> None:
+    allow(home, "retrain", "online", until="2026-11-25")
+    spike(home)
+    (run,) = attend(home, "watch")
+    assert run.job == {}
+
+
+def test_after_as_many_updates_as_may_follow_one_another_a_training_is_asked_for(
+    home: Workspace,
+) -> None:
+    allow(home, "retrain", "online")
+    model = home.publish(
+        {"kind": "model", "version": 1, "actor": "mira", "parents": {}, "update": {"in_a_row": 3}},
+        by="test",
+    )
+    champion = {"kind": "release", "version": 1, "actor": "mira", "parents": {"model": model}}
+    move(home, home.publish(champion, by="test"))
     spike(home)
     (run,) = attend(home, "watch")
     assert run.job == {}

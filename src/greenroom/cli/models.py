@@ -106,11 +106,12 @@ def train_command(
 @click.pass_obj
 def track_command(context: Context, to: str, as_json: bool) -> None:
     """Send to a tracker what it has not seen of any run."""
-    from greenroom.training.tracking import journals, mirror, open_tracker
+    from greenroom.training.tracking import exported, journals, mirror, open_tracker
 
     home = context.workspace.home
     tracker = open_tracker(to, home)
-    sent = {path.stem: mirror(path, tracker) for path in journals(home)}
+    may = exported(context.workspace)
+    sent = {path.stem: mirror(path, tracker, may) for path in journals(home)}
     lines = [f"{run}  {count} events" for run, count in sent.items() if count]
     answer(as_json, {"sent": sent}, "\n".join(lines) or "nothing is waiting")
 

@@ -134,6 +134,7 @@ class Stage:
         self._counting: MetricsObserver | None = None
         self.charts: Watch | None = None
         self.harvest: Harvest | None = None
+        self._new: set[str] = set()  # signals of a new style that go on
         self.home = workspace.home
         self._ends_s = time.time() + ticks / TICK_HZ
         if at is not None:
@@ -167,12 +168,14 @@ class Stage:
         """Chart the capture against what the release was trained on; return what is to be said of it."""
         reference = reference_of(workspace, release)
         channels = reference.channels()
+        unseen = [] if reference.bodies or reference.sounds else [NOT_WATCHED]
         if not channels:
-            return [NOT_WATCHED]
+            return unseen
         wanted = excused(script, set(reference.scenes.values()))
         self.charts = Watch(channels, self._alert, wanted)
         self.observers.append(self.charts)
-        return [STILL_LEARNING] if all(each.chart.learning for each in channels) else []
+        learning = all(each.chart.learning for each in channels)
+        return unseen + ([STILL_LEARNING] if learning else [])
 
     def keep(self, workspace: Workspace, release: Release, takes: Sequence[str], by: str) -> None:
         """Keep what is captured while something new is seen, if all that plays is one person's."""
@@ -187,10 +190,13 @@ class Stage:
 
     def _alert(self, alert: Alert, begins: bool) -> None:
         self.teller.alert(alert, begins)
-        if self.harvest is not None and alert.cause == "new style":
+        if alert.cause != "new style":
+            return
+        (self._new.add if begins else self._new.discard)(alert.signal)
+        if self.harvest is not None:
             if begins:
                 self.harvest.begin(alert.began)
-            else:
+            elif not self._new:
                 self.harvest.end()
 
     def open(self, greeting: bytes) -> None:
@@ -216,7 +222,7 @@ def warned(what: str) -> None:
     click.echo(f"\n{what}", err=True)
 
 
-NOT_WATCHED = "Nobody watches for drift: the takes that the release was trained on are not here."
+NOT_WATCHED = "The capture is not watched for drift: what the release was trained on is not here."
 STILL_LEARNING = "The charts are learning: the reference is too small for any alert."
 NOT_SPEECH = "Not trained to be driven by speech: when capture is lost, it goes on by its own past."
 FACE_ONLY = "Speech drives the face, not the body: without capture, it goes on by its own past."

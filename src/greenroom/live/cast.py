@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from greenroom.clock import TICK_HZ, tick_at
 from greenroom.errors import BadInput, GreenroomError
 from greenroom.features.words import Told
@@ -120,6 +122,10 @@ class Cast:
         self.start_ns = self.utc_ns = 0
         self._lost_datagrams = 0
         self._end_s: float | None = None
+        self._dismissed: set[str] = set()
+        # A file, for a pipe holds no hour of phonemes and nobody may wait for one to be read.
+        self._told = ring.path.with_suffix(".told")
+        self._told.write_bytes(msgspec.json.encode(dict(order.told)))
         self._said = {
             "home": str(workspace.home),
             "inputs": list(order.takes),
@@ -128,7 +134,7 @@ class Cast:
             "dark": [list(stretch) for stretch in order.dark],
             "vmc": [list(pair) for pair in vmc],
             "seed": order.seed,
-            "told": dict(order.told),
+            "told": str(self._told),
             "threads": order.threads,
             "ring": str(ring.path),
             "room": order.release.role.shape.manifest(),
@@ -152,6 +158,8 @@ class Cast:
         return process, Lines(process.stdout.fileno())
 
     def _engine(self, release: int, previous: int) -> _Engine:
+        if previous >= 0 and self.releases[previous].name in self._dismissed:
+            previous = -1
         behind = None if previous < 0 else self.releases[previous].name
         names = {"release": self.releases[release].name, "previous": behind}
         return _Engine(*self._process("engine", names), release, previous)
@@ -244,22 +252,35 @@ class Cast:
 
     def dismiss(self, name: str) -> bool:
         """Let a release that may not perform any more come back no more; tell if it performs now."""
-        for engine in (self._waiting, self._coming):
-            if engine is not None and self.releases[engine.release].name == name:
-                self._drop(engine)
-                self._waiting = None if engine is self._waiting else self._waiting
-                self._coming = None if engine is self._coming else self._coming
+        self._dismissed.add(name)
+        coming = self._coming
+        if coming is not None and self._is_dismissed(coming):
+            others = [
+                n for n, known in enumerate(self.releases) if known.name not in self._dismissed
+            ]
+            if self._on is not None or others:  # else nobody would perform at all
+                self._drop(coming)
+                self._coming = None
+            if self._on is None and others:
+                self._coming = self._engine(others[-1], -1)
         return self.performing.name == name
+
+    def _is_dismissed(self, engine: _Engine) -> bool:
+        return self.releases[engine.release].name in self._dismissed
 
     def check(self) -> bool:
         """Replace a lost engine or watchdog, let who is ready take over; tell whether it is over."""
         for engine in self._there():
             for line in engine.lines.read():
                 self._hear(engine, line)
-        if self._waiting is not None and self._waiting.process.poll() is not None:
+        tick = self._tick
+        if self._waiting is not None and (
+            self._waiting.process.poll() is not None
+            # Who leaves performs until the other begins.
+            or (self._is_dismissed(self._waiting) and tick >= self.firsts[-1])
+        ):
             self._drop(self._waiting)  # nobody to go back to at once; an engine is started then
             self._waiting = None
-        tick = self._tick
         over = tick >= self.order.ticks or self._end_s is not None
         # One hand-over after the other: each is told to two engines and the watchdog.
         if not over and tick >= self.firsts[-1]:
@@ -321,6 +342,9 @@ class Cast:
         assert self._on is not None
         self._drop(self._on)
         self._on = None
+        if self._waiting is not None and self._is_dismissed(self._waiting):
+            self._drop(self._waiting)
+            self._waiting = None
         if self._coming is not None:
             self.warn(f"the engine ended with status {status}; another comes already")
         elif self._waiting is not None:
@@ -356,6 +380,7 @@ class Cast:
         _close(self._watchdog)
         for engine in self._there():
             self._drop(engine)
+        self._told.unlink(missing_ok=True)
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_ns
@@ -262,9 +263,8 @@ def main() -> int:
             said = calls.popleft() if calls else lines.wait()
         except GreenroomError:  # the show is over
             break
-        performer = Performer(
-            release.role, backend, order["seed"], previous=previous, told=order["told"]
-        )
+        told = msgspec.json.decode(Path(order["told"]).read_bytes())
+        performer = Performer(release.role, backend, order["seed"], previous=previous, told=told)
         receiver = playlist.player(cuts, said["first"])
         billing = (said["release"], -1 if previous is None else said["previous"])
         engine = Engine(performer, receiver, sinks, ring, WallClock(), billing)

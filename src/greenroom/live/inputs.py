@@ -78,7 +78,8 @@ def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None)
         manifest = workspace.objects.manifest(name, "take")
         voice = None
         if recording.audio is not None:
-            voice = _Voice(recording.audio.samples, manifest.get("tiers", {}).get(PHONEMES, ()))
+            said = manifest.get("tiers", {}).get(PHONEMES, ())
+            voice = _Voice(recording.audio.samples, () if isinstance(said, str) else said)
         if recording.body is not None:
             bodies.append(_Scene(str(manifest["name"]), recording.body, voice))
         elif voice is not None:
@@ -207,8 +208,11 @@ def _sound(
 def _said(voices: Sequence[_Voice], first: int, ticks: int) -> Stretches:
     """Return the phonemes of looped voices from tick `first` on, to the nearest tick."""
     out: list[tuple[int, int, str]] = []
-    at = 0.0
-    while any(voice.phonemes for voice in voices) and at < first + ticks:
+    total = sum(len(voice.samples) for voice in voices) / SAMPLES_PER_TICK
+    if not total or not any(voice.phonemes for voice in voices):
+        return ()
+    at = first // total * total
+    while at < first + ticks:
         for voice in voices:
             moved = [(round(at + a), round(at + b), symbol) for a, b, symbol in voice.phonemes]
             out += _cut(moved, first, ticks)

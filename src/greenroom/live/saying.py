@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greenroom.capture.packets import newest
-from greenroom.contracts import USUAL_TICKS
+from greenroom.contracts import USUAL_TICKS, get_tensors, width_of
 from greenroom.frames import BONE, Doubles, Floats
 from greenroom.live.ring import get_packets
 from greenroom.live.sight import Sight
@@ -72,6 +72,14 @@ def sureness(role: Role, takes: Sequence[Floats]) -> Channel:
     forecasts, sight = AHEAD in role.shape.horizons, Sight(role.shape)
     signals = prediction_signals(groups) + (FORECAST,) * forecasts
 
+    def told(row: NDArray[Any]) -> bool:
+        """What is usual was said by a model that was told nothing."""
+        sizes = role.shape.inputs()
+        if not (role.shape.phonemes or role.shape.context):
+            return False
+        inputs = get_tensors(np.asarray(row["inputs"][: width_of(sizes)]), sizes)
+        return any(bool(inputs[name].any()) for name in ("phonemes", "context") if name in inputs)
+
     def rows(take: Floats) -> Doubles:
         both = take[:, :joints], take[:, joints : 2 * joints]
         sure: Doubles = prediction_rows(*both, groups)
@@ -80,16 +88,16 @@ def sureness(role: Role, takes: Sequence[Floats]) -> Channel:
 
     def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Doubles:
         there = steady.see(row)
-        off = sight.read(row, outputs).miss if there.all() else np.nan
-        if not row["asked"]:
+        off = sight.read(row, outputs).miss  # of each frame, or what comes due is another's
+        if not row["asked"] or told(row):
             return np.full(len(signals), np.nan)
         confidence = np.where(there, outputs["confidence"].ravel(), np.nan)
         sigma = np.where(there, outputs["sigma"].ravel(), np.nan)
         now: Doubles = prediction_rows(confidence[None], sigma[None], groups)[0]
-        return np.append(now, off) if forecasts else now
+        return np.append(now, off if there.all() else np.nan) if forecasts else now
 
     chart = SignalChart(signals).fit([rows(take) for take in takes])
-    return Channel(chart, read)
+    return Channel(chart, read, words=True)
 
 
 def seen_styles(role: Role, names: Sequence[str], takes: Sequence[Floats]) -> Channel:
@@ -110,4 +118,5 @@ def seen_styles(role: Role, names: Sequence[str], takes: Sequence[Floats]) -> Ch
             return np.full(len(names) + 1, np.nan)
         return with_unknown(outputs["style"].ravel())
 
-    return Channel(Spikes([*names, UNKNOWN]).fit([shares(take) for take in takes]), read)
+    chart = Spikes([*names, UNKNOWN]).fit([shares(take) for take in takes])
+    return Channel(chart, read, words=True)

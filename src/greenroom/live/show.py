@@ -27,7 +27,7 @@ from greenroom.live.recorder import Recorder, percentiles
 from greenroom.live.ring import Ring, shared_folder
 from greenroom.live.sinks import resolve
 from greenroom.registry.approval import require_approved
-from greenroom.registry.promote import canary_ref, live_ref, rollback
+from greenroom.registry.promote import canary_ref, live_ref, on_trial, rollback
 from greenroom.registry.release import Release, load_release
 from greenroom.store.workspace import Workspace
 
@@ -189,8 +189,13 @@ class _Ref:
         self._at[ref] = at
 
     def _withdraw(self) -> None:
-        """Where somebody revoked a release, let it wait no more, and leave the stage if it is there."""
-        for release in list(self.cast.releases):
+        """Where somebody revoked a release, let it wait no more, and leave the stage if it is there.
+
+        An approval that ends meanwhile ends no show.
+        """
+        new = self.workspace.log.entries()[self._entries :]
+        revoked = {entry.body["release"] for entry in new if entry.event == "revoke"}
+        for release in [known for known in self.cast.releases if known.name in revoked]:
             try:
                 require_approved(self.workspace, release.name, release.manifest)
             except Refused as error:
@@ -199,7 +204,8 @@ class _Ref:
 
     def _leave(self, release: str, why: str) -> None:
         """Go back from a release that may not perform any more, unless another comes already."""
-        if release not in [self.workspace.log.ref(name) for name in self.names]:
+        live, trying = (self.workspace.log.ref(name) for name in self.names)
+        if release != live and not (release == trying and on_trial(self.workspace, self.actor)):
             return
         try:
             back, _ = rollback(self.workspace, self.actor, self.by)

@@ -52,11 +52,13 @@ class Channel:
         read: makes a tick of a frame's row and the model's outputs.
         sense: that it rests on, "body" or "voice": while its capture is broken, what looks new in it is
             broken too.
+        words: whether it reads what a model says: another model's words are not for it.
     """
 
     chart: Chart
     read: Callable[[NDArray[Any], Mapping[str, Floats]], ArrayLike]
     sense: str = "body"
+    words: bool = False
 
 
 class Watch:
@@ -78,6 +80,7 @@ class Watch:
         self.tell, self.excused = tell, excused
         self._take(channels)
         self._new: Sequence[Channel] | None = None
+        self._renewals = self._tick = 0
         self.active: dict[str, tuple[Alert, Channel]] = {}
         self._faults: dict[str, int] = {}
 
@@ -85,20 +88,32 @@ class Watch:
         self.channels, self._seen, self._frames = channels, [0] * len(channels), 0
 
     def renew(self, make: Callable[[], Sequence[Channel]]) -> None:
-        """Go on with other channels, once a thread has made them: the reference has changed."""
+        """Go on with other channels, once a thread has made them: another release is on stage.
+
+        Until then nothing is charted of what it says. Where it is renewed again meanwhile, that counts.
+        """
+        self._renewals += 1
+        number = self._renewals
+        self._new = None
+        kept = [i for i, channel in enumerate(self.channels) if not channel.words]
+        self._end(self._tick, [channel for channel in self.channels if channel.words])
+        self.channels = [self.channels[i] for i in kept]
+        self._seen = [self._seen[i] for i in kept]
 
         def work() -> None:
-            self._new = make()
+            new = make()
+            if number == self._renewals:
+                self._new = new
 
         threading.Thread(target=work, daemon=True).start()
 
     def frame(self, row: NDArray[Any], outputs: dict[str, Any]) -> None:
         """See one frame."""
-        tick = int(row["tick"])
-        if self._new is not None:
-            self._end(tick, all_of_them=True)
-            self._take(self._new)
-            self._new = None
+        tick = self._tick = int(row["tick"])
+        new, self._new = self._new, None
+        if new is not None:
+            self._end(tick, self.channels)
+            self._take(new)
         for i, (channel, seen) in enumerate(zip(self.channels, self._seen, strict=True)):
             channel.chart.update(channel.read(row, outputs), excused=self.excused(tick))
             raised = channel.chart.alerts[seen:]
@@ -132,9 +147,9 @@ class Watch:
             if alert.cause == FAULT:
                 self._faults[channel.sense] = tick
 
-    def _end(self, tick: int, all_of_them: bool = False) -> None:
+    def _end(self, tick: int, gone: Sequence[Channel] = ()) -> None:
         self._note_faults(tick)
         for signal, (alert, channel) in list(self.active.items()):
-            if all_of_them or not channel.chart.lasts(signal):
+            if channel in gone or not channel.chart.lasts(signal):
                 del self.active[signal]
                 self.tell(replace(alert, tick=tick), False)

@@ -35,7 +35,7 @@ def read_script(data: bytes, where: str) -> list[Scene]:
     r"""Return the scenes of a CSV file, in their order; columns `emotion` and `language` may be there.
 
     Raises:
-        BadInput: a line says no scene, or one ends before it begins.
+        BadInput: a line says no scene, one ends before it begins, or two overlap.
 
     >>> read_script(b"start,end,scene,emotion\n0,1.5,walk,\n1.5,4,dance,happy\n", "script.csv")[1]
     Scene(first=45, last=120, name='dance', context=(('emotion', 'happy'),))
@@ -48,7 +48,7 @@ def read_script(data: bytes, where: str) -> list[Scene]:
         raise BadInput(f"this script cannot be read: {error}", where=where, then=_THEN) from None
     if not {"start", "end", "scene"} <= set(names):
         raise BadInput(f"a script has start, end and scene, not {', '.join(names)}", where=where)
-    out = []
+    out: list[Scene] = []
     for number, line in enumerate(lines, 2):
         at = f"{where}:{number}"
         try:
@@ -59,7 +59,10 @@ def read_script(data: bytes, where: str) -> list[Scene]:
         if not name or not 0 <= first < last:
             raise BadInput("a scene has a name, and ends after it begins", where=at, then=_THEN)
         said = ((tier, (line.get(tier) or "").strip()) for tier in CONTEXT if tier != "scene")
-        out.append(Scene(first, last, name, tuple(pair for pair in said if pair[1])))
+        scene = Scene(first, last, name, tuple(pair for pair in said if pair[1]))
+        if any(scene.first < other.last and other.first < scene.last for other in out):
+            raise BadInput("this scene overlaps another", where=at, then="let one end first")
+        out.append(scene)
     return out
 
 

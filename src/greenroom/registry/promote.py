@@ -112,7 +112,7 @@ def rollback(workspace: Workspace, actor: str, by: str) -> tuple[str, str]:
     """
     leaving = on_stage(workspace, actor)
     trying = workspace.log.ref(canary_ref(actor))
-    if trying not in (None, leaving) and _on_trial(workspace, actor):
+    if trying not in (None, leaving) and on_trial(workspace, actor):
         end_trial(workspace, actor, by)
         return leaving, str(trying)
     tried = []
@@ -131,7 +131,7 @@ def rollback(workspace: Workspace, actor: str, by: str) -> tuple[str, str]:
     )
 
 
-def _on_trial(workspace: Workspace, actor: str) -> bool:
+def on_trial(workspace: Workspace, actor: str) -> bool:
     """Tell whether the ref of what is tried moved after the live one did."""
     last = ""
     for entry in workspace.log.entries():

@@ -157,7 +157,8 @@ def _told_plainly(workspace: Workspace) -> Iterator[None]:
         where, then = str(_file(workspace)), "free space or mend the disk"
         if os.environ.get(DATABASE):
             where, then = DATABASE, "start it, or correct the URL; the runs wait"
-        what = f"the journal of the runs cannot be used: {str(error).splitlines()[0]}"
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        what = f"the journal of the runs cannot be used: {said}"
         raise GreenroomError(what, where=where, then=then) from error
 
 

@@ -7,13 +7,14 @@ from contextlib import suppress
 from typing import Any
 
 from greenroom.clock import NS_PER_S
-from greenroom.errors import Refused
+from greenroom.errors import GreenroomError, Refused
 from greenroom.live.on_air import look
 from greenroom.monitoring.alerts import Entered, among, sentence
 from greenroom.monitoring.spikes import SPIKE
 from greenroom.registry.policy import policy_of, policy_ref
 from greenroom.registry.promote import live_ref
-from greenroom.registry.standing import ONLINE
+from greenroom.registry.standing import IN_A_ROW, ONLINE
+from greenroom.retraining.pipeline import today
 from greenroom.retraining.requests import Rules, Run, ask, rules_of, runs, scheduled
 from greenroom.store.log import Entry
 from greenroom.store.workspace import Workspace
@@ -77,12 +78,27 @@ def calling(workspace: Workspace, actor: str, rules: Rules) -> list[Entered]:
 def job_for(workspace: Workspace, alert: Entered) -> dict[str, Any]:
     """Return what a run is to do about an alert: an online update where a spike may have one.
 
-    It may where the actor's policy approves such updates without asking.
+    It may where the actor's policy approves such updates without asking, today, and the champion has
+    not had as many in a row as that allows; else it is a training's to learn.
     """
     if not _is_spike(alert):
         return {}
     standing = policy_of(workspace, alert.actor).get("standing") or {}
-    return {"online": True} if ONLINE in standing.get("kinds", ()) else {}
+    if ONLINE not in standing.get("kinds", ()) or standing["until"] < today(workspace).isoformat():
+        return {}
+    most = standing["bounds"].get("in_a_row", IN_A_ROW)
+    spent = _in_a_row(workspace, alert.actor) >= most
+    return {} if spent else {"online": True}
+
+
+def _in_a_row(workspace: Workspace, actor: str) -> int:
+    """Return how many updates the champion has had since its training."""
+    try:
+        champion = workspace.objects.manifest(str(workspace.log.ref(live_ref(actor))), "release")
+        model = workspace.objects.manifest(champion["parents"]["model"], "model")
+    except GreenroomError:  # the run will say so
+        return 0
+    return int(model.get("update", {}).get("in_a_row", 0))
 
 
 def _is_spike(alert: Entered) -> bool:

@@ -9,6 +9,7 @@ with clips and without.
 from __future__ import annotations
 
 import datetime
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -69,6 +70,7 @@ class Shown:
         spec: the features.
         body: the stretch that loses limbs, after a history of its own.
         words: what is known of each of its ticks.
+        takes: whose clip it is.
         face: None without one.
     """
 
@@ -77,6 +79,7 @@ class Shown:
     spec: FeatureSpec
     body: Body
     words: Tensor
+    takes: tuple[str, ...]
     face: Spoken | None = None
 
     def path(self, step: int) -> Path:
@@ -84,15 +87,16 @@ class Shown:
         return self.folder / f"{step:06d}.webp"
 
     def keep(self, model: Performer, step: int) -> None:
-        """Draw and keep the clip of a step, if an epoch ends with it."""
+        """Draw and keep the clip of a step, if an epoch ends with it; a failure ends no training."""
         if step % self.epoch == 0:
             was = model.training
             model.eval()
             try:
-                clip = self.draw(model, f"step {step} (amber: its own)")
+                write_durably(self.path(step), self.draw(model, f"step {step} (amber: its own)"))
+            except Exception as error:  # whatever a library or a full disk raises
+                warnings.warn(f"no clip of step {step}: {error}", stacklevel=2)
             finally:
                 model.train(was)
-            write_durably(self.path(step), clip)
 
     def draw(self, model: Performer, label: str) -> bytes:
         """Return the clip: what was recorded, what the model completes, and under them the face."""
@@ -159,12 +163,12 @@ def shown_of(
         stretch = Body(body.skeleton, body.root[at], body.rotations[at], body.validity[at])
         words = found.vocabulary.rows(held[name].get("tiers", {}), len(body))[at]
         epoch = max(LEAST, steps // EPOCHS)
-        shown = Shown(folder, epoch, spec, stretch, torch.from_numpy(words))
+        shown = Shown(folder, epoch, spec, stretch, torch.from_numpy(words), (name,))
         for other in (name, *takes) if shape.face else ():
             begin = first if other == name else None
             face = _face(load(workspace, other), held[other], found, shape.speech, begin, ticks)
             if face is not None:
-                return replace(shown, face=face)
+                return replace(shown, takes=tuple(sorted({name, other})), face=face)
         return shown
     return None
 

@@ -9,6 +9,7 @@ nothing: `greenroom track` sends it later. The truth is the model's manifest.
 from __future__ import annotations
 
 import base64
+import datetime
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,9 +18,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from greenroom.consent.gate import refusal
 from greenroom.errors import BadInput, GreenroomError, MissingExtra
 from greenroom.render.clips import as_gif
 from greenroom.store.objects import write_durably
+from greenroom.store.workspace import Workspace
 
 Event = dict[str, Any]
 EXPERIMENT = "greenroom"
@@ -58,11 +61,11 @@ class Journal:
             self._write({"event": "figures", "step": step, "values": values})
             self._step = step
 
-    def clip(self, step: int, file: Path) -> None:
-        """Name a step's clip, a file beside the journal; the same of one that is repeated."""
+    def clip(self, step: int, file: Path, takes: Sequence[str]) -> None:
+        """Name a step's clip, a file beside the journal, and whose it is; one that is repeated once."""
         if step > self._clip:
             name = file.relative_to(self.path.parent).as_posix()
-            self._write({"event": "clip", "step": step, "file": name})
+            self._write({"event": "clip", "step": step, "file": name, "takes": list(takes)})
             self._clip = step
 
     def end(self, tags: dict[str, str], values: dict[str, float]) -> None:
@@ -238,8 +241,26 @@ def journals(home: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.stat().st_mtime_ns)
 
 
-def mirror(journal: Path, tracker: Tracker) -> int:
+def exported(workspace: Workspace) -> Callable[[Sequence[str]], bool]:
+    """Return what tells whether the rights of all of some takes cover `export` today."""
+
+    def may(takes: Sequence[str]) -> bool:
+        day = datetime.datetime.now(datetime.UTC).date()
+        found = [workspace.objects.manifest(take, "take") for take in takes]
+        return not any(refusal(take, "export", day) for take in found)
+
+    return may
+
+
+def mirror(
+    journal: Path, tracker: Tracker, may: Callable[[Sequence[str]], bool] = lambda takes: True
+) -> int:
     """Send what a tracker has not seen of a run; return how many events that was.
+
+    Args:
+        journal: of the run.
+        tracker: that is told.
+        may: tells whether a clip of some takes may leave; one that may not is passed over.
 
     Raises:
         GreenroomError: it could not be sent, and stays in the journal for another time.
@@ -254,7 +275,11 @@ def mirror(journal: Path, tracker: Tracker) -> int:
     for event in events:
         if "file" in event:
             event["file"] = str(journal.parent / event["file"])
-    kept = [event for event in events if "file" not in event or Path(event["file"]).exists()]
+    kept = [
+        event
+        for event in events
+        if "file" not in event or (Path(event["file"]).exists() and may(event.get("takes", ())))
+    ]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the trackers' libraries warn of each other
@@ -278,19 +303,24 @@ class Mirrors:
         journal: of the run.
         trackers: to tell.
         warn: called with one line where one cannot be reached.
+        may: see :func:`mirror`.
     """
 
     def __init__(
-        self, journal: Path, trackers: Sequence[Tracker], warn: Callable[[str], None]
+        self,
+        journal: Path,
+        trackers: Sequence[Tracker],
+        warn: Callable[[str], None],
+        may: Callable[[Sequence[str]], bool] = lambda takes: True,
     ) -> None:
         """Begin with every tracker."""
-        self.journal, self.trackers, self.warn = journal, list(trackers), warn
+        self.journal, self.trackers, self.warn, self.may = journal, list(trackers), warn, may
 
     def tell(self) -> None:
         """Send what is new; who cannot be reached is not asked again before the end."""
         for tracker in list(self.trackers):
             try:
-                mirror(self.journal, tracker)
+                mirror(self.journal, tracker, self.may)
             except GreenroomError as error:
                 self.trackers.remove(tracker)
                 self.warn(str(error))

@@ -38,7 +38,7 @@ from greenroom.training.gather import Found, are_joined, gather, teaching
 from greenroom.training.lessons import GAP
 from greenroom.training.model import Performer, preset_of
 from greenroom.training.rollout import DEFAULT, Progress, Recipe, six_angles
-from greenroom.training.tracking import Journal, Mirrors, Tracker
+from greenroom.training.tracking import Journal, Mirrors, Tracker, exported
 from greenroom.training.usual import usual
 
 TELL_S = 30.0
@@ -104,7 +104,7 @@ def train(
     folder = workspace.home / "runs" / digest(canonical(asked))[:16]
     run = folder.name
     journal = Journal(workspace.home / "tracking" / f"{run}.jsonl")
-    mirrors = Mirrors(journal.path, trackers, warn)
+    mirrors = Mirrors(journal.path, trackers, warn, exported(workspace))
     journal.begin(_tags(manifest, asked, spec), {**recipe.manifest(), "preset": preset})
     mirrors.tell()
     told = time.monotonic()
@@ -123,7 +123,7 @@ def train(
         nonlocal told
         journal.figures(step, values)
         if shown is not None and shown.path(step).exists():
-            journal.clip(step, shown.path(step))
+            journal.clip(step, shown.path(step), shown.takes)
         if time.monotonic() - told > TELL_S:
             mirrors.tell()
             told = time.monotonic()
@@ -187,7 +187,7 @@ def train(
     said = {key: round(value, 6) for key, value in sorted(figures.items())}
     journal.end({"model": name, "performance_metrics": msgspec.json.encode(said).decode()}, said)
     journal.close()
-    Mirrors(journal.path, trackers, warn).tell()
+    Mirrors(journal.path, trackers, warn, exported(workspace)).tell()
     shutil.rmtree(folder, ignore_errors=True)
     return name
 
