@@ -97,6 +97,11 @@ def test_an_update_is_a_model_of_its_own_that_may_perform(studio: Studio) -> Non
     learned = load(objects.get(second["blobs"]["weights"]))
     for name in moved & set(learned):
         assert np.array_equal(learned[name], after[name])
+    parts = [objects.manifest(m["parts"]["style"], "part") for m in (first, second)]
+    assert parts[1]["parents"]["start"] == first["parts"]["style"]
+    for part, centres in zip(parts, (before, after), strict=True):
+        tensors = load(objects.get(part["blobs"]["tensors"]))
+        assert np.array_equal(tensors["centres"], centres["style.centres"])
     release = load_release(workspace, approve(workspace, made, "tester"))
     self_test(OnnxBackend(release.graph, release.role.shape), release.golden)
     assert workspace.fsck().bad == []

@@ -14,6 +14,7 @@ from greenroom.cli import (
     jobs,
     learning,
     models,
+    parts,
     rehearsals,
     shows,
     store,
@@ -79,7 +80,19 @@ def main(ctx: click.Context, folder: str | None, detach: bool) -> None:
         ctx.exit(0)
 
 
-ROOMS = (takes, models, experiments, rehearsals, approvals, learning, shows, watching, store, jobs)
+ROOMS = (
+    takes,
+    models,
+    parts,
+    experiments,
+    rehearsals,
+    approvals,
+    learning,
+    shows,
+    watching,
+    store,
+    jobs,
+)
 for command in (command for room in ROOMS for command in room.COMMANDS):
     main.add_command(command)
 

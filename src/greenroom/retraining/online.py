@@ -25,11 +25,12 @@ from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Floats
-from greenroom.retraining.adapter import Adapter
+from greenroom.retraining.adapter import CENTRES, Adapter
 from greenroom.retraining.reservoir import Moments, Reservoir, joined, moments_of
 from greenroom.retraining.steps import EVERY, Bounds, Halves, step
-from greenroom.store.objects import Manifest, canonical, digest
+from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
+from greenroom.training.parts import STYLE, with_centres
 
 _MOST = 600  # new moments, and replayed ones
 _LATE = "give it a core of its own, or widen the policy's bounds"
@@ -99,16 +100,13 @@ def update(
         blobs["usual"] = manifest["blobs"]["usual"]
     if "weights" in manifest["blobs"]:
         blobs["weights"] = _weights(workspace, manifest["blobs"]["weights"], weights)
+    learned = {"takes": given, "replay": replay}
+    rights = rights_with(workspace, manifest["rights"], [*given, *sorted(set(past.made.takes))])
     out = {
         **manifest,
         "figures": {},  # they were of the model that it starts from
-        "rights": _rights(workspace, manifest, [*given, *sorted(set(past.made.takes))]),
-        "parents": {
-            "dataset": manifest["parents"]["dataset"],
-            "start": model,
-            "takes": given,
-            "replay": replay,
-        },
+        "rights": rights,
+        "parents": {"dataset": manifest["parents"]["dataset"], "start": model, **learned},
         "blobs": blobs,
         "update": {
             **said,
@@ -119,6 +117,15 @@ def update(
             "code": _code(),
         },
     }
+    style_part = manifest.get("parts", {}).get(STYLE)
+    if style_part is not None and CENTRES in weights:
+        said = {
+            "rights": rights,
+            "parents": {"start": style_part, **learned},
+            "code": _code(),
+        }
+        moved_part = with_centres(workspace, style_part, weights[CENTRES], said, by)
+        out["parts"] = {**manifest["parts"], STYLE: moved_part}
     return workspace.publish(out, by=by)
 
 
@@ -170,9 +177,11 @@ def _weights(workspace: Workspace, blob: str, moved: dict[str, Floats]) -> str:
     )
 
 
-def _rights(workspace: Workspace, start: Manifest, takes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the rights of the model that it starts from and of all takes, each once."""
-    found = list(start["rights"])
+def rights_with(
+    workspace: Workspace, known: Sequence[dict[str, Any]], takes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return rights that are known, such as a start's, and those of takes, each once."""
+    found = list(known)
     for take in takes:
         rights = workspace.objects.manifest(take, "take")["rights"]
         if rights not in found:

@@ -181,8 +181,8 @@ class Catalog:
 
 
 def parents_of(manifest: Manifest) -> Iterator[str]:
-    """Yield the manifests that this one was made from: everything under `parents`."""
-    stack = [manifest.get("parents", {})]
+    """Yield the manifests that this one was made from: everything under `parents` and `parts`."""
+    stack = [manifest.get("parents", {}), manifest.get("parts", {})]
     while stack:
         value = stack.pop()
         if isinstance(value, str):

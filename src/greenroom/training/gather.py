@@ -113,19 +113,12 @@ def teaching(found: Found, spec: FeatureSpec, preset: Preset, seed: int) -> Mate
     words = _words(found, orders)
     if not preset.trunk:
         return Material(whole, words=words)
-    takes = whole if len(whole) == len(both) else [tensor(states_of(spec, b)) for b in both]
-    kinds = [found.styles.index(s) if s in found.styles else -1 for s in found.style * 2]
+    takes = [tensor(states_of(spec, b)) for b in both] if are_joined(found) else whole
     return Material(
         whole,
         takes,
         [(tensor(speech), tensor(face)) for speech, face in found.faces],
-        [
-            (take, kind, content or f"take {n % len(found.bodies)}")
-            for n, (take, kind, content) in enumerate(
-                zip(takes, kinds, found.content * 2, strict=True)
-            )
-            if kind >= 0
-        ],
+        labelled(found, takes),
         found.weights * 2,
         words,
     )
@@ -154,6 +147,21 @@ def _words(found: Found, orders: Sequence[NDArray[np.intp]]) -> dict[str, list[T
             for told, (speech, _) in zip(found.told_faces, found.faces, strict=True)
         ],
     }
+
+
+def labelled(found: Found, takes: Sequence[Tensor]) -> list[tuple[Tensor, int, str]]:
+    """Return (states, number of the style, content) of what has a style.
+
+    Args:
+        found: of a training split.
+        takes: states (T, D) of every body, then of every body's mirror image.
+    """
+    kinds = [found.styles.index(s) if s in found.styles else -1 for s in found.style * 2]
+    return [
+        (take, kind, content or f"take {n % len(found.bodies)}")
+        for n, (take, kind, content) in enumerate(zip(takes, kinds, found.content * 2, strict=True))
+        if kind >= 0
+    ]
 
 
 def tensor(values: Floats) -> Tensor:

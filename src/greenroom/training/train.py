@@ -37,6 +37,7 @@ from greenroom.training.fit import fit, gap_error, limb_gaps
 from greenroom.training.gather import Found, are_joined, gather, teaching
 from greenroom.training.lessons import GAP
 from greenroom.training.model import Performer, preset_of
+from greenroom.training.parts import parts_of
 from greenroom.training.rollout import DEFAULT, Progress, Recipe, six_angles
 from greenroom.training.tracking import Journal, Mirrors, Tracker, exported
 from greenroom.training.usual import usual
@@ -183,6 +184,7 @@ def train(
         out["styles"] = list(found["train"].styles)
     if words.manifest():
         out["words"] = words.manifest()
+    out |= parts_of(workspace, out, model, by)
     name = workspace.publish(out, by=by)
     said = {key: round(value, 6) for key, value in sorted(figures.items())}
     journal.end({"model": name, "performance_metrics": msgspec.json.encode(said).decode()}, said)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from torch import Tensor
 from greenroom.contracts import USUAL_TICKS, ModelShape
 from greenroom.frames import Floats
 from greenroom.metrics.motion import AHEAD, miss
-from greenroom.training.model import Performer
 
 _AT_ONCE = 512  # ticks
 
@@ -50,7 +50,16 @@ class Usual:
         return self.rows.astype("<f4").tobytes()
 
 
-def usual(model: Performer, takes: Sequence[Floats]) -> Usual:
+class Speaker(Protocol):
+    """A trained network, or its exported graph."""
+
+    shape: ModelShape
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs of ticks (N, …), given their inputs (N, …), in the shape's orders."""
+
+
+def usual(model: Speaker, takes: Sequence[Floats]) -> Usual:
     """Let a model say what it says where everything is captured and nobody speaks.
 
     Args:
@@ -73,7 +82,7 @@ def _means(rows: Floats) -> Floats:
     return out
 
 
-def _said(model: Performer, take: Floats) -> Floats:
+def _said(model: Speaker, take: Floats) -> Floats:
     """Return (T - K, 2 J + C + …) of a take (T, D), from its first tick with a whole history on."""
     shape, k = model.shape, model.shape.history
     windows = sliding_window_view(take, k + 1, axis=0).transpose(0, 2, 1)

@@ -265,14 +265,16 @@ class _Trial:
                 and scene.face is not None
                 and scene.face.channels == subject.channels
             ]
-            self.face = FaceJudge(subject.backend, subject.shape, pairs, subject.channels)
+            if pairs:  # else nothing can be said of it, as where no take has a style
+                self.face = FaceJudge(subject.backend, subject.shape, pairs, subject.channels)
         if "style" in tasks:
             labelled = [
                 (rows, training[name].style)
                 for name, rows in states.items()
                 if rows is not None and training[name].style
             ]
-            self.style = StyleJudge(subject.backend, subject.shape, subject.styles, labelled)
+            if any(style in subject.styles for _, style in labelled):
+                self.style = StyleJudge(subject.backend, subject.shape, subject.styles, labelled)
 
     def _states(self, scene: Scene) -> Floats | None:
         """Return a scene's states; None without a body, or with one that lacks a joint."""

@@ -1,0 +1,307 @@
+"""Fit the emotion classifier alone, and make the model that has it: all else of it stays to the bit.
+
+The classifier is in closed form, so this takes seconds where a training takes hours. What comes out is
+a part, and a model of its own that is judged, approved, promoted and revoked like any other.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from greenroom.capture.sequence import mirrored
+from greenroom.consent.gate import require
+from greenroom.contracts import INPUTS, ModelShape, golden_clip
+from greenroom.datasets.build import states_of
+from greenroom.errors import BadInput, CheckFailed, MissingExtra
+from greenroom.features.pipeline import FeatureSpec
+from greenroom.frames import Body, Floats
+from greenroom.live.backends import OnnxBackend
+from greenroom.retraining.adapter import ask
+from greenroom.retraining.online import rights_with
+from greenroom.retraining.reservoir import BEFORE
+from greenroom.store.objects import Manifest
+from greenroom.store.workspace import Workspace
+from greenroom.training.parts import STYLE, publish_style, tensors_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from greenroom.training.gather import Found
+    from greenroom.training.styles import Style
+
+
+class _Asked:
+    """A graph, asked a tick at a time where a network is asked many at once."""
+
+    def __init__(self, graph: bytes, shape: ModelShape) -> None:
+        self.shape, self.backend = shape, OnnxBackend(graph, shape)
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        import torch
+
+        said = [
+            self.backend.run(
+                {n: value[t : t + 1].numpy() for n, value in zip(INPUTS, inputs, strict=True)}
+            )
+            for t in range(len(inputs[0]))
+        ]
+        return tuple(
+            torch.from_numpy(np.concatenate(rows))
+            for rows in zip(*map(dict.values, said), strict=True)
+        )
+
+
+def exchange_style(workspace: Workspace, model: str, dataset: str, by: str) -> str:
+    """Fit the style part of a model on a dataset; return the hash of the model that has it.
+
+    The training split is what it is fitted on, by the model's own features; the same inputs give the
+    same part and model. Names and number of the styles are those of the dataset.
+
+    Args:
+        workspace: where all is.
+        model: hash of the model whose part is exchanged.
+        dataset: hash of the takes that say what styles there are.
+        by: who asks.
+
+    Raises:
+        MissingExtra: the extra `train` is not installed.
+        BadInput: model and dataset do not belong together, or nothing would change.
+        Refused: a take's rights do not cover training.
+        CheckFailed: the new graph does not do what the fitted part does, or anything else moved.
+    """
+    try:
+        import torch
+
+        from greenroom.training.gather import gather
+        from greenroom.training.train import code_version
+    except ModuleNotFoundError as error:
+        raise MissingExtra("fitting a part", "train") from error
+    before = workspace.objects.manifest(model, "model")
+    frozen = workspace.objects.manifest(dataset, "dataset")
+    _check(workspace, model, before, dataset, frozen)
+    spec = FeatureSpec.load(before["features"])
+    found = gather(workspace, frozen, spec)
+    shape = replace(ModelShape.load(before["shape"]), styles=len(found["train"].styles))
+    graph = workspace.objects.get(before["blobs"]["graph"])
+    mean, std = _normalisation(graph)
+    style, figures = _fitted(found["train"], spec, shape, mean, std)
+    said = {
+        "actor": before["actor"],
+        "styles": list(found["train"].styles),
+        "features": before["features"],
+        "feature_spec": before["feature_spec"],
+        "figures": figures,
+        "code": code_version(),
+        "rights": rights_with(workspace, [], frozen["parents"]["takes"]),
+        "parents": {"dataset": dataset},
+    }
+    held = [
+        states for split in ("validation", "test") for states in _states(spec, found[split].bodies)
+    ]
+
+    def says(past: Floats) -> Floats:
+        rows = torch.from_numpy((past - mean) / std)
+        said: Floats = style(rows[None])[0].numpy()
+        return said
+
+    changed = _changed(workspace, before, graph, style, shape, held, says)
+    part = publish_style(workspace, said, tensors_of(style, mean, std), by)
+    if part == before.get("parts", {}).get(STYLE):
+        raise BadInput(
+            f"model {model[:12]} has this style part already: {part[:12]}",
+            then="give another dataset",
+        )
+    out = {
+        **before,
+        **changed,
+        "styles": said["styles"],
+        "figures": {n: round(v, 4) for n, v in sorted(figures.items())},
+        "rights": rights_with(workspace, before["rights"], frozen["parents"]["takes"]),
+        "parents": {"dataset": dataset, "start": model},
+        "parts": {**before.get("parts", {}), STYLE: part},
+    }
+    return workspace.publish(out, by=by)
+
+
+def _check(
+    workspace: Workspace, name: str, model: Manifest, dataset: str, frozen: Manifest
+) -> None:
+    """Refuse what could not be fitted, judged or counted honestly.
+
+    Raises:
+        BadInput: the two do not belong together.
+        Refused: a take's rights do not cover training.
+    """
+    if not model["shape"].get("styles"):
+        raise BadInput(
+            f"model {name[:12]} has no head for styles",
+            then="train one: greenroom train, on takes of two styles",
+        )
+    if frozen["actor"] != model["actor"]:
+        raise BadInput(f"dataset {dataset[:12]} is {frozen['actor']}'s, not {model['actor']}'s")
+    if "update" in model:  # how many follow one another would be forgotten
+        trained = name
+        while "update" in workspace.objects.manifest(trained, "model"):
+            trained = workspace.objects.manifest(trained, "model")["parents"]["start"]
+        raise BadInput(
+            f"model {name[:12]} was updated online",
+            then=f"exchange the part of the model that was trained: {trained[:12]}",
+        )
+    day = datetime.datetime.now(datetime.UTC).date()
+    for take in frozen["parents"]["takes"]:
+        require(workspace.objects.manifest(take, "take"), take, "train", day)
+    seen: dict[str, set[str]] = {"train": set(), "validation": set()}
+    for splits in _lineage(workspace, model):
+        for split, known in seen.items():
+            known |= _bodies(workspace, splits[split])
+    chosen = {"validation": seen["train"], "test": seen["train"] | seen["validation"]}
+    for split, known in chosen.items():
+        again = known & _bodies(workspace, frozen["splits"][split])
+        if again:
+            raise BadInput(
+                f"{len(again)} takes of the {split} split are among those that model {name[:12]} "
+                "learned from or was chosen by, so that nothing could be judged on them",
+                then="hold out the takes that its own dataset holds out: greenroom dataset build --held",
+            )
+
+
+def _lineage(workspace: Workspace, model: Manifest) -> Iterator[dict[str, list[str]]]:
+    """Yield the splits of all datasets that a model and those that it started from learned from."""
+    while True:
+        parents = model["parents"]
+        yield workspace.objects.manifest(parents["dataset"], "dataset")["splits"]
+        yield {"train": parents.get("takes", []), "validation": []}
+        if "start" not in parents:
+            return
+        model = workspace.objects.manifest(parents["start"], "model")
+
+
+def _bodies(workspace: Workspace, takes: Sequence[str]) -> set[str]:
+    """Return the recordings of bodies in takes: with other labels a take is another one."""
+    blobs = [workspace.objects.manifest(take, "take")["blobs"] for take in takes]
+    return {blob["body"] for blob in blobs if "body" in blob}
+
+
+def _normalisation(graph: bytes) -> tuple[Floats, Floats]:
+    """Return mean and spread (D,) by which a graph normalises states."""
+    import onnx
+
+    numbers = {one.name: one for one in onnx.load_from_string(graph).graph.initializer}
+    mean, std = (onnx.numpy_helper.to_array(numbers[f"core.{name}"]) for name in ("mean", "std"))
+    return mean, std
+
+
+def _states(spec: FeatureSpec, bodies: Sequence[Body]) -> list[Floats]:
+    """Return the states (T, D) of bodies.
+
+    Raises:
+        BadInput: one of them lacks a joint that the model drives.
+    """
+    found = [states_of(spec, body) for body in bodies]
+    lacking = sum(not np.isfinite(states).all() for states in found)
+    if lacking:
+        raise BadInput(
+            f"{lacking} of {len(found)} bodies lack a joint that the model drives",
+            then="build the dataset from takes with all of them, or train",
+        )
+    return found
+
+
+def _fitted(
+    found: Found, spec: FeatureSpec, shape: ModelShape, mean: Floats, std: Floats
+) -> tuple[Style, dict[str, float]]:
+    """Return the head, fitted on a training split as a training does it, and how it did."""
+    import torch
+
+    from greenroom.training.gather import labelled, tensor
+    from greenroom.training.styles import Style, fit_styles
+
+    if not shape.styles:
+        raise BadInput(
+            "the training takes show fewer than two styles", then="label whole takes: tier 'style'"
+        )
+    states = _states(spec, found.bodies)
+    states += [states_of(spec, mirrored(body)) for body in found.bodies]
+    takes = labelled(found, [tensor(rows) for rows in states])
+    middle, spread = torch.from_numpy(mean.copy()), torch.from_numpy(std.copy())
+    style = Style(shape).eval()
+    figures = fit_styles(
+        style,
+        [(rows - middle) / spread for rows, _, _ in takes],
+        [kind for _, kind, _ in takes],
+        [content for _, _, content in takes],
+    )
+    return style, figures
+
+
+def _changed(
+    workspace: Workspace,
+    model: Manifest,
+    graph: bytes,
+    style: Style,
+    shape: ModelShape,
+    held: Sequence[Floats],
+    says: Callable[[Floats], Floats],
+) -> dict[str, Any]:
+    """Return what a model's manifest says of its graph with another head, and keep the blobs."""
+    import onnx
+
+    from greenroom.training.export import golden
+    from greenroom.training.splice import with_style
+    from greenroom.training.styles import Style
+    from greenroom.training.usual import usual
+
+    old = ModelShape.load(model["shape"])
+    new = with_style(graph, style, shape)
+    asked = _Asked(new, shape)
+    _check_graph(asked.backend, OnnxBackend(graph, old), says, held)
+    normal = usual(asked, held)
+    ours, theirs = (sum(b.numel() for b in Style(s).buffers()) for s in (shape, old))
+    blobs = {"graph": new, "golden": golden(new, shape), "usual": normal.blob()}
+    return {
+        "shape": shape.manifest(),
+        "operations": sorted({node.op_type for node in onnx.load_from_string(new).graph.node}),
+        "parameters": model["parameters"] + ours - theirs,
+        "baselines": normal.baselines(),
+        "blobs": {
+            **model["blobs"],
+            **{name: workspace.objects.put(data) for name, data in blobs.items()},
+        },
+    }
+
+
+def _check_graph(
+    new: OnnxBackend, old: OnnxBackend, says: Callable[[Floats], Floats], held: Sequence[Floats]
+) -> None:
+    """Pass, or raise.
+
+    Args:
+        new: runs the graph with another head.
+        old: the one before.
+        says: what the head itself says (C,) of a past (K, D).
+        held: states (T, D).
+
+    Raises:
+        CheckFailed: on the golden clip or a held take an output other than the style differs by a bit,
+            or the style is not what the head says.
+    """
+    from greenroom.training.export import STYLE_PARITY
+
+    long = [states for states in held if len(states) > BEFORE]
+    pairs = [(new.run(tick), old.run(tick)) for tick in golden_clip(new.shape)]
+    pairs += [(ask(new, states), ask(old, states)) for states in long]
+    for ours, theirs in pairs:
+        for name in theirs:
+            if name != STYLE and not np.array_equal(ours[name], theirs[name], equal_nan=True):
+                raise CheckFailed(f"with another head for styles the graph's {name} is another")
+    off = max(
+        float(np.abs(ours[STYLE][0] - says(states[:BEFORE])).max())
+        for (ours, _), states in zip(pairs[-len(long) :], long, strict=True)
+    )
+    if off > STYLE_PARITY:
+        raise CheckFailed(f"the new graph's style differs from the fitted head's by {off:.2g}")

@@ -1,0 +1,132 @@
+"""Exchange the head for styles in an exported graph, and touch nothing else of it.
+
+The exporter folds a head's smaller numbers into constants without a name, which others may share, so
+that putting other numbers in their place is not enough. The head's nodes are cut out instead, and those
+of the new head, exported alone, grow on the same states. So another number of styles fits as well.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from greenroom.contracts import ModelShape
+from greenroom.errors import BadInput
+from greenroom.training.styles import Style
+
+_ROWS, _SAID, _OWN = "rows", "style", "style."
+_NEW = "style_part."
+
+
+class _Alone(nn.Module):
+    """A head by itself; in its graph its numbers are called as in a whole model's."""
+
+    def __init__(self, style: Style) -> None:
+        super().__init__()
+        self.style = style
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.style(rows)
+
+
+def with_style(graph: bytes, style: Style, shape: ModelShape) -> bytes:
+    """Return a graph with another head for styles.
+
+    Args:
+        graph: the ONNX file's bytes, of a model with such a head.
+        style: the new one, fitted.
+        shape: of the model with it.
+
+    Raises:
+        BadInput: the graph's own head cannot be found, or is of another exporter's version.
+    """
+    import onnx
+
+    proto = onnx.load_from_string(graph)
+    new = _exported(style, shape)
+    known = {one.domain: one.version for one in proto.opset_import}
+    if any(known.get(one.domain) != one.version for one in new.opset_import):
+        raise BadInput("this graph was exported for other operations", then="train the model again")
+    rows = _read_by_head(proto.graph)
+    _cut(proto.graph)
+    for kind in ("node", "initializer"):
+        for one in getattr(new.graph, kind):
+            getattr(proto.graph, kind).append(_renamed(one, rows))
+    for place, output in enumerate(proto.graph.output):
+        if output.name == _SAID:
+            proto.graph.output[place].CopyFrom(new.graph.output[0])
+    onnx.checker.check_model(proto)
+    out: bytes = proto.SerializeToString()
+    return out
+
+
+def _exported(style: Style, shape: ModelShape) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own internals
+        program = torch.onnx.export(
+            _Alone(style),
+            (torch.zeros(1, shape.history, shape.state),),
+            input_names=[_ROWS],
+            output_names=[_SAID],
+            opset_version=18,
+            dynamo=True,
+            verbose=False,
+        )
+    proto = program.model_proto
+    for node in proto.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    return proto
+
+
+def _read_by_head(graph: Any) -> str:
+    """Return the name of the normalised states that the head reads; their mean it takes first."""
+    made = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if f"{_OWN}mean" in node.input:
+            whole = made.get(node.input[0])
+            first = made.get(whole.input[0]) if whole is not None else None
+            if first is not None and first.op_type == "ReduceMean":
+                return str(first.input[0])
+    raise BadInput("no head for styles is found in this graph", then="train the model again")
+
+
+def _cut(graph: Any) -> None:
+    """Take the head out: nodes and numbers that no other output needs."""
+    needed = {output.name for output in graph.output} - {_SAID}
+    alive = []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            alive.append(node)
+    for field, kept in (
+        ("node", alive[::-1]),
+        ("initializer", [one for one in graph.initializer if one.name in needed]),
+        ("value_info", [one for one in graph.value_info if one.name in needed]),
+    ):
+        kept = [type(one).FromString(one.SerializeToString()) for one in kept]
+        graph.ClearField(field)
+        getattr(graph, field).extend(kept)
+
+
+def _renamed(one: Any, rows: str) -> Any:
+    """Return a node or an initializer of the head by names that nothing else in the graph has."""
+
+    def name(old: str) -> str:
+        if old in ("", _SAID) or old.startswith(_OWN):
+            return old
+        return rows if old == _ROWS else _NEW + old
+
+    new = type(one)()
+    new.CopyFrom(one)
+    new.name = name(one.name)
+    if hasattr(one, "op_type"):
+        new.name = _NEW + one.name
+        for field in ("input", "output"):
+            names = [name(old) for old in getattr(one, field)]
+            new.ClearField(field)
+            getattr(new, field).extend(names)
+    return new
