@@ -126,7 +126,7 @@ def main() -> None:
     workspace = Workspace(said.home)
     manifest = workspace.objects.manifest(workspace.resolve(said.model, "model"), "model")
     dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
-    role = Role.of(manifest)
+    role = Role.of(workspace, manifest)
     graph = workspace.objects.get(manifest["blobs"]["graph"])
     backend = OnnxBackend(graph, role.shape)
     trained, takes = set(dataset["splits"]["train"]), defaultdict(dict)

@@ -20,11 +20,12 @@ SHAPE = ModelShape(len(JOINTS), SPEC.state_width, len(CHANNELS))
 
 FACE_SHAPE = replace(SHAPE, face=3)
 RIG = ("jawOpen", "someThing", "mouthFunnel")
+OWN = (("jawOpen", "jawOpen", 1.0), ("mouthFunnel", "mouthFunnel", 1.0))
 
 
 def speaker() -> Role:
     """A role that drives a face of three weights, two of which are ARKit's."""
-    return replace(role(uses_speech=True), shape=FACE_SHAPE, rig=RIG)
+    return replace(role(uses_speech=True), shape=FACE_SHAPE, rig=RIG, arkit=OWN)
 
 
 WORDS = Vocabulary(("A", "B"), (("emotion", "happy"), ("scene", "walk")))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.capture.packets import decode, encode_body
-from greenroom.contracts import Packet, get_tensors
+from greenroom.contracts import Packet, get_tensors, width_of
 from greenroom.features.draws import Draws
 from greenroom.features.words import Vocabulary
 from greenroom.frames import ARKIT, BONES
@@ -18,6 +18,7 @@ from greenroom.rotations import angle_between
 from .stand_in import (
     FACE_SHAPE,
     JOINTS,
+    OWN,
     SHAPE,
     TOLD_SHAPE,
     WALKER_SHAPE,
@@ -210,6 +211,45 @@ def test_a_face_is_driven_by_a_voice_and_nothing_makes_it_pop() -> None:
     assert (moved[:10] == 0).all() and (moved[50:60] > 0.45).all() and (moved[-20:] < 0.02).all()
     assert np.abs(np.diff(moved, axis=0)).max() < 0.15  # of the half that it opens
     assert moved[60].min() > 0.35  # one late frame closes nothing
+
+
+MAPPED = (
+    ("jawOpen", "jawForward", -1.0),
+    ("jawOpen", "jawOpen", 0.5),
+    ("someThing", "jawOpen", 0.25),
+    ("someThing", "mouthPucker", 3.0),
+)
+
+
+def test_a_mapping_says_what_the_channels_drive() -> None:
+    mapped = replace(speaker(), arkit=MAPPED)
+    out = play(Performer(mapped, FakeModel(shape=FACE_SHAPE), 0), range(60))
+    faces = np.stack([outcome.frame.face for outcome in out])
+    driven = [ARKIT.index(name) for name in ("jawForward", "jawOpen", "mouthPucker")]
+    assert np.isnan(np.delete(faces, driven, axis=1)).all()  # mouthFunnel too: nothing names it
+    # The stand-in says a half of every channel.
+    np.testing.assert_allclose(faces[-1, driven], [0, 0.375, 1], atol=0.01)
+    assert (faces[:, driven] >= 0).all() and (faces[:, driven] <= 1).all()
+    again = play(Performer(mapped, FakeModel(shape=FACE_SHAPE), 0), range(60))
+    assert np.stack([o.frame.face for o in again]).tobytes() == faces.tobytes()
+
+
+def test_a_mapping_of_each_to_itself_changes_no_bit() -> None:
+    said = np.random.default_rng(0).normal(size=4000).astype(np.float32)
+    plain = Part(speaker(), FakeModel(shape=FACE_SHAPE))
+    twice = (*OWN, ("someThing", "jawLeft", 0.5))
+    mixed = Part(replace(speaker(), arkit=twice), FakeModel(shape=FACE_SHAPE))
+    ours, theirs = plain.face(said), mixed.face(said)
+    own = [list(mixed.places).index(place) for place in plain.places]
+    np.testing.assert_array_equal(np.clip(ours, 0, 1), theirs[own])
+    first = width_of({k: v for k, v in FACE_SHAPE.outputs().items() if k != "face"})
+    np.testing.assert_array_equal(sorted(ours), sorted(said[[first, first + 2]]))
+
+
+def test_a_release_of_another_mapping_does_not_stand_in() -> None:
+    model = FakeModel(shape=FACE_SHAPE)
+    one, other = Part(speaker(), model), Part(replace(speaker(), arkit=MAPPED), model)
+    assert one.stands_in_for(Part(speaker(), model)) and not one.stands_in_for(other)
 
 
 def test_before_the_first_packet_there_was_silence() -> None:

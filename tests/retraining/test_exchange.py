@@ -1,4 +1,4 @@
-"""A style part fitted alone: the model that has it is another in its style, and in nothing else."""
+"""Parts exchanged: the model that has another is another in that, and in nothing else to the bit."""
 
 from collections.abc import Callable
 from datetime import date
@@ -13,7 +13,7 @@ from safetensors.numpy import load as load_tensors
 
 from greenroom.capture.mapping import Mapping
 from greenroom.capture.readers import read_recording, together
-from greenroom.capture.takes import Who, keep, load
+from greenroom.capture.takes import Who, keep, load, media_of
 from greenroom.capture.wav import write_wav
 from greenroom.cli import main
 from greenroom.consent.records import read_rights
@@ -21,9 +21,13 @@ from greenroom.contracts import ModelShape, golden_clip
 from greenroom.datasets.build import build, states_of
 from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.features.pipeline import FeatureSpec
-from greenroom.frames import BONES
+from greenroom.frames import ARKIT, BONES
 from greenroom.live.backends import OnnxBackend, self_test
+from greenroom.live.cast import Order
+from greenroom.live.recorder import rows_of
+from greenroom.live.replay import verify
 from greenroom.live.saying import usual_of
+from greenroom.live.show import perform
 from greenroom.registry.release import approve, load_release
 from greenroom.retraining.adapter import ask
 from greenroom.retraining.exchange import exchange_style
@@ -204,6 +208,38 @@ def test_the_command_makes_it(studio: Studio, exchanged: str) -> None:
     assert msgspec.json.decode(done.stdout)["parts"]["style"] == said["part"]
     done = CliRunner().invoke(main, ["--home", home, "part", "style", studio.model[:12], "first"])
     assert done.exit_code == 2 and "has this style part already" in done.stderr
+
+
+def test_a_mapped_face_performs_and_replays_to_the_bit(studio: Studio, tmp_path: Path) -> None:
+    workspace, home = studio.workspace, ["--home", str(studio.workspace.home)]
+    file = tmp_path / "rig.json"
+    arkit = {"jawOpen": {"jawOpen": 0.5}, "someThing": {"jawOpen": 0.25, "mouthPucker": 1}}
+    file.write_bytes(msgspec.json.encode({"name": "mapped", "arkit": arkit}))
+    words = ["part", "rig", studio.model[:12], str(file), "--json"]
+    done = CliRunner().invoke(main, [*home, *words])
+    said = msgspec.json.decode(done.stdout)
+    old, new = (workspace.objects.manifest(m, "model") for m in (studio.model, said["model"]))
+    assert new["parts"] == {**old["parts"], "rig": said["part"]} and new["blobs"] == old["blobs"]
+    rig = workspace.objects.manifest(said["part"], "rig")
+    assert rig["arkit"] == arkit and rig["parents"] == {"rig": old["parts"]["rig"]}
+    voices = [
+        row.object
+        for row in workspace.catalog.find("take")
+        if "audio" in media_of(workspace.objects.manifest(row.object, "take"))
+    ]
+    faces = []
+    for model in (studio.model, said["model"]):
+        release = load_release(workspace, approve(workspace, model, "tester"))
+        show = perform(workspace, Order(release, voices[:1], 45), "t").show
+        verdict = verify(workspace, show)
+        assert (verdict.exact, verdict.first_difference) == (45, None)
+        rows = rows_of(workspace, workspace.objects.manifest(show, "show"), release.role.shape)
+        faces.append(np.stack([row["face"].copy() for row in rows]))
+    plain, mapped = (
+        {ARKIT[i] for i in np.flatnonzero(np.isfinite(face).all(axis=0))} for face in faces
+    )
+    assert plain == {"jawOpen"} and mapped == {"jawOpen", "mouthPucker"}
+    assert np.isfinite(faces[1]).sum() == 2 * 45 and np.nanmax(faces[1]) > 0
 
 
 def _refused(studio: Studio, dataset: str, match: str, kind: type[GreenroomError]) -> None:

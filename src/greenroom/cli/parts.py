@@ -1,10 +1,13 @@
-"""Commands on a model's parts: `part list`, `part style`."""
+"""Commands on a model's parts: `part list`, `part style`, `part rig`."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
 from greenroom.cli.context import Context, answer, as_json, short
+from greenroom.registry.rigs import exchange_rig
 from greenroom.retraining.exchange import exchange_style
 
 
@@ -36,6 +39,19 @@ def style_command(context: Context, model: str, dataset: str, as_json: bool) -> 
     start = workspace.resolve(model, "model")
     found = workspace.resolve(dataset, "dataset")
     _tell(context, exchange_style(workspace, start, found, context.user), "style", as_json)
+
+
+@part_group.command("rig")
+@click.argument("model")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@as_json
+@click.pass_obj
+def rig_command(context: Context, model: str, file: Path, as_json: bool) -> None:
+    """Say what a face's channels drive of ARKit's 52; make the model that has this rig."""
+    workspace = context.workspace
+    start = workspace.resolve(model, "model")
+    made = exchange_rig(workspace, start, file.read_bytes(), str(file), context.user)
+    _tell(context, made, "rig", as_json)
 
 
 def _tell(context: Context, model: str, part: str, as_json: bool) -> None:

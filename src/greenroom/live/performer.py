@@ -92,8 +92,16 @@ class Part:
         if role.shape.face:
             sizes = role.shape.outputs().items()
             first = width_of(dict(list(sizes)[: self._gives.index("face")]))
-        named = [(first + i, ARKIT.index(n)) for i, n in enumerate(role.rig) if n in ARKIT]
-        self.said, self.places = np.asarray(named, dtype=np.intp).reshape(-1, 2).T
+        gives = [n for n in ARKIT if any(n == name for _, name, _ in role.arkit)]
+        self.places = np.asarray([ARKIT.index(n) for n in gives], dtype=np.intp)
+        self._mix: Floats | None = None
+        drives = gives  # channels as they are
+        if any(channel != name or weight != 1 for channel, name, weight in role.arkit):
+            drives = [c for c in role.rig if any(c == channel for channel, _, _ in role.arkit)]
+            self._mix = np.zeros((len(drives), len(gives)), dtype=np.float32)
+            for channel, name, weight in role.arkit:
+                self._mix[drives.index(channel), gives.index(name)] = weight
+        self._said = np.asarray([first + role.rig.index(c) for c in drives], dtype=np.intp)
 
     def ask(self, inputs: dict[str, Floats]) -> tuple[Floats, bool]:
         """Return what the model says of a tick, flat, and whether all of it is finite."""
@@ -101,15 +109,32 @@ class Part:
         flat = np.concatenate([said[name] for name in self._gives], axis=None)
         return flat, bool(np.logical_and.reduce(np.isfinite(flat)))
 
+    def face(self, words: Floats) -> Floats:
+        """Return the weights that a frame can carry, as `places`, of all that the model said."""
+        said = words[self._said]
+        if self._mix is None:
+            return said
+        # Row after row: a product of matrices rounds differently on other processors.
+        mixed: Floats = np.add.reduce(said[:, None] * self._mix, axis=0)
+        return np.clip(mixed, _ZERO, _ONE, out=mixed)
+
     def stands_in_for(self, other: Part) -> bool:
         """Tell whether it can be asked with another's inputs, and drives the same."""
         mine, theirs = self.role, other.role
-        return (mine.spec.hash, mine.shape.inputs(), mine.uses_speech, mine.rig, mine.words) == (
+        return (
+            mine.spec.hash,
+            mine.shape.inputs(),
+            mine.uses_speech,
+            mine.rig,
+            mine.words,
+            mine.arkit,
+        ) == (
             theirs.spec.hash,
             theirs.shape.inputs(),
             theirs.uses_speech,
             theirs.rig,
             theirs.words,
+            theirs.arkit,
         )
 
 
@@ -162,7 +187,7 @@ class Performer:
         self.enough[self.index] = 1
         self.blender = Blender(rest_pose(role))
         self._speaking = False
-        self._mouth = np.zeros(len(self.part.said), dtype=np.float32)
+        self._mouth = np.zeros(len(self.part.places), dtype=np.float32)
         self._off = np.zeros_like(self._mouth)
         if role.uses_speech:  # what came before the first packet was silence
             self._now["speech"][:] = heard(np.zeros(SAMPLES_PER_TICK, dtype=np.float32))
@@ -297,7 +322,7 @@ class Performer:
         else:
             part, words = told
             self.state = words[: self.role.shape.state]  # the pose comes first
-            frame = self._perform(tick, rung, sample, self.state, self._face(words[part.said]))
+            frame = self._perform(tick, rung, sample, self.state, self._face(part.face(words)))
         return Outcome(frame, rung, reason, self.flat, outputs, sample, features)
 
     def _face(self, said: Floats | None) -> Floats:

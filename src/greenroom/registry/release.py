@@ -22,6 +22,7 @@ from greenroom.features.words import Vocabulary
 from greenroom.frames import BONES, PARENTS, Doubles, Floats, Skeleton
 from greenroom.registry import approval
 from greenroom.registry.card import card
+from greenroom.registry.rigs import arkit_of
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
@@ -35,7 +36,8 @@ class Role:
         shape: the model's tensors.
         rest: state (D,) to begin from and to return to on `hold`.
         uses_speech: whether the model hears: its face, so far, and not its body, is driven by speech.
-        rig: names of the weights of the face that it drives; those of ARKit are emitted.
+        rig: names of the weights of the face that it drives.
+        arkit: (channel of the rig, ARKit's name, weight): what of it is emitted, and as what.
         words: that it may be told.
         offsets: where the performer's bones sit on their parents (55, 3), metres: by these the feet of
             a body that nobody captures are kept from sliding.
@@ -46,18 +48,20 @@ class Role:
     rest: Floats
     uses_speech: bool
     rig: tuple[str, ...] = ()
+    arkit: tuple[tuple[str, str, float], ...] = ()
     words: Vocabulary = Vocabulary()
     offsets: Doubles | None = None
 
     @classmethod
-    def of(cls, model: Manifest) -> Role:
-        """Return the role that a model's manifest describes."""
+    def of(cls, workspace: Workspace, model: Manifest) -> Role:
+        """Return the role that a model's manifest and its parts describe."""
         return cls(
             FeatureSpec.load(model["features"]),
             ModelShape.load(model["shape"]),
             np.asarray(model["rest"], dtype=np.float32),
             model["uses_speech"],
             tuple(model.get("rig", ())),
+            arkit_of(workspace, model),
             Vocabulary.load(model.get("words", {})),
             np.asarray(model["offsets"], dtype=np.float64),
         )
@@ -179,7 +183,7 @@ def load_release(workspace: Workspace, name: str, *, past: bool = False) -> Rele
     if not past:
         approval.require_approved(workspace, name, manifest)
     model = workspace.objects.manifest(manifest["parents"]["model"], "model")
-    role = Role.of(model)
+    role = Role.of(workspace, model)
     if not role.spec.hash == model["feature_spec"] == manifest["feature_spec"]:
         raise Refused(f"release {name[:12]} was made for other features", then="train it again")
     if manifest["graph_sha256"] != model["blobs"]["graph"]:

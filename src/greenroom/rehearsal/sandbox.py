@@ -42,6 +42,7 @@ class Contender:
         manifest: the model's.
         backend: runs its graph.
         known: takes that it was trained on, or chosen by.
+        role: how it is performed.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Contender:
     manifest: Manifest
     backend: OnnxBackend
     known: frozenset[str]
+    role: Role
 
     @classmethod
     def of(cls, workspace: Workspace, name: str) -> Contender:
@@ -70,12 +72,7 @@ class Contender:
         dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
         splits = dataset["splits"]
         known = frozenset((*splits["train"], *splits["validation"]))
-        return cls(name, model, manifest, backend, known)
-
-    @property
-    def role(self) -> Role:
-        """How it is performed."""
-        return Role.of(self.manifest)
+        return cls(name, model, manifest, backend, known, Role.of(workspace, manifest))
 
 
 def compare(

@@ -21,6 +21,7 @@ from greenroom.errors import BadInput, CheckFailed, MissingExtra
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Body, Floats
 from greenroom.live.backends import OnnxBackend
+from greenroom.registry.rigs import require_trained
 from greenroom.retraining.adapter import ask
 from greenroom.retraining.online import rights_with
 from greenroom.retraining.reservoir import BEFORE
@@ -144,14 +145,7 @@ def _check(
         )
     if frozen["actor"] != model["actor"]:
         raise BadInput(f"dataset {dataset[:12]} is {frozen['actor']}'s, not {model['actor']}'s")
-    if "update" in model:  # how many follow one another would be forgotten
-        trained = name
-        while "update" in workspace.objects.manifest(trained, "model"):
-            trained = workspace.objects.manifest(trained, "model")["parents"]["start"]
-        raise BadInput(
-            f"model {name[:12]} was updated online",
-            then=f"exchange the part of the model that was trained: {trained[:12]}",
-        )
+    require_trained(workspace, name)
     day = datetime.datetime.now(datetime.UTC).date()
     for take in frozen["parents"]["takes"]:
         require(workspace.objects.manifest(take, "take"), take, "train", day)

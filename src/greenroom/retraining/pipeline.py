@@ -153,7 +153,7 @@ class Workshop:
         """Follow the show that is on, or the last one; see :class:`Work`."""
         manifest = workspace.objects.manifest(model, "model")
         rows, live = rows_behind(workspace, manifest["actor"], SHADOW_TICKS)
-        found = shadow(rows, live, Role.of(manifest), _backend(workspace, model))
+        found = shadow(rows, live, Role.of(workspace, manifest), _backend(workspace, model))
         return {**found.json(), "objection": found.objection()}
 
     def trial(

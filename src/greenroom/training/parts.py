@@ -38,9 +38,17 @@ def parts_of(workspace: Workspace, model: Manifest, trained: Any, by: str) -> Ma
         parents = {"dataset": model["parents"]["dataset"]}
         found[STYLE] = publish_style(workspace, {**model, "parents": parents}, tensors, by)
     if "rig" in model:
-        rig = {"kind": "rig", "version": 1, "channels": model["rig"]}
-        found[RIG] = workspace.publish(rig, by=by)
+        found[RIG] = _rig(workspace, model, by)
     return {"parts": found} if found else {}
+
+
+def _rig(workspace: Workspace, model: Manifest, by: str) -> str:
+    """Return the rig; where its channels are those of the model that it started from, that one's."""
+    start = model["parents"].get("start")
+    parts = workspace.objects.manifest(start, "model").get("parts", {}) if start else {}
+    if RIG in parts and workspace.objects.manifest(parts[RIG])["channels"] == model["rig"]:
+        return str(parts[RIG])
+    return workspace.publish({"kind": "rig", "version": 1, "channels": model["rig"]}, by=by)
 
 
 def publish_style(

@@ -1,0 +1,147 @@
+"""Versions of a face rig: the same channels with a mapping to ARKit's names, given to a model as it is.
+
+The rig that takes name is the list of its channels. A version of it says as well which of ARKit's 52
+weights each channel drives, and how much; it is an object of its own, and a part of a model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from greenroom.errors import BadInput, Refused
+from greenroom.frames import ARKIT
+from greenroom.store.objects import Manifest
+from greenroom.store.workspace import Workspace
+
+Weights = Mapping[str, Mapping[str, float]]
+"""{channel: {ARKit's name: weight}}."""
+MOST = 10.0
+"""A weight's size at most: beyond it nothing is meant."""
+_THEN = 'write {"name": "my rig", "arkit": {"channel": {"jawOpen": 1.0}}}'
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    arkit: dict[str, dict[str, float]]
+
+
+def read_rig(data: bytes, channels: tuple[str, ...], *, where: str) -> tuple[str, Weights]:
+    """Return the name and the mapping that a file gives a rig.
+
+    A channel that it does not name drives nothing.
+
+    Args:
+        data: JSON: {"name": …, "arkit": {channel: {ARKit's name: weight}}}; weights in [-10, 10].
+        channels: of the rig.
+        where: what to call the file in errors.
+
+    Raises:
+        BadInput: it is no such file, it names what is not there, or it maps nothing.
+
+    >>> read_rig(b'{"name": "n", "arkit": {"oh": {"jawOpen": 0.5}}}', ("oh",), where="n.json")
+    ('n', {'oh': {'jawOpen': 0.5}})
+    """
+    try:
+        said = msgspec.json.decode(data, type=_File)
+    except msgspec.DecodeError as error:
+        raise BadInput(str(error), where=where, then=_THEN) from None
+    if not said.name.strip():
+        raise BadInput("the rig has no name", where=where, then=_THEN)
+    if not said.arkit:
+        raise BadInput("no channel is mapped", where=where, then=_THEN)
+    for channel, weights in said.arkit.items():
+        _known(channel, channels, "channel of this rig", where)
+        if not weights:
+            raise BadInput(f"'{channel}' drives nothing", where=where, then="leave it out")
+        for name, weight in weights.items():
+            _known(name, ARKIT, "name of ARKit's", where)
+            if not (math.isfinite(weight) and abs(weight) <= MOST):
+                raise BadInput(
+                    f"'{channel}' drives {name} by {weight:g}; weights are -{MOST:g} to {MOST:g}",
+                    where=where,
+                )
+    return said.name, said.arkit
+
+
+def _known(name: str, names: tuple[str, ...], what: str, where: str) -> None:
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 3) or names[:3]
+        raise BadInput(
+            f"'{name}' is no {what}", where=where, then=f"there is {', '.join(near)}, for instance"
+        )
+
+
+def exchange_rig(workspace: Workspace, model: str, data: bytes, where: str, by: str) -> str:
+    """Give a model's face rig another mapping; return the hash of the model that has it.
+
+    The graph, and all that it was judged by, is the same: only what a frame carries is another.
+
+    Args:
+        workspace: where.
+        model: its hash.
+        data: for :func:`read_rig`.
+        where: what to call the data in errors.
+        by: who asks.
+
+    Raises:
+        BadInput: the model has no face, the file is wrong, or nothing would change.
+    """
+    before = workspace.objects.manifest(model, "model")
+    if "rig" not in before:
+        raise BadInput(f"model {model[:12]} drives no face", then="train one on voices with faces")
+    require_trained(workspace, model)
+    name, arkit = read_rig(data, tuple(before["rig"]), where=where)
+    plain = {"kind": "rig", "version": 1, "channels": before["rig"]}
+    rig = {
+        **plain,
+        "version": 2,
+        "name": name,
+        "arkit": arkit,
+        "parents": {"rig": workspace.publish(plain, by=by)},
+    }
+    part = workspace.publish(rig, by=by)
+    parts = before.get("parts", {})
+    if part == parts.get("rig"):
+        raise BadInput(f"model {model[:12]} has this rig already: {part[:12]}")
+    parents = {"dataset": before["parents"]["dataset"], "start": model}
+    return workspace.publish({**before, "parts": {**parts, "rig": part}, "parents": parents}, by=by)
+
+
+def require_trained(workspace: Workspace, name: str) -> None:
+    """Pass, or raise: an online update's evidence speaks of the model that it made, and of no other.
+
+    Raises:
+        BadInput: the model was updated online; the sentence has the one that was trained.
+    """
+    trained = name
+    while "update" in (model := workspace.objects.manifest(trained, "model")):
+        trained = model["parents"]["start"]
+    if trained != name:
+        raise BadInput(
+            f"model {name[:12]} was updated online",
+            then=f"exchange the part of the model that was trained: {trained[:12]}",
+        )
+
+
+def arkit_of(workspace: Workspace, model: Manifest) -> tuple[tuple[str, str, float], ...]:
+    """Return (channel, ARKit's name, weight) of all that a model's rig maps, in the channels' order.
+
+    Without a mapping the channels that have ARKit's own names are what they say.
+
+    Raises:
+        Refused: the rig is another one's.
+    """
+    channels = model.get("rig", ())
+    rig = {"channels": channels}
+    if "rig" in model.get("parts", {}):
+        rig = workspace.objects.manifest(model["parts"]["rig"], "rig")
+    if list(rig["channels"]) != list(channels):
+        raise Refused("this model names the rig of another face")
+    if "arkit" not in rig:
+        return tuple((name, name, 1.0) for name in channels if name in ARKIT)
+    arkit = rig["arkit"]
+    return tuple((c, n, float(w)) for c in channels for n, w in sorted(arkit.get(c, {}).items()))
