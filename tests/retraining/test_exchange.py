@@ -140,6 +140,8 @@ def test_what_comes_out_is_a_part_and_a_model_that_may_perform(
     assert set(new["figures"]) == set(part["figures"]) and "style_doubt_at" in part["figures"]
     release = load_release(workspace, approve(workspace, exchanged, "tester"))
     self_test(OnnxBackend(release.graph, release.role.shape), release.golden)
+    card = objects.get(release.manifest["blobs"]["card"]).decode()
+    assert f"| part: style | `{new['parts']['style']}` |" in card
     takes = usual_of(workspace, release)
     assert len(takes) == 5 and sum(map(len, takes)) == sum(new["baselines"]["blocks"])
     joints = release.role.shape.joints

@@ -55,6 +55,7 @@ def _facts(name: str, model: Manifest, dataset: str) -> str:
         ("drives", ", ".join(model["features"]["joints"])),
         ("face from speech", f"{len(model['rig'])} weights" if "rig" in model else "none"),
         ("tells apart", ", ".join(model["styles"]) if "styles" in model else "no styles"),
+        *((f"part: {kind}", f"`{part}`") for kind, part in sorted(model.get("parts", {}).items())),
     ]
     if "words" in model:
         known = sorted(model["words"].items())

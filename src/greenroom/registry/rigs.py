@@ -14,6 +14,7 @@ import msgspec
 
 from greenroom.errors import BadInput, Refused
 from greenroom.frames import ARKIT
+from greenroom.registry.lineage import require_trained
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
@@ -109,22 +110,6 @@ def exchange_rig(workspace: Workspace, model: str, data: bytes, where: str, by: 
         raise BadInput(f"model {model[:12]} has this rig already: {part[:12]}")
     parents = {"dataset": before["parents"]["dataset"], "start": model}
     return workspace.publish({**before, "parts": {**parts, "rig": part}, "parents": parents}, by=by)
-
-
-def require_trained(workspace: Workspace, name: str) -> None:
-    """Pass, or raise: an online update's evidence speaks of the model that it made, and of no other.
-
-    Raises:
-        BadInput: the model was updated online; the sentence has the one that was trained.
-    """
-    trained = name
-    while "update" in (model := workspace.objects.manifest(trained, "model")):
-        trained = model["parents"]["start"]
-    if trained != name:
-        raise BadInput(
-            f"model {name[:12]} was updated online",
-            then=f"exchange the part of the model that was trained: {trained[:12]}",
-        )
 
 
 def arkit_of(workspace: Workspace, model: Manifest) -> tuple[tuple[str, str, float], ...]:

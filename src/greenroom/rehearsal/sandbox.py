@@ -18,6 +18,7 @@ from greenroom.errors import BadInput, Refused
 from greenroom.live.backends import OnnxBackend
 from greenroom.metrics.motion import Tally, figure
 from greenroom.metrics.sequences import relative_gain, sequence
+from greenroom.registry.lineage import splits_behind
 from greenroom.registry.release import Role, load_release
 from greenroom.rehearsal.performing import live_errors, stage
 from greenroom.store.objects import Manifest
@@ -69,9 +70,8 @@ class Contender:
         manifest = workspace.objects.manifest(model, "model")
         graph = workspace.objects.get(manifest["blobs"]["graph"])
         backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
-        dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
-        splits = dataset["splits"]
-        known = frozenset((*splits["train"], *splits["validation"]))
+        behind = splits_behind(workspace, model)
+        known = frozenset(take for splits in behind for takes in splits.values() for take in takes)
         return cls(name, model, manifest, backend, known, Role.of(workspace, manifest))
 
 

@@ -1,13 +1,13 @@
 """Fit the emotion classifier alone, and make the model that has it: all else of it stays to the bit.
 
-The classifier is in closed form, so this takes seconds where a training takes hours. What comes out is
-a part, and a model of its own that is judged, approved, promoted and revoked like any other.
+The classifier is in closed form, so this takes a minute where a training takes an hour. What comes out
+is a part, and a model of its own that is judged, approved, promoted and revoked like any other.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from greenroom.errors import BadInput, CheckFailed, MissingExtra
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Body, Floats
 from greenroom.live.backends import OnnxBackend
-from greenroom.registry.rigs import require_trained
+from greenroom.registry.lineage import require_trained, splits_behind
 from greenroom.retraining.adapter import ask
 from greenroom.retraining.online import rights_with
 from greenroom.retraining.reservoir import BEFORE
@@ -150,7 +150,7 @@ def _check(
     for take in frozen["parents"]["takes"]:
         require(workspace.objects.manifest(take, "take"), take, "train", day)
     seen: dict[str, set[str]] = {"train": set(), "validation": set()}
-    for splits in _lineage(workspace, model):
+    for splits in splits_behind(workspace, name):
         for split, known in seen.items():
             known |= _bodies(workspace, splits[split])
     chosen = {"validation": seen["train"], "test": seen["train"] | seen["validation"]}
@@ -162,17 +162,6 @@ def _check(
                 "learned from or was chosen by, so that nothing could be judged on them",
                 then="hold out the takes that its own dataset holds out: greenroom dataset build --held",
             )
-
-
-def _lineage(workspace: Workspace, model: Manifest) -> Iterator[dict[str, list[str]]]:
-    """Yield the splits of all datasets that a model and those that it started from learned from."""
-    while True:
-        parents = model["parents"]
-        yield workspace.objects.manifest(parents["dataset"], "dataset")["splits"]
-        yield {"train": parents.get("takes", []), "validation": []}
-        if "start" not in parents:
-            return
-        model = workspace.objects.manifest(parents["start"], "model")
 
 
 def _bodies(workspace: Workspace, takes: Sequence[str]) -> set[str]:

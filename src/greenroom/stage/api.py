@@ -14,7 +14,7 @@ from greenroom.errors import BadInput, GreenroomError
 from greenroom.monitoring.alerts import entered, told
 from greenroom.store.workspace import Workspace
 
-KINDS = ("take", "dataset", "model", "release", "show", "satisfaction")
+KINDS = ("take", "dataset", "model", "part", "rig", "release", "show", "satisfaction")
 
 
 def routes(workspace: Workspace) -> list[BaseRoute]:

@@ -1,0 +1,40 @@
+"""What stands behind a model: what it and all that it started from were taught by, and updated with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from greenroom.errors import BadInput
+from greenroom.store.workspace import Workspace
+
+
+def splits_behind(workspace: Workspace, model: str) -> Iterator[dict[str, list[str]]]:
+    """Yield {"train": takes, "validation": takes} of a model and of each that it started from.
+
+    Args:
+        workspace: where they are.
+        model: its hash.
+    """
+    name: str | None = model
+    while name is not None:
+        parents = workspace.objects.manifest(name, "model")["parents"]
+        splits = workspace.objects.manifest(parents["dataset"], "dataset")["splits"]
+        updated = parents.get("takes", [])  # of an online update
+        yield {"train": [*splits["train"], *updated], "validation": splits["validation"]}
+        name = parents.get("start")
+
+
+def require_trained(workspace: Workspace, model: str) -> None:
+    """Pass, or raise: an online update's evidence speaks of the model that it made, and of no other.
+
+    Raises:
+        BadInput: the model was updated online; the sentence has the one that was trained.
+    """
+    trained = model
+    while "update" in (manifest := workspace.objects.manifest(trained, "model")):
+        trained = manifest["parents"]["start"]
+    if trained != model:
+        raise BadInput(
+            f"model {model[:12]} was updated online",
+            then=f"exchange the part of the model that was trained: {trained[:12]}",
+        )

@@ -1,0 +1,41 @@
+"""Lineage: all that a model was taught by counts, however many models ago."""
+
+from pathlib import Path
+
+import pytest
+
+from greenroom.errors import BadInput
+from greenroom.registry.lineage import require_trained, splits_behind
+from greenroom.store.workspace import Workspace
+
+
+def test_what_the_models_before_it_learned_from_is_behind_it_too(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    take = {n: workspace.publish({"kind": "take", "name": n}, by="t") for n in "abcde"}
+
+    def dataset(train: str, validation: str) -> str:
+        splits = {"train": [take[n] for n in train], "validation": [take[n] for n in validation]}
+        return workspace.publish({"kind": "dataset", "splits": splits}, by="t")
+
+    def model(**parents: object) -> str:
+        more = {"update": {}} if "takes" in parents else {}
+        return workspace.publish({"kind": "model", "parents": parents, **more}, by="t")
+
+    first = dataset("a", "b")
+    trained = model(dataset=first)
+    updated = model(dataset=first, start=trained, takes=[take["c"]])
+    again = model(dataset=dataset("d", "e"), start=updated)
+    names = {name: n for n, name in take.items()}
+
+    def behind(name: str) -> list[list[str]]:
+        return [
+            ["".join(names[t] for t in splits[kind]) for kind in ("train", "validation")]
+            for splits in splits_behind(workspace, name)
+        ]
+
+    assert behind(trained) == [["a", "b"]]
+    assert behind(again) == [["d", "e"], ["ac", "b"], ["a", "b"]]
+    require_trained(workspace, trained)
+    require_trained(workspace, again)
+    with pytest.raises(BadInput, match=f"that was trained: {trained[:12]}"):
+        require_trained(workspace, updated)
