@@ -25,7 +25,8 @@ LEAST = 30
 _SECONDS = BLOCK / 30
 _INDEPENDENT = 300  # ticks of one stretch
 _STRETCH = 60  # blocks: takes are cut into stretches of 20 s at most
-_SLACK = 1.0  # spreads that are taken off beyond the reference's most extreme stretch
+_LEAST_SLACK = 0.75  # spreads of ten-tick means
+_SLACK = 2.0  # spreads between stretches that are taken off beyond the most extreme one
 _CLIP = 6.0  # spreads that count at most
 _FEW = 50  # stretches: limits learned from so many are doubled
 
@@ -262,7 +263,7 @@ class SignalChart:
         places = np.stack([_mean(part) for part in scores])
         both = np.concatenate([places, -places], axis=1)
         apart = np.tile(places.std(axis=0), 2)  # from stretch to stretch
-        slack = _SLACK * apart + np.maximum(0.0, both.max(axis=0))
+        slack = np.maximum(_SLACK * apart, _LEAST_SLACK) + np.maximum(0.0, both.max(axis=0))
         evidence = [_evidence(part, slack) for part in scores]
         # A third of the budget is what one sum of the bootstrap gets: here each of all gets its part.
         hours = self.hours * len(slack) / 3
