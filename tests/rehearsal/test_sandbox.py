@@ -173,6 +173,22 @@ def test_what_either_was_trained_on_is_left_out_and_said(
         compare(home, challenger, champion, "test", [trained])
 
 
+def test_what_a_model_started_from_was_trained_on_is_left_out_too(
+    home: Workspace, champion: str, clips: dict[str, str]
+) -> None:
+    model = home.objects.manifest(champion)
+    dataset = home.objects.manifest(model["parents"]["dataset"])
+    held, trained = clips["humanoid3d_kick"], clips["humanoid3d_run"]
+    train = [take for take in dataset["splits"]["train"] if take != trained]
+    forgets = {**dataset, "splits": {**dataset["splits"], "train": train}}
+    parents = {"dataset": home.publish(forgets, by="test"), "start": champion}
+    later = home.publish({**model, "parents": parents}, by="test")
+    name = compare(home, later, later, "test", [trained, held], ["infill"])
+    found = home.objects.manifest(name)
+    assert found["parents"]["takes"] == [held]
+    assert found["left_out"] == {trained: "the challenger was trained on it or chosen by it"}
+
+
 def test_a_take_whose_rights_do_not_cover_it_is_left_out(
     home: Workspace, challenger: str, champion: str, show: str, person: Any
 ) -> None:
