@@ -101,6 +101,12 @@ def exchange_style(workspace: Workspace, model: str, dataset: str, by: str) -> s
         "rights": rights_with(workspace, [], frozen["parents"]["takes"]),
         "parents": {"dataset": dataset},
     }
+    part = publish_style(workspace, said, tensors_of(style, mean, std), by)
+    if part == before.get("parts", {}).get(STYLE):
+        raise BadInput(
+            f"model {model[:12]} has this style part already: {part[:12]}",
+            then="give another dataset",
+        )
     held = [
         states for split in ("validation", "test") for states in _states(spec, found[split].bodies)
     ]
@@ -111,12 +117,6 @@ def exchange_style(workspace: Workspace, model: str, dataset: str, by: str) -> s
         return said
 
     changed = _changed(workspace, before, graph, style, shape, held, says)
-    part = publish_style(workspace, said, tensors_of(style, mean, std), by)
-    if part == before.get("parts", {}).get(STYLE):
-        raise BadInput(
-            f"model {model[:12]} has this style part already: {part[:12]}",
-            then="give another dataset",
-        )
     out = {
         **before,
         **changed,
