@@ -53,10 +53,16 @@ def model() -> SignalChart:
     return SignalChart(prediction_signals(GROUPS)).fit(takes)
 
 
-def test_a_model_as_sure_as_its_reference_is_quiet_for_two_hours(model: SignalChart) -> None:
+def test_a_model_as_sure_as_its_reference_keeps_the_budget_for_two_hours(
+    model: SignalChart,
+) -> None:
     rng = np.random.default_rng(1)
     parts = [prediction_rows(*outputs(rng, 240), GROUPS) for _ in range(900)]
-    assert not model.learning and watched(model, np.concatenate(parts)) == ()
+    alerts = watched(model, np.concatenate(parts))
+    # A limb's alert and the body's come of one moment. Two moments in two hours have a chance of 0.3 %
+    # where one in 24 is the budget.
+    moments = {alert.tick // 300 for alert in alerts}
+    assert not model.learning and len(moments) <= 1
 
 
 def test_less_confidence_in_one_limb_names_it_the_model_and_when_it_began(
