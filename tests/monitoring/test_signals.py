@@ -53,16 +53,19 @@ def model() -> SignalChart:
     return SignalChart(prediction_signals(GROUPS)).fit(takes)
 
 
-def test_a_model_as_sure_as_its_reference_keeps_the_budget_for_two_hours(
-    model: SignalChart,
-) -> None:
-    rng = np.random.default_rng(1)
-    parts = [prediction_rows(*outputs(rng, 240), GROUPS) for _ in range(900)]
-    alerts = watched(model, np.concatenate(parts))
-    # A limb's alert and the body's come of one moment. Two moments in two hours have a chance of 0.3 %
-    # where one in 24 is the budget.
-    moments = {alert.tick // 300 for alert in alerts}
-    assert not model.learning and len(moments) <= 1
+@pytest.mark.slow
+def test_a_model_as_sure_as_its_reference_keeps_the_budget() -> None:
+    moments = 0
+    for seed in range(4):  # of a reference, and two hours of takes that are never the same twice
+        rng = np.random.default_rng(seed)
+        takes = [prediction_rows(*outputs(rng, 240), GROUPS) for _ in range(80)]
+        chart = SignalChart(prediction_signals(GROUPS)).fit(takes)
+        rng = np.random.default_rng(seed + 1)
+        parts = [prediction_rows(*outputs(rng, 240), GROUPS) for _ in range(900)]
+        # A limb's alert and the body's come of one moment.
+        moments += len({alert.tick // 300 for alert in watched(chart, np.concatenate(parts))})
+        assert not chart.learning
+    assert moments <= 2  # in eight hours, a third of one is the budget
 
 
 def test_less_confidence_in_one_limb_names_it_the_model_and_when_it_began(
