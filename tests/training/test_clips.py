@@ -131,7 +131,7 @@ def test_a_clip_is_named_once(tmp_path: Path) -> None:
     for _ in range(2):
         journal = Journal(path)
         for step in (2, 4):
-            journal.clip(step, path.parent / "r.clips" / f"{step}.webp")
+            journal.clip(step, path.parent / "r.clips" / f"{step}.webp", ())
         journal.close()
     lines = path.read_bytes().splitlines()
     assert [msgspec.json.decode(line)["file"] for line in lines] == [

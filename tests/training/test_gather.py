@@ -28,7 +28,7 @@ def test_a_style_is_taught_by_its_own_takes(count: int, person: Callable[..., by
     joints = tuple(b for b, v in zip(BONES, bodies[0].validity[0], strict=True) if v > 0)
     spec = FeatureSpec(joints)
     style = ["calm", "wild", "wild", "calm"][:count]
-    found = Found(bodies, style, [""] * count, [1.0] * count, [], ())
+    found = Found(bodies, style, [""] * count, [1.0] * count, [], (), [{}] * count, [])
     said = teaching(found, spec, preset_of("mini"), 0).styles
     assert [kind for _, kind, _ in said] == [("calm", "wild").index(s) for s in style * 2]
     for (rows, _, _), body in zip(said, bodies, strict=False):  # mirror images come after them

@@ -36,7 +36,7 @@ def make_journal(home: Path, steps: int = 5, ended: bool = True, clip: bool = Tr
         file = path.with_suffix(".clips") / "000005.webp"
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(moving())
-        journal.clip(5, file)
+        journal.clip(5, file, ())
     if ended:
         journal.end({"model": "feed"}, {"limb_model": 19.5})
     journal.close()
@@ -51,7 +51,7 @@ def test_a_resumed_run_notes_nothing_twice_and_a_cut_line_is_dropped(tmp_path: P
     path.write_bytes(whole + b'{"event":"figu')
     journal = Journal(path)
     journal.begin(TAGS, {"steps": 9})
-    journal.clip(5, path.with_suffix(".clips") / "000005.webp")
+    journal.clip(5, path.with_suffix(".clips") / "000005.webp", ())
     journal.figures(4, {"loss": 9.0})
     journal.figures(6, {"loss": 0.1})
     journal.close()
