@@ -29,6 +29,7 @@ _GIVEN_UP = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 """What the engine says of a workflow that it goes on with no more."""
 _GOES_ON = ("PENDING", "ENQUEUED", "DELAYED")
 _LOOK_S = 0.05
+_PATIENCE_S = 60.0
 Tell = Callable[[str, str, int, int], None]
 
 
@@ -128,11 +129,11 @@ def _engine(
             try:
                 with SetWorkflowID(f"{own_name}-{name}"):
                     handle = DBOS.start_workflow(retrain, name)
-                while handle.get_status().status in _GOES_ON:
+                while _patiently(handle.get_status).status in _GOES_ON:
                     if crashes:
                         raise crashes[0]
                     time.sleep(_LOOK_S)
-                return list(handle.get_result())
+                return list(_patiently(handle.get_result))
             except Exception as error:
                 status = DBOS.get_workflow_status(f"{own_name}-{name}")
                 if status is None or status.status not in _GIVEN_UP:
@@ -142,6 +143,20 @@ def _engine(
         yield start
     finally:
         DBOS.destroy(destroy_registry=True)
+
+
+def _patiently(ask: Callable[[], Any]) -> Any:
+    """Return what the engine says; a database that is gone for a while is waited for."""
+    from sqlalchemy.exc import DBAPIError
+
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except DBAPIError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(_LOOK_S)
 
 
 def _file(workspace: Workspace) -> Path:
