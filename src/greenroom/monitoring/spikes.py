@@ -4,7 +4,7 @@ A wager against the baseline: a class's share x of a moment has a mean of b at m
 multiplied by 1 + c (x - b) does not grow (Ville 1939; Waudby-Smith and Ramdas 2024). It is begun anew
 whenever it is below 1, as a CUSUM of its logarithm; then alarms come no oftener than their budget if
 moments are independent (e-detectors: Shin, Ramdas and Rinaldo 2024). They are not, within a take: so the
-limit is also at least what the actor's own takes reach, played in any order.
+limit is also at least what the actor's own takes reach, played in any order and in scenes.
 """
 
 from __future__ import annotations
