@@ -1,7 +1,11 @@
 """The rules of the house: who imports whom, and that the documents tell the truth about the commands."""
 
+import ast
 import re
 import shlex
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import click
@@ -18,6 +22,29 @@ LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 def test_imports_only_go_up_the_house() -> None:
     assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
+
+
+def test_what_an_extra_brings_is_named_to_the_type_checker() -> None:
+    """The checks of types run in the base install: an unnamed module of an extra would fail them there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    overrides = project["tool"]["mypy"]["overrides"]
+    named = {name.split(".")[0] for table in overrides for name in table["module"]}
+    base = {re.split(r"[><=]", entry)[0].replace("-", "_") for entry in project["project"]["dependencies"]}
+    known = {
+        module
+        for module, owners in packages_distributions().items()
+        if base & {owner.replace("-", "_") for owner in owners}
+    }
+    unnamed = {}
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            for name in {name.split(".")[0] for name in names}:
+                if name not in sys.stdlib_module_names | known | named | {"greenroom"}:
+                    unnamed[name] = str(path)
+    assert not unnamed
 
 
 def commands() -> list[tuple[str, str]]:
