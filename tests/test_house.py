@@ -25,11 +25,12 @@ def test_imports_only_go_up_the_house() -> None:
 
 
 def test_what_an_extra_brings_is_named_to_the_type_checker() -> None:
-    """The checks of types run in the base install: an unnamed module of an extra would fail them there."""
+    """Types are checked in the base install: an unnamed module of an extra would fail there."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     overrides = project["tool"]["mypy"]["overrides"]
     named = {name.split(".")[0] for table in overrides for name in table["module"]}
-    base = {re.split(r"[><=]", entry)[0].replace("-", "_") for entry in project["project"]["dependencies"]}
+    entries = project["project"]["dependencies"]
+    base = {re.split(r"[><=]", entry)[0].replace("-", "_") for entry in entries}
     known = {
         module
         for module, owners in packages_distributions().items()
