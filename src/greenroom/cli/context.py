@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from greenroom.beside import stand_back
 from greenroom.errors import BadInput
 from greenroom.store.workspace import Workspace
 
@@ -42,6 +43,15 @@ class Context:
             return getpass.getuser()
         except (KeyError, OSError):
             return "unknown"
+
+
+class Heavy(click.Command):
+    """A command that may take long while a show is on: it stands back behind it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Stand back, and do it."""
+        stand_back()
+        return super().invoke(ctx)
 
 
 def answer(as_json: bool, result: dict[str, Any], text: str) -> None:

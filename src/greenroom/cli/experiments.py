@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from greenroom.cli.context import Context, answer, as_json, meter, short
+from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.contracts import Backend, ModelShape
 from greenroom.errors import BadInput, MissingExtra
 from greenroom.live.backends import OnnxBackend
@@ -42,7 +42,7 @@ def table(figures: dict[str, Any]) -> list[str]:
     return lines
 
 
-@click.command("crossval")
+@click.command("crossval", cls=Heavy)
 @click.argument("dataset")
 @click.option("--folds", default=5, show_default=True, type=click.IntRange(2), metavar="K")
 @click.option("--preset", default="mini", show_default=True)
@@ -78,7 +78,7 @@ def crossval_command(
     answer(as_json, result, "\n".join([said, *table(done["figures"]), f"crossval {found}"]))
 
 
-@click.command("search")
+@click.command("search", cls=Heavy)
 @click.argument("dataset")
 @click.option("--trials", required=True, type=click.IntRange(1), metavar="N", help="In all.")
 @click.option(

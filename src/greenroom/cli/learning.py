@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from greenroom.cli.context import Context, answer, as_json, meter, short
+from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.clock import NS_PER_S
 from greenroom.errors import BadInput, MissingExtra
 from greenroom.retraining.durable import work_off
@@ -47,7 +47,7 @@ def need_extras() -> None:
             raise MissingExtra("greenroom retrain", "train,loop")
 
 
-@click.command("retrain")
+@click.command("retrain", cls=Heavy)
 @click.argument("actor")
 @click.option("--why", default="somebody asked for it", show_default=True, help="For the record.")
 @click.option("--preset", help="Of what is trained; default the policy's.")
@@ -111,7 +111,7 @@ def show_command(context: Context, run: str, as_json: bool) -> None:
     answer(as_json, told, "\n".join(lines))
 
 
-@pipeline_group.command("work")
+@pipeline_group.command("work", cls=Heavy)
 @click.option("--once", is_flag=True, help="Do what is asked for now, and end.")
 @as_json
 @click.pass_obj

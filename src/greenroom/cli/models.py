@@ -13,7 +13,7 @@ from greenroom.capture.labels import read_pattern
 from greenroom.capture.mapping import AUTOMATIC
 from greenroom.capture.opening import Handed
 from greenroom.capture.readers import Refusal
-from greenroom.cli.context import Context, answer, as_json, meter, short
+from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.cli.experiments import table
 from greenroom.contracts import ModelShape
 from greenroom.errors import MissingExtra
@@ -32,7 +32,7 @@ from greenroom.validation.search import best_of
 from greenroom.validation.subject import TASKS
 
 
-@click.command("train")
+@click.command("train", cls=Heavy)
 @click.argument("dataset")
 @click.option("--preset", default="mini", show_default=True, help="tokens, mini or small.")
 @click.option("--steps", type=click.IntRange(1), help="Default: the preset's.")
@@ -116,7 +116,7 @@ def track_command(context: Context, to: str, as_json: bool) -> None:
     answer(as_json, {"sent": sent}, "\n".join(lines) or "nothing is waiting")
 
 
-@click.command("validate")
+@click.command("validate", cls=Heavy)
 @click.argument("model")
 @click.option(
     "--on",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from greenroom.cli.context import Context, answer, as_json, short
+from greenroom.cli.context import Context, Heavy, answer, as_json, short
 from greenroom.registry.rigs import exchange_rig
 from greenroom.retraining.exchange import exchange_style
 
@@ -28,7 +28,7 @@ def list_command(context: Context, model: str, as_json: bool) -> None:
     answer(as_json, {"parts": parts}, "\n".join(lines) or "it names no parts")
 
 
-@part_group.command("style")
+@part_group.command("style", cls=Heavy)
 @click.argument("model")
 @click.argument("dataset")
 @as_json

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from greenroom.cli.context import Context, answer, as_json, meter, short
+from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.errors import BadInput
 from greenroom.rehearsal.page import page, said
 from greenroom.rehearsal.sandbox import compare
@@ -17,7 +17,7 @@ from greenroom.store.workspace import Workspace
 from greenroom.validation.subject import TASKS
 
 
-@click.command("sandbox")
+@click.command("sandbox", cls=Heavy)
 @click.argument("challenger")
 @click.argument("champion")
 @click.option(

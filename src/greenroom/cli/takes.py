@@ -13,7 +13,7 @@ from greenroom.capture.face import write_face
 from greenroom.capture.labels import Tiers, read_labels, read_pattern
 from greenroom.capture.readers import Recording
 from greenroom.capture.takes import Said, Who, ingest, load, media_of
-from greenroom.cli.context import Context, answer, as_json, short
+from greenroom.cli.context import Context, Heavy, answer, as_json, short
 from greenroom.consent.gate import refusal, require
 from greenroom.consent.records import read_rights
 from greenroom.datasets.build import build, read_held
@@ -26,7 +26,7 @@ _NAME = re.compile(r"\w[\w.-]{0,99}")
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.command("ingest")
+@click.command("ingest", cls=Heavy)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--actor", required=True, help="The virtual performer.")
 @click.option("--participant", default="", help="The person in the recording, or a pseudonym.")
@@ -206,7 +206,7 @@ def dataset_group() -> None:
     """Freeze takes into datasets."""
 
 
-@dataset_group.command("build")
+@dataset_group.command("build", cls=Heavy)
 @click.argument("name")
 @click.option("--actor", required=True)
 @click.option("--held", type=_FILE, help="JSON: patterns of names held out; else 80/10/10 by hash.")

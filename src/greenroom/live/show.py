@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from greenroom.beside import keep_memory
 from greenroom.contracts import Observer, get_tensors
 from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.live.backends import OnnxBackend
@@ -71,6 +72,7 @@ def perform(
         BadInput: a sink's host has no address.
         GreenroomError: the engine could not start, or the show could not be kept.
     """
+    keep_memory()
     shape = order.release.role.shape
     vmc = [resolve(host, port) for host, port in order.vmc]
     ring = Ring(shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}", shape, create=True)

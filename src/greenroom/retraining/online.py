@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from greenroom.beside import stand_back
 from greenroom.consent.gate import require
 from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, GreenroomError, Refused
@@ -34,7 +35,6 @@ from greenroom.training.parts import STYLE, with_centres
 
 _MOST = 600  # new moments, and replayed ones
 _LATE = "give it a core of its own, or widen the policy's bounds"
-_NICE = 10
 
 
 def update(
@@ -257,7 +257,7 @@ def update_apart(
 
 def _main() -> None:
     """Read what is asked from standard input; write the model's hash, or what went wrong."""
-    os.nice(_NICE)
+    stand_back()
     asked = json.load(sys.stdin)
     asked["bounds"] = Bounds(**asked["bounds"])
     answer: dict[str, str]

@@ -1,0 +1,159 @@
+"""A show with a worker beside it: when a spike's update or a training comes on stage, and which frames are late.
+
+Usage: benchmarks/beside.py HOME [--actor NAME] [--new STYLE] [--known N] [--seconds S] [--alone]
+HOME is a workspace whose actor's champion never saw STYLE, with a policy that says what is asked for, as in
+docs/benchmarks.md. A copy is written to. Takes of known styles that the champion was not trained on play first, N of
+them, then those of STYLE. `--alone` leaves the worker out: what the show does by itself on this machine.
+
+The control is a process at a higher real-time priority than the engine's that does nothing but wake every two
+milliseconds, and look how long the host gave one of this machine's processors to somebody else (`steal`). Neither can
+be mended by any code that runs here.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from greenroom.clock import NS_PER_S, PERIOD_NS, TICK_HZ
+from greenroom.live.recorder import rows_of
+from greenroom.live.replay import opened
+from greenroom.live.ring import STAMPS
+from greenroom.registry.promote import live_ref
+from greenroom.retraining.reservoir import style_of
+from greenroom.store.workspace import Workspace
+
+CONTROL = """
+import os, time
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
+stat = open("/proc/stat")
+def stolen():
+    stat.seek(0)
+    return [int(line.split()[8]) for line in stat.read().splitlines() if line[:3] == "cpu"][1:]
+before, at = stolen(), time.time_ns()
+while True:
+    due = time.monotonic_ns() + 2_000_000
+    time.sleep(0.002)
+    over, now, taken = time.monotonic_ns() - due, time.time_ns(), stolen()
+    if over > 3_000_000 or taken != before:
+        print(at, now, over, max(b - a for a, b in zip(before, taken)), flush=True)
+    before, at = taken, now
+"""
+
+
+_NEAR_NS = 40_000_000
+"""Around a late frame: what was stolen is counted in hundredths of a second, and may show later."""
+
+
+def takes_of(workspace: Workspace, actor: str, new: str, known: int) -> tuple[list[str], float]:
+    """Return what plays, and the second at which it is new."""
+    release = workspace.objects.manifest(str(workspace.log.ref(live_ref(actor))), "release")
+    model = workspace.objects.manifest(release["parents"]["model"], "model")
+    dataset = workspace.objects.manifest(model["parents"]["dataset"], "dataset")
+    taught = set(dataset["splits"]["train"])
+    usual: list[str] = []
+    rare: list[str] = []
+    for row in workspace.catalog.find("take", actor=actor):
+        style = style_of(workspace.objects.manifest(row.object, "take"))
+        if row.object not in taught and style in {*model.get("styles", ()), new}:
+            (rare if style == new else usual).append(row.object)
+    for some in (usual, rare):
+        random.Random(0).shuffle(some)
+    usual = usual[:known]
+    ticks = sum(int(workspace.objects.manifest(take, "take")["ticks"]) for take in usual)
+    return usual + rare * 2, ticks / TICK_HZ
+
+
+@contextmanager
+def control() -> Iterator[list[tuple[int, ...]]]:
+    """Yield a list of odd wakes, filled at the end.
+
+    Each is UTC ns of the wake before and of this one, ns overslept, and hundredths of a second stolen.
+    """
+    found: list[tuple[int, ...]] = []
+    process = subprocess.Popen([sys.executable, "-c", CONTROL], stdout=subprocess.PIPE, text=True)
+    try:
+        yield found
+    finally:
+        process.terminate()
+        said, _ = process.communicate()
+        found += [tuple(map(int, line.split())) for line in said.splitlines()]
+
+
+def report(workspace: Workspace, show: str, wakes: list[tuple[int, ...]]) -> None:
+    """Print each frame that was late, and what the control saw at that time."""
+    manifest = workspace.objects.manifest(show, "show")
+    began = int(manifest["started_utc_ns"])
+    for row in rows_of(workspace, manifest, opened(workspace, manifest).role.shape):
+        due, *stamps = (int(row[stamp]) for stamp in STAMPS)
+        if stamps[-1] > due + PERIOD_NS:
+            parts = zip(STAMPS[1:], stamps, strict=True)
+            said = ", ".join(f"{name} {(ns - due) / 1e6:.1f}" for name, ns in parts)
+            first, last = began + due - _NEAR_NS, began + stamps[-1] + _NEAR_NS
+            near = [wake for wake in wakes if wake[0] < last and wake[1] > first]
+            over = max((wake[2] for wake in near), default=0) / 1e6
+            print(
+                f"late: tick {int(row['tick'])} ({said} ms after it was due), {row['reason'].decode() or '-'};"
+                f" control overslept {over:.1f} ms, stolen {10 * sum(wake[3] for wake in near)} ms"
+            )
+    slept = [wake[2] for wake in wakes if wake[2] > 3_000_000]
+    print(
+        f"control: overslept 3 ms or more {len(slept)} times, {max(slept, default=0) / 1e6:.1f} ms at most;"
+        f" stolen {sum(wake[3] for wake in wakes) / 100:.2f} s"
+    )
+
+
+def main() -> None:
+    """Perform it, and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("home")
+    parser.add_argument("--actor", default="mira")
+    parser.add_argument("--new", default="elderly")
+    parser.add_argument("--known", type=int, default=14)
+    parser.add_argument("--seconds", type=float, default=240)
+    parser.add_argument("--alone", action="store_true")
+    args = parser.parse_args()
+    home = Path(tempfile.mkdtemp(prefix="beside-")) / "home"
+    shutil.copytree(args.home, home)
+    workspace = Workspace(home)
+    takes, change = takes_of(workspace, args.actor, args.new, args.known)
+    print(f"'{args.new}' from {change:.1f} s on")
+    command = [sys.executable, "-m", "greenroom", "--home", str(home)]
+    playing = [word for take in takes for word in ("--in", f"take:{take}")]
+    worker = None
+    with control() as wakes:
+        if not args.alone:
+            worker = subprocess.Popen(
+                [*command, "pipeline", "work"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+        try:
+            perform = [*command, "perform", args.actor, *playing, "--seconds", str(args.seconds)]
+            done = subprocess.run([*perform, "--json"], stdout=subprocess.PIPE, check=True)
+        finally:
+            if worker is not None:
+                worker.terminate()
+                worker.wait()
+    said: dict[str, Any] = json.loads(done.stdout)
+    began = int(workspace.objects.manifest(said["show"], "show")["started_utc_ns"])
+    for entry in Workspace(home).log.entries():
+        if entry.at_ns > began:
+            words = json.dumps(entry.body)
+            print(f"{(entry.at_ns - began) / NS_PER_S:7.1f} s  {entry.event}  {words[:200]}")
+    report(workspace, said["show"], wakes)
+    print(f"late {said['late']} of {said['frames']}")
+    subprocess.run([*command, "replay", said["show"], "--verify"], check=False)
+    shutil.rmtree(home.parent)
+
+
+main()

@@ -1,0 +1,66 @@
+"""Heavy work keeps its memory and comes last, and so do the processes that it starts."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from greenroom.beside import NICE
+from greenroom.cli.context import Heavy
+
+ASK = """
+import os, resource, subprocess, sys
+import numpy as np
+from greenroom.beside import {call}
+{call}()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(8_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults(), os.nice(0), "MALLOC_MMAP_MAX_" in os.environ, flush=True)
+"""
+
+
+def _asked(text: str) -> list[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+    env["NUMPY_MADVISE_HUGEPAGE"] = "0"
+    done = subprocess.run(
+        [sys.executable, "-c", text], env=env, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is not glibc's")
+def test_what_is_freed_is_used_again() -> None:
+    plain = ASK.replace("from greenroom.beside import {call}\n{call}()\n", "")
+    fetched = int(_asked(plain)[0])
+    kept, _, told = _asked(ASK.format(call="keep_memory"))
+    assert fetched > 20 * 8_000  # each array anew: 64 MB in pages of 4 KB
+    assert int(kept) < fetched / 20
+    assert told == "True"
+
+
+def test_heavy_work_comes_last_and_never_before_others() -> None:
+    assert int(_asked(ASK.format(call="stand_back"))[1]) >= NICE
+    again = ASK.format(call="stand_back").replace("stand_back()\n", "stand_back()\nstand_back()\n")
+    assert _asked(again)[1] == _asked(ASK.format(call="stand_back"))[1]
+
+
+def test_what_may_take_long_beside_a_show_is_heavy() -> None:
+    from greenroom.cli import main
+
+    def commands(group: object, name: str = "") -> dict[str, object]:
+        found = {}
+        for key, command in group.commands.items():  # type: ignore[attr-defined]
+            whole = f"{name} {key}".strip()
+            found |= commands(command, whole) if hasattr(command, "commands") else {whole: command}
+        return found
+
+    heavy = {name for name, command in commands(main).items() if isinstance(command, Heavy)}
+    assert {"train", "validate", "search", "crossval", "sandbox", "retrain"} <= heavy
+    assert {"pipeline work", "ingest", "dataset build", "part style"} <= heavy
+    assert not {"perform", "demo", "replay", "promote", "rollback"} & heavy
