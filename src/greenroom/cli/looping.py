@@ -22,7 +22,8 @@ from greenroom.capture import published
 from greenroom.cli.context import JOB, Context, answer, meter, short
 from greenroom.cli.learning import need_extras
 from greenroom.cli.programme import LONGEST_S, Programme, body_of, made
-from greenroom.cli.shows import Stage, replayed, summary, warned
+from greenroom.cli.shows import replayed, summary
+from greenroom.cli.staging import Stage, warned
 from greenroom.clock import TICK_HZ
 from greenroom.config import cache
 from greenroom.errors import CheckFailed, Refused
