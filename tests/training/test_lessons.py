@@ -31,11 +31,13 @@ def _performer(styles: int = 0):
 
     torch.manual_seed(1)
     model = Performer(MINI.shape(len(JOINTS), 6 * len(JOINTS) + 4, 43, 0, styles), MINI)
-    for name in ("std", "noise", "high"):
+    for name in ("std", "high"):
         getattr(model.core, name).fill_(9.0 if name == "high" else 1.0)
     model.core.low.fill_(-9.0)
     torch.nn.init.normal_(model.trunk.fill.weight, std=0.1)
-    model.core.factors.normal_()
+    pull = torch.randn(model.shape.state, model.shape.state) / 9
+    model.core.precision.copy_(torch.eye(model.shape.state) + pull @ pull.T)
+    model.core.drift.normal_(std=0.1)
     return model.eval()
 
 

@@ -141,7 +141,7 @@ def test_a_graph_with_words_does_what_the_network_does(
     shape = replace(shape, phonemes=phonemes, context=context)
     assert ModelShape.load(shape.manifest()) == shape
     model = Performer(shape, size).eval()
-    for name in ("std", "noise", "high"):
+    for name in ("std", "high"):
         getattr(model.core, name).fill_(9.0 if name == "high" else 1.0)
     model.core.low.fill_(-9.0)
     for layer in (model.joint_out, *([model.face.out] if size.trunk else ())):

@@ -135,7 +135,7 @@ Written from the manifests by `runs/embedded.py`, the script that made it.
 | clips | |
 |---|---|
 | training | {takes["train"]}, and their mirror images |
-| validation (weights of core and residual, calibration) | {takes["validation"]} |
+| validation (weight of the residual, calibration) | {takes["validation"]} |
 | test (nothing was chosen on them) | {takes["test"]} |
 
 ## On the {int(figures["test_takes"])} test clips
@@ -146,7 +146,6 @@ geodesic error of its joints in degrees:
 |---|---|---|
 | {figures["test_limb_hold_degrees"]:.2f} | {figures["test_limb_core_degrees"]:.2f} | {figures["test_limb_model_degrees"]:.2f} |
 
-Five-fold over the other clips: holding {figures["cross_validated_hold"]:.2f}, core {figures["cross_validated_core"]:.2f}.
 With everything captured its mean confidence is {manifest["baselines"]["confidence_mean"]:.3f}.
 
 ## Limits

@@ -127,8 +127,8 @@ class Gaussian:
                     error = self._guess(held, lost) - held[:, : self.width][:, lost]
                     errors[raised] += float((error**2).sum())
         self._fit(np.concatenate(rows))
-        best = min(errors, key=lambda raised: errors[raised]) if len(rows) > 1 else _ALONE
-        self._raise(self.covariance, best)
+        self.raised = min(errors, key=lambda raised: errors[raised]) if len(rows) > 1 else _ALONE
+        self._raise(self.covariance, self.raised)
 
     def _rows(self, take: Doubles) -> Doubles:
         x = take[:, : self.width]

@@ -1,13 +1,13 @@
 """The closed-form part of a performer: its arithmetic in the graph; `closed_form` fits its numbers.
 
 A ridge forecast of the state from its own past; and for a gap, where the missing joints were
-last seen plus the mean of how far they moved given how far the captured ones moved since, under a
-low-rank Gaussian of displacements (Tipping and Bishop 1999, "Probabilistic principal component
-analysis": the posterior mean from the observed rows). With nothing captured the forecast alone counts.
+last seen plus the mean of how far they moved since, given how far the captured ones moved and the body's
+state and step then, under a Gaussian. With nothing captured the forecast alone counts.
 
-Shapes: N batch, K history ticks, D state width, J joints. The small inverse is a fixed number of
-Newton-Schulz steps, so that the exported graph has only operations that give the same bits on every
-instruction set that was tried.
+Shapes: N batch, K history ticks, D state width, J joints. The Gaussian's conditional mean solves a
+system that depends on what is missing; a fixed number of conjugate gradient steps does it (Hestenes and
+Stiefel 1952, "Methods of conjugate gradients for solving linear systems"), so that the exported graph
+has only operations that give the same bits on every instruction set that was tried.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from torch import Tensor, nn
 
 from greenroom.contracts import ModelShape
 
-_NEWTON_STEPS = 18
+_STEPS = 8
+"""Of the solver. More change nothing that can be measured on recordings (docs/log.md)."""
+_LEAST = 1e-12
+"""Below which there is nothing left to solve; added instead, the exporter takes it for nought."""
 
 
 class Core(nn.Module):
@@ -25,10 +28,9 @@ class Core(nn.Module):
 
     Args:
         shape: of the model's tensors.
-        rank: of the Gaussian.
     """
 
-    def __init__(self, shape: ModelShape, rank: int) -> None:
+    def __init__(self, shape: ModelShape) -> None:
         """Make room for the numbers that `greenroom.training.closed_form` fits."""
         super().__init__()
         d = shape.state
@@ -40,14 +42,13 @@ class Core(nn.Module):
             "high": (d,),
             "forecast": (len(self.lags) * d, d),
             "bias": (d,),
-            "factors": (d, rank),
-            "noise": (d,),
+            "drift": (2 * d, d),
+            "onset": (d,),
+            "precision": (d, d),
         }.items():
             self.register_buffer(name, torch.zeros(size))
-        self.register_buffer("eye", torch.eye(rank))
+        self.register_buffer("spread", torch.ones(d))
         self.register_buffer("later", torch.triu(torch.ones(shape.history, shape.history), 1))
-        self.register_buffer("mix", torch.zeros(()))
-        self.register_buffer("gain", torch.ones(()))
 
     def lagged(self, history: Tensor) -> Tensor:
         """Return the regressors (N, lags·D): the newest row, then differences to older ones."""
@@ -59,31 +60,50 @@ class Core(nn.Module):
         """Return the ridge forecast of the next normalised state (N, D)."""
         return history[:, -1] + self.lagged(history) @ self.forecast + self.bias
 
-    def forward(self, history: Tensor, seen: Tensor, state: Tensor, trust: Tensor) -> Tensor:
+    def forward(
+        self, history: Tensor, seen: Tensor, step: Tensor, state: Tensor, trust: Tensor
+    ) -> Tensor:
         """Return the completed state, normalised (N, D).
 
         Args:
             history: normalised states (N, K, D), oldest first.
             seen: of :meth:`last_seen` (N, D).
+            step: likewise (N, D).
             state: normalised captured state (N, D), 0 where missing.
             trust: (N, D), 0 missing to 1 trusted.
         """
-        forecast = self.ahead(history)
-        weight = trust / self.noise
-        scaled = self.factors * weight.unsqueeze(-1)
-        precision = self.eye + self.factors.transpose(0, 1) @ scaled
-        pull = scaled.transpose(1, 2) @ (trust * (state - seen)).unsqueeze(-1)
-        hidden = _invert(precision, self.eye) @ pull
-        given = seen + self.gain * (self.factors @ hidden).squeeze(-1)
-        ahead = 1 - (1 - self.mix) * share_captured(trust)
-        own = ahead * forecast + (1 - ahead) * given
+        usual = seen + torch.cat([seen, step], -1) @ self.drift + self.onset
+        off = trust * (state - usual) / self.spread
+        # No gradient through the solver: where it has converged its quotients are noise.
+        given = usual + self.spread * self._missing(off.detach(), trust)
+        alone = share_captured(trust)
+        own = (1 - alone) * self.ahead(history) + alone * given
         own = torch.minimum(torch.maximum(own, self.low), self.high)
         return trust * state + (1 - trust) * own
 
-    def last_seen(self, history: Tensor, known: Tensor, trust: Tensor) -> Tensor:
-        """Return the state (N, D) at the last tick at which the joints now missing were captured.
+    def _missing(self, off: Tensor, trust: Tensor) -> Tensor:
+        """Return how far what is missing is off its mean (N, D), given how far the captured is.
 
-        Where that is longer ago than the history, or nothing is missing: the newest state.
+        In spreads. With P the precision and m = 1 - trust, the likeliest x solves m P (m x) = -m P off.
+        """
+        lost = 1 - trust
+        left = -lost * (off @ self.precision)
+        way, found = left, torch.zeros_like(left)
+        size = (left * left).sum(-1, keepdim=True)
+        for _ in range(_STEPS):
+            pull = lost * ((lost * way) @ self.precision)
+            length = size / (way * pull).sum(-1, keepdim=True).clamp(min=_LEAST)
+            found = found + length * way
+            left = left - length * pull
+            before, size = size, (left * left).sum(-1, keepdim=True)
+            way = left + size / before.clamp(min=_LEAST) * way
+        return found
+
+    def last_seen(self, history: Tensor, known: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the state when the joints now missing were last captured, and its step (N, D) each.
+
+        Where that is longer ago than the history, or nothing is missing: those of the newest tick. A
+        step is what was added to the tick before.
         """
         later = (self.later @ known.flatten(2)).clamp(max=1.0)
         last = known * (1 - later)
@@ -92,7 +112,10 @@ class Core(nn.Module):
         total = weight.sum(-1, keepdim=True)
         weight = weight / torch.clamp(total, min=1e-3)
         rest = 1 - torch.clamp(weight.sum(-1, keepdim=True), max=1.0)
-        return (weight.unsqueeze(1) @ history).squeeze(1) + rest * history[:, -1]
+        seen = (weight.unsqueeze(1) @ history).squeeze(1) + rest * history[:, -1]
+        before = (weight[:, 1:].unsqueeze(1) @ history[:, :-1]).squeeze(1)
+        before = before + weight[:, :1] * history[:, 0] + rest * history[:, -2]
+        return seen, seen - before
 
 
 def rows_without_guesses(past: Tensor, known: Tensor, seen: Tensor, trust: Tensor) -> Tensor:
@@ -109,12 +132,3 @@ def rows_without_guesses(past: Tensor, known: Tensor, seen: Tensor, trust: Tenso
 def share_captured(trust: Tensor) -> Tensor:
     """Return (N, 1): 0 where nothing is captured, rising to 1 where a quarter is."""
     return torch.clamp(4 * trust.mean(-1, keepdim=True), max=1.0)
-
-
-def _invert(matrix: Tensor, eye: Tensor) -> Tensor:
-    """Return the inverse of symmetric positive matrices (N, r, r) by Newton and Schulz's steps."""
-    size = matrix.abs().sum(-1).amax(-1).unsqueeze(-1).unsqueeze(-1)
-    guess = eye / size
-    for _ in range(_NEWTON_STEPS):
-        guess = guess @ (2 * eye - matrix @ guess)
-    return guess

@@ -13,7 +13,6 @@ from greenroom.contracts import ModelShape
 from greenroom.frames import LIMBS, Floats
 from greenroom.training.clips import Shown
 from greenroom.training.closed_form import fit_core
-from greenroom.training.core import rows_without_guesses
 from greenroom.training.lessons import Material, perform
 from greenroom.training.model import TOKENS, Performer, Preset
 from greenroom.training.rollout import (
@@ -67,7 +66,7 @@ def fit(
     model = Performer(shape, preset)
     begin(model, start or {})
     held = [torch.from_numpy(np.ascontiguousarray(take)) for take in validation]
-    figures = tune_core(model, joints, takes)
+    figures = fit_core(model.core, shape, joints, takes)
     figures |= prepare(model, material)
     run(Task(model, joints, material, recipe), keep, progress, processes, shown)
     random = torch.Generator().manual_seed(recipe.seed)
@@ -202,70 +201,6 @@ def gap_error(model: Performer, windows: Tensor, valid: Tensor) -> Tensor:
         done = roll_out(model, windows, valid)
     truth = windows[:, model.shape.history :, : 6 * model.shape.joints].reshape(*valid.shape, 6)
     return six_angles(done.own, truth)[valid == 0]
-
-
-def core_gap_error(model: Performer, windows: Tensor, valid: Tensor) -> Tensor:
-    """Return the same of the closed form alone, without a pass of the network."""
-    core, shape = model.core, model.shape
-    k, n = shape.history, len(windows)
-    scaled = (windows - core.mean) / core.std
-    history, known = scaled[:, :k], torch.ones(n, k, shape.joints)
-    own = []
-    for t in range(valid.shape[1]):
-        see = valid[:, t]
-        trust = torch.cat([see.repeat_interleave(6, -1), see[:, :1].expand(-1, 4)], -1)
-        seen = core.last_seen(history, known, trust)
-        if model.trunk is not None:
-            history = rows_without_guesses(history, known, seen, trust)
-        now = core(history, seen, trust * scaled[:, k + t], trust)
-        own.append(now)
-        history = torch.cat([history[:, 1:], now[:, None]], 1)
-        known = torch.cat([known[:, 1:], see[:, None]], 1)
-    six = 6 * shape.joints
-    said = (torch.stack(own, 1) * core.std + core.mean)[..., :six].reshape(*valid.shape, 6)
-    truth = windows[:, k:, :six].reshape(*valid.shape, 6)
-    return six_angles(said, truth)[valid == 0]
-
-
-_MIXES = (0.0, 0.3, 0.6)
-_GAINS = (0.0, 0.5, 0.75)
-
-
-def tune_core(
-    model: Performer, joints: Sequence[str], takes: Sequence[Floats], folds: int = 5
-) -> dict[str, float]:
-    """Choose how much of the forecast and of the Gaussian fills a gap, and fit the core, in place.
-
-    Grouped cross-validation: each fold's takes are judged by a core that was fitted without them; where
-    there is one take only, with it.
-    """
-    folds = min(folds, len(takes))
-    errors = dict.fromkeys([(mix, gain) for mix in _MIXES for gain in _GAINS], 0.0)
-    penalties: list[float] = []
-    for fold in range(folds):
-        out = [take for i, take in enumerate(takes) if i % folds == fold]
-        rest = [take for i, take in enumerate(takes) if i % folds != fold] or out
-        penalties.append(fit_core(model.core, model.shape, rest, out)["ridge_lambda"])
-        windows, valid = limb_gaps(
-            model, joints, [torch.from_numpy(take) for take in out], every=14, most=120
-        )
-        for mix, gain in errors:
-            model.core.mix.fill_(mix)
-            model.core.gain.fill_(gain)
-            with torch.no_grad():
-                error = core_gap_error(model, windows, valid).mean()
-            errors[mix, gain] += float(error) / folds
-    mix, gain = min(errors, key=lambda pair: errors[pair])
-    figures = fit_core(model.core, model.shape, takes, penalty=float(np.median(penalties)))
-    model.core.mix.fill_(mix)
-    model.core.gain.fill_(gain)
-    return {
-        **figures,
-        "mix": mix,
-        "gain": gain,
-        "cross_validated_hold": errors[0.0, 0.0],
-        "cross_validated_core": errors[mix, gain],
-    }
 
 
 def calibrate(

@@ -151,8 +151,6 @@ class Gaps:
         drawn = self.windows(batch, random)
         windows, words = drawn.split_with_sizes(sizes_of(model, drawn), -1)
         words = masked(model.shape, words[:, : k + 1], random)
-        tilt = 0.1 * std * torch.randn(batch, 1, windows.shape[-1], generator=random)
-        windows = windows + tilt * (torch.rand(batch, 1, 1, generator=random) < 0.7)
         known, age = holes(self.joints, batch, k, random)
         heard = perform(model, windows, known, age, words)
         said = dict(zip(model.shape.outputs(), heard, strict=True))

@@ -33,7 +33,6 @@ class Preset:
         name: what it is called.
         width: of a token; the attention has width // 32 heads.
         layers: attention blocks.
-        rank: of the Gaussian that completes missing joints.
         trunk: width of the whole-body network and of the tasks' own; 0: attention alone, and the one
             task of performing.
         depth: its blocks.
@@ -43,7 +42,6 @@ class Preset:
     name: str
     width: int
     layers: int
-    rank: int = 8
     trunk: int = 0
     depth: int = 2
     steps: int = 1500
@@ -131,7 +129,7 @@ class Performer(nn.Module):
         super().__init__()
         self.shape, self.preset = shape, preset
         j, k, w = shape.joints, shape.history, preset.width
-        self.core = Core(shape, preset.rank)
+        self.core = Core(shape)
         self.recent = recent = 8 if preset.trunk else k  # ticks that a token reads
         self.joint_in = nn.Linear(7 * recent + 6 + 6 + 6 + 2, w)
         self.root_in = nn.Linear(4 * recent + 4 + 4, w)
@@ -179,10 +177,10 @@ class Performer(nn.Module):
         past = (history - self.core.mean) / self.core.std
         trust = torch.cat([valid.repeat_interleave(6, -1), valid[:, :1].expand(-1, 4)], -1)
         now = trust * (state - self.core.mean) / self.core.std
-        seen = self.core.last_seen(past, known, trust)
+        seen, step = self.core.last_seen(past, known, trust)
         if self.trunk is not None:
             past = rows_without_guesses(past, known, seen, trust)
-        core = self.core(past, seen, now, trust)
+        core = self.core(past, seen, step, now, trust)
         recent, there = past[:, -self.recent :], known[:, -self.recent :]
         tokens = self._tokens(recent, there, now, velocity, valid, age, core, speech, noise)
         # No lesson of a trunk's model teaches a voice to move the body; until one does it stays deaf.
@@ -208,7 +206,7 @@ class Performer(nn.Module):
         if self.trunk is not None:
             alone = share_captured(trust)
             base = trust * now + (1 - trust) * (alone * seen + (1 - alone) * past[:, -1])
-            added, ahead, wider = self.trunk(base, past, known, valid, age, noise)
+            added, ahead, wider = self.trunk(base, core, past, known, valid, age, noise)
             residual = residual + added
             spread = spread + wider
             extra.append(self._forecast(base, past, ahead))

@@ -253,7 +253,13 @@ def code_version() -> str:
     package = Path(__file__).parents[1]
     files = [f for room in ("training", "features") for f in (package / room).glob("*.py")]
     files += [
-        package / name for name in ("contracts.py", "capture/sequence.py", "datasets/build.py")
+        package / name
+        for name in (
+            "contracts.py",
+            "capture/sequence.py",
+            "datasets/build.py",
+            "metrics/floors.py",
+        )
     ]
     texts = {f.relative_to(package).as_posix(): digest(f.read_bytes()) for f in files}
     return digest(canonical({"torch": torch.__version__, "files": texts}))[:16]

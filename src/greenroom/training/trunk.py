@@ -54,7 +54,7 @@ class Trunk(nn.Module):
         self.joints, self.horizons = shape.joints, len(shape.horizons)
         known = (len(LAGS) + 1) * shape.joints
         self.blur = nn.Dropout(0.1)
-        self.enter = nn.Linear(len(LAGS) * shape.state + known + shape.noise, width)
+        self.enter = nn.Linear((len(LAGS) + 1) * shape.state + known + shape.noise, width)
         self.blocks = nn.Sequential(*(Residual(width, drop) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.fill = nn.Linear(width, shape.state)
@@ -67,12 +67,20 @@ class Trunk(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(
-        self, base: Tensor, rows: Tensor, known: Tensor, valid: Tensor, age: Tensor, noise: Tensor
+        self,
+        base: Tensor,
+        core: Tensor,
+        rows: Tensor,
+        known: Tensor,
+        valid: Tensor,
+        age: Tensor,
+        noise: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what is added to `base` (N, D), to the forecasts (N, H, 6 J), to ln sigma (N, J).
+        """Return what is added to `core` (N, D), to the forecasts (N, H, 6 J), to ln sigma (N, J).
 
         Args:
             base: this tick where captured, else where the joint was last seen (N, D).
+            core: this tick as the closed form completes it (N, D).
             rows: the history (N, K, D).
             known: which of its joints were captured (N, K, J).
             valid: which are captured now (N, J).
@@ -82,7 +90,7 @@ class Trunk(nn.Module):
         past = [base, *(rows[:, -lag] for lag in LAGS[1:])]
         steps = [2 * (a - b) for a, b in zip(past[:-1], past[1:], strict=True)]
         there = [valid, *(known[:, -lag] for lag in LAGS[1:])]
-        seen = torch.cat([base, *steps, *there, 6 * age, noise], -1)
+        seen = torch.cat([base, core - base, *steps, *there, 6 * age, noise], -1)
         x = self.norm(self.blocks(self.enter(self.blur(seen))))
         ahead = self.ahead(x).reshape(len(x), self.horizons, 6 * self.joints) * self.scale
         return self.fill(x), ahead * self.earned.unsqueeze(-1), self.spread(x)
