@@ -14,17 +14,9 @@ from tests.validation.test_crossval import workspace_of
 from greenroom.capture.published import Clip
 from greenroom.errors import BadInput
 from greenroom.store.workspace import Workspace
-from greenroom.validation.search import (
-    SPACE,
-    Choice,
-    Plan,
-    Watch,
-    behind,
-    best_of,
-    read_space,
-    search,
-)
+from greenroom.validation.search import Plan, Watch, behind, best_of, search
 from greenroom.validation.search_report import page
+from greenroom.validation.space import SPACE, Choice, read_space
 
 KNOWN = {"rate": 1e-3, "batch": 32, "rollout": 24, "preset": "mini", "steps": 500, "seed": 0}
 

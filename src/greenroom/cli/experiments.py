@@ -16,9 +16,10 @@ from greenroom.store.objects import Manifest, write_durably
 from greenroom.store.workspace import Workspace
 from greenroom.validation.crossval import Plan, cross_validate
 from greenroom.validation.ratings import lines_of, read_ratings, summary
-from greenroom.validation.search import SPACE, Space, read_space, search
 from greenroom.validation.search import Plan as SearchPlan
+from greenroom.validation.search import search
 from greenroom.validation.search_report import page
+from greenroom.validation.space import SPACE, Space, read_space
 
 
 def opener(workspace: Workspace) -> Any:

@@ -27,6 +27,7 @@ from greenroom.errors import BadInput, MissingExtra
 from greenroom.store.objects import Manifest, canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.validation.judge import validate
+from greenroom.validation.space import SPACE, Space
 from greenroom.validation.subject import TASKS
 from greenroom.validation.tallies import tallies_of
 
@@ -42,41 +43,6 @@ Report = Callable[[int, int], None]
 Opened = Callable[[Manifest], Backend]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What a hyperparameter may be: some values, or a range.
-
-    Attributes:
-        values: to choose from; empty for a range.
-        low: smallest of a range.
-        high: largest of a range.
-        step: between values of a range of whole numbers.
-        log: draw evenly in the logarithm.
-    """
-
-    values: tuple[Any, ...] = ()
-    low: float = 0.0
-    high: float = 0.0
-    step: int = 1
-    log: bool = False
-
-    def manifest(self) -> dict[str, Any]:
-        """Return it as in a space's file."""
-        if self.values:
-            return {"choices": list(self.values)}
-        out: dict[str, Any] = {"low": self.low, "high": self.high}
-        if self.log:
-            return {**out, "log": True}
-        return out if isinstance(self.low, float) else {**out, "step": self.step}
-
-
-Space = dict[str, Choice]
-SPACE: Space = {
-    "rate": Choice(low=2e-4, high=4e-3, log=True),
-    "batch": Choice(values=(16, 32, 64)),
-    "rollout": Choice(values=(16, 24, 36)),
-}
-"""What is searched without a file; the rest is as the recipe's own."""
 _CHANGES_LOSS = ("rollout", "kl", "every", "weights")
 """Two trials' losses are of one kind only if these agree."""
 
@@ -100,60 +66,6 @@ class Plan:
     steps: int = 500
     seed: int = 0
     space: Space = field(default_factory=lambda: dict(SPACE))
-
-
-def read_space(found: Any, where: str, known: Mapping[str, Any]) -> Space:
-    """Return a space, checked, from decoded JSON: {name: {"choices": […]} or {"low", "high", …}}.
-
-    Args:
-        found: decoded JSON.
-        where: the file, for messages.
-        known: {hyperparameter: its default}, whose type a value must have.
-
-    Raises:
-        BadInput: it is no space.
-    """
-    if not isinstance(found, dict) or not found:
-        raise BadInput(
-            'a space is an object such as {"rate": {"low": 1e-4, "high": 1e-2, "log": true}}',
-            where=where,
-        )
-    out = {}
-    for name, spec in found.items():
-        at = f"{where}, {name}"
-        if name not in known or name == "seed":
-            allowed = ", ".join(sorted(set(known) - {"seed"}))
-            raise BadInput(f"'{name}' is no hyperparameter; there are {allowed}", where=at)
-        out[name] = _read_choice(spec, at, type(known[name]))
-    return out
-
-
-def _read_choice(spec: Any, at: str, kind: type) -> Choice:
-    if not isinstance(spec, dict) or not ({"choices"} == set(spec) or {"low", "high"} <= set(spec)):
-        raise BadInput('give "choices", or "low" and "high"', where=at)
-    if "choices" in spec:
-        values = spec["choices"]
-        if not isinstance(values, list) or not values:
-            raise BadInput("choices are a list of values", where=at)
-        return Choice(values=tuple(_value(value, kind, at) for value in values))
-    if set(spec) - {"low", "high", "step", "log"} or kind is str:
-        raise BadInput("a range has low, high, and step or log, of numbers", where=at)
-    low, high = _value(spec["low"], kind, at), _value(spec["high"], kind, at)
-    step, log = spec.get("step", 1), spec.get("log", False)
-    if not isinstance(log, bool) or isinstance(step, bool) or not isinstance(step, int) or step < 1:
-        raise BadInput("step is a whole number of 1 or more, log true or false", where=at)
-    if "step" in spec and (kind is float or log):
-        raise BadInput("a step is for whole numbers that are not drawn by logarithm", where=at)
-    if not low < high or (log and low <= 0):
-        raise BadInput(f"{low} to {high} is no range", where=at)
-    return Choice(low=low, high=high, step=step, log=log)
-
-
-def _value(value: Any, kind: type, at: str) -> Any:
-    good = isinstance(value, kind) or (kind is float and isinstance(value, int))
-    if isinstance(value, bool) or not good or (kind is not str and not 0 < value < 1e9):
-        raise BadInput(f"{value!r} is no positive {kind.__name__}", where=at)
-    return kind(value)
 
 
 def search(
