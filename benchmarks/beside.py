@@ -83,6 +83,8 @@ def control() -> Iterator[list[tuple[int, ...]]]:
     try:
         yield found
     finally:
+        if process.poll() is not None:
+            sys.exit("there is no control: it may not have a real-time priority here")
         process.terminate()
         said, _ = process.communicate()
         found += [tuple(map(int, line.split())) for line in said.splitlines()]
@@ -111,6 +113,39 @@ def report(workspace: Workspace, show: str, wakes: list[tuple[int, ...]]) -> Non
     )
 
 
+def tried(home: Path, args: argparse.Namespace) -> None:
+    """Perform it, with what is asked for beside it, and print what came of it."""
+    workspace = Workspace(home)
+    takes, change = takes_of(workspace, args.actor, args.new, args.known)
+    print(f"'{args.new}' from {change:.1f} s on")
+    command = [sys.executable, "-m", "greenroom", "--home", str(home)]
+    playing = [word for take in takes for word in ("--in", f"take:{take}")]
+    perform = [*command, "perform", args.actor, *playing, "--seconds", str(args.seconds)]
+    worker = None
+    with control() as wakes:
+        if not args.alone:
+            env = {**os.environ, "OMP_NUM_THREADS": "1"}
+            work = [*command, "pipeline", "work"]
+            worker = subprocess.Popen(work, stdout=subprocess.DEVNULL, env=env)
+        try:
+            done = subprocess.run([*perform, "--json"], stdout=subprocess.PIPE, check=True)
+            if worker is not None and worker.poll() is not None:
+                sys.exit("the worker ended before the show did")
+        finally:
+            if worker is not None:
+                worker.terminate()
+                worker.wait(60)
+    said: dict[str, Any] = json.loads(done.stdout)
+    began = int(workspace.objects.manifest(said["show"], "show")["started_utc_ns"])
+    for entry in Workspace(home).log.entries():
+        if entry.at_ns > began and entry.event != "publish":
+            words = json.dumps(entry.body)
+            print(f"{(entry.at_ns - began) / NS_PER_S:7.1f} s  {entry.event}  {words[:200]}")
+    report(workspace, said["show"], wakes)
+    print(f"late {said['late']} of {said['frames']}")
+    subprocess.run([*command, "replay", said["show"], "--verify"], check=False)
+
+
 def main() -> None:
     """Perform it, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -121,39 +156,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--alone", action="store_true")
     args = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="beside-")) / "home"
-    shutil.copytree(args.home, home)
-    workspace = Workspace(home)
-    takes, change = takes_of(workspace, args.actor, args.new, args.known)
-    print(f"'{args.new}' from {change:.1f} s on")
-    command = [sys.executable, "-m", "greenroom", "--home", str(home)]
-    playing = [word for take in takes for word in ("--in", f"take:{take}")]
-    worker = None
-    with control() as wakes:
-        if not args.alone:
-            worker = subprocess.Popen(
-                [*command, "pipeline", "work"],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )
-        try:
-            perform = [*command, "perform", args.actor, *playing, "--seconds", str(args.seconds)]
-            done = subprocess.run([*perform, "--json"], stdout=subprocess.PIPE, check=True)
-        finally:
-            if worker is not None:
-                worker.terminate()
-                worker.wait()
-    said: dict[str, Any] = json.loads(done.stdout)
-    began = int(workspace.objects.manifest(said["show"], "show")["started_utc_ns"])
-    for entry in Workspace(home).log.entries():
-        if entry.at_ns > began:
-            words = json.dumps(entry.body)
-            print(f"{(entry.at_ns - began) / NS_PER_S:7.1f} s  {entry.event}  {words[:200]}")
-    report(workspace, said["show"], wakes)
-    print(f"late {said['late']} of {said['frames']}")
-    subprocess.run([*command, "replay", said["show"], "--verify"], check=False)
-    shutil.rmtree(home.parent)
+    with tempfile.TemporaryDirectory(prefix="beside-") as folder:
+        home = Path(folder) / "home"
+        shutil.copytree(args.home, home)
+        tried(home, args)
 
 
 main()

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from greenroom.beside import stand_back
 from greenroom.capture import published
 from greenroom.config import cache
 from greenroom.datasets.build import build
@@ -28,6 +29,7 @@ RECIPE = Recipe(steps=1500, rollout=16)
 
 def main() -> None:
     """Fetch, ingest, build, train, approve, pack."""
+    stand_back()
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else RECIPE.steps
     published.fetch(cache())
     workspace = Workspace(Path(tempfile.mkdtemp(prefix="embedded-")))

@@ -10,6 +10,14 @@ import pytest
 from greenroom import config
 from greenroom.capture.published import Clip, clips, fetched
 
+
+@pytest.fixture(autouse=True)
+def _one_process_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands called in this process do not change it for the tests after (tests/test_beside.py)."""
+    monkeypatch.setattr("greenroom.cli.context.stand_back", lambda: None)
+    monkeypatch.setattr("greenroom.live.show.keep_memory", lambda: None)
+
+
 VRM = {
     "hips": ("", (0, 0.95, 0)),
     "spine": ("hips", (0, 0.1, 0)),

@@ -22,16 +22,22 @@ _OPTIONS = {
 """The allocator's options: by name in the environment, by number and value in glibc's `mallopt`."""
 
 
-def keep_memory() -> None:
-    """Keep what this process, and those that it starts, free; without glibc's allocator, do nothing."""
+def keep_memory(children: bool = False) -> None:
+    """Keep what this process frees, until it ends; without glibc's allocator, do nothing.
+
+    Args:
+        children: tell the processes it starts to do so too. What the environment says already stays.
+    """
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
         for name, (number, value) in _OPTIONS.items():
-            os.environ.setdefault(name, str(value % 2**64))
-            mallopt(number, value)
+            if name not in os.environ:
+                mallopt(number, value)
+                if children:
+                    os.environ[name] = str(value % 2**64)
 
 
 def stand_back() -> None:
     """Keep memory, and let everybody else have a processor first; what this process starts does too."""
-    keep_memory()
+    keep_memory(children=True)
     os.nice(max(0, NICE - os.nice(0)))

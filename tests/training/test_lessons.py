@@ -41,6 +41,46 @@ def _performer(styles: int = 0):
     return model.eval()
 
 
+def test_what_the_network_adds_fades_before_the_history_has_forgotten_a_gap() -> None:
+    import torch
+
+    from greenroom.training.lessons import perform
+
+    model, k = _performer(), 30
+    assert model.shape.history == k
+    windows = torch.randn(4, k + 16, model.shape.state, generator=torch.Generator().manual_seed(0))
+    added = []
+    for age in (1, k // 2, k - 5, k, k + 1):
+        known = torch.ones(4, k + 1, len(JOINTS))
+        known[:, max(0, k - age + 1) :, 2:4] = 0
+        told = torch.full((4,), min(age, k))
+        with torch.no_grad():
+            model.residual.fill_(1.0)
+            whole = perform(model, windows, known, told)[0]
+            model.residual.fill_(0.0)
+            plain = perform(model, windows, known, told)[0]
+        added.append(float((whole - plain).abs().mean()))
+    assert min(added[:2]) > 0.02
+    assert added[2] < 0.7 * added[1]
+    assert added[3] < 0.2 * added[1]
+    assert added[4] == 0
+
+
+def test_a_part_of_another_size_begins_afresh_as_a_whole() -> None:
+    import torch
+
+    from greenroom.training.fit import begin
+
+    one, other = _performer(), _performer()
+    start = {name: torch.full_like(w, 7.0) for name, w in one.named_parameters()}
+    start["trunk.enter.weight"] = start["trunk.enter.weight"][:, 1:]
+    begin(other, start)
+    mine = dict(one.named_parameters())
+    for name, weight in other.named_parameters():
+        new = torch.equal(weight, mine[name])
+        assert new == name.startswith("trunk."), name
+
+
 def test_what_was_guessed_in_a_gap_changes_nothing() -> None:
     import torch
 

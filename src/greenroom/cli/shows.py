@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from greenroom import embedded
 from greenroom.capture import published
 from greenroom.capture.takes import Who
-from greenroom.cli.context import Context, answer, as_json, meter, short
+from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.cli.staging import PAGE_PORT, Stage, read_inputs, read_outputs, warned
 from greenroom.config import cache
 from greenroom.consent.gate import require
@@ -136,7 +136,7 @@ def summary(done: Performed) -> str:
     return "\n".join(lines)
 
 
-@click.command("replay")
+@click.command("replay", cls=Heavy)
 @click.argument("show")
 @click.option("--verify", "check", is_flag=True, help="Compute every frame again and compare.")
 @click.option("--export", "export", type=click.Path(path_type=Path), help="Write the show as BVH.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from greenroom.cli.context import Context, answer, as_json
+from greenroom.cli.context import Context, Heavy, answer, as_json
 
 
-@click.command("fsck")
+@click.command("fsck", cls=Heavy)
 @as_json
 @click.pass_context
 def fsck_command(ctx: click.Context, as_json: bool) -> None:

@@ -142,7 +142,7 @@ def take_show(context: Context, take: str, as_json: bool) -> None:
     answer(as_json, {"take": name, "manifest": manifest, "facts": facts}, text)
 
 
-@take_group.command("export")
+@take_group.command("export", cls=Heavy)
 @click.argument("take")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--humanoid", is_flag=True, help="The derived humanoid, not the source's skeleton.")

@@ -1,7 +1,7 @@
 """What a model has to beat: hold, mean, retrieval, ridge, and the Gaussian of displacements.
 
 All are fitted on training takes alone, in closed form. States are those of `greenroom.features.pose`,
-as (T, D) per take without gaps; only the 6 J numbers of rotations are predicted here.
+as (T, D) per take without gaps; as floors they predict the 6 J numbers of rotations.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _ALONE = 0.5
 """The raise where there is one take only, and so nothing to choose it by."""
 FOLDS = 5
 _MOST = 60_000
+_GAPS = (1, 2, 4, 7, 11, 15)
+"""Ages of the gaps that the Gaussian learns from, ticks."""
 
 
 def _scaled(takes: Sequence[Array]) -> tuple[Doubles, Doubles]:
@@ -106,16 +108,30 @@ class Gaussian:
 
     Args:
         takes: (T, D) each, for training.
-        masks: (masks, 6 J), True where a likely gap has lost a joint.
+        masks: (masks, W), True where a likely gap has lost a channel; the first W of the D are filled.
+        paced: count displacements over how far channels go in a gap of that age, and not as they are.
+
+    Attributes:
+        width: W.
+        mean: of the 3 W numbers.
+        covariance: of them, raised.
+        raised: how much, as a share of its diagonal.
     """
 
-    def __init__(self, takes: Sequence[Array], masks: NDArray[np.bool_]) -> None:
+    def __init__(
+        self, takes: Sequence[Array], masks: NDArray[np.bool_], paced: bool = False
+    ) -> None:
         """Fit mean and covariance."""
         self.width = masks.shape[1]
+        self._pace = self._paces(takes) if paced else np.ones(len(_GAPS))
         random = np.random.default_rng(0)
         share = _MOST // len(takes)
-        rows = [self._rows(np.asarray(take, dtype=np.float64)) for take in takes]
-        rows = [r if len(r) <= share else r[random.choice(len(r), share, False)] for r in rows]
+        rows = []
+        for take in takes:
+            found = self._rows(np.asarray(take, dtype=np.float64))
+            few = len(found) <= share
+            rows.append(found if few else found[random.choice(len(found), share, False)])
+        rows = [found for found in rows if len(found)]
         errors = dict.fromkeys(_RAISES, 0.0)
         for fold in range(min(FOLDS, len(rows)) if len(rows) > 1 else 0):
             held = np.concatenate([r for i, r in enumerate(rows) if i % FOLDS == fold])
@@ -127,15 +143,30 @@ class Gaussian:
                     error = self._guess(held, lost) - held[:, : self.width][:, lost]
                     errors[raised] += float((error**2).sum())
         self._fit(np.concatenate(rows))
-        self.raised = min(errors, key=lambda raised: errors[raised]) if len(rows) > 1 else _ALONE
+        chosen = len(rows) > 1 and len(masks) > 0
+        self.raised = min(errors, key=lambda raised: errors[raised]) if chosen else _ALONE
         self._raise(self.covariance, self.raised)
+
+    def pace_of(self, ages: NDArray[np.signedinteger]) -> Doubles:
+        """Return how far channels go in gaps of these ages, ticks, over how far in one tick."""
+        return np.asarray(np.interp(ages, _GAPS, self._pace))
+
+    def _paces(self, takes: Sequence[Array]) -> Doubles:
+        means: list[float] = []
+        for gap in _GAPS:
+            moved = [np.asarray(t[gap:] - t[:-gap])[:, : self.width] for t in takes if len(t) > gap]
+            far = np.sqrt(np.mean(np.concatenate(moved) ** 2)) if moved else means[-1]
+            means.append(float(far))
+        return np.asarray(means) / max(means[0], 1e-9)
 
     def _rows(self, take: Doubles) -> Doubles:
         x = take[:, : self.width]
         parts = [np.zeros((0, 3 * self.width))]
-        for gap in (1, 2, 4, 7, 11, 15):
+        for gap, pace in zip(_GAPS, self._pace, strict=True):
             t = np.arange(1, len(x) - gap)
-            parts.append(np.concatenate([x[t + gap] - x[t], x[t], x[t] - x[t - 1]], axis=1))
+            parts.append(
+                np.concatenate([(x[t + gap] - x[t]) / pace, x[t], x[t] - x[t - 1]], axis=1)
+            )
         return np.concatenate(parts)
 
     def _fit(self, rows: Doubles) -> None:
@@ -148,7 +179,7 @@ class Gaussian:
         self._solved: dict[bytes, Doubles] = {}
 
     def _guess(self, rows: Doubles, lost: NDArray[np.bool_]) -> Doubles:
-        """Return the lost displacements (n, lost) of rows (n, 18 J), whatever stands there."""
+        """Return the lost displacements (n, lost) of rows (n, 3 W), whatever stands there."""
         known = np.concatenate([np.logical_not(lost), np.ones(2 * self.width, dtype=bool)])
         hidden = np.logical_not(known)
         key = lost.tobytes()
@@ -159,19 +190,21 @@ class Gaussian:
         return np.asarray(guess)
 
     def fill(self, before: Array, last: Array, now: Array, lost: NDArray[np.bool_]) -> Doubles:
-        """Return 6D rotations (L, 6 J) of the ticks of a gap.
+        """Return the first W numbers (L, W) of the ticks of a gap.
 
         Args:
             before: the tick before the last complete one (D,).
             last: the last complete tick (D,).
-            now: the gap's ticks (L, D), whatever where lost.
-            lost: (6 J,), True where missing.
+            now: the gap's ticks (L, D), whatever where lost; the first of them follows `last`.
+            lost: (W,), True where missing.
         """
         w = self.width
+        pace = self.pace_of(np.arange(1, len(now) + 1))[:, None]
         then = np.concatenate([last[:w], last[:w] - before[:w]])
-        rows = np.concatenate([now[:, :w] - last[:w], np.tile(then, (len(now), 1))], axis=1)
+        moved = (now[:, :w] - last[:w]) / pace
+        rows = np.concatenate([moved, np.tile(then, (len(now), 1))], axis=1)
         out = np.array(now[:, :w], dtype=np.float64)
-        out[:, lost] = last[:w][lost] + self._guess(rows.astype(np.float64), lost)
+        out[:, lost] = last[:w][lost] + pace * self._guess(rows.astype(np.float64), lost)
         return out
 
 

@@ -21,7 +21,8 @@ def fit_core(
     """Fill `core` from states; return what was chosen.
 
     Of a Gaussian of (displacement, state then, step then) the graph needs the mean displacement given
-    the other two, and the precision of what is left, here of unit diagonal.
+    the other two, and the precision of what is left, here of unit diagonal. Displacements are over how
+    far channels go in a gap of that age, so that a gap's first tick is no jump.
 
     Args:
         core: to be filled in place.
@@ -38,7 +39,7 @@ def fit_core(
     masks = np.zeros((len(LIMBS), d), dtype=bool)
     for mask, limb in zip(masks, LIMBS.values(), strict=True):
         mask[: 6 * len(joints)] = np.repeat(np.isin(joints, list(limb)), 6)
-    moves = Gaussian(scaled, masks[masks.any(axis=1)])
+    moves = Gaussian(scaled, masks[masks.any(axis=1)], paced=True)
     covariance = moves.covariance
     drift = np.linalg.solve(covariance[d:, d:], covariance[d:, :d])
     precision = np.linalg.inv(covariance[:d, :d] - covariance[:d, d:] @ drift)
@@ -54,6 +55,7 @@ def fit_core(
         "onset": moves.mean[:d] - moves.mean[d:] @ drift,
         "precision": precision * spread[:, None] * spread,
         "spread": spread,
+        "pace": moves.pace_of(np.arange(shape.history, 0, -1)),
     }.items():
         getattr(core, name).copy_(torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))
     return {"raised": moves.raised}

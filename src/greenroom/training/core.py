@@ -12,6 +12,8 @@ has only operations that give the same bits on every instruction set that was tr
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +23,24 @@ _STEPS = 8
 """Of the solver. More change nothing that can be measured on recordings (docs/log.md)."""
 _LEAST = 1e-12
 """Below which there is nothing left to solve; added instead, the exporter takes it for nought."""
+
+
+class Seen(NamedTuple):
+    """Where each channel was before what is missing went missing, normalised (N, D) each.
+
+    Attributes:
+        state: then.
+        step: what the tick then had added to the one before it; 0 where there is no memory of it.
+        pace: how far channels go in the time since, over how far they go in a tick.
+        mean_pace: the same of their mean; 0 where there is no memory of when it was.
+        memory: 1 for the newer half of the history, then falling to 0 where there is none.
+    """
+
+    state: Tensor
+    step: Tensor
+    pace: Tensor
+    mean_pace: Tensor
+    memory: Tensor
 
 
 class Core(nn.Module):
@@ -48,6 +68,9 @@ class Core(nn.Module):
         }.items():
             self.register_buffer(name, torch.zeros(size))
         self.register_buffer("spread", torch.ones(d))
+        self.register_buffer("pace", torch.ones(shape.history))
+        recent = torch.arange(1, shape.history + 1) / (shape.history // 2)
+        self.register_buffer("memory", recent.clamp(max=1.0))
         self.register_buffer("later", torch.triu(torch.ones(shape.history, shape.history), 1))
 
     def lagged(self, history: Tensor) -> Tensor:
@@ -60,62 +83,71 @@ class Core(nn.Module):
         """Return the ridge forecast of the next normalised state (N, D)."""
         return history[:, -1] + self.lagged(history) @ self.forecast + self.bias
 
-    def forward(
-        self, history: Tensor, seen: Tensor, step: Tensor, state: Tensor, trust: Tensor
-    ) -> Tensor:
+    def forward(self, history: Tensor, seen: Seen, state: Tensor, trust: Tensor) -> Tensor:
         """Return the completed state, normalised (N, D).
 
         Args:
             history: normalised states (N, K, D), oldest first.
-            seen: of :meth:`last_seen` (N, D).
-            step: likewise (N, D).
+            seen: of :meth:`last_seen`.
             state: normalised captured state (N, D), 0 where missing.
             trust: (N, D), 0 missing to 1 trusted.
         """
-        usual = seen + torch.cat([seen, step], -1) @ self.drift + self.onset
-        off = trust * (state - usual) / self.spread
+        drift = torch.cat([seen.state, seen.step], -1) @ self.drift + self.onset
+        usual = seen.state + seen.mean_pace * drift
+        width = seen.pace * self.spread
         # No gradient through the solver: where it has converged its quotients are noise.
-        given = usual + self.spread * self._missing(off.detach(), trust)
-        alone = share_captured(trust)
-        own = (1 - alone) * self.ahead(history) + alone * given
+        off = trust * (state - usual) / width
+        given = usual + width * self._whole(off.detach(), trust)
+        captured = share_captured(trust)
+        own = (1 - captured) * self.ahead(history) + captured * given
         own = torch.minimum(torch.maximum(own, self.low), self.high)
         return trust * state + (1 - trust) * own
 
-    def _missing(self, off: Tensor, trust: Tensor) -> Tensor:
-        """Return how far what is missing is off its mean (N, D), given how far the captured is.
+    def _whole(self, off: Tensor, trust: Tensor) -> Tensor:
+        """Return how far all channels are off their means (N, D), in spreads, given what was captured.
 
-        In spreads. With P the precision and m = 1 - trust, the likeliest x solves m P (m x) = -m P off.
+        With P the precision, t the trust and y = off / t, it is the z that makes zᵀ P z plus the sum of
+        t / (1 - t) (z - y)² least: what was captured counts as a measurement whose variance is
+        (1 - t) / t. Put as z = off + (1 - t) x, it holds for t of 0 and 1 too.
         """
         lost = 1 - trust
-        left = -lost * (off @ self.precision)
+        left = lost * (off - off @ self.precision)
         way, found = left, torch.zeros_like(left)
         size = (left * left).sum(-1, keepdim=True)
         for _ in range(_STEPS):
-            pull = lost * ((lost * way) @ self.precision)
+            pull = lost * (trust * way + (lost * way) @ self.precision)
             length = size / (way * pull).sum(-1, keepdim=True).clamp(min=_LEAST)
             found = found + length * way
             left = left - length * pull
             before, size = size, (left * left).sum(-1, keepdim=True)
             way = left + size / before.clamp(min=_LEAST) * way
-        return found
+        return off + lost * found
 
-    def last_seen(self, history: Tensor, known: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the state when the joints now missing were last captured, and its step (N, D) each.
+    def last_seen(self, history: Tensor, known: Tensor, trust: Tensor) -> Seen:
+        """Return where each channel was before what is missing now went missing.
 
-        Where that is longer ago than the history, or nothing is missing: those of the newest tick. A
-        step is what was added to the tick before.
+        A missing joint: when it was last captured. A captured one: when all that are missing now were
+        there. Where the history does not reach back to that, its oldest tick, from which only what was
+        captured since moves anything.
+
+        Args:
+            history: normalised states (N, K, D), oldest first.
+            known: which of its joints were captured (N, K, J).
+            trust: (N, D), 0 missing to 1 trusted.
         """
-        later = (self.later @ known.flatten(2)).clamp(max=1.0)
-        last = known * (1 - later)
-        lost = 1 - trust[:, : 6 * known.shape[-1] : 6]
-        weight = (last * lost.unsqueeze(1)).sum(-1)
-        total = weight.sum(-1, keepdim=True)
-        weight = weight / torch.clamp(total, min=1e-3)
-        rest = 1 - torch.clamp(weight.sum(-1, keepdim=True), max=1.0)
-        seen = (weight.unsqueeze(1) @ history).squeeze(1) + rest * history[:, -1]
-        before = (weight[:, 1:].unsqueeze(1) @ history[:, :-1]).squeeze(1)
-        before = before + weight[:, :1] * history[:, 0] + rest * history[:, -2]
-        return seen, seen - before
+        there = some(known)
+        lost = (1 - trust[:, : 6 * known.shape[-1] : 6]).unsqueeze(1)
+        own = there * (1 - (self.later @ there).clamp(max=1.0))
+        whole = 1 - (lost * (1 - there)).amax(-1, keepdim=True)
+        first = whole * (1 - (self.later @ whole).clamp(max=1.0))
+        weight = lost * own + (1 - lost) * first
+        weight = torch.cat([weight.repeat_interleave(6, -1), weight[..., :1].expand(-1, -1, 4)], -1)
+        rest = 1 - weight.sum(1)
+        before = torch.cat([history[:, :1], history[:, :-1]], 1)
+        seen, step = (weight * history).sum(1), (weight * (history - before)).sum(1)
+        pace = (weight * self.pace.unsqueeze(-1)).sum(1)
+        memory = (weight * self.memory.unsqueeze(-1)).sum(1)
+        return Seen(seen + rest * history[:, 0], step, pace + rest * self.pace[0], pace, memory)
 
 
 def rows_without_guesses(past: Tensor, known: Tensor, seen: Tensor, trust: Tensor) -> Tensor:
@@ -124,7 +156,8 @@ def rows_without_guesses(past: Tensor, known: Tensor, seen: Tensor, trust: Tenso
     What the model guessed for it since is left out, so that a gap's third tick is no guess about guesses
     and training needs no roll-out for it. With nothing captured its own past is all it has, and stays.
     """
-    wide = torch.cat([known.repeat_interleave(6, -1), known[..., :1].expand(-1, -1, 4)], -1)
+    there = some(known)
+    wide = torch.cat([there.repeat_interleave(6, -1), there[..., :1].expand(-1, -1, 4)], -1)
     guessed = (1 - wide) * ((1 - trust) * share_captured(trust)).unsqueeze(1)
     return past + guessed * (seen.unsqueeze(1) - past)
 
@@ -132,3 +165,8 @@ def rows_without_guesses(past: Tensor, known: Tensor, seen: Tensor, trust: Tenso
 def share_captured(trust: Tensor) -> Tensor:
     """Return (N, 1): 0 where nothing is captured, rising to 1 where a quarter is."""
     return torch.clamp(4 * trust.mean(-1, keepdim=True), max=1.0)
+
+
+def some(trust: Tensor) -> Tensor:
+    """Return 1 where there is any trust at all, else 0."""
+    return torch.clamp(1e6 * trust, max=1.0)

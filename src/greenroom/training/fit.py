@@ -78,10 +78,18 @@ def fit(
 
 
 def begin(model: Performer, start: Mapping[str, Tensor]) -> None:
-    """Copy into a model what another had learned, where name and shape are the same, in place."""
+    """Copy into a model what another had learned, in place.
+
+    A part whose numbers have other shapes begins afresh as a whole: half of it would say noise.
+    """
+    others = {
+        name.split(".")[0]
+        for name, weight in model.named_parameters()
+        if name in start and start[name].shape != weight.shape
+    }
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if name in start and start[name].shape == weight.shape:
+            if name in start and name.split(".")[0] not in others:
                 weight.copy_(start[name])
 
 
@@ -166,32 +174,30 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
     return {f"earned_{h}": float(e) for h, e in zip(horizons, model.trunk.earned, strict=True)}
 
 
-def limb_gaps(
-    model: Performer,
-    joints: Sequence[str],
-    held: Sequence[Tensor],
-    ticks: int = 15,
-    every: int = 3,
-    most: int = 600,
-) -> tuple[Tensor, Tensor]:
-    """Return windows and validity: every limb lost for `ticks` all along the takes.
+_GAP, _EVERY, _MOST_GAPS = 15, 3, 600
 
-    A take too short for the history is preceded by its own first tick. Of more than `most` windows so
-    many are taken, evenly.
+
+def limb_gaps(
+    model: Performer, joints: Sequence[str], held: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Return windows and validity: every limb lost for half a second all along the takes.
+
+    A take too short for the history is preceded by its own first tick. Of more than 600 windows so many
+    are taken, evenly.
     """
     k = model.shape.history
     windows, valid = [], []
     for take in held:
         padded = torch.cat([take[:1].expand(k - 1, -1), take])
-        for at in range(0, len(padded) - k - ticks + 1, every):
+        for at in range(0, len(padded) - k - _GAP + 1, _EVERY):
             for limb in LIMBS.values():
                 lost = [i for i, name in enumerate(joints) if name in limb]
                 if lost:
-                    windows.append(padded[at : at + k + ticks])
-                    see = torch.ones(ticks, len(joints))
+                    windows.append(padded[at : at + k + _GAP])
+                    see = torch.ones(_GAP, len(joints))
                     see[:, lost] = 0
                     valid.append(see)
-    picks = np.linspace(0, len(windows) - 1, min(len(windows), most)).astype(int)
+    picks = np.linspace(0, len(windows) - 1, min(len(windows), _MOST_GAPS)).astype(int)
     return torch.stack([windows[i] for i in picks]), torch.stack([valid[i] for i in picks])
 
 

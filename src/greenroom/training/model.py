@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from greenroom.contracts import STYLE_TICKS, ModelShape
 from greenroom.errors import BadInput
-from greenroom.training.core import Core, rows_without_guesses, share_captured
+from greenroom.training.core import Core, rows_without_guesses, share_captured, some
 from greenroom.training.styles import Style
 from greenroom.training.trunk import Face, Trunk
 from greenroom.training.words import Words
@@ -176,11 +176,11 @@ class Performer(nn.Module):
         j = self.shape.joints
         past = (history - self.core.mean) / self.core.std
         trust = torch.cat([valid.repeat_interleave(6, -1), valid[:, :1].expand(-1, 4)], -1)
-        now = trust * (state - self.core.mean) / self.core.std
-        seen, step = self.core.last_seen(past, known, trust)
+        now = some(trust) * (state - self.core.mean) / self.core.std
+        seen = self.core.last_seen(past, known, trust)
         if self.trunk is not None:
-            past = rows_without_guesses(past, known, seen, trust)
-        core = self.core(past, seen, step, now, trust)
+            past = rows_without_guesses(past, known, seen.state, trust)
+        core = self.core(past, seen, now, trust)
         recent, there = past[:, -self.recent :], known[:, -self.recent :]
         tokens = self._tokens(recent, there, now, velocity, valid, age, core, speech, noise)
         # No lesson of a trunk's model teaches a voice to move the body; until one does it stays deaf.
@@ -205,13 +205,14 @@ class Performer(nn.Module):
         extra: list[Tensor] = []
         if self.trunk is not None:
             alone = share_captured(trust)
-            base = trust * now + (1 - trust) * (alone * seen + (1 - alone) * past[:, -1])
+            base = trust * now + (1 - trust) * (alone * seen.state + (1 - alone) * past[:, -1])
             added, ahead, wider = self.trunk(base, core, past, known, valid, age, noise)
             residual = residual + added
             spread = spread + wider
             extra.append(self._forecast(base, past, ahead))
-        # With nothing captured the residual is what moves; in a gap it counts as much as it earned.
-        weight = 1 - (1 - self.residual) * share_captured(trust)
+        # With nothing captured the residual is what moves; in a gap it counts as much as it earned, and
+        # fades before the history no longer reaches back: what follows stands on what was said before.
+        weight = 1 - (1 - self.residual * seen.memory) * share_captured(trust)
         own = core + weight * (1 - trust) * residual
         own = torch.minimum(torch.maximum(own, self.core.low), self.core.high)
         pose = (trust * now + (1 - trust) * own) * self.core.std + self.core.mean
