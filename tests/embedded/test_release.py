@@ -156,3 +156,9 @@ def test_the_demo_shows_replays_and_contacts_nobody(tmp_path: Path, published: l
     lines = log.read_text().splitlines() if log.exists() else []
     assert [line for line in lines if "127.0.0.1" not in line] == []
     assert [path.name for path in home.iterdir()] == ["greenroom"]
+
+
+def test_the_card_says_what_the_manifests_say(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    said = embedded.card(workspace, embedded.install(workspace))
+    assert said == (Path(__file__).parents[2] / "docs" / "card.md").read_text()
