@@ -180,11 +180,13 @@ def test_a_reference_is_what_the_release_learned_from_as_far_as_it_is_here(
 ) -> None:
     workspace = Workspace(tmp_path)
     release = load_release(workspace, embedded.install(workspace))
-    assert reference_of(workspace, release).channels() == []  # takes by name alone
+    (sure,) = reference_of(workspace, release).channels()  # takes by name alone: the model's words
+    assert sure.words and sure.chart.learning  # of some seconds of held-out clips
     clips = embedded.ingest_clips(workspace, "test")
     reference = reference_of(workspace, release)
     held = {*embedded.TEST, *embedded.VALIDATION}
     learned = {clips[name] for name in clips if name.startswith("humanoid3d_") and name not in held}
     assert set(reference.bodies) == learned and reference.sounds == {}
-    (channel,) = reference.channels()
+    channel, sure = reference.channels()
+    assert sure.words and not channel.words
     assert channel.chart.learning  # half a minute is no reference
