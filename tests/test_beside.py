@@ -27,6 +27,7 @@ def faults():
 faults()
 print(faults(), os.nice(0), "MALLOC_MMAP_MAX_" in os.environ, flush=True)
 """
+PLAIN = ASK.replace("from greenroom.beside import {call}\n{call}()\n", "")
 
 
 def _asked(text: str) -> list[str]:
@@ -40,14 +41,23 @@ def _asked(text: str) -> list[str]:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is not glibc's")
 def test_what_is_freed_is_used_again() -> None:
-    plain = ASK.replace("from greenroom.beside import {call}\n{call}()\n", "")
-    fetched = int(_asked(plain)[0])
-    kept, _, told = _asked(
-        ASK.format(call="keep_memory").replace("keep_memory()", "keep_memory(children=True)")
-    )
+    fetched = int(_asked(PLAIN)[0])
     assert fetched > 15 * 64_000_000 / resource.getpagesize()  # most arrays anew
-    assert int(kept) < fetched / 20
-    assert told == "True"
+    kept, _, told = _asked(ASK.format(call="keep_memory"))
+    assert int(kept) < fetched / 20 and told == "False"
+    child = "import subprocess, sys; from greenroom.beside import stand_back; stand_back()\n"
+    kept, nice, told = _asked(
+        child + f"subprocess.run([sys.executable, '-c', {PLAIN!r}], check=True)"
+    )
+    assert int(kept) < fetched / 20 and told == "True" and int(nice) >= NICE
+
+
+def test_a_heavy_command_stands_back(tmp_path: Path) -> None:
+    asked = f"CliRunner().invoke(main, ['--home', {str(tmp_path)!r}, 'fsck'])"
+    text = (
+        f"import os; from click.testing import CliRunner; from greenroom.cli import main; {asked}"
+    )
+    assert int(_asked(f"{text}; print(os.nice(0))")[0]) >= NICE
 
 
 def test_heavy_work_comes_last_and_never_before_others() -> None:
