@@ -66,6 +66,90 @@ def test_what_the_network_adds_fades_before_the_history_has_forgotten_a_gap() ->
     assert added[4] == 0
 
 
+def _gaps(takes):
+    from greenroom.training.lessons import Gaps, Material
+
+    return Gaps(Material([], takes), JOINTS, 400, 30)
+
+
+def test_a_window_that_is_played_faster_moves_faster_and_stays_in_its_take() -> None:
+    import torch
+
+    ticks = torch.arange(70.0)[:, None]
+    speeds = torch.tensor([0.5, 0.25, -0.25])
+    takes = [
+        1000.0 * n + torch.cat([ticks * 0.5, ticks, ticks * speeds * 0 + speeds], -1)
+        for n in (0, 1)
+    ]
+    takes[1][:, -3:] -= 1000.0
+    drawn = _gaps(takes).windows(400, torch.Generator().manual_seed(0))
+    steps = drawn[:, 1:, 0] - drawn[:, :-1, 0]
+    late = steps[:, 30:]  # before tick K a take may not have begun
+    pace = drawn[:, :1, 2] / 0.5
+    assert torch.allclose(late, 0.5 * pace.expand_as(late), atol=2e-3)
+    assert torch.allclose(drawn[..., 3:], pace[..., None] * speeds[1:], atol=1e-6)
+    still = (pace == 1).float().mean()
+    assert 0.3 < still < 0.7
+    assert pace.max() <= 1.36
+    assert 0.74 < pace.min() < 0.8
+    assert pace.max() > 1.25
+    takes_of = (drawn[..., 0] > 500).float()
+    assert (takes_of.amin(1) == takes_of.amax(1)).all()
+    assert (drawn[..., 1] % 1000).max() <= 69.01
+
+
+def test_windows_are_mixed_with_another_by_half_at_most() -> None:
+    import torch
+
+    from greenroom.training.lessons import mixed
+
+    windows = torch.eye(300)[:, None].expand(-1, 5, -1)
+    out = mixed(windows, torch.Generator().manual_seed(0))
+    own = torch.diagonal(out[:, 0])
+    assert torch.equal(out[:, 0], out[:, -1])
+    assert torch.allclose(out.sum(-1), torch.ones(300, 5))
+    assert own.min() >= 0.5
+    assert own.min() < 0.55
+    assert 0.4 < float((own == 1).float().mean()) < 0.6
+
+
+def test_what_is_added_in_a_gap_is_as_large_as_the_movement_around_it() -> None:
+    import torch
+
+    from greenroom.training.fit import usual_amplitude
+    from greenroom.training.trunk import moved
+
+    model = _performer()
+    trunk, j, d = model.trunk, len(JOINTS), model.shape.state
+    moving = torch.randn(60, d, generator=torch.Generator().manual_seed(2))
+    trunk.usual.copy_(usual_amplitude(model, [moving, moving[:7]]))
+    all_ = moving[:, : 6 * j].unfold(0, 30, 1).transpose(1, 2)
+    assert float(trunk.usual) == pytest.approx(float((moved(all_) ** 2).mean() ** 0.5), rel=1e-5)
+    torch.nn.init.zeros_(
+        trunk.enter.weight
+    )  # deaf, so that what it says depends on its scale alone
+    added = {}
+    for size in (0.0, 0.5, 1.0, 9.0):
+        rows = size * moving[None, :30]
+        for valid in (1.0, 0.0):
+            see = torch.full((1, j), valid)
+            with torch.no_grad():
+                added[size, valid] = trunk(
+                    rows[:, -1],
+                    rows[:, -1],
+                    rows,
+                    torch.ones(1, 30, j),
+                    see,
+                    0 * see,
+                    torch.zeros(1, model.shape.noise),
+                )[0]
+    like = float(moved(moving[None, :30, : 6 * j]) / trunk.usual)
+    whole = added[1.0, 0.0]
+    for size, share in ((0.0, 0.1), (0.5, like / 2), (1.0, like), (9.0, 2.0)):
+        assert torch.allclose(added[size, 1.0], share * whole, rtol=1e-3)
+        assert torch.equal(added[size, 0.0], whole)
+
+
 def test_a_part_of_another_size_begins_afresh_as_a_whole() -> None:
     import torch
 

@@ -23,7 +23,7 @@ from greenroom.live.backends import OnnxBackend
 from greenroom.retraining.reservoir import AFTER, BEFORE, Moments
 
 AHEAD, FILL, CENTRES = "trunk.ahead", "trunk.fill", "style.centres"
-_HIDDEN, _PLACE = "adapter_hidden", "adapter_place"
+_AHEAD, _FILL, _PLACE = "adapter_ahead", "adapter_fill", "adapter_place"
 _NUDGE = 0.1  # of a bias, to see how far an output follows
 
 
@@ -33,7 +33,7 @@ class _Opened(ModelShape):
     def outputs(self) -> dict[str, tuple[int, ...]]:
         """Return each output's shape; those of the adapter are not looked at."""
         place = {_PLACE: (0,)} if self.styles else {}
-        return {**super().outputs(), _HIDDEN: (0,), **place}
+        return {**super().outputs(), _AHEAD: (0,), _FILL: (0,), **place}
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Heard:
     Attributes:
         takes: of each moment (N,).
         styles: label of each (N,).
-        hidden: what the last layers read with nothing missing (N, W).
+        hidden: what the layer of the forecasts reads with nothing missing (N, W).
         ahead: the truth less the forecasts (N, H 6 J).
         place: where each lies among the discriminants (N, A); (N, 0) without styles.
         said: probabilities of the styles (N, C); (N, 0) without.
-        gaps: of each limb: which moments (M,), what the layers read with it lost (M, W), and the truth
-            less what was made up (M, 6 joints of it).
+        gaps: of each limb: which moments (M,), what the other layer reads with it lost (M, W), and
+            the truth less what was made up (M, 6 joints of it).
     """
 
     takes: tuple[str, ...]
@@ -102,7 +102,9 @@ class Adapter:
         onnx = self._onnx
         proto = onnx.load_from_string(graph)
         readers = {name: node for node in proto.graph.node for name in node.input}
-        wanted = {_HIDDEN: f"{AHEAD}.weight", **({_PLACE: CENTRES} if self.shape.styles else {})}
+        wanted = {_AHEAD: f"{AHEAD}.weight", _FILL: f"{FILL}.weight"}
+        if self.shape.styles:
+            wanted[_PLACE] = CENTRES
         for name, weight in wanted.items():
             source = readers[weight].input[0]
             proto.graph.node.append(onnx.helper.make_node("Identity", [source], [name]))
@@ -146,7 +148,7 @@ class Adapter:
         gaps: list[list[tuple[int, Floats, Floats]]] = [[] for _ in self.limbs]
         for n, states in enumerate(moments.states):
             whole = ask(backend, states)
-            hidden.append(whole[_HIDDEN][0])
+            hidden.append(whole[_AHEAD][0])
             ahead.append((states[at, :six] - whole["forecast"][0]).ravel())
             place.append(whole[_PLACE].ravel() if self.shape.styles else [])
             said.append(whole["style"][0] if self.shape.styles else [])
@@ -156,7 +158,7 @@ class Adapter:
                     lost = ask(backend, states, limb, age)
                     columns = columns_of(limb)
                     off = states[BEFORE, columns] - lost["pose"][0, columns]
-                    gaps[which].append((n, lost[_HIDDEN][0], off))
+                    gaps[which].append((n, lost[_FILL][0], off))
         wide = len(hidden[0]) if hidden else 0
 
         def table(rows: Sequence[Any], width: int) -> Doubles:

@@ -26,6 +26,7 @@ from greenroom.training.rollout import (
 )
 from greenroom.training.styles import fit_styles
 from greenroom.training.task import Task, run
+from greenroom.training.trunk import moved
 
 HIT_DEGREES = 10.0
 """Confidence is the probability that a joint is within this of the truth."""
@@ -96,6 +97,7 @@ def begin(model: Performer, start: Mapping[str, Tensor]) -> None:
 def prepare(model: Performer, material: Material) -> dict[str, float]:
     """Fit what the tasks know in closed form, in place; return the figures of what was fitted."""
     if model.trunk is not None:
+        model.trunk.usual.copy_(usual_amplitude(model, material.takes))
         model.trunk.scale.copy_(left_over(model, material.takes))
     if model.face is not None:
         speech = torch.cat([speech for speech, _ in material.faces])
@@ -109,6 +111,17 @@ def prepare(model: Performer, material: Material) -> dict[str, float]:
     rows = [(take - model.core.mean) / model.core.std for take, _, _ in material.styles]
     kinds, contents = zip(*((kind, content) for _, kind, content in material.styles), strict=True)
     return fit_styles(model.style, rows, kinds, contents)
+
+
+def usual_amplitude(model: Performer, takes: Sequence[Tensor]) -> Tensor:
+    """Return how much a body moves in takes: the rms over all moments of what `moved` says."""
+    k, six, sums, count = model.shape.history, 6 * model.shape.joints, 0.0, 0
+    for take in takes:
+        if len(take) >= k:
+            rows = ((take - model.core.mean) / model.core.std)[:, :six]
+            sums += float((moved(rows.unfold(0, k, 1).transpose(1, 2)).double() ** 2).sum())
+            count += len(take) - k + 1
+    return torch.tensor(max(1e-3, (sums / max(1, count)) ** 0.5))
 
 
 def left_over(model: Performer, takes: Sequence[Tensor]) -> Tensor:

@@ -32,6 +32,10 @@ from greenroom.training.words import beside, masked, told_of
 
 GAP = 15
 """Ticks of the gaps that count most, and of the longest forecast."""
+_PACE, _MIXED = 0.3, 0.5
+"""How much faster or slower half of the windows are played (ln), and how many are mixed with another."""
+_SPEEDS = 3
+"""Of a state's last channels: how fast the root moves and turns."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,9 @@ class Gaps:
     def __init__(self, material: Material, joints: Sequence[str], batch: int, history: int) -> None:
         """Lay all takes end to end; a short past repeats its first tick."""
         self.joints, self.batch = joints, batch
-        self.length = history + 1 + GAP
-        laid, starts, often, at = [], [], [], 0
+        self.state = material.takes[0].shape[-1] if material.takes else 0
+        self.length, self.now = history + 1 + GAP, history
+        laid, starts, often, rooms, at = [], [], [], [], 0
         weights = material.weights or [1.0] * len(material.takes)
         takes = material.beside("takes", material.takes)
         for take, weight in zip(takes, weights, strict=True):
@@ -127,6 +132,7 @@ class Gaps:
                 laid.append(padded)
                 starts.append(torch.arange(at, at + room))
                 often.append(torch.full((room,), weight))
+                rooms.append(torch.stack([torch.arange(room), torch.arange(room - 1, -1, -1)], -1))
                 at += len(padded)
         if not laid:
             seconds = (self.length - history + 2) / 30
@@ -134,15 +140,29 @@ class Gaps:
                 f"no training take lasts {seconds:.1f} s",
                 then="ingest longer takes, or train 'tokens'",
             )
-        self.rows, self.starts = torch.cat(laid), torch.cat(starts)
+        self.rows, self.starts, self.rooms = torch.cat(laid), torch.cat(starts), torch.cat(rooms)
         self.often = torch.cat(often).cumsum(0)
 
     def windows(self, count: int, random: torch.Generator) -> Tensor:
-        """Return windows (N, K + 1 + 15, D)."""
+        """Return windows (N, K + 1 + 15, D + P + X), half played slower or faster about tick K."""
         draws = torch.rand(count, generator=random) * self.often[-1]
         picks = torch.searchsorted(self.often, draws).clamp(max=len(self.starts) - 1)
-        out: Tensor = self.rows[self.starts[picks][:, None] + torch.arange(self.length)]
-        return out
+        turn, pace = torch.rand(2, count, 1, generator=random)
+        pace = torch.exp(torch.where(turn < 0.5, _PACE * (2 * pace - 1), torch.zeros(())))
+        early, late = self.rooms[picks].split(
+            1, -1
+        )  # ticks of the take before the window and after
+        pace = torch.minimum(pace, 1 + late / GAP)
+        ticks = (torch.arange(self.length) - self.now) * pace
+        ticks = torch.maximum(ticks, -(self.now + early))
+        whole = torch.floor(ticks)
+        at = self.starts[picks][:, None] + self.now + whole.long()
+        part = (ticks - whole)[..., None]
+        before, after = self.rows[at], self.rows[(at + 1).clamp(max=len(self.rows) - 1)]
+        state, words = before.split_with_sizes([self.state, before.shape[-1] - self.state], -1)
+        state = state + part * (after[..., : self.state] - state)
+        place, speeds = state.split_with_sizes([self.state - _SPEEDS, _SPEEDS], -1)
+        return torch.cat([place, speeds * pace[..., None], words], -1)
 
     def loss(self, model: Performer, share: float, size: float, random: torch.Generator) -> Tensor:
         """Return the squared error of lost joints and of forecasts, and sigma's honesty."""
@@ -150,6 +170,7 @@ class Gaps:
         six, std = 6 * model.shape.joints, model.core.std
         drawn = self.windows(batch, random)
         windows, words = drawn.split_with_sizes(sizes_of(model, drawn), -1)
+        windows = mixed(windows, random)
         words = masked(model.shape, words[:, : k + 1], random)
         known, age = holes(self.joints, batch, k, random)
         heard = perform(model, windows, known, age, words)
@@ -169,6 +190,17 @@ class Gaps:
         history = torch.cat([windows[:, 1:k], said["pose"][:, None]], 1)
         own = own_values(model, history, see, said["pose"])
         return place + 0.3 * root + ahead + 0.02 * honesty(own, truth[:, :six], said["sigma"])
+
+
+def mixed(windows: Tensor, random: torch.Generator) -> Tensor:
+    """Return windows (N, T, D), half of them with up to as much of another one in them.
+
+    For styles that lie between those that are taught (Zhang et al. 2018, "mixup: Beyond empirical risk
+    minimization", whose shares are drawn from a beta distribution).
+    """
+    turn, share = torch.rand(2, len(windows), 1, 1, generator=random)
+    share = torch.where(turn < _MIXED, share / 2, torch.zeros(()))
+    return windows + share * (windows[torch.randperm(len(windows), generator=random)] - windows)
 
 
 def holes(

@@ -15,10 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from greenroom.contracts import LOOK_AHEAD, ModelShape
+from greenroom.training.core import share_captured
 
 _FIRST = 3  # parts of a face's body up to the layer that reads
 LAGS = (0, 1, 2, 3, 5, 8, 12)
 """Ticks ago whose differences the trunk reads; differences of neighbours are easier than poses."""
+_STRIDE, _REACH = 4, 17
+"""Ticks between the poses by which it is told how much a body moves, and how far back they reach."""
+_LEAST, _MOST = 0.1, 2.0
+"""Of the usual amplitude; a body that stands still may start at any tick."""
 
 
 class Residual(nn.Module):
@@ -54,7 +59,7 @@ class Trunk(nn.Module):
         self.joints, self.horizons = shape.joints, len(shape.horizons)
         known = (len(LAGS) + 1) * shape.joints
         self.blur = nn.Dropout(0.1)
-        self.enter = nn.Linear((len(LAGS) + 1) * shape.state + known + shape.noise, width)
+        self.enter = nn.Linear((len(LAGS) + 1) * shape.state + known + shape.noise + 1, width)
         self.blocks = nn.Sequential(*(Residual(width, drop) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.fill = nn.Linear(width, shape.state)
@@ -62,6 +67,7 @@ class Trunk(nn.Module):
         self.spread = nn.Linear(width, shape.joints)
         self.register_buffer("scale", torch.ones(self.horizons, 6 * shape.joints))
         self.register_buffer("earned", torch.ones(self.horizons))
+        self.register_buffer("usual", torch.ones(()))
         for layer in (self.fill, self.ahead, self.spread):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -90,10 +96,25 @@ class Trunk(nn.Module):
         past = [base, *(rows[:, -lag] for lag in LAGS[1:])]
         steps = [2 * (a - b) for a, b in zip(past[:-1], past[1:], strict=True)]
         there = [valid, *(known[:, -lag] for lag in LAGS[1:])]
-        seen = torch.cat([base, core - base, *steps, *there, 6 * age, noise], -1)
-        x = self.norm(self.blocks(self.enter(self.blur(seen))))
+        captured = share_captured(valid)
+        amplitude = (moved(rows[..., : 6 * self.joints]) / self.usual).clamp(_LEAST, _MOST)
+        amplitude = 1 - captured + captured * amplitude
+        seen = [base, core - base, *steps, *there, 6 * age, noise, torch.log(amplitude)]
+        x = self.norm(self.blocks(self.enter(self.blur(torch.cat(seen, -1)))))
         ahead = self.ahead(x).reshape(len(x), self.horizons, 6 * self.joints) * self.scale
-        return self.fill(x), ahead * self.earned.unsqueeze(-1), self.spread(x)
+        # What is missing moves as much as the body does, in styles too that were never seen.
+        return self.fill(amplitude * x), ahead * self.earned.unsqueeze(-1), self.spread(x)
+
+
+def moved(rows: Tensor) -> Tensor:
+    """Return how much a body moved in the last half second (N, 1): the rms of its steps of four ticks.
+
+    Args:
+        rows: normalised rotations (N, K, 6 J), 17 ticks at least, the newest last.
+    """
+    marks = rows[:, -_REACH::_STRIDE]
+    steps = marks[:, 1:] - marks[:, :-1]
+    return torch.sqrt((steps * steps).mean((1, 2)) + 1e-6).unsqueeze(-1)
 
 
 class Face(nn.Module):
