@@ -19,7 +19,7 @@ from greenroom.contracts import ModelShape
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.live.sight import Figures
 from greenroom.monitoring.spikes import UNKNOWN, Spikes, with_unknown
-from greenroom.retraining.adapter import CENTRES, Adapter, Heard
+from greenroom.retraining.adapter import CENTRES, Adapter, Heard, golden_of
 from greenroom.retraining.guard import BACK, KEEP, Guard
 from greenroom.retraining.online import update, update_apart
 from greenroom.retraining.reservoir import Moments, Reservoir, joined, moments_of, style_of
@@ -191,7 +191,7 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
         | {CENTRES: found.centres}
     )
     objects = bench.workspace.objects
-    blobs = {"graph": objects.put(graph), "golden": objects.put(adapter.golden(graph))}
+    blobs = {"graph": objects.put(graph), "golden": objects.put(golden_of(graph, adapter.shape))}
     begun = bench.workspace.publish({**bench.manifest, "blobs": blobs}, by="bench")
     rest = [t for t in train if bench.takes[t][0] == FEW and t not in few]
     other = [t for t, (s, _) in bench.takes.items() if s not in (FEW, RARE) and t not in set(train)]

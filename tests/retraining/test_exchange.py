@@ -31,8 +31,10 @@ from greenroom.live.show import perform
 from greenroom.registry.release import approve, load_release
 from greenroom.retraining.adapter import ask
 from greenroom.retraining.exchange import exchange_style
+from greenroom.retraining.likeness import fit_face
 from greenroom.store.workspace import Workspace
 from greenroom.validation.judge import validate
+from greenroom.validation.scenes import scene_of
 
 pytestmark = pytest.mark.train
 DAY = date(2026, 1, 1)
@@ -56,16 +58,18 @@ def _ingest(workspace: Workspace, data: bytes, name: str, style: str, who: str =
     return keep(workspace, read_recording(data, f"{name}.bvh"), person, "t", tiers={"style": style})
 
 
-def _speak(workspace: Workspace, folder: Path, number: int) -> None:
-    loud = np.repeat(np.random.default_rng(number).random(75), 800)
-    sound = write_wav((loud * np.sin(np.arange(60_000) / 20)).astype(np.float32) * 0.5)
-    np.save(folder / "f.npy", np.stack([loud[::800], 0.5 * loud[::800]], 1))
+def _speak(
+    workspace: Workspace, folder: Path, number: int, ticks: int = 75, opens: float = 1.0
+) -> str:
+    loud = np.repeat(np.random.default_rng(number).random(ticks), 800)
+    sound = write_wav((loud * np.sin(np.arange(800 * ticks) / 20)).astype(np.float32) * 0.5)
+    np.save(folder / "f.npy", np.stack([opens * loud[::800], 0.5 * loud[::800]], 1))
     mapping = Mapping(channels=("jawOpen", "someThing"))
     parts = [
         read_recording((folder / "f.npy").read_bytes(), f"voice_{number}.npy", mapping),
         read_recording(sound, f"voice_{number}.wav"),
     ]
-    keep(workspace, together(parts), Who("mira", "p", read_rights("MIT", "p")), "t")
+    return keep(workspace, together(parts), Who("mira", "p", read_rights("MIT", "p")), "t")
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +246,26 @@ def test_a_mapped_face_performs_and_replays_to_the_bit(studio: Studio, tmp_path:
     )
     assert plain == {"jawOpen"} and mapped == {"jawOpen", "mouthPucker"}
     assert np.isfinite(faces[1]).sum() == 2 * 45 and np.nanmax(faces[1]) > 0
+
+
+def test_a_fitted_face_performs_and_replays_to_the_bit(studio: Studio, tmp_path: Path) -> None:
+    workspace = studio.workspace
+    shown, other = (_speak(workspace, tmp_path, n, 400, opens=0.2) for n in (50, 51))
+    made = fit_face(workspace, studio.model, shown, "t")
+    scenes, values = {"other": scene_of(workspace, other)}, []
+    for model in (studio.model, made):
+        backend = _backend(workspace, model)
+        found = validate(workspace, model, backend, "t", scenes, ("face",))
+        figures = workspace.objects.manifest(found, "validation")["figures"]
+        values.append(figures["face"]["r2w"]["model"])
+    assert values[1] > values[0]
+    release = load_release(workspace, approve(workspace, made, "tester"))
+    self_test(OnnxBackend(release.graph, release.role.shape), release.golden)
+    show = perform(workspace, Order(release, [other], 45), "t").show
+    assert verify(workspace, show).exact == 45
+    part = workspace.objects.manifest(made)["parts"]["face"]
+    card = workspace.objects.get(release.manifest["blobs"]["card"]).decode()
+    assert f"| part: face | `{part}` |" in card
 
 
 def _refused(studio: Studio, dataset: str, match: str, kind: type[GreenroomError]) -> None:

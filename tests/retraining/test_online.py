@@ -133,6 +133,41 @@ def test_it_is_better_at_takes_that_it_never_saw(studio: Studio) -> None:
     assert after["forecast_15"] < 0.98 * before["forecast_15"]
 
 
+def test_what_the_layers_read_foretells_what_moving_them_does(studio: Studio) -> None:
+    from greenroom.features.pipeline import FeatureSpec
+    from greenroom.retraining.adapter import AHEAD, FILL, Adapter, columns_of
+    from greenroom.retraining.reservoir import moments_of
+
+    manifest = studio.workspace.objects.manifest(studio.model)
+    graph = studio.workspace.objects.get(manifest["blobs"]["graph"])
+    shape, spec = ModelShape.load(manifest["shape"]), FeatureSpec.load(manifest["features"])
+    # So short a training earns its addition no weight in a gap.
+    graph = Adapter(graph, shape, spec.joints).moved({"residual": np.float32(1)})
+    adapter = Adapter(graph, shape, spec.joints)
+    moments = moments_of(studio.workspace, spec, studio.new[0], 7)
+    reach = dict(zip((AHEAD, FILL), adapter.reach(moments), strict=True))
+    random = np.random.default_rng(0)
+    turns = {
+        layer: (1e-4 * random.normal(size=adapter.weights[f"{layer}.weight"].shape)).astype("f4")
+        for layer in (AHEAD, FILL)
+    }
+    moved = {f"{n}.weight": adapter.weights[f"{n}.weight"] + t for n, t in turns.items()}
+    before = adapter.hear(moments, 3)
+    after = adapter.hear(moments, 3, adapter.moved(moved))
+    foretold = reach[AHEAD] * (before.hidden @ turns[AHEAD].T)
+    np.testing.assert_allclose(before.ahead - after.ahead, foretold, atol=2e-5)
+    assert np.abs(foretold).max() > 2e-3
+    for limb, (_, ours, off), (_, _, then) in zip(
+        adapter.limbs, before.gaps, after.gaps, strict=True
+    ):
+        columns = columns_of(limb)
+        foretold = reach[FILL][columns] * (ours @ turns[FILL].T[:, columns])
+        did = off - then
+        inside = np.abs(did) > 1e-7  # what is clamped does not move, and an old gap's moves less
+        assert inside.sum() > 100 and np.abs(did).max() > 2e-3
+        assert np.corrcoef(did[inside], foretold[inside])[0, 1] > 0.998
+
+
 def test_a_bound_that_nothing_keeps_refuses_and_leaves_nothing(studio: Studio) -> None:
     from greenroom.retraining.online import update, update_apart
     from greenroom.retraining.steps import Bounds

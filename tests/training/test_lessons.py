@@ -113,18 +113,56 @@ def test_windows_are_mixed_with_another_by_half_at_most() -> None:
     assert 0.4 < float((own == 1).float().mean()) < 0.6
 
 
+def test_a_lesson_mixes_its_windows_and_not_their_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from greenroom.training import lessons
+
+    model = _performer()
+    takes = [torch.randn(90, model.shape.state), torch.randn(40, model.shape.state)]
+    gaps = lessons.Gaps(lessons.Material([], takes), JOINTS, 50, 30)
+    seen = []
+
+    def mixed(windows: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        seen.append(windows.shape)
+        return torch.zeros_like(windows)
+
+    monkeypatch.setattr(lessons, "mixed", mixed)
+    gaps.loss(model, 0.0, 1.0, torch.Generator().manual_seed(0))
+    assert seen == [(50, 46, model.shape.state)]
+
+
 def test_what_is_added_in_a_gap_is_as_large_as_the_movement_around_it() -> None:
     import torch
 
-    from greenroom.training.fit import usual_amplitude
+    from greenroom.training.fit import prepare, usual_amplitude
+    from greenroom.training.lessons import Material
     from greenroom.training.trunk import moved
 
     model = _performer()
     trunk, j, d = model.trunk, len(JOINTS), model.shape.state
     moving = torch.randn(60, d, generator=torch.Generator().manual_seed(2))
-    trunk.usual.copy_(usual_amplitude(model, [moving, moving[:7]]))
-    all_ = moving[:, : 6 * j].unfold(0, 30, 1).transpose(1, 2)
-    assert float(trunk.usual) == pytest.approx(float((moved(all_) ** 2).mean() ** 0.5), rel=1e-5)
+    prepare(model, Material([], [moving, moving[:7]]))
+    rotations = moving[:, : 6 * j]
+    steps = torch.stack(
+        [((rotations[t + 4 : t + 17] - rotations[t : t + 13]) ** 2).mean() for t in range(44)]
+    )
+    assert float(trunk.usual) == pytest.approx(float(steps.mean() ** 0.5), rel=1e-4)
+    assert float(usual_amplitude(model, [moving[:16]])) == 1
+    known = torch.ones(1, 30, j)
+    known[:, -9:, 2] = 0
+    gone = moving[None, :30, : 6 * j].clone()
+    gone[:, -9:, 12:18] = 1e3  # whatever stands where a joint was not captured
+    like = moved(moving[None, :30, : 6 * j], known)
+    assert torch.equal(moved(gone, known), like)
+    late = moving[None, :30, : 6 * j].clone()
+    late[:, :20] = late[:, 20:21]  # before it there was nothing
+    whole = torch.ones(1, 30, j)
+    steps = [late[:, t] - late[:, t - 4] for t in range(21, 30)]
+    assert float(moved(late, whole)) == pytest.approx(
+        float(torch.stack(steps).pow(2).mean().sqrt()), rel=1e-4
+    )
+    assert float(like) != float(moved(moving[None, :30, : 6 * j], torch.ones(1, 30, j)))
     torch.nn.init.zeros_(
         trunk.enter.weight
     )  # deaf, so that what it says depends on its scale alone
@@ -143,7 +181,7 @@ def test_what_is_added_in_a_gap_is_as_large_as_the_movement_around_it() -> None:
                     0 * see,
                     torch.zeros(1, model.shape.noise),
                 )[0]
-    like = float(moved(moving[None, :30, : 6 * j]) / trunk.usual)
+    like = float(moved(moving[None, :30, : 6 * j], torch.ones(1, 30, j)) / trunk.usual)
     whole = added[1.0, 0.0]
     for size, share in ((0.0, 0.1), (0.5, like / 2), (1.0, like), (9.0, 2.0)):
         assert torch.allclose(added[size, 1.0], share * whole, rtol=1e-3)

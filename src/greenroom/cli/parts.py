@@ -1,4 +1,4 @@
-"""Commands on a model's parts: `part list`, `part style`, `part rig`."""
+"""Commands on a model's parts: `part list`, `part style`, `part rig`, `part face`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from greenroom.cli.context import Context, Heavy, answer, as_json, short
 from greenroom.registry.rigs import exchange_rig
 from greenroom.retraining.exchange import exchange_style
+from greenroom.retraining.likeness import fit_face
 
 
 @click.group("part")
@@ -54,11 +55,29 @@ def rig_command(context: Context, model: str, file: Path, as_json: bool) -> None
     _tell(context, made, "rig", as_json)
 
 
+@part_group.command("face")
+@click.argument("model")
+@click.argument("take")
+@as_json
+@click.pass_obj
+def face_command(context: Context, model: str, take: str, as_json: bool) -> None:
+    """Fit a face to the person in the first half minute of a take; make the model that has it."""
+    workspace = context.workspace
+    start, shown = workspace.resolve(model, "model"), workspace.resolve(take, "take")
+    made = fit_face(workspace, start, shown, context.user)
+    _tell(context, made, "face", as_json)
+
+
 def _tell(context: Context, model: str, part: str, as_json: bool) -> None:
-    name = context.workspace.objects.manifest(model, "model")["parts"][part]
-    then = f"greenroom validate {short(model)} --task style" if part == "style" else ""
-    then = then or f"greenroom approve {short(model)} --by NAME"
-    answer(as_json, {"model": model, "part": name}, f"part {name}\nmodel {model}\nnext: {then}")
+    """Say which part and model came of it, with the part's figures, and what comes next."""
+    objects = context.workspace.objects
+    name = objects.manifest(model, "model")["parts"][part]
+    figures = {} if part == "rig" else objects.manifest(name, "part")["figures"]
+    said = [f"{figure} {value}" for figure, value in figures.items() if part == "face"]
+    task = "" if part == "rig" else f"greenroom validate {short(model)} --task {part}"
+    then = task or f"greenroom approve {short(model)} --by NAME"
+    found = {"model": model, "part": name} | ({"figures": figures} if said else {})
+    answer(as_json, found, "\n".join([*said, f"part {name}", f"model {model}", f"next: {then}"]))
 
 
 COMMANDS = (part_group,)

@@ -123,15 +123,6 @@ class Adapter:
         out: bytes = proto.SerializeToString()
         return out
 
-    def golden(self, graph: bytes) -> bytes:
-        """Return what a graph says on the golden clip (ticks, outputs), float32, little-endian."""
-        backend = OnnxBackend(graph, self.shape)
-        said = [
-            np.concatenate([*backend.run(tick).values()], axis=None)
-            for tick in golden_clip(self.shape)
-        ]
-        return np.stack(said).astype("<f4").tobytes()
-
     # -- asking ------------------------------------------------------------------------------------
 
     def hear(self, moments: Moments, seed: int, graph: bytes | None = None) -> Heard:
@@ -207,6 +198,13 @@ class Adapter:
                     row[columns] = (a["pose"] - b["pose"])[0, columns] / _NUDGE
             fill.append(row)
         return np.median(ahead, axis=0), np.median(fill, axis=0)
+
+
+def golden_of(graph: bytes, shape: ModelShape) -> bytes:
+    """Return what a graph says on the golden clip (ticks, outputs), float32, little-endian."""
+    backend = OnnxBackend(graph, shape)
+    said = [np.concatenate([*backend.run(tick).values()], axis=None) for tick in golden_clip(shape)]
+    return np.stack(said).astype("<f4").tobytes()
 
 
 def columns_of(limb: Sequence[int]) -> Any:

@@ -26,7 +26,7 @@ from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Floats
-from greenroom.retraining.adapter import CENTRES, Adapter
+from greenroom.retraining.adapter import CENTRES, Adapter, golden_of
 from greenroom.retraining.reservoir import Moments, Reservoir, joined, moments_of
 from greenroom.retraining.steps import EVERY, Bounds, Halves, step
 from greenroom.store.objects import canonical, digest
@@ -95,7 +95,7 @@ def update(
         )
     moved = adapter.moved(weights)
     blobs = {"graph": workspace.objects.put(moved), "golden": ""}
-    blobs["golden"] = workspace.objects.put(adapter.golden(moved))
+    blobs["golden"] = workspace.objects.put(golden_of(moved, adapter.shape))
     if "usual" in manifest["blobs"]:
         blobs["usual"] = manifest["blobs"]["usual"]
     if "weights" in manifest["blobs"]:

@@ -26,7 +26,7 @@ from greenroom.training.rollout import (
 )
 from greenroom.training.styles import fit_styles
 from greenroom.training.task import Task, run
-from greenroom.training.trunk import moved
+from greenroom.training.trunk import LATELY, moved
 
 HIT_DEGREES = 10.0
 """Confidence is the probability that a joint is within this of the truth."""
@@ -115,13 +115,16 @@ def prepare(model: Performer, material: Material) -> dict[str, float]:
 
 def usual_amplitude(model: Performer, takes: Sequence[Tensor]) -> Tensor:
     """Return how much a body moves in takes: the rms over all moments of what `moved` says."""
-    k, six, sums, count = model.shape.history, 6 * model.shape.joints, 0.0, 0
+    six, sums, count = 6 * model.shape.joints, 0.0, 0
+    whole = torch.ones(1, 1, model.shape.joints)
     for take in takes:
-        if len(take) >= k:
+        if len(take) >= LATELY:
             rows = ((take - model.core.mean) / model.core.std)[:, :six]
-            sums += float((moved(rows.unfold(0, k, 1).transpose(1, 2)).double() ** 2).sum())
-            count += len(take) - k + 1
-    return torch.tensor(max(1e-3, (sums / max(1, count)) ** 0.5))
+            rows = rows.unfold(0, LATELY, 1).transpose(1, 2)
+            known = whole.expand(len(rows), LATELY, -1)
+            sums += float((moved(rows, known).double() ** 2).sum())
+            count += len(rows)
+    return torch.tensor((sums / count) ** 0.5 if count else 1.0)
 
 
 def left_over(model: Performer, takes: Sequence[Tensor]) -> Tensor:

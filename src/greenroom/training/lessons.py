@@ -130,9 +130,10 @@ class Gaps:
             room = len(padded) - self.length + 1
             if room > 0:
                 laid.append(padded)
-                starts.append(torch.arange(at, at + room))
+                places = torch.arange(room)
+                starts.append(at + places)
                 often.append(torch.full((room,), weight))
-                rooms.append(torch.stack([torch.arange(room), torch.arange(room - 1, -1, -1)], -1))
+                rooms.append(torch.stack([places, room - 1 - places], -1))
                 at += len(padded)
         if not laid:
             seconds = (self.length - history + 2) / 30

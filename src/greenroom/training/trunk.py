@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from greenroom.contracts import LOOK_AHEAD, ModelShape
-from greenroom.training.core import share_captured
+from greenroom.training.core import share_captured, some
 
 _FIRST = 3  # parts of a face's body up to the layer that reads
 LAGS = (0, 1, 2, 3, 5, 8, 12)
 """Ticks ago whose differences the trunk reads; differences of neighbours are easier than poses."""
-_STRIDE, _REACH = 4, 17
-"""Ticks between the poses by which it is told how much a body moves, and how far back they reach."""
+_STEP, LATELY = 4, 17
+"""Ticks of the steps by which it is told how much a body moves, and how far back they reach."""
 _LEAST, _MOST = 0.1, 2.0
 """Of the usual amplitude; a body that stands still may start at any tick."""
 
@@ -97,7 +97,7 @@ class Trunk(nn.Module):
         steps = [2 * (a - b) for a, b in zip(past[:-1], past[1:], strict=True)]
         there = [valid, *(known[:, -lag] for lag in LAGS[1:])]
         captured = share_captured(valid)
-        amplitude = (moved(rows[..., : 6 * self.joints]) / self.usual).clamp(_LEAST, _MOST)
+        amplitude = (moved(rows[..., : 6 * self.joints], known) / self.usual).clamp(_LEAST, _MOST)
         amplitude = 1 - captured + captured * amplitude
         seen = [base, core - base, *steps, *there, 6 * age, noise, torch.log(amplitude)]
         x = self.norm(self.blocks(self.enter(self.blur(torch.cat(seen, -1)))))
@@ -106,15 +106,21 @@ class Trunk(nn.Module):
         return self.fill(amplitude * x), ahead * self.earned.unsqueeze(-1), self.spread(x)
 
 
-def moved(rows: Tensor) -> Tensor:
+def moved(rows: Tensor, known: Tensor) -> Tensor:
     """Return how much a body moved in the last half second (N, 1): the rms of its steps of four ticks.
 
     Args:
-        rows: normalised rotations (N, K, 6 J), 17 ticks at least, the newest last.
+        rows: normalised rotations (N, K, 6 J), `LATELY` ticks at least, the newest last.
+        known: which joints were captured (N, K, J). Where a joint was not, it stood still in `rows`,
+            which says nothing; nor does a body that did not move at all, which is one that was not
+            there yet.
     """
-    marks = rows[:, -_REACH::_STRIDE]
-    steps = marks[:, 1:] - marks[:, :-1]
-    return torch.sqrt((steps * steps).mean((1, 2)) + 1e-6).unsqueeze(-1)
+    rows, there = rows[:, -LATELY:], known[:, -LATELY:]
+    squares = (rows[:, _STEP:] - rows[:, :-_STEP]) ** 2
+    both = (there[:, _STEP:] * there[:, :-_STEP]).repeat_interleave(6, -1)
+    both = both * some(squares.mean(-1, keepdim=True))
+    mean = (both * squares).sum((1, 2)) / both.sum((1, 2)).clamp(min=1.0)
+    return torch.sqrt(mean + 1e-6).unsqueeze(-1)
 
 
 class Face(nn.Module):

@@ -56,8 +56,8 @@ def say(backend: Backend, shape: ModelShape, speech: Floats, words: Floats | Non
     return out
 
 
-def adapt(said: Array, truth: Array, ticks: int = ADAPTED) -> Doubles:
-    """Return what is said (T, B), corrected by how its first ticks were off.
+def correction(said: Array, truth: Array, ticks: int = ADAPTED) -> tuple[Doubles, Doubles]:
+    """Return (turn (B, B), shift (B,)) by which `said @ turn + shift` is nearer to the truth.
 
     An affine correction, shrunk towards none: channels that a person uses instead of others are told
     apart in half a minute, where no voice could tell. Ridge in closed form, penalty 5.
@@ -73,9 +73,14 @@ def adapt(said: Array, truth: Array, ticks: int = ADAPTED) -> Doubles:
     mx, my = x.mean(axis=0), y.mean(axis=0)
     off = (y - my) - (x - mx)
     gram = (x - mx).T @ (x - mx) + _SHRINK * np.eye(x.shape[1])
-    turn = np.linalg.solve(gram, (x - mx).T @ off)
-    centred = np.asarray(said, np.float64) - mx
-    return np.asarray(my + centred + centred @ turn)
+    turn = np.eye(x.shape[1]) + np.linalg.solve(gram, (x - mx).T @ off)
+    return turn, my - mx @ turn
+
+
+def adapt(said: Array, truth: Array, ticks: int = ADAPTED) -> Doubles:
+    """Return what is said (T, B), corrected by how its first ticks were off (see :func:`correction`)."""
+    turn, shift = correction(said, truth, ticks)
+    return np.asarray(np.asarray(said, np.float64) @ turn + shift)
 
 
 class FaceJudge:
