@@ -19,7 +19,7 @@ from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.validation.gates import decide, judge_gates, read_gates
 from greenroom.validation.judge import validate, windows
-from greenroom.validation.report import report
+from greenroom.validation.report import WORDS, report
 from greenroom.validation.scenes import Scene
 from greenroom.validation.subject import FLOOR
 from greenroom.validation.tallies import figures, tallies_of
@@ -117,6 +117,31 @@ def test_the_report_is_one_file_that_needs_nothing(validation: tuple[str, Manife
     page = report(*validation, judge_gates(gates, validation[1], None))
     assert page.count("<svg") == 5 and "gaussian (floor)" in page and "passed" in page
     assert "http" not in page and "<script" not in page
+    figures = validation[1]["figures"]
+    for task, metrics in figures.items():
+        for metric, found in metrics.items():
+            low, high = found["gain"]
+            said = "▲ better" if low > 0 else "▼ worse" if high < 0 else "not told apart"
+            row = next(r for r in page.split("<tr>") if f'href="#{task}.{metric}"' in r)
+            assert said in row and f"<td>{found['model']:.3f}</td>" in row
+            assert f'id="{task}.{metric}"' in page and f"{task}.{metric}" in WORDS
+
+
+def test_the_report_tells_one_take_and_minutes_alone_from_a_contest() -> None:
+    one = {"model": 0.5, "floor": 0.25, "ci": [0.5, 0.5], "gain": [0.1, 0.1], "takes": 1}
+    told = {"floors": {"ridge": 0.25}}
+    face = {"r2w": {**one, **told}}
+    alone = {"jerk": {**one, "takes": 10, "floors": {"recordings": 0.25}}}
+    manifest = {
+        "parents": {"model": "0" * 64},
+        "actor": "mira",
+        "on": "test split",
+        "figures": {"face": face, "alone": alone},
+        "tallies": {},
+    }
+    page = report("0" * 64, manifest)
+    assert "one take: no interval" in page and "▲" not in page
+    assert "2.00 times as much" in page and "the nearer to the recordings" in page
 
 
 GATE: dict[str, Any] = {"metric": "infill.limb_deg"}

@@ -20,10 +20,35 @@ h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { text-align: right; padding: .2rem .8rem; border-bottom: 1px solid #8884 }
 th:first-child, td:first-child { text-align: left }
+td:not(:first-child) { white-space: nowrap }
+a { color: inherit }
 svg text { font-size: 11px; fill: currentColor }
 .quiet { opacity: .7 }
 """
 """How every page of this room looks."""
+WORDS = {
+    "infill.joints_deg": "scattered joints lost, error in degrees",
+    "infill.limb_deg": "a limb lost, error in degrees",
+    "forecast.skill_33": "forecast of 33 ms, skill against holding still",
+    "forecast.skill_200": "forecast of 200 ms, skill against holding still",
+    "forecast.skill_500": "forecast of 500 ms, skill against holding still",
+    "face.r2w": "face from voice, variance-weighted R²",
+    "face.opening_r": "opening of the mouth, correlation",
+    "face.rounding_r": "rounding of the lips, correlation",
+    "face.r2w_adapted": "face after half a minute of the take, R²",
+    "face.rounding_r_adapted": "lips after half a minute of the take, correlation",
+    "face.matched": "face and sound belong together, share of pairs",
+    "style.accuracy": "styles told right, share of seconds",
+    "style.auc_unseen": "styles never seen told from known ones, AUC",
+    "style.ece": "expected calibration error of a style's probability",
+    "alone.jerk": "alone: jerk, m/s³",
+    "alone.skate": "alone: slide of standing feet, mm/s",
+    "alone.still": "alone: share of seconds that stand still",
+    "alone.height": "alone: share of ticks with the hips out of range",
+    "alone.drift": "alone: metres of ground a minute",
+    "alone.speed": "alone: speed of the median joint, degrees a second",
+}
+"""What figures are called on the page; the key stands beside them, and formulas in `docs/metrics.md`."""
 _WIDTH, _ROW = 560, 22
 
 
@@ -60,13 +85,18 @@ def report(
     if study is not None:
         parts.append(section(study))
     tallies = tallies_of(validation)
+    parts.append(_summary(validation["figures"]))
     for task, metrics in validation["figures"].items():
         parts.append(f"<h2>{escape(task)}</h2>")
         for metric, found in metrics.items():
             takes = tallies.get(task, {}).get(metric, {})
             skill = any(tally.kind == "skill" for tally in takes.values())
-            better = "higher" if skill else "lower"
-            parts.append(f"<h3>{escape(metric)} <span class='quiet'>{better} is better</span></h3>")
+            key, better = f"{task}.{metric}", "higher is better" if skill else "lower is better"
+            better = "the nearer to the recordings the better" if task == "alone" else better
+            parts.append(
+                f'<h3 id="{escape(key)}">{escape(WORDS.get(key, key))} '
+                f"<span class='quiet'><code>{escape(key)}</code>, {better}</span></h3>"
+            )
             parts.append(_plot(found, FLOOR[task]))
             for tier, groups in found.get("groups", {}).items():
                 parts.append(_by_group(tier, groups, FLOOR[task]))
@@ -77,6 +107,34 @@ def report(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Validation {name[:12]}</title>'
         f"<style>{STYLE}</style><body>{body}</body></html>\n"
     )
+
+
+def _summary(figures: Manifest) -> str:
+    """Return one table of all figures: the model beside its floor, and what that says."""
+    rows = []
+    for task, metrics in figures.items():
+        for metric, found in metrics.items():
+            key = f"{task}.{metric}"
+            spread = f"{found['ci'][0]:.3f} … {found['ci'][1]:.3f}" if found["takes"] > 1 else "–"
+            rows.append(
+                f'<tr><td><a href="#{escape(key)}">{escape(WORDS.get(key, key))}</a></td>'
+                f"<td>{found['model']:.3f}</td><td>{spread}</td>"
+                f"<td>{found['floor']:.3f}</td><td>{escape(FLOOR[task])}</td>"
+                f"<td>{_verdict(task, found)}</td></tr>"
+            )
+    head = "<th>figure</th><th>model</th><th>95 %</th><th>floor</th><th></th><th>against it</th>"
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _verdict(task: str, found: Manifest) -> str:
+    """Return in words whether a model is told apart from its floor."""
+    if task == "alone":
+        share = found["model"] / found["floor"] if found["floor"] else None
+        return "–" if share is None else f"{share:.2f} times as much"
+    if found["takes"] < 2:
+        return "one take: no interval"
+    low, high = found["gain"]
+    return "▲ better" if low > 0 else "▼ worse" if high < 0 else "not told apart"
 
 
 def _figure(clip: bytes) -> str:
@@ -154,7 +212,8 @@ def _table(takes: dict[str, Any]) -> str:
         + "</tr>"
         for take, tally in takes.items()
     )
+    count = "1 take" if len(takes) == 1 else f"{len(takes)} takes"
     return (
-        f"<details><summary>{len(takes)} takes</summary><table><tr><th>take</th>{head}</tr>{rows}"
+        f"<details><summary>{count}</summary><table><tr><th>take</th>{head}</tr>{rows}"
         "</table></details>"
     )
