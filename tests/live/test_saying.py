@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from greenroom.capture.packets import FIRST_OF_CLIP, encode_body
 from greenroom.contracts import Alert, ModelShape, Packet, get_tensors
+from greenroom.errors import BadInput
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
 from greenroom.frames import BONE, BONES
@@ -17,6 +19,7 @@ from greenroom.live.ring import put_packets, slot_type
 from greenroom.live.saying import seen_styles, sureness
 from greenroom.live.watching import Channel, Watch
 from greenroom.metrics.motion import AHEAD
+from greenroom.monitoring.alerts import UNWATCHED, sentence
 from greenroom.registry.release import Role
 
 from .stand_in import role
@@ -161,6 +164,39 @@ def test_a_release_that_came_is_never_charted_by_what_is_usual_for_another(
         watch.frame(row, {})
     (channel,) = watch.channels
     assert channel.read(row, {}) == 2.0  # the newest counts, whichever was ready last
+
+
+def test_charts_that_cannot_be_made_are_told_and_the_show_goes_on(takes: list[np.ndarray]) -> None:
+    told: list[tuple[Alert, bool]] = []
+    motion = Channel(_Broken(range(99)), lambda row, outputs: 0.0)
+    watch = Watch(
+        [sureness(ROLE, takes), motion], lambda alert, begins: told.append((alert, begins))
+    )
+    row = np.zeros((), slot_type(SHAPE))
+
+    def make() -> list[Channel]:
+        raise BadInput("a blob is missing")
+
+    def unwatched(make: Callable[[], list[Channel]], count: int) -> tuple[Alert, bool]:
+        watch.renew(make)
+        for _ in range(100):
+            row["tick"] += 1
+            watch.frame(row, {})
+            found = [one for one in told if one[0].signal == UNWATCHED]
+            if len(found) == count:
+                return found[-1]
+            time.sleep(0.02)
+        raise AssertionError("nothing was told")
+
+    watch.frame(row, {})
+    alert, begins = unwatched(make, 1)
+    assert begins and alert.cause == "machine" and alert.tick == alert.began == int(row["tick"])
+    said = sentence(alert)
+    assert said.startswith("Charts of what performs now could not be made: a blob is missing. Try")
+    assert "Stop other work" not in said
+    assert watch.channels == [motion]
+    alert, begins = unwatched(lambda: [motion], 2)
+    assert not begins and alert.tick == int(row["tick"])
 
 
 class _Broken:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from greenroom.contracts import Alert
 from greenroom.frames import Floats
+from greenroom.monitoring.alerts import UNWATCHED
 
 FAULT = "capture fault"
 _EXPLAINED = ("new style", "model")
@@ -80,6 +81,8 @@ class Watch:
         self.tell, self.excused = tell, excused
         self._take(channels)
         self._new: Sequence[Channel] | None = None
+        self._failed = ""
+        self._unwatched: Alert | None = None
         self._renewals = self._tick = 0
         self.active: dict[str, tuple[Alert, Channel]] = {}
         self._faults: dict[str, int] = {}
@@ -91,6 +94,7 @@ class Watch:
         """Go on with other channels, once a thread has made them: another release is on stage.
 
         Until then nothing is charted of what it says. Where it is renewed again meanwhile, that counts.
+        Where they cannot be made, the next frame tells an alert of the machine.
         """
         self._renewals += 1
         number = self._renewals
@@ -101,7 +105,12 @@ class Watch:
         self._seen = [self._seen[i] for i in kept]
 
         def work() -> None:
-            new = make()
+            try:
+                new = make()
+            except Exception as error:  # whatever it is, the show goes on and somebody is told
+                if number == self._renewals:
+                    self._failed = str(error) or type(error).__name__
+                return
             if number == self._renewals:
                 self._new = new
 
@@ -114,6 +123,7 @@ class Watch:
         if new is not None:
             self._end(tick, self.channels)
             self._take(new)
+        self._note_unwatched(tick, new is not None)
         for i, (channel, seen) in enumerate(zip(self.channels, self._seen, strict=True)):
             channel.chart.update(channel.read(row, outputs), excused=self.excused(tick))
             raised = channel.chart.alerts[seen:]
@@ -123,6 +133,16 @@ class Watch:
         self._frames += 1
         if self._frames % _EVERY == 0:
             self._end(tick)
+
+    def _note_unwatched(self, tick: int, charted: bool) -> None:
+        """Tell when charts cannot be made, and when others are, after all."""
+        if charted and self._unwatched is not None:
+            self.tell(replace(self._unwatched, tick=tick), False)
+            self._unwatched = None
+        why, self._failed = self._failed, ""
+        if why and self._unwatched is None:
+            self._unwatched = Alert(UNWATCHED, "machine", (why,), 1.0, tick, tick, tick, tick)
+            self.tell(self._unwatched, True)
 
     def _begin(self, alert: Alert, channel: Channel, shift: int) -> None:
         """Tell of an alert, in the show's ticks: a chart counts those that it was given.

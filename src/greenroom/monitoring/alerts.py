@@ -15,7 +15,8 @@ from greenroom.errors import BadInput
 from greenroom.monitoring.spikes import SPIKE
 from greenroom.store.log import Entry, Log
 
-EVENT = "alert"
+EVENT, UNWATCHED = "alert", "charts"
+"""What the log calls an alert; and the signal of one which says that a release goes on unwatched."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ _SAID = {
     "freeze": "{where} trembling in place. Check the tracker.",
     "jitter": "{where} jittering. Check the light, the camera and the tracker.",
     "style": "Movement unlike the reference: {where}.",
+    UNWATCHED: "Charts of what performs now could not be made: {where}. Try greenroom fsck.",
     "spike": "A style that was rare has become frequent: {where}.",
 }
 _DO = {
@@ -67,7 +69,7 @@ def sentence(alert: Alert) -> str:
     said = _SAID.get("spike" if alert.signal.startswith(SPIKE) else alert.signal)
     if said is None:
         said = "{signal} out of control ({where}). " + _DO[alert.cause]
-    elif alert.cause != "capture fault":
+    elif alert.cause != "capture fault" and alert.signal != UNWATCHED:
         said += " " + _DO[alert.cause]
     text = said.format(where=where, signal=alert.signal)
     return f"{text[0].upper()}{text[1:]}"
