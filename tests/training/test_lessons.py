@@ -259,6 +259,35 @@ def test_what_a_forecast_is_given_is_what_it_earned_on_other_takes() -> None:
     assert earn(model, [takes[0][:20], takes[0][:3]]).keys() == found.keys()
 
 
+def test_an_addition_earns_by_how_much_a_body_moves() -> None:
+    import torch
+
+    from greenroom.training.fit import earn
+    from greenroom.training.lessons import perform
+    from greenroom.training.trunk import SIZES
+
+    model = _performer()
+    trunk, six, step = model.trunk, 6 * len(JOINTS), 0.01
+    torch.nn.init.zeros_(trunk.ahead.weight)
+    far = torch.tensor(model.shape.horizons).repeat_interleave(six) * step
+    trunk.ahead.bias.data.copy_(far)  # all that it says is how a lively body goes on
+    trunk.usual.fill_(4 * step / 0.8)
+    ticks = torch.arange(90.0)[:, None].expand(-1, model.shape.state)
+    lively, quiet = step * ticks, -0.01 * step * ticks
+    found = earn(model, [lively, quiet])
+    at = dict(zip(SIZES, trunk.earned.T, strict=True))
+    assert (at[0.8] > 0.99).all() and (at[0.05] < 0.02).all()
+    whole = [found[f"earned_{h}"] for h in model.shape.horizons]
+    assert torch.allclose(at[1.6], torch.tensor(whole), atol=0.01)  # which nobody has shown
+    said = []
+    for take in (lively, quiet):
+        windows = take[None, 40:71]
+        out = perform(model, windows, torch.ones(1, 31, len(JOINTS)), torch.zeros(1))
+        forecast = dict(zip(model.shape.outputs(), out, strict=True))["forecast"]
+        said.append((forecast - windows[:, -1:, :six]).abs().detach() / far.reshape(1, -1, six))
+    assert torch.allclose(said[0], torch.ones(()), atol=0.02) and said[1].max() < 0.02
+
+
 def test_one_draw_stands_for_the_whole_of_a_way() -> None:
     import torch
 

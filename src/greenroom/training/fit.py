@@ -150,6 +150,8 @@ def forecasts(model: Performer, takes: Sequence[Tensor]) -> Iterator[tuple[Tenso
             yield coming, model.plain_forecast(past)
 
 
+_PULL = 1e-3
+"""Towards what a horizon earns at all amplitudes, which is what it earns where nothing is known."""
 _MOST_WINDOWS = 600
 """Of one take, when forecasts are weighed."""
 
@@ -157,12 +159,18 @@ _MOST_WINDOWS = 600
 def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
     """Choose how much of the trunk's addition each forecast is given, on held-out takes, in place.
 
-    The least squares of truth on addition, one number a horizon, in [0, 1].
+    The least squares of truth on addition, in [0, 1], a number a horizon and amplitude, drawn a little
+    towards the horizon's own. What is worth saying of a lively body may be noise of a quiet one.
     """
-    assert model.trunk is not None
+    from scipy.optimize import lsq_linear
+
+    trunk = model.trunk
+    assert trunk is not None
     k, horizons, six = model.shape.history, model.shape.horizons, 6 * model.shape.joints
     whole = torch.ones(1, k + 1, model.shape.joints)
-    above, below = torch.zeros(len(horizons)), torch.full((len(horizons),), 1e-9)
+    sizes = trunk.earned.shape[1]
+    squares = torch.zeros(len(horizons), sizes, sizes, dtype=torch.double)
+    along = torch.zeros(len(horizons), sizes, dtype=torch.double)
     for take in takes:
         rows = torch.cat([take[:1].expand(k - 2, -1), take])
         count = len(rows) - k - max(horizons)
@@ -171,6 +179,7 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
         every = max(3, count // _MOST_WINDOWS)
         windows = rows.unfold(0, k + 1, every)[: max(1, count // every)].transpose(1, 2)
         see = whole.expand(len(windows), -1, -1)
+        scaled = (windows - model.core.mean) / model.core.std
         with torch.no_grad():
             said = dict(
                 zip(
@@ -179,15 +188,23 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
                     strict=True,
                 )
             )
-        scaled = (windows[:, 1:] - model.core.mean) / model.core.std
-        plain = model.plain_forecast(scaled) * model.core.std[:six] + model.core.mean[:six]
+            near = trunk.near(trunk.size(scaled[:, :k], see[:, :k])).double()
+        plain = model.plain_forecast(scaled[:, 1:]) * model.core.std[:six] + model.core.mean[:six]
         for i, ahead in enumerate(horizons):
             coming = rows.unfold(0, k + 1 + ahead, every)[: len(windows), :six, -1]
-            added = said["forecast"][:, i] - plain[:, i]
-            above[i] += ((coming - plain[:, i]) * added).sum()
-            below[i] += (added * added).sum()
-    model.trunk.earned.copy_((above / below).clamp(0, 1))
-    return {f"earned_{h}": float(e) for h, e in zip(horizons, model.trunk.earned, strict=True)}
+            added = (said["forecast"][:, i] - plain[:, i]).double()
+            squares[i] += (near * (added**2).sum(-1, keepdim=True)).T @ near
+            along[i] += near.T @ ((coming - plain[:, i]) * added).sum(-1)
+    figures = {}
+    for i, ahead in enumerate(horizons):
+        all_ = float((along[i].sum() / squares[i].sum().clamp(min=1e-9)).clamp(0, 1))
+        pull = float(squares[i].trace()) * _PULL + 1e-9
+        root = torch.linalg.cholesky(squares[i] + pull * torch.eye(sizes, dtype=torch.double))
+        aim = torch.linalg.solve_triangular(root, (along[i] + pull * all_)[:, None], upper=False)
+        found = lsq_linear(root.T.numpy(), aim[:, 0].numpy(), bounds=(0, 1)).x
+        trunk.earned[i] = torch.from_numpy(np.asarray(found, np.float32))
+        figures[f"earned_{ahead}"] = all_
+    return figures
 
 
 _GAP, _EVERY, _MOST_GAPS = 15, 3, 600

@@ -9,6 +9,7 @@ of a face, H horizons, W width, P phonemes, X context. All inputs are normalised
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -24,6 +25,8 @@ _STEP, LATELY = 4, 17
 """Ticks of the steps by which it is told how much a body moves, and how far back they reach."""
 _LEAST, _MOST = 0.1, 2.0
 """Of the usual amplitude; a body that stands still may start at any tick."""
+SIZES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""Amplitudes, each twice the one before, for each of which forecasts earn a weight of their own."""
 
 
 class Residual(nn.Module):
@@ -66,7 +69,8 @@ class Trunk(nn.Module):
         self.ahead = nn.Linear(width, self.horizons * 6 * shape.joints)
         self.spread = nn.Linear(width, shape.joints)
         self.register_buffer("scale", torch.ones(self.horizons, 6 * shape.joints))
-        self.register_buffer("earned", torch.ones(self.horizons))
+        self.register_buffer("earned", torch.ones(self.horizons, len(SIZES)))
+        self.register_buffer("sizes", torch.log(torch.tensor(SIZES)))
         self.register_buffer("usual", torch.ones(()))
         for layer in (self.fill, self.ahead, self.spread):
             nn.init.zeros_(layer.weight)
@@ -96,14 +100,24 @@ class Trunk(nn.Module):
         past = [base, *(rows[:, -lag] for lag in LAGS[1:])]
         steps = [2 * (a - b) for a, b in zip(past[:-1], past[1:], strict=True)]
         there = [valid, *(known[:, -lag] for lag in LAGS[1:])]
-        captured = share_captured(valid)
-        amplitude = (moved(rows[..., : 6 * self.joints], known) / self.usual).clamp(_LEAST, _MOST)
-        amplitude = 1 - captured + captured * amplitude
+        captured, size = share_captured(valid), self.size(rows, known)
+        amplitude = 1 - captured + captured * size.clamp(_LEAST, _MOST)
+        near = self.near(1 - captured + captured * size)
+        earned = self.earned[:, 0] + near[:, 1:] @ (self.earned[:, 1:] - self.earned[:, :1]).T
         seen = [base, core - base, *steps, *there, 6 * age, noise, torch.log(amplitude)]
         x = self.norm(self.blocks(self.enter(self.blur(torch.cat(seen, -1)))))
         ahead = self.ahead(x).reshape(len(x), self.horizons, 6 * self.joints) * self.scale
         # What is missing moves as much as the body does, in styles too that were never seen.
-        return self.fill(amplitude * x), ahead * self.earned.unsqueeze(-1), self.spread(x)
+        return self.fill(amplitude * x), ahead * earned.unsqueeze(-1), self.spread(x)
+
+    def size(self, rows: Tensor, known: Tensor) -> Tensor:
+        """Return how much a body moves (N, 1), over the usual; see :func:`moved`."""
+        return moved(rows[..., : 6 * self.joints], known) / self.usual
+
+    def near(self, size: Tensor) -> Tensor:
+        """Return how near an amplitude (N, 1) is to each of `SIZES` (N, 6), rows sum to 1."""
+        place = torch.log(size.clamp(SIZES[0], SIZES[-1]))
+        return torch.relu(1 - torch.abs(place - self.sizes) / math.log(2))
 
 
 def moved(rows: Tensor, known: Tensor) -> Tensor:
