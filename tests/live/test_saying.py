@@ -195,8 +195,15 @@ def test_charts_that_cannot_be_made_are_told_and_the_show_goes_on(takes: list[np
     assert said.startswith("Charts of what performs now could not be made: a blob is missing. Try")
     assert "Stop other work" not in said
     assert watch.channels == [motion]
-    alert, begins = unwatched(lambda: [motion], 2)
-    assert not begins and alert.tick == int(row["tick"])
+
+    def make_another() -> list[Channel]:
+        raise BadInput("so\n  is another " + 500 * "x")
+
+    alert, begins = unwatched(make_another, 3)  # the first one's ends, and this one's begins
+    assert begins and alert.where[0].startswith("so is another x") and len(alert.where[0]) == 200
+    assert not [one for one in told if one[0].signal == UNWATCHED][1][1]
+    alert, begins = unwatched(lambda: [motion], 4)
+    assert not begins and alert.where[0].startswith("so is another")
 
 
 class _Broken:

@@ -263,6 +263,10 @@ def test_a_fitted_face_performs_and_replays_to_the_bit(studio: Studio, tmp_path:
     self_test(OnnxBackend(release.graph, release.role.shape), release.golden)
     show = perform(workspace, Order(release, [other], 45), "t").show
     assert verify(workspace, show).exact == 45
+    held = {**HELD, "test": [*HELD["test"], "voice_50"]}
+    holds = build(workspace, "holds", "mira", "t", DAY, held).dataset
+    with pytest.raises(BadInput, match="1 takes of the test split are among those"):
+        exchange_style(workspace, made, holds, "t")
     part = workspace.objects.manifest(made)["parts"]["face"]
     card = workspace.objects.get(release.manifest["blobs"]["card"]).decode()
     assert f"| part: face | `{part}` |" in card

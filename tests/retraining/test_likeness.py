@@ -21,7 +21,7 @@ from greenroom.features.speech import heard
 from greenroom.live.backends import PORTABLE_OPERATIONS, OnnxBackend
 from greenroom.registry.lineage import splits_behind
 from greenroom.retraining.adapter import golden_of
-from greenroom.retraining.likeness import fit_face
+from greenroom.retraining.likeness import fit_face, refitted
 from greenroom.store.workspace import Workspace
 from greenroom.validation.faces import say, windows
 
@@ -166,6 +166,18 @@ def test_half_a_minute_makes_what_follows_better_and_nothing_else_other(
     assert home.fsck().bad == []
 
 
+def test_a_face_is_fitted_again_after_a_training(home: Workspace, tmp_path: Path) -> None:
+    model, take = _model(home), _take(home, tmp_path, 1)
+    made = fit_face(home, model, take, "t")
+    trained = _model(home, parameters=130)
+    assert refitted(home, model, trained, "t") == trained  # whose start had none
+    again = home.objects.manifest(refitted(home, made, trained, "t"))
+    assert again["parents"]["start"] == trained and again["parents"]["takes"] == [take]
+    assert again["parameters"] == 130 + 12 and "face" in again["parts"]
+    judged = _model(home, test=(take,), parameters=131)
+    assert refitted(home, made, judged, "t") == judged  # where it may not, it is as it was trained
+
+
 def test_values_stay_between_nought_and_one(home: Workspace, tmp_path: Path) -> None:
     made = fit_face(home, _model(home), _take(home, tmp_path, 1), "t")
     graph = home.objects.get(home.objects.manifest(made)["blobs"]["graph"])
@@ -212,6 +224,7 @@ def test_what_cannot_be_fitted_or_counted_is_refused(home: Workspace, tmp_path: 
     alone = keep(home, sound, Who("mira", "p", read_rights("MIT", "p")), "t")
     _refused(home, model, alone, "no face with its voice")
     _refused(home, _model(home, test=(take,)), take, "is held out to judge")
+    _refused(home, _model(home, test=(expired,)), take, "expired on 2025-12-31", Refused)
     manifest = home.objects.manifest(model)
     faceless = home.publish({k: v for k, v in manifest.items() if k != "rig"}, by="t")
     _refused(home, faceless, take, "drives no face")
@@ -221,4 +234,4 @@ def test_what_cannot_be_fitted_or_counted_is_refused(home: Workspace, tmp_path: 
     fitted = fit_face(home, model, take, "t")
     with pytest.raises(BadInput) as told:
         fit_face(home, fitted, _take(home, tmp_path, 8), "t")
-    assert f"the model that it was made of: {model[:12]}" in told.value.then
+    assert f"the model that it was made of, {model[:12]}" in told.value.then

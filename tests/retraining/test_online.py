@@ -1,6 +1,7 @@
 """An update: a model of its own, within its bounds or refused, and better at what is new."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -133,19 +134,37 @@ def test_it_is_better_at_takes_that_it_never_saw(studio: Studio) -> None:
     assert after["forecast_15"] < 0.98 * before["forecast_15"]
 
 
+def _uneven(graph: bytes, shape: ModelShape, joints: Sequence[str]) -> bytes:
+    """Return a trained graph that gives its additions by size of movement, and whole in gaps."""
+    import torch
+
+    from greenroom.retraining.adapter import Adapter
+    from greenroom.training.export import export
+    from greenroom.training.model import MINI, Performer
+
+    trained, model = Adapter(graph, shape, joints), Performer(shape, MINI).eval()
+    with torch.no_grad():
+        for name, value in [*model.named_parameters(), *model.named_buffers()]:
+            if name in trained.weights:
+                value.copy_(torch.from_numpy(trained.weights[name].copy()))
+        model.residual.fill_(1.0)
+        model.trunk.usual.fill_(0.5)
+        model.trunk.earned.copy_(torch.linspace(0.02, 1, 18).reshape(6, 3).T)
+    return export(model)[0]
+
+
 def test_what_the_layers_read_foretells_what_moving_them_does(studio: Studio) -> None:
     from greenroom.features.pipeline import FeatureSpec
     from greenroom.retraining.adapter import AHEAD, FILL, Adapter, columns_of
-    from greenroom.retraining.reservoir import moments_of
+    from greenroom.retraining.reservoir import joined, moments_of
 
     manifest = studio.workspace.objects.manifest(studio.model)
     graph = studio.workspace.objects.get(manifest["blobs"]["graph"])
     shape, spec = ModelShape.load(manifest["shape"]), FeatureSpec.load(manifest["features"])
-    # So short a training earns its addition no weight in a gap.
-    graph = Adapter(graph, shape, spec.joints).moved({"residual": np.float32(1)})
-    adapter = Adapter(graph, shape, spec.joints)
-    moments = moments_of(studio.workspace, spec, studio.new[0], 7)
-    reach = dict(zip((AHEAD, FILL), adapter.reach(moments), strict=True))
+    adapter = Adapter(_uneven(graph, shape, spec.joints), shape, spec.joints)
+    lively = moments_of(studio.workspace, spec, studio.new[0], 7)
+    first = lively.states[:, :1]
+    moments = joined([lively, replace(lively, states=first + 0.1 * (lively.states - first))])
     random = np.random.default_rng(0)
     turns = {
         layer: (1e-4 * random.normal(size=adapter.weights[f"{layer}.weight"].shape)).astype("f4")
@@ -154,14 +173,20 @@ def test_what_the_layers_read_foretells_what_moving_them_does(studio: Studio) ->
     moved = {f"{n}.weight": adapter.weights[f"{n}.weight"] + t for n, t in turns.items()}
     before = adapter.hear(moments, 3)
     after = adapter.hear(moments, 3, adapter.moved(moved))
-    foretold = reach[AHEAD] * (before.hidden @ turns[AHEAD].T)
+    given = before.given
+    assert given.shape == (len(moments), 3) and len(after.given) == 0
+    some = len(lively)
+    assert (np.median(given[:some], axis=0) > 1.5 * np.median(given[some:], axis=0)).all()
+    scale = adapter.scale().ravel()
+    foretold = np.repeat(given, len(scale) // 3, axis=1) * scale * (before.hidden @ turns[AHEAD].T)
     np.testing.assert_allclose(before.ahead - after.ahead, foretold, atol=2e-5)
     assert np.abs(foretold).max() > 2e-3
+    reach = adapter.reach(moments)
     for limb, (_, ours, off), (_, _, then) in zip(
         adapter.limbs, before.gaps, after.gaps, strict=True
     ):
         columns = columns_of(limb)
-        foretold = reach[FILL][columns] * (ours @ turns[FILL].T[:, columns])
+        foretold = reach[columns] * (ours @ turns[FILL].T[:, columns])
         did = off - then
         inside = np.abs(did) > 1e-7  # what is clamped does not move, and an old gap's moves less
         assert inside.sum() > 100 and np.abs(did).max() > 2e-3

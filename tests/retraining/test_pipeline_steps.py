@@ -4,10 +4,12 @@ import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from greenroom.capture.readers import read_recording
 from greenroom.capture.takes import Who, keep
+from greenroom.capture.wav import write_wav
 from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.errors import BadInput, Refused
 from greenroom.registry import approval
@@ -344,7 +346,10 @@ def test_an_online_update_comes_on_stage_within_what_was_signed_for(
     bounded = read_standing(said, "here")
     set_policy(home, "mira", "Ada", standing=bounded, learning={"per_day": 99})
     champion = on_stage(home, "mira")
+    sound = read_recording(write_wav(np.zeros(60_000, dtype=np.float32)), "voice.wav")
+    voice = keep(home, sound, Who("mira", "somebody", AGREED), "test")
     run, found = go(home, online=True)
+    assert voice not in found["pull"]["takes"] and found["pull"]["takes"]
     assert run.outcome == outcome and "build" not in found and "sandbox" not in found
     if outcome == HELD:
         assert "the update's norm is 0.1, more than 0.05" in run.reason

@@ -20,6 +20,8 @@ from greenroom.monitoring.alerts import UNWATCHED
 FAULT = "capture fault"
 _EXPLAINED = ("new style", "model")
 """Causes that a fault of the capture explains; who speaks, and of what, it does not."""
+_MOST_SAID = 200
+"""Characters of an error that an alert repeats."""
 _EVERY = 10
 """Ticks from one look at what has ended to the next."""
 _AFTER = 150
@@ -81,7 +83,8 @@ class Watch:
         self.tell, self.excused = tell, excused
         self._take(channels)
         self._new: Sequence[Channel] | None = None
-        self._failed = ""
+        self._failed: tuple[int, str] | None = None  # which renewal, and why
+        self._noted: tuple[int, str] | None = None
         self._unwatched: Alert | None = None
         self._renewals = self._tick = 0
         self.active: dict[str, tuple[Alert, Channel]] = {}
@@ -108,8 +111,8 @@ class Watch:
             try:
                 new = make()
             except Exception as error:  # whatever it is, the show goes on and somebody is told
-                if number == self._renewals:
-                    self._failed = str(error) or type(error).__name__
+                said = " ".join(str(error).split())[:_MOST_SAID] or type(error).__name__
+                self._failed = (number, said)
                 return
             if number == self._renewals:
                 self._new = new
@@ -135,13 +138,15 @@ class Watch:
             self._end(tick)
 
     def _note_unwatched(self, tick: int, charted: bool) -> None:
-        """Tell when charts cannot be made, and when others are, after all."""
-        if charted and self._unwatched is not None:
+        """Tell when charts cannot be made, and when others are, or cannot be either."""
+        failed = self._failed
+        newly = failed is not None and failed != self._noted and failed[0] == self._renewals
+        if self._unwatched is not None and (charted or newly):
             self.tell(replace(self._unwatched, tick=tick), False)
             self._unwatched = None
-        why, self._failed = self._failed, ""
-        if why and self._unwatched is None:
-            self._unwatched = Alert(UNWATCHED, "machine", (why,), 1.0, tick, tick, tick, tick)
+        if failed is not None and newly:
+            self._noted = failed
+            self._unwatched = Alert(UNWATCHED, "machine", (failed[1],), 1.0, tick, tick, tick, tick)
             self.tell(self._unwatched, True)
 
     def _begin(self, alert: Alert, channel: Channel, shift: int) -> None:

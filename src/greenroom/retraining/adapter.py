@@ -24,6 +24,7 @@ from greenroom.retraining.reservoir import AFTER, BEFORE, Moments
 
 AHEAD, FILL, CENTRES = "trunk.ahead", "trunk.fill", "style.centres"
 _AHEAD, _FILL, _PLACE = "adapter_ahead", "adapter_fill", "adapter_place"
+_SCALES = ["trunk.scale", "core.std"]  # by which a forecast is more than its layer's output
 _NUDGE = 0.1  # of a bias, to see how far an output follows
 
 
@@ -44,6 +45,8 @@ class Heard:
         takes: of each moment (N,).
         styles: label of each (N,).
         hidden: what the layer of the forecasts reads with nothing missing (N, W).
+        given: how much of what it adds each forecast is given (N, H), which goes by the movement;
+            (0, H) of a moved graph, whose is the same.
         ahead: the truth less the forecasts (N, H 6 J).
         place: where each lies among the discriminants (N, A); (N, 0) without styles.
         said: probabilities of the styles (N, C); (N, 0) without.
@@ -54,6 +57,7 @@ class Heard:
     takes: tuple[str, ...]
     styles: tuple[str, ...]
     hidden: Doubles
+    given: Doubles
     ahead: Doubles
     place: Doubles
     said: Doubles
@@ -88,6 +92,7 @@ class Adapter:
             for one in onnx.load_from_string(graph).graph.initializer
         }
         need = [f"{layer}.{part}" for layer in (AHEAD, FILL) for part in ("weight", "bias")]
+        need += _SCALES
         if any(name not in self.weights for name in need) or (
             shape.history,
             max(shape.horizons, default=0),
@@ -131,9 +136,11 @@ class Adapter:
         A gap is 1 to 15 ticks old; ages are drawn, for one seed the same ones.
         """
         backend = self._backend if graph is None else self._open(graph)
+        nudged = self._open(self._nudged(AHEAD)) if graph is None else None
+        scale = _NUDGE * self.scale()
         random = np.random.default_rng(seed)
         six, at = 6 * self.shape.joints, [BEFORE + ahead for ahead in self.shape.horizons]
-        hidden, ahead = [], []
+        hidden, ahead, given = [], [], []
         place: list[Any] = []
         said: list[Any] = []
         gaps: list[list[tuple[int, Floats, Floats]]] = [[] for _ in self.limbs]
@@ -141,6 +148,9 @@ class Adapter:
             whole = ask(backend, states)
             hidden.append(whole[_AHEAD][0])
             ahead.append((states[at, :six] - whole["forecast"][0]).ravel())
+            if nudged is not None:
+                far = (ask(nudged, states)["forecast"] - whole["forecast"])[0]
+                given.append((far * scale).sum(1) / (scale**2).sum(1))
             place.append(whole[_PLACE].ravel() if self.shape.styles else [])
             said.append(whole["style"][0] if self.shape.styles else [])
             for which, limb in enumerate(self.limbs):
@@ -159,6 +169,7 @@ class Adapter:
             moments.takes,
             moments.styles,
             table(hidden, wide),
+            table(given, len(at)),
             table(ahead, len(at) * six),
             table(place, self.shape.styles - 1 if self.shape.styles else 0),
             table(said, self.shape.styles),
@@ -177,27 +188,32 @@ class Adapter:
         backend = self._open(graph)
         return np.asarray([ask(backend, s)["style"][0] for s in moments.states], dtype=np.float64)
 
-    def reach(self, moments: Moments) -> tuple[Doubles, Doubles]:
-        """Return how far outputs move with the biases of the two layers: (H 6 J,) and (6 J,).
+    def scale(self) -> Doubles:
+        """Return how far each forecast (H, 6 J) moves with its layer's output where all is given."""
+        trunk, std = (self.weights[name].astype(np.float64) for name in _SCALES)
+        return np.asarray(trunk * std[: trunk.shape[1]])
 
-        The forecasts' with nothing missing, the pose's with a limb lost; 0 where nothing moves. A
-        clamped output says nothing, so the median of a few moments is taken.
+    def reach(self, moments: Moments) -> Doubles:
+        """Return how far the pose (6 J,) moves with the bias of its layer, with a limb lost.
+
+        0 where nothing moves. A clamped output says nothing, so the median of a few moments is taken.
         """
-        names = [f"{layer}.bias" for layer in (AHEAD, FILL)]
-        nudged = self.moved({name: self.weights[name] + np.float32(_NUDGE) for name in names})
-        backend, six = self._open(nudged), 6 * self.shape.joints
-        ahead, fill = [], []
+        backend, six = self._open(self._nudged(FILL)), 6 * self.shape.joints
+        rows = []
         for states in moments.states[:: max(1, len(moments) // 9)]:
-            a, b = ask(backend, states), ask(self._backend, states)
-            ahead.append((a["forecast"] - b["forecast"]).ravel() / _NUDGE)
             row = np.zeros(six)
             for limb in self.limbs:
                 if limb:
                     columns = columns_of(limb)
                     a, b = (ask(it, states, limb, 5) for it in (backend, self._backend))
                     row[columns] = (a["pose"] - b["pose"])[0, columns] / _NUDGE
-            fill.append(row)
-        return np.median(ahead, axis=0), np.median(fill, axis=0)
+            rows.append(row)
+        return np.asarray(np.median(rows, axis=0))
+
+    def _nudged(self, layer: str) -> bytes:
+        """Return the graph with another bias of a layer."""
+        name = f"{layer}.bias"
+        return self.moved({name: self.weights[name] + np.float32(_NUDGE)})
 
 
 def golden_of(graph: bytes, shape: ModelShape) -> bytes:

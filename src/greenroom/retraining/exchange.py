@@ -152,10 +152,10 @@ def _check(
     seen: dict[str, set[str]] = {"train": set(), "validation": set()}
     for splits in splits_behind(workspace, name):
         for split, known in seen.items():
-            known |= _bodies(workspace, splits[split])
+            known |= _recordings(workspace, splits[split])
     chosen = {"validation": seen["train"], "test": seen["train"] | seen["validation"]}
     for split, known in chosen.items():
-        again = known & _bodies(workspace, frozen["splits"][split])
+        again = known & _recordings(workspace, frozen["splits"][split])
         if again:
             raise BadInput(
                 f"{len(again)} takes of the {split} split are among those that model {name[:12]} "
@@ -164,10 +164,10 @@ def _check(
             )
 
 
-def _bodies(workspace: Workspace, takes: Sequence[str]) -> set[str]:
-    """Return the recordings of bodies in takes: with other labels a take is another one."""
+def _recordings(workspace: Workspace, takes: Sequence[str]) -> set[str]:
+    """Return the recordings of bodies and faces in takes: with other labels a take is another one."""
     blobs = [workspace.objects.manifest(take, "take")["blobs"] for take in takes]
-    return {blob["body"] for blob in blobs if "body" in blob}
+    return {blob[kind] for blob in blobs for kind in ("body", "face") if kind in blob}
 
 
 def _normalisation(graph: bytes) -> tuple[Floats, Floats]:

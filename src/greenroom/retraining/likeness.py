@@ -8,6 +8,7 @@ form) is put behind the head, in the graph. All else of the model is the same to
 from __future__ import annotations
 
 import datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def fit_face(workspace: Workspace, model: str, take: str, by: str) -> str:
         )
     turn, shift = correction(said, truth, len(truth))
     new, operations = _with_correction(graph, turn, shift)
-    rights = rights_with(workspace, before["rights"], [take])
+    blobs = {"graph": new, "golden": golden_of(new, shape)}
+    kept = {name: workspace.objects.put(data) for name, data in blobs.items()}
     part = {
         "kind": "part",
         "version": 1,
@@ -86,21 +88,37 @@ def fit_face(workspace: Workspace, model: str, take: str, by: str) -> str:
         "blobs": {"tensors": workspace.objects.put(_tensors(turn, shift))},
     }
     parts = {**before.get("parts", {}), FACE: workspace.publish(part, by=by)}
-    blobs = {"graph": new, "golden": golden_of(new, shape)}
     out = {
         **before,
         "figures": {},  # they were of the model that it starts from
         "operations": operations,
         "parameters": before["parameters"] + turn.size + shift.size,
-        "rights": rights,
+        "rights": rights_with(workspace, before["rights"], [take]),
         "parts": parts,
         "parents": {"dataset": before["parents"]["dataset"], "start": model, "takes": [take]},
-        "blobs": {
-            **before["blobs"],
-            **{n: workspace.objects.put(data) for n, data in blobs.items()},
-        },
+        "blobs": {**before["blobs"], **kept},
     }
     return workspace.publish(out, by=by)
+
+
+def refitted(workspace: Workspace, start: str, model: str, by: str) -> str:
+    """Return a model with its face fitted as its start's was, or as it is where that is refused.
+
+    A training begins with the head alone, so what was fitted to it is fitted again.
+
+    Args:
+        workspace: where all is.
+        start: hash of the model that it started from.
+        model: its hash.
+        by: who asks.
+    """
+    part = workspace.objects.manifest(start, "model").get("parts", {}).get(FACE)
+    if part is None:
+        return model
+    (take,) = workspace.objects.manifest(part, "part")["parents"]["takes"]
+    with suppress(BadInput, Refused):
+        return fit_face(workspace, model, take, by)
+    return model
 
 
 def _check(workspace: Workspace, name: str, model: Manifest, take: str, found: Manifest) -> None:
@@ -117,16 +135,18 @@ def _check(workspace: Workspace, name: str, model: Manifest, take: str, found: M
         start = workspace.objects.manifest(model["parts"][FACE], "part")["parents"]["start"]
         raise BadInput(
             f"the face of model {name[:12]} is fitted to a take already",
-            then=f"fit the model that it was made of: {start[:12]}",
+            then=f"fit the model that it was made of, {start[:12]}, and exchange its other parts again",
         )
-    require(found, take, "train", datetime.datetime.now(datetime.UTC).date())
+    dataset = workspace.objects.manifest(model["parents"]["dataset"], "dataset")
+    day = datetime.datetime.now(datetime.UTC).date()
+    for one in [take, *dataset["parents"]["takes"]]:  # the model is made anew, of all of them
+        require(workspace.objects.manifest(one, "take"), one, "train", day)
     if found["actor"] != model["actor"]:
         raise BadInput(f"take {take[:12]} is {found['actor']}'s, not {model['actor']}'s")
     if not {"face", "audio"} <= set(found["blobs"]):
         raise BadInput(
             f"take {take[:12]} has no face with its voice", then="give one that has both"
         )
-    dataset = workspace.objects.manifest(model["parents"]["dataset"], "dataset")
     held = (workspace.objects.manifest(one, "take")["blobs"] for one in dataset["splits"]["test"])
     if any(blobs.get("face") == found["blobs"]["face"] for blobs in held):
         raise BadInput(

@@ -25,6 +25,7 @@ from greenroom.registry.promote import end_trial, live_ref, promote, try_out
 from greenroom.registry.release import Role, load_release, make_release
 from greenroom.rehearsal.sandbox import compare
 from greenroom.rehearsal.shadow import rows_behind, shadow
+from greenroom.retraining.likeness import refitted
 from greenroom.retraining.requests import (
     FAILED,
     HELD,
@@ -119,7 +120,8 @@ class Workshop:
             progress(step, total)
 
         dataset = found["build"]["dataset"]
-        return train(workspace, dataset, BY, preset, recipe, show, start=start)
+        model = train(workspace, dataset, BY, preset, recipe, show, start=start)
+        return refitted(workspace, start, model, BY) if start else model
 
     def update(self, workspace: Workspace, run: Run, found: Found) -> str:
         """Move the last layers a little, within the standing policy's bounds; see :class:`Work`."""
@@ -265,6 +267,8 @@ class Pipeline:
         fresh = []
         for row in self.workspace.catalog.find("take", actor=actor):
             manifest = self.workspace.objects.manifest(row.object, "take")
+            if self.online and "body" not in manifest["blobs"]:
+                continue  # an update is of bodies
             if row.object not in known and not refusal(manifest, "train", day):
                 fresh.append(row.object)
         if not fresh:

@@ -95,7 +95,7 @@ def step(
     before = [losses(adapter, heard, kinds) for heard in judged]
     weights: dict[str, Floats] = {}
     norms: dict[str, float] = {}
-    for layer, reach in zip((AHEAD, FILL), adapter.reach(new.made), strict=True):
+    for layer, reach in ((AHEAD, adapter.scale().ravel()), (FILL, adapter.reach(new.made))):
         found = _layer(adapter, layer, reach, made, judged, bounds)
         if found is not None:
             norms[layer], moved = found
@@ -215,17 +215,21 @@ def _blocks(adapter: Adapter, layer: str) -> list[Any]:
 
 
 def _rows(heard: Heard, layer: str, block: int, columns: Any) -> tuple[Doubles, Doubles]:
-    """Return what the layer reads (N, W) and what some columns of a block are off by (N, columns)."""
+    """Return what moves a block, and what some of its columns are off by: (N, W + 1), (N, columns).
+
+    What the layer reads and a one, as far as the block is given what the layer says of it.
+    """
     if layer == FILL:
         _, read, off = heard.gaps[block]
-        return read, off[:, columns]
+        return _bordered(read), off[:, columns]
     wide = len(columns)
-    return heard.hidden, heard.ahead[:, block * wide : (block + 1) * wide][:, columns]
+    off = heard.ahead[:, block * wide : (block + 1) * wide][:, columns]
+    return _bordered(heard.hidden) * heard.given[:, block : block + 1], off
 
 
 def _left(read: Doubles, off: Doubles, step: Doubles) -> float:
     """Return what a step leaves of an error, as a share of its root mean square."""
-    before, after = (off**2).sum(), ((off - _bordered(read) @ step) ** 2).sum()
+    before, after = (off**2).sum(), ((off - read @ step) ** 2).sum()
     return float(np.sqrt(after / max(before, 1e-12)))
 
 
@@ -237,8 +241,8 @@ def _ridge(parts: Sequence[tuple[Doubles, Doubles]]) -> list[Doubles]:
     """Return the step (W + 1, columns) for each weight of the past and penalty: (XᵀX + λ N I)⁻¹ XᵀR."""
     sums, count = [], max(1, len(parts[0][0]))
     for x, off in parts:
-        bordered, each = _bordered(x), count / max(1, len(x))
-        sums.append((each * bordered.T @ bordered, each * bordered.T @ off))
+        each = count / max(1, len(x))
+        sums.append((each * x.T @ x, each * x.T @ off))
     (gram, cross), (old_gram, old_cross) = sums
     out = []
     for heavy in _HEAVY:

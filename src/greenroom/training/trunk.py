@@ -111,8 +111,11 @@ class Trunk(nn.Module):
         return self.fill(amplitude * x), ahead * earned.unsqueeze(-1), self.spread(x)
 
     def size(self, rows: Tensor, known: Tensor) -> Tensor:
-        """Return how much a body moves (N, 1), over the usual; see :func:`moved`."""
-        return moved(rows[..., : 6 * self.joints], known) / self.usual
+        """Return how much a body moves (N, 1), over the usual; as usual where nothing was captured."""
+        size: Tensor = moved(rows[..., : 6 * self.joints], known) / self.usual
+        late = known[:, -LATELY:]
+        seen = (late[:, _STEP:] * late[:, :-_STEP]).sum((1, 2)).clamp(max=1.0).unsqueeze(-1)
+        return 1 - seen + seen * size
 
     def near(self, size: Tensor) -> Tensor:
         """Return how near an amplitude (N, 1) is to each of `SIZES` (N, 6), rows sum to 1."""
