@@ -153,16 +153,16 @@ def test_what_is_added_in_a_gap_is_as_large_as_the_movement_around_it() -> None:
     known[:, -9:, 2] = 0
     gone = moving[None, :30, : 6 * j].clone()
     gone[:, -9:, 12:18] = 1e3  # whatever stands where a joint was not captured
-    like = moved(moving[None, :30, : 6 * j], known)
-    assert torch.equal(moved(gone, known), like)
+    like = moved(moving[None, :30, : 6 * j], known)[0]
+    assert torch.equal(moved(gone, known)[0], like)
     late = moving[None, :30, : 6 * j].clone()
     late[:, :20] = late[:, 20:21]  # before it there was nothing
     whole = torch.ones(1, 30, j)
     steps = [late[:, t] - late[:, t - 4] for t in range(21, 30)]
-    assert float(moved(late, whole)) == pytest.approx(
+    assert float(moved(late, whole)[0]) == pytest.approx(
         float(torch.stack(steps).pow(2).mean().sqrt()), rel=1e-4
     )
-    assert float(like) != float(moved(moving[None, :30, : 6 * j], torch.ones(1, 30, j)))
+    assert float(like) != float(moved(moving[None, :30, : 6 * j], torch.ones(1, 30, j))[0])
     torch.nn.init.zeros_(
         trunk.enter.weight
     )  # deaf, so that what it says depends on its scale alone
@@ -181,7 +181,7 @@ def test_what_is_added_in_a_gap_is_as_large_as_the_movement_around_it() -> None:
                     0 * see,
                     torch.zeros(1, model.shape.noise),
                 )[0]
-    like = float(moved(moving[None, :30, : 6 * j], torch.ones(1, 30, j)) / trunk.usual)
+    like = float(moved(moving[None, :30, : 6 * j], torch.ones(1, 30, j))[0] / trunk.usual)
     whole = added[1.0, 0.0]
     for size, share in ((0.0, 0.1), (0.5, like / 2), (1.0, like), (9.0, 2.0)):
         assert torch.allclose(added[size, 1.0], share * whole, rtol=1e-3)
@@ -286,6 +286,11 @@ def test_an_addition_earns_by_how_much_a_body_moves() -> None:
         forecast = dict(zip(model.shape.outputs(), out, strict=True))["forecast"]
         said.append((forecast - windows[:, -1:, :six]).abs().detach() / far.reshape(1, -1, six))
     assert torch.allclose(said[0], torch.ones(()), atol=0.02) and said[1].max() < 0.02
+    still, whole = lively[:1].expand(30, -1)[None, :, :six], torch.ones(1, 30, len(JOINTS))
+    size, there = trunk.size(still, whole)
+    assert float(size) < 0.05 and float(there) == 0  # it was not there yet, and counts as usual
+    assert torch.equal(trunk.near(size, there), trunk.near(torch.ones(1, 1), torch.ones(1, 1)))
+    assert float(trunk.size(lively[None, :30, :six], 0 * whole)[0]) == 1  # nothing was captured
 
 
 def test_one_draw_stands_for_the_whole_of_a_way() -> None:

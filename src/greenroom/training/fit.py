@@ -122,7 +122,7 @@ def usual_amplitude(model: Performer, takes: Sequence[Tensor]) -> Tensor:
             rows = ((take - model.core.mean) / model.core.std)[:, :six]
             rows = rows.unfold(0, LATELY, 1).transpose(1, 2)
             known = whole.expand(len(rows), LATELY, -1)
-            sums += float((moved(rows, known).double() ** 2).sum())
+            sums += float((moved(rows, known)[0].double() ** 2).sum())
             count += len(rows)
     return torch.tensor((sums / count) ** 0.5 if count else 1.0)
 
@@ -188,7 +188,7 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
                     strict=True,
                 )
             )
-            near = trunk.near(trunk.size(scaled[:, :k], see[:, :k])).double()
+            near = trunk.near(*trunk.size(scaled[:, :k], see[:, :k])).double()
         plain = model.plain_forecast(scaled[:, 1:]) * model.core.std[:six] + model.core.mean[:six]
         for i, ahead in enumerate(horizons):
             coming = rows.unfold(0, k + 1 + ahead, every)[: len(windows), :six, -1]

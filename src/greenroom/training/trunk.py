@@ -99,45 +99,56 @@ class Trunk(nn.Module):
         """
         past = [base, *(rows[:, -lag] for lag in LAGS[1:])]
         steps = [2 * (a - b) for a, b in zip(past[:-1], past[1:], strict=True)]
-        there = [valid, *(known[:, -lag] for lag in LAGS[1:])]
-        captured, size = share_captured(valid), self.size(rows, known)
+        given = [valid, *(known[:, -lag] for lag in LAGS[1:])]
+        captured, (size, there) = share_captured(valid), self.size(rows, known)
         amplitude = 1 - captured + captured * size.clamp(_LEAST, _MOST)
-        near = self.near(1 - captured + captured * size)
+        near = self.near(size, captured * there)
         earned = self.earned[:, 0] + near[:, 1:] @ (self.earned[:, 1:] - self.earned[:, :1]).T
-        seen = [base, core - base, *steps, *there, 6 * age, noise, torch.log(amplitude)]
+        seen = [base, core - base, *steps, *given, 6 * age, noise, torch.log(amplitude)]
         x = self.norm(self.blocks(self.enter(self.blur(torch.cat(seen, -1)))))
         ahead = self.ahead(x).reshape(len(x), self.horizons, 6 * self.joints) * self.scale
         # What is missing moves as much as the body does, in styles too that were never seen.
         return self.fill(amplitude * x), ahead * earned.unsqueeze(-1), self.spread(x)
 
-    def size(self, rows: Tensor, known: Tensor) -> Tensor:
-        """Return how much a body moves (N, 1), over the usual; as usual where nothing was captured."""
-        size: Tensor = moved(rows[..., : 6 * self.joints], known) / self.usual
+    def size(self, rows: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how much a body moves, over the usual, and whether that is known, 1 or 0: (N, 1) each.
+
+        As usual where nothing was captured. A body that does not move at all was not there yet: of it
+        nothing is known, whatever its size.
+        """
+        size, there = moved(rows[..., : 6 * self.joints], known)
         late = known[:, -LATELY:]
         seen = (late[:, _STEP:] * late[:, :-_STEP]).sum((1, 2)).clamp(max=1.0).unsqueeze(-1)
-        return 1 - seen + seen * size
+        return 1 - seen + seen * size / self.usual, there
 
-    def near(self, size: Tensor) -> Tensor:
-        """Return how near an amplitude (N, 1) is to each of `SIZES` (N, 6), rows sum to 1."""
-        place = torch.log(size.clamp(SIZES[0], SIZES[-1]))
+    def near(self, size: Tensor, there: Tensor) -> Tensor:
+        """Return how near an amplitude is to each of `SIZES` (N, 6), rows sum to 1.
+
+        Args:
+            size: (N, 1).
+            there: how far it counts (N, 1); where it does not, the amplitude is the usual one.
+        """
+        place = torch.log((1 - there + there * size).clamp(SIZES[0], SIZES[-1]))
         return torch.relu(1 - torch.abs(place - self.sizes) / math.log(2))
 
 
-def moved(rows: Tensor, known: Tensor) -> Tensor:
-    """Return how much a body moved in the last half second (N, 1): the rms of its steps of four ticks.
+def moved(rows: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how much a body moved in the last half second, and whether it did, 1 or 0: (N, 1) each.
+
+    The rms of its steps of four ticks. Steps of a body that did not move at all do not count, nor do
+    those of joints that were not captured: they stood still in the rows, which says nothing.
 
     Args:
         rows: normalised rotations (N, K, 6 J), `LATELY` ticks at least, the newest last.
-        known: which joints were captured (N, K, J). Where a joint was not, it stood still in `rows`,
-            which says nothing; nor does a body that did not move at all, which is one that was not
-            there yet.
+        known: which joints were captured (N, K, J).
     """
     rows, there = rows[:, -LATELY:], known[:, -LATELY:]
     squares = (rows[:, _STEP:] - rows[:, :-_STEP]) ** 2
     both = (there[:, _STEP:] * there[:, :-_STEP]).repeat_interleave(6, -1)
     both = both * some(squares.mean(-1, keepdim=True))
-    mean = (both * squares).sum((1, 2)) / both.sum((1, 2)).clamp(min=1.0)
-    return torch.sqrt(mean + 1e-6).unsqueeze(-1)
+    count = both.sum((1, 2)).unsqueeze(-1)
+    mean = (both * squares).sum((1, 2)).unsqueeze(-1) / count.clamp(min=1.0)
+    return torch.sqrt(mean + 1e-6), count.clamp(max=1.0)
 
 
 class Face(nn.Module):
