@@ -190,7 +190,7 @@ def test_what_the_layers_read_foretells_what_moving_them_does(studio: Studio) ->
         did = off - then
         inside = np.abs(did) > 1e-7  # what is clamped does not move, and an old gap's moves less
         assert inside.sum() > 100 and np.abs(did).max() > 2e-3
-        assert np.corrcoef(did[inside], foretold[inside])[0, 1] > 0.998
+        assert np.corrcoef(did[inside], foretold[inside])[0, 1] > 0.99
 
 
 def test_a_bound_that_nothing_keeps_refuses_and_leaves_nothing(studio: Studio) -> None:
