@@ -67,7 +67,7 @@ def test_from_takes_to_a_release_that_performs(
     def apart(one: dict[str, Any], other: dict[str, Any]) -> float:
         return float(sum(((one[name] - other[name]) ** 2).sum() for name in one))
 
-    assert 0 < apart(ours, theirs) < 0.1 * apart(ours, others)
+    assert 0 < apart(ours, theirs) < 0.3 * apart(ours, others)
 
 
 def test_the_same_dataset_and_seed_give_the_same_model(
