@@ -72,12 +72,18 @@ def _tell(context: Context, model: str, part: str, as_json: bool) -> None:
     """Say which part and model came of it, with the part's figures, and what comes next."""
     objects = context.workspace.objects
     name = objects.manifest(model, "model")["parts"][part]
-    figures = {} if part == "rig" else objects.manifest(name, "part")["figures"]
-    said = [f"{figure} {value}" for figure, value in figures.items() if part == "face"]
-    task = "" if part == "rig" else f"greenroom validate {short(model)} --task {part}"
-    then = task or f"greenroom approve {short(model)} --by NAME"
-    found = {"model": model, "part": name} | ({"figures": figures} if said else {})
-    answer(as_json, found, "\n".join([*said, f"part {name}", f"model {model}", f"next: {then}"]))
+    found: dict[str, object] = {"model": model, "part": name}
+    lines = [
+        f"part {name}",
+        f"model {model}",
+        f"next: greenroom validate {short(model)} --task {part}",
+    ]
+    if part == "rig":
+        lines[-1] = f"next: greenroom approve {short(model)} --by NAME"
+    if part == "face":
+        figures = found["figures"] = objects.manifest(name, "part")["figures"]
+        lines = [*(f"{figure} {value}" for figure, value in figures.items()), *lines]
+    answer(as_json, found, "\n".join(lines))
 
 
 COMMANDS = (part_group,)
