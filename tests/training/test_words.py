@@ -115,10 +115,10 @@ def test_what_only_words_tell_is_learned_from_them_and_a_model_does_as_well_with
     torch.set_num_threads(1)
     takes, held = [take(k) for k in range(16)], [take(100 + k) for k in range(4)]
     plain = MINI.shape(len(JOINTS), 6 * len(JOINTS) + 4, 43, face=2)
-    model = trained(takes, held, replace(plain, phonemes=PHONEMES, context=CONTEXT), 280)
+    model = trained(takes, held, replace(plain, phonemes=PHONEMES, context=CONTEXT), 400)
     face, elbow = errors(model, held, told=True)
     deaf_face, deaf_elbow = errors(model, held, told=False)
-    other_face, other_elbow = errors(trained(takes, held, plain, 280), held, told=False)
+    other_face, other_elbow = errors(trained(takes, held, plain, 400), held, told=False)
     assert face < 0.4 * deaf_face and elbow < 0.75 * deaf_elbow
     assert deaf_face < 1.1 * other_face and deaf_elbow < 1.1 * other_elbow
 

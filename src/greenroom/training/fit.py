@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,7 @@ def fit(
     processes: int = 1,
     start: Mapping[str, Tensor] | None = None,
     shown: Shown | None = None,
+    warn: Callable[[str], None] = lambda what: None,
 ) -> tuple[Performer, dict[str, float]]:
     """Return a trained performer and its figures.
 
@@ -62,10 +63,12 @@ def fit(
         start: what another performer had learned, by name; what fits is where this one begins. The
             closed form is fitted anew in any case.
         shown: what is shown of it on the way; None for nothing.
+        warn: called with one line for what of `start` is of no use.
     """
     torch.manual_seed(recipe.seed)
     model = Performer(shape, preset)
-    begin(model, start or {})
+    for part in begin(model, start or {}):
+        warn(f"'{part}' begins afresh: in the model to begin with it has other sizes")
     held = [torch.from_numpy(np.ascontiguousarray(take)) for take in validation]
     figures = fit_core(model.core, shape, joints, takes)
     figures |= prepare(model, material)
@@ -78,8 +81,8 @@ def fit(
     return model, figures
 
 
-def begin(model: Performer, start: Mapping[str, Tensor]) -> None:
-    """Copy into a model what another had learned, in place.
+def begin(model: Performer, start: Mapping[str, Tensor]) -> list[str]:
+    """Copy into a model what another had learned, in place; return the parts that begin afresh.
 
     A part whose numbers have other shapes begins afresh as a whole: half of it would say noise.
     """
@@ -92,6 +95,7 @@ def begin(model: Performer, start: Mapping[str, Tensor]) -> None:
         for name, weight in model.named_parameters():
             if name in start and name.split(".")[0] not in others:
                 weight.copy_(start[name])
+    return sorted(others)
 
 
 def prepare(model: Performer, material: Material) -> dict[str, float]:

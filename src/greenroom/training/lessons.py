@@ -34,6 +34,8 @@ GAP = 15
 """Ticks of the gaps that count most, and of the longest forecast."""
 _PACE, _MIXED = 0.3, 0.5
 """How much faster or slower half of the windows are played (ln), and how many are mixed with another."""
+_AHEAD = (12.0, 2.0, 1.0, 0.7, 0.5)
+"""Weights of the forecasts; the nearer ones err less."""
 _SPEEDS = 3
 """Of a state's last channels: how fast the root moves and turns."""
 
@@ -183,9 +185,7 @@ class Gaps:
         root = ((miss / std**2)[:, six:] * (1 - see[:, :1])).mean()
         whole = 0.2 + 0.8 * (see.amin(-1) > 0).float()
         ahead = torch.zeros(())
-        for i, (horizon, weight) in enumerate(
-            zip(model.shape.horizons, (12.0, 1.0, 0.5), strict=True)
-        ):
+        for i, (horizon, weight) in enumerate(zip(model.shape.horizons, _AHEAD, strict=True)):
             error = (said["forecast"][:, i] - windows[:, k + horizon, :six]) ** 2
             ahead = ahead + 60 * weight * (error.mean(-1) * whole).mean()
         history = torch.cat([windows[:, 1:k], said["pose"][:, None]], 1)
@@ -314,7 +314,7 @@ def lessons_for(
         performing.every, performing.alone = recipe.every, True
         out.append(Gaps(material, joints, recipe.windows, model.shape.history))
     if model.face is not None:
-        out.append(Faces(material, model.shape.speech, recipe.windows))
+        out.append(Faces(material, model.shape.speech, max(1, recipe.windows // 2)))
     return out
 
 

@@ -70,11 +70,11 @@ class Preset:
         )
 
 
-HORIZONS = (1, 6, 15)
-"""Ticks ahead of the forecasts: 33, 200 and 500 ms."""
+HORIZONS = (1, 3, 6, 10, 15)
+"""Ticks ahead of the forecasts: 33, 100, 200, 333 and 500 ms; those between help to learn the others."""
 TOKENS = Preset("tokens", width=96, layers=3)
-MINI = Preset("mini", width=32, layers=1, trunk=320, depth=1, steps=8000)
-SMALL = Preset("small", width=32, layers=1, trunk=640, depth=2, steps=8000)
+MINI = Preset("mini", width=32, layers=1, trunk=256, steps=8000)
+SMALL = Preset("small", width=32, layers=1, trunk=640, steps=8000)
 PRESETS = {preset.name: preset for preset in (TOKENS, MINI, SMALL)}
 
 

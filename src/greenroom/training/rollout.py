@@ -35,7 +35,8 @@ class Recipe:
         rate: learning rate at its peak, then a cosine to nothing.
         seed: of everything random.
         kl: weight of the encoder's divergence from the standard normal.
-        windows: of each direct lesson a step; none of these are rolled out.
+        windows: of the body's direct lesson a step, none of them rolled out; a face's has half as
+            many, as there is less to learn from.
         every: steps from one roll-out to the next, where there are direct lessons.
         weights: of the lessons' losses: "fixed", or "learned" as each one's own uncertainty.
     """
@@ -46,7 +47,7 @@ class Recipe:
     rate: float = 1e-3
     seed: int = 0
     kl: float = 0.02
-    windows: int = 256
+    windows: int = 384
     every: int = 8
     weights: str = "fixed"
 

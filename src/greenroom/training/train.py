@@ -69,7 +69,7 @@ def train(
         progress: called after each step.
         processes: that share each batch; another number gives other bits.
         trackers: told of the run as it goes.
-        warn: called with one line where one cannot be reached.
+        warn: called with one line where one cannot be reached, or a start is of no use.
         start: hash of a model whose learned weights this one begins with; "" begins afresh.
 
     Raises:
@@ -144,6 +144,7 @@ def train(
         processes,
         begun_with(workspace, start, words) if start else None,
         shown,
+        warn,
     )
     test = [states_of(spec, body) for body in found["test"].bodies]
     figures |= judge(model, spec.joints, test)

@@ -19,7 +19,7 @@ from greenroom.contracts import LOOK_AHEAD, ModelShape
 from greenroom.training.core import share_captured, some
 
 _FIRST = 3  # parts of a face's body up to the layer that reads
-LAGS = (0, 1, 2, 3, 5, 8, 12)
+LAGS = (0, 1, 2, 3, 5, 8, 12, 18, 28)
 """Ticks ago whose differences the trunk reads; differences of neighbours are easier than poses."""
 _STEP, LATELY = 4, 17
 """Ticks of the steps by which it is told how much a body moves, and how far back they reach."""

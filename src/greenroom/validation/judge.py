@@ -137,7 +137,7 @@ class Judge:
         k, width = shape.history, 6 * shape.joints
         nothing = np.zeros((GAP, shape.joints), dtype=np.float32)
         found: dict[str, list[tuple[dict[str, float], float]]] = {name: [] for name in HORIZONS}
-        direct = shape.horizons == tuple(HORIZONS.values())
+        direct = set(HORIZONS.values()) <= set(shape.horizons)
         for window in parts:
             past = window[:k]
             if direct:
