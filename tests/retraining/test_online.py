@@ -149,7 +149,8 @@ def _uneven(graph: bytes, shape: ModelShape, joints: Sequence[str]) -> bytes:
                 value.copy_(torch.from_numpy(trained.weights[name].copy()))
         model.residual.fill_(1.0)
         model.trunk.usual.fill_(0.5)
-        model.trunk.earned.copy_(torch.linspace(0.02, 1, 18).reshape(6, 3).T)
+        kinds = len(shape.horizons)
+        model.trunk.earned.copy_(torch.linspace(0.02, 1, 6 * kinds).reshape(6, kinds).T)
     return export(model)[0]
 
 
@@ -167,18 +168,21 @@ def test_what_the_layers_read_foretells_what_moving_them_does(studio: Studio) ->
     moments = joined([lively, replace(lively, states=first + 0.1 * (lively.states - first))])
     random = np.random.default_rng(0)
     turns = {
-        layer: (1e-4 * random.normal(size=adapter.weights[f"{layer}.weight"].shape)).astype("f4")
+        layer: (2e-4 * random.normal(size=adapter.weights[f"{layer}.weight"].shape)).astype("f4")
         for layer in (AHEAD, FILL)
     }
     moved = {f"{n}.weight": adapter.weights[f"{n}.weight"] + t for n, t in turns.items()}
     before = adapter.hear(moments, 3)
     after = adapter.hear(moments, 3, adapter.moved(moved))
     given = before.given
-    assert given.shape == (len(moments), 3) and len(after.given) == 0
+    kinds = len(shape.horizons)
+    assert given.shape == (len(moments), kinds) and len(after.given) == 0
     some = len(lively)
     assert (np.median(given[:some], axis=0) > 1.5 * np.median(given[some:], axis=0)).all()
     scale = adapter.scale().ravel()
-    foretold = np.repeat(given, len(scale) // 3, axis=1) * scale * (before.hidden @ turns[AHEAD].T)
+    foretold = (
+        np.repeat(given, len(scale) // kinds, axis=1) * scale * (before.hidden @ turns[AHEAD].T)
+    )
     np.testing.assert_allclose(before.ahead - after.ahead, foretold, atol=2e-5)
     assert np.abs(foretold).max() > 2e-3
     reach = adapter.reach(moments)

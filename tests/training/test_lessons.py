@@ -19,6 +19,7 @@ from greenroom.registry.release import approve, load_release
 from greenroom.store.workspace import Workspace
 from greenroom.validation.judge import validate
 from greenroom.validation.report import report
+from greenroom.validation.subject import Subject
 
 pytestmark = pytest.mark.train
 JOINTS = ("hips", "spine", "leftUpperArm", "leftLowerArm", "rightUpperLeg", "rightLowerLeg")
@@ -188,6 +189,62 @@ def test_what_is_added_in_a_gap_is_as_large_as_the_movement_around_it() -> None:
         assert torch.equal(added[size, 0.0], whole)
 
 
+def test_far_back_the_trunk_sees_what_was_captured_and_nothing_that_was_guessed() -> None:
+    import torch
+
+    model = _performer()
+    trunk = model.trunk
+    rows = torch.randn(1, 30, trunk.fill.out_features, generator=torch.Generator().manual_seed(3))
+    whole, known = torch.ones(1, 30, len(JOINTS)), torch.ones(1, 30, len(JOINTS))
+    known[:, -28, 1] = 0
+
+    def said(known: torch.Tensor, far: float, captured: float, near: float = 0.0) -> torch.Tensor:
+        moved = rows.clone()
+        moved[:, -28, 6:12] += far
+        moved[:, -5, 6:12] += near
+        see = torch.full((1, len(JOINTS)), captured)
+        with torch.no_grad():
+            noise = torch.zeros(1, model.shape.noise)
+            return trunk(rows[:, -1], rows[:, -1], moved, known, see, 0 * see, noise)[0]
+
+    assert not torch.equal(said(whole, 0.0, 1.0), said(whole, 2.0, 1.0))
+    assert torch.equal(said(known, 0.0, 1.0), said(known, 2.0, 1.0))  # it was not captured then
+    assert torch.equal(said(whole, 0.0, 0.0), said(known, 2.0, 0.0))  # nobody is captured now
+    assert not torch.equal(said(whole, 0.0, 0.0), said(whole, 0.0, 0.0, near=2.0))
+
+
+def test_a_body_that_nobody_captures_is_given_as_much_as_does_not_tremble() -> None:
+    import torch
+
+    from greenroom.training.fit import settle
+    from greenroom.training.rollout import go_on
+
+    model, random = _performer(), torch.Generator().manual_seed(0)
+    d, six = model.shape.state, 6 * len(JOINTS)
+    walk = 0.3 * torch.randn(200, d, generator=random).cumsum(0)
+    takes = [torch.nn.functional.avg_pool1d(walk.T[None], 9, 1)[0].T.contiguous()]
+    for layer in (model.trunk.fill, model.joint_out, model.root_out):
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    assert settle(model, takes, random)["alone"] == 1  # it adds nothing
+    start, draws = takes[0][None, :30], torch.zeros(1, 90, model.shape.noise)
+    with torch.no_grad():
+        said = go_on(model, start, draws)
+    # Half a second as it was, then rest; the core forecasts that all stays as it is.
+    assert torch.allclose(said[0, :15, -3:], start[0, -1:, -3:].expand(15, -1))
+    assert (said[0, -1, -3:].abs() < 0.5 * start[0, -1, -3:].abs()).all()
+    assert torch.allclose(said[0, -1, :six], start[0, -1, :six])
+
+    class Opposite(torch.nn.Module):
+        def forward(self, base: torch.Tensor, *rest: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            ahead = torch.zeros(len(base), len(model.shape.horizons), six)
+            return -2.2 * base, ahead, torch.zeros(len(base), len(JOINTS))
+
+    model.trunk = Opposite()  # all of it swings ever wider, three quarters of it come to rest
+    found = settle(model, takes, random)
+    assert found["alone"] == 0.75 and found["alone_worst_jerk"] <= 1.5
+
+
 def test_a_part_of_another_size_begins_afresh_as_a_whole() -> None:
     import torch
 
@@ -315,7 +372,7 @@ def test_one_draw_stands_for_the_whole_of_a_way() -> None:
 
 @pytest.mark.parametrize("preset", ["mini", "small"])
 def test_one_model_does_every_task_and_is_judged_on_it(
-    studio: tuple[Workspace, str], preset: str
+    studio: tuple[Workspace, str], preset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from greenroom.training.rollout import Recipe
     from greenroom.training.train import train
@@ -333,9 +390,15 @@ def test_one_model_does_every_task_and_is_judged_on_it(
     shape = ModelShape.load(manifest["shape"])
     assert (shape.face, shape.styles, shape.horizons) == (3, 2, (1, 3, 6, 10, 15))
     backend = OnnxBackend(workspace.objects.get(manifest["blobs"]["graph"]), shape)
+    asked: list[int] = []
+    forecast = Subject.forecast
+    monkeypatch.setattr(
+        Subject, "forecast", lambda self, past: asked.append(len(past)) or forecast(self, past)
+    )
     found = workspace.objects.manifest(validate(workspace, model, backend, "t"), "validation")
     figures = found["figures"]
     assert set(figures) == {"infill", "forecast", "face", "style"}
+    assert asked and set(asked) == {shape.history}  # its own forecasts are judged, no roll-out
     # There is one test take of two seconds and a half: a single stretch, and its rig rounds the lips.
     assert set(figures["face"]) == {"r2w", "opening_r", "rounding_r"}
     assert "r2w_adapted" not in figures["face"]  # that is too short to adapt

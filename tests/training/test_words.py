@@ -49,19 +49,20 @@ def take(seed: int, ticks: int = 120) -> Take:
     import torch
 
     random = np.random.default_rng(seed)
-    t, phase, emotion = np.arange(ticks) / 30, random.uniform(0, 6.28), seed % 2
+    t, phase = np.arange(ticks) / 30, random.uniform(0, 6.28)
+    emotion = random.integers(0, CONTEXT, -(-ticks // 30)).repeat(30)[:ticks]  # a beat's own
     beat = np.clip((t % 1 - 0.45) * 4, 0, 1) * np.clip((1 - t % 1) * 8, 0, 1)
     states = np.zeros((ticks, 6 * len(JOINTS) + 4), np.float32)
     for j in range(len(JOINTS)):
         angle = 0.2 * np.sin(1.4 * np.pi * t + phase + j)
-        angle = angle + (0.8 if emotion else -0.8) * beat * (6 * j == ELBOW.start)
+        angle = angle + (1.6 * emotion - 0.8) * beat * (6 * j == ELBOW.start)
         states[:, 6 * j : 6 * j + 2] = np.stack([np.cos(angle), np.sin(angle)], 1)
         states[:, 6 * j + 3 : 6 * j + 5] = np.stack([-np.sin(angle), np.cos(angle)], 1)
     states[:, -4] = 1
     states += 0.002 * random.standard_normal(states.shape).astype(np.float32)
     said = random.integers(0, PHONEMES, ticks // 6).repeat(6)
     words = np.zeros((ticks, PHONEMES + CONTEXT), np.float32)
-    words[np.arange(ticks), said], words[:, PHONEMES + emotion] = 1, 1
+    words[np.arange(ticks), said], words[np.arange(ticks), PHONEMES + emotion] = 1, 1
     speech = 0.3 * random.standard_normal((ticks, 43)).astype(np.float32)
     face = 0.8 * np.stack([said == 0, said == 1], 1).astype(np.float32)
     return Take(*(torch.from_numpy(values) for values in (states, words, speech, face)))

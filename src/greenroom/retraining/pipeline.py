@@ -8,6 +8,7 @@ step makes is content-addressed, so that doing it twice makes the same; who reme
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
@@ -119,8 +120,11 @@ class Workshop:
         def show(step: int, total: int, figures: dict[str, float]) -> None:
             progress(step, total)
 
+        def warn(what: str) -> None:
+            print(what, file=sys.stderr, flush=True)
+
         dataset = found["build"]["dataset"]
-        model = train(workspace, dataset, BY, preset, recipe, show, start=start)
+        model = train(workspace, dataset, BY, preset, recipe, show, warn=warn, start=start)
         return refitted(workspace, start, model, BY) if start else model
 
     def update(self, workspace: Workspace, run: Run, found: Found) -> str:

@@ -9,16 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from greenroom.clock import TICK_HZ
 from greenroom.contracts import ModelShape
+from greenroom.features.draws import Draws
 from greenroom.frames import LIMBS, Floats
 from greenroom.training.clips import Shown
 from greenroom.training.closed_form import fit_core
-from greenroom.training.lessons import Material, perform
+from greenroom.training.lessons import SPEEDS, Material, perform
 from greenroom.training.model import TOKENS, Performer, Preset
 from greenroom.training.rollout import (
     DEFAULT,
     Progress,
     Recipe,
+    go_on,
     hidden_joints,
     roll_out,
     sample_windows,
@@ -78,6 +81,7 @@ def fit(
     figures |= calibrate(model, joints, held, random)
     if model.trunk is not None:
         figures |= earn(model, held)
+        figures |= settle(model, held, random)
     return model, figures
 
 
@@ -209,6 +213,41 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
         trunk.earned[i] = torch.from_numpy(np.asarray(found, np.float32))
         figures[f"earned_{ahead}"] = all_
     return figures
+
+
+_REST = 0.5 ** (1 / TICK_HZ)
+"""What is left of the root's speeds a tick later, where nobody is captured: half after a second."""
+_TREMOR = 1.5
+"""Of the recordings' jerk, which no way to go on may pass."""
+_WAYS, _LONG = 48, 300
+"""Ways to go on, and their ticks."""
+
+
+def settle(model: Performer, takes: Sequence[Tensor], random: torch.Generator) -> dict[str, float]:
+    """Choose how much of the residual a body is given whom nobody captures for long, in place.
+
+    The most with which none of 48 ways to go on for ten seconds trembles in the second half of them:
+    a short roll-out teaches how to begin, not to stay calm. The root comes to rest.
+    """
+    k, six = model.shape.history, 6 * model.shape.joints
+    model.calm[-SPEEDS:] = 1 - _REST
+    draws = [Draws(seed, model.shape.noise) for seed in range(_WAYS)]
+    walks = np.stack([[one.next().copy() for _ in range(_LONG)] for one in draws])
+    starts = sample_windows(takes, k, _WAYS, random)
+    most = _TREMOR * float(torch.cat([_jerk(take[None, :, :six])[0] for take in takes]).mean())
+    for weight in (1.0, 0.75, 0.5, 0.25):
+        model.alone.fill_(weight)
+        with torch.no_grad():
+            said = go_on(model, starts, torch.from_numpy(walks))[:, _LONG // 2 :, :six]
+        worst = float(_jerk(said).mean(1).max())
+        if worst <= most:
+            break
+    return {"alone": weight, "alone_worst_jerk": worst / most * _TREMOR}
+
+
+def _jerk(six: Tensor) -> Tensor:
+    """Return the mean size of third differences of rotations (N, T, 6 J) at each tick (N, T - 3)."""
+    return six.diff(n=3, dim=1).abs().mean(-1)
 
 
 _GAP, _EVERY, _MOST_GAPS = 15, 3, 600

@@ -36,7 +36,7 @@ _PACE, _MIXED = 0.3, 0.5
 """How much faster or slower half of the windows are played (ln), and how many are mixed with another."""
 _AHEAD = (12.0, 2.0, 1.0, 0.7, 0.5)
 """Weights of the forecasts; the nearer ones err less."""
-_SPEEDS = 3
+SPEEDS = 3
 """Of a state's last channels: how fast the root moves and turns."""
 
 
@@ -164,7 +164,7 @@ class Gaps:
         before, after = self.rows[at], self.rows[(at + 1).clamp(max=len(self.rows) - 1)]
         state, words = before.split_with_sizes([self.state, before.shape[-1] - self.state], -1)
         state = state + part * (after[..., : self.state] - state)
-        place, speeds = state.split_with_sizes([self.state - _SPEEDS, _SPEEDS], -1)
+        place, speeds = state.split_with_sizes([self.state - SPEEDS, SPEEDS], -1)
         return torch.cat([place, speeds * pace[..., None], words], -1)
 
     def loss(self, model: Performer, share: float, size: float, random: torch.Generator) -> Tensor:

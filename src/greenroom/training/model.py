@@ -73,8 +73,8 @@ class Preset:
 HORIZONS = (1, 3, 6, 10, 15)
 """Ticks ahead of the forecasts: 33, 100, 200, 333 and 500 ms; those between help to learn the others."""
 TOKENS = Preset("tokens", width=96, layers=3)
-MINI = Preset("mini", width=32, layers=1, trunk=256, steps=8000)
-SMALL = Preset("small", width=32, layers=1, trunk=640, steps=8000)
+MINI = Preset("mini", width=32, layers=1, trunk=256, steps=7000)
+SMALL = Preset("small", width=32, layers=1, trunk=640, steps=7000)
 PRESETS = {preset.name: preset for preset in (TOKENS, MINI, SMALL)}
 
 
@@ -143,6 +143,9 @@ class Performer(nn.Module):
         self.root_out = nn.Linear(w, 4)
         self.register_buffer("calibration", torch.tensor([0.0, 1.0, 0.0]))
         self.register_buffer("residual", torch.ones(()))
+        if preset.trunk:
+            self.register_buffer("alone", torch.ones(()))
+            self.register_buffer("calm", torch.zeros(shape.state))
         self.register_buffer("speech_mean", torch.zeros(shape.speech_channels))
         self.register_buffer("speech_std", torch.ones(shape.speech_channels))
         nn.init.zeros_(self.joint_out.weight)
@@ -213,7 +216,12 @@ class Performer(nn.Module):
         # With nothing captured the residual is what moves; in a gap it counts as much as it earned, and
         # fades before the history no longer reaches back: what follows stands on what was said before.
         weight = 1 - (1 - self.residual * seen.memory) * share_captured(trust)
+        if self.trunk is not None:  # once nothing has been captured for long
+            gone = (1 - seen.memory) * (1 - share_captured(trust))
+            weight = weight - (1 - self.alone) * gone
         own = core + weight * (1 - trust) * residual
+        if self.trunk is not None:
+            own = own - self.calm * gone * (own + self.core.mean / self.core.std)
         own = torch.minimum(torch.maximum(own, self.core.low), self.core.high)
         pose = (trust * now + (1 - trust) * own) * self.core.std + self.core.mean
         a, b, c = self.calibration.unbind()

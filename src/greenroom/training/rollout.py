@@ -201,6 +201,38 @@ def roll_out(
     return Rollout(**stacked, kl=divergence)
 
 
+def go_on(model: Performer, history: Tensor, draws: Tensor) -> Tensor:
+    """Return what a model does (N, T, D) after a history (N, K, D) with nothing captured.
+
+    Args:
+        model: who performs.
+        history: states, complete.
+        draws: of each tick (N, T, Z).
+    """
+    shape, n = model.shape, len(history)
+    known, nothing = torch.ones(n, shape.history, shape.joints), torch.zeros(n, shape.joints)
+    silence = torch.zeros(n, shape.speech, shape.speech_channels)
+    state, velocity = torch.zeros(n, shape.state), torch.zeros(n, 6 * shape.joints)
+    said = []
+    for t in range(draws.shape[1]):
+        pose, *_ = model(
+            history,
+            known,
+            state,
+            velocity,
+            nothing,
+            torch.log1p(nothing + t + 1) / 6,
+            silence,
+            silence[..., 0],
+            draws[:, t],
+            *told_of(shape, None, n),
+        )
+        said.append(pose)
+        history = torch.cat([history[:, 1:], pose[:, None]], 1)
+        known = torch.cat([known[:, 1:], nothing[:, None]], 1)
+    return torch.stack(said, 1)
+
+
 def own_values(model: Performer, history: Tensor, see: Tensor, pose: Tensor) -> Tensor:
     """Return what the model itself says of each joint, 6D (N, J, 6): its forecast where captured.
 

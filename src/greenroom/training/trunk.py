@@ -21,6 +21,8 @@ from greenroom.training.core import share_captured, some
 _FIRST = 3  # parts of a face's body up to the layer that reads
 LAGS = (0, 1, 2, 3, 5, 8, 12, 18, 28)
 """Ticks ago whose differences the trunk reads; differences of neighbours are easier than poses."""
+_NEAR = 12
+"""Further back only what was captured counts: no roll-out is long enough to teach it its own guesses."""
 _STEP, LATELY = 4, 17
 """Ticks of the steps by which it is told how much a body moves, and how far back they reach."""
 _LEAST, _MOST = 0.1, 2.0
@@ -97,10 +99,17 @@ class Trunk(nn.Module):
             age: ln(1 + ticks since a joint was captured) / 6 (N, J).
             noise: the draw (N, Z).
         """
-        past = [base, *(rows[:, -lag] for lag in LAGS[1:])]
-        steps = [2 * (a - b) for a, b in zip(past[:-1], past[1:], strict=True)]
-        given = [valid, *(known[:, -lag] for lag in LAGS[1:])]
         captured, (size, there) = share_captured(valid), self.size(rows, known)
+        newer, steps, given = base, [], [valid]
+        for lag in LAGS[1:]:
+            older, see = rows[:, -lag], known[:, -lag]
+            step, newer = 2 * (newer - older), older
+            if lag > _NEAR:
+                see = captured * see
+                root = see[:, :1].expand(-1, step.shape[-1] - 6 * self.joints)
+                step = step * torch.cat([see.repeat_interleave(6, -1), root], -1)
+            steps.append(step)
+            given.append(see)
         amplitude = 1 - captured + captured * size.clamp(_LEAST, _MOST)
         near = self.near(size, captured * there)
         earned = self.earned[:, 0] + near[:, 1:] @ (self.earned[:, 1:] - self.earned[:, :1]).T
