@@ -254,6 +254,10 @@ def test_a_part_of_another_size_begins_afresh_as_a_whole() -> None:
     start = {name: torch.full_like(w, 7.0) for name, w in one.named_parameters()}
     start["trunk.enter.weight"] = start["trunk.enter.weight"][:, 1:]
     assert begin(other, start) == ["trunk"]
+    assert begin(_performer(), {n: w for n, w in start.items() if n != "place"}) == [
+        "place",
+        "trunk",
+    ]
     mine = dict(one.named_parameters())
     for name, weight in other.named_parameters():
         new = torch.equal(weight, mine[name])

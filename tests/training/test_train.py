@@ -60,7 +60,9 @@ def test_from_takes_to_a_release_that_performs(
         assert outcome.rung == "capture" and np.isfinite(outcome.frame.rotations).all()
     assert workspace.fsck().bad == []
     small = Recipe(1, batch=4, rollout=8, rate=1e-4)
-    begun = train(workspace, dataset, "test", recipe=small, start=model)
+    warned: list[str] = []
+    begun = train(workspace, dataset, "test", recipe=small, start=model, warn=warned.append)
+    assert not warned  # all of it was of use
     assert workspace.objects.manifest(begun, "model")["parents"]["start"] == model
     afresh = train(workspace, dataset, "test", recipe=Recipe(1, batch=4, rollout=8))
     ours, theirs, others = (weights_of(workspace, name) for name in (begun, model, afresh))
@@ -69,6 +71,9 @@ def test_from_takes_to_a_release_that_performs(
         return float(sum(((one[name] - other[name]) ** 2).sum() for name in one))
 
     assert 0 < apart(ours, theirs) < 0.1 * apart(ours, others)
+    few = Recipe(1, batch=2, rollout=4, windows=8)
+    train(workspace, dataset, "test", "mini", few, start=model, warn=warned.append)
+    assert len(warned) == 1 and warned[0].startswith("learned afresh") and "trunk" in warned[0]
 
 
 def test_the_same_dataset_and_seed_give_the_same_model(

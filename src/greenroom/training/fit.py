@@ -70,8 +70,9 @@ def fit(
     """
     torch.manual_seed(recipe.seed)
     model = Performer(shape, preset)
-    for part in begin(model, start or {}):
-        warn(f"'{part}' begins afresh: in the model to begin with it has other sizes")
+    afresh = begin(model, start or {})
+    if start and afresh:
+        warn(f"learned afresh, as the start has none of these sizes: {', '.join(afresh)}")
     held = [torch.from_numpy(np.ascontiguousarray(take)) for take in validation]
     figures = fit_core(model.core, shape, joints, takes)
     figures |= prepare(model, material)
@@ -90,16 +91,20 @@ def begin(model: Performer, start: Mapping[str, Tensor]) -> list[str]:
 
     A part whose numbers have other shapes begins afresh as a whole: half of it would say noise.
     """
+    mine = dict(model.named_parameters())
     others = {
-        name.split(".")[0]
-        for name, weight in model.named_parameters()
-        if name in start and start[name].shape != weight.shape
+        _part(name) for name in mine if name in start and start[name].shape != mine[name].shape
     }
     with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if name in start and name.split(".")[0] not in others:
+        for name, weight in mine.items():
+            if name in start and _part(name) not in others:
                 weight.copy_(start[name])
-    return sorted(others)
+    return sorted(others | {_part(name) for name in mine} - {_part(name) for name in start})
+
+
+def _part(name: str) -> str:
+    """Return the part of a network that a parameter belongs to."""
+    return name.split(".")[0]
 
 
 def prepare(model: Performer, material: Material) -> dict[str, float]:
