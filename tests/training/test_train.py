@@ -72,8 +72,8 @@ def test_from_takes_to_a_release_that_performs(
 
     assert 0 < apart(ours, theirs) < 0.1 * apart(ours, others)
     few = Recipe(1, batch=2, rollout=4, windows=8)
-    train(workspace, dataset, "test", "mini", few, start=model, warn=warned.append)
-    assert len(warned) == 1 and warned[0].startswith("learned afresh") and "trunk" in warned[0]
+    train(workspace, dataset, "test", "tokens", few, start=model, warn=warned.append)
+    assert len(warned) == 1 and warned[0].startswith("learned afresh") and "joint_in" in warned[0]
 
 
 def test_the_same_dataset_and_seed_give_the_same_model(
