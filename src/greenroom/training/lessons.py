@@ -161,11 +161,11 @@ class Gaps:
         whole = torch.floor(ticks)
         at = self.starts[picks][:, None] + self.now + whole.long()
         part = (ticks - whole)[..., None]
-        before, after = self.rows[at], self.rows[(at + 1).clamp(max=len(self.rows) - 1)]
-        state, words = before.split_with_sizes([self.state, before.shape[-1] - self.state], -1)
-        state = state + part * (after[..., : self.state] - state)
-        place, speeds = state.split_with_sizes([self.state - SPEEDS, SPEEDS], -1)
-        return torch.cat([place, speeds * pace[..., None], words], -1)
+        out, state = self.rows[at], self.state
+        after = self.rows[:, :state][(at + 1).clamp(max=len(self.rows) - 1)]  # in place: it is large
+        out[..., :state] += after.sub_(out[..., :state]).mul_(part)
+        out[..., state - SPEEDS : state] *= pace[..., None]
+        return out
 
     def loss(self, model: Performer, share: float, size: float, random: torch.Generator) -> Tensor:
         """Return the squared error of lost joints and of forecasts, and sigma's honesty."""
@@ -201,7 +201,8 @@ def mixed(windows: Tensor, random: torch.Generator) -> Tensor:
     """
     turn, share = torch.rand(2, len(windows), 1, 1, generator=random)
     share = torch.where(turn < _MIXED, share / 2, torch.zeros(()))
-    return windows + share * (windows[torch.randperm(len(windows), generator=random)] - windows)
+    others = windows[torch.randperm(len(windows), generator=random)]
+    return others.sub_(windows).mul_(share).add_(windows)
 
 
 def holes(
