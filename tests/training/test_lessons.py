@@ -354,6 +354,50 @@ def test_an_addition_earns_by_how_much_a_body_moves() -> None:
     assert float(trunk.size(lively[None, :30, :six], 0 * whole)[0]) == 1  # nothing was captured
 
 
+def test_at_one_tick_a_few_lively_moments_do_not_decide_of_a_quiet_body() -> None:
+    import torch
+
+    from greenroom.training.fit import earn
+    from greenroom.training.trunk import SIZES
+
+    model = _performer()
+    trunk, six, step = model.trunk, 6 * len(JOINTS), 0.01
+    torch.nn.init.zeros_(trunk.ahead.weight)
+    far = torch.tensor(model.shape.horizons).repeat_interleave(six) * step
+    trunk.ahead.bias.data.copy_(0.05 * far)  # a little of how a lively body goes on
+    ticks = torch.arange(330.0)[:, None].expand(-1, model.shape.state)
+    lively, quiet, still = step * ticks[:60], -0.01 * step * ticks, 0 * ticks
+
+    def earned(usual: float, takes: list[torch.Tensor], size: float) -> torch.Tensor:
+        trunk.earned.fill_(1.0)
+        trunk.usual.fill_(usual)
+        earn(model, takes)
+        assert trunk.earned.dtype == torch.float32
+        return trunk.earned[:, SIZES.index(size)].clone()
+
+    one = torch.tensor(model.shape.horizons) == 1
+    assert one.sum() == 1
+    together = earned(1e3, [lively, quiet], SIZES[0])  # all are of one amplitude
+    assert together[one] < 0.1 and (together[~one] > 0.99).all()
+    assert torch.equal(together, earned(1e3, [lively, quiet], SIZES[0]))
+    assert earned(1e3, [lively], SIZES[0])[one] > 0.99
+    unknown = earned(4 * step, [lively, still], 0.8)  # who was not there yet may be lively
+    assert (unknown > 0.99).all()
+    assert (earned(4 * step, [still], 0.8) == 0).all()
+
+
+def test_where_no_take_is_long_enough_nothing_is_earned() -> None:
+    import torch
+
+    from greenroom.training.fit import earn
+
+    model = _performer()
+    for takes in ([], [torch.zeros(2, model.shape.state)]):
+        model.trunk.earned.fill_(1.0)
+        assert earn(model, takes) == {f"earned_{h}": 0 for h in model.shape.horizons}
+        assert (model.trunk.earned == 0).all()
+
+
 def test_one_draw_stands_for_the_whole_of_a_way() -> None:
     import torch
 

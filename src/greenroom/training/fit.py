@@ -165,6 +165,10 @@ def forecasts(model: Performer, takes: Sequence[Tensor]) -> Iterator[tuple[Tenso
 
 _PULL = 1e-3
 """Towards what a horizon earns at all amplitudes, which is what it earns where nothing is known."""
+_STILL = 0.1
+"""Of the mean squared way, added to each one's: else who does not move would be all that counts."""
+_SHARE = 0.1
+"""The least pull at one tick, of that elsewhere: the quiet count most, and would draw the lively."""
 _MOST_WINDOWS = 600
 """Of one take, when forecasts are weighed."""
 
@@ -174,6 +178,13 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
 
     The least squares of truth on addition, in [0, 1], a number a horizon and amplitude, drawn a little
     towards the horizon's own. What is worth saying of a lively body may be noise of a quiet one.
+
+    Over one tick, where a ridge stands below, a window counts the less the further the body went: else a
+    few lively moments decide how much worse than the ridge a quiet body is forecast. Where no take is
+    long enough, nothing is earned.
+
+    Returns:
+        What each horizon earns at all amplitudes, as `earned_` and its ticks.
     """
     from scipy.optimize import lsq_linear
 
@@ -181,9 +192,9 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
     assert trunk is not None
     k, horizons, six = model.shape.history, model.shape.horizons, 6 * model.shape.joints
     whole = torch.ones(1, k + 1, model.shape.joints)
-    sizes = trunk.earned.shape[1]
-    squares = torch.zeros(len(horizons), sizes, sizes, dtype=torch.double)
-    along = torch.zeros(len(horizons), sizes, dtype=torch.double)
+    nears = [torch.zeros(0, trunk.earned.shape[1], dtype=torch.double)]
+    theres = [torch.zeros(0)]
+    sums = [torch.zeros(3, 0, len(horizons), dtype=torch.double)]
     for take in takes:
         rows = torch.cat([take[:1].expand(k - 2, -1), take])
         count = len(rows) - k - max(horizons)
@@ -201,23 +212,50 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
                     strict=True,
                 )
             )
-            near = trunk.near(*trunk.size(scaled[:, :k], see[:, :k])).double()
+            size, there = trunk.size(scaled[:, :k], see[:, :k])
+            nears.append(trunk.near(size, there).double())
+            theres.append(there[:, 0])
         plain = model.plain_forecast(scaled[:, 1:]) * model.core.std[:six] + model.core.mean[:six]
-        for i, ahead in enumerate(horizons):
-            coming = rows.unfold(0, k + 1 + ahead, every)[: len(windows), :six, -1]
-            added = (said["forecast"][:, i] - plain[:, i]).double()
-            squares[i] += (near * (added**2).sum(-1, keepdim=True)).T @ near
-            along[i] += near.T @ ((coming - plain[:, i]) * added).sum(-1)
+        ends = [rows.unfold(0, k + 1 + h, every)[: len(windows), :six, -1] for h in horizons]
+        coming = torch.stack(ends, 1)
+        added = (said["forecast"] - plain).double()
+        went = (coming - windows[:, k : k + 1, :six]).double()
+        parts = (added**2, (coming - plain) * added, went**2)
+        sums.append(torch.stack([part.sum(-1) for part in parts]))
+    near, known = torch.cat(nears), torch.cat(theres) >= 1
+    added_squared, along_added, went_squared = torch.cat(sums, 1)
     figures = {}
     for i, ahead in enumerate(horizons):
-        all_ = float((along[i].sum() / squares[i].sum().clamp(min=1e-9)).clamp(0, 1))
-        pull = float(squares[i].trace()) * _PULL + 1e-9
-        root = torch.linalg.cholesky(squares[i] + pull * torch.eye(sizes, dtype=torch.double))
-        aim = torch.linalg.solve_triangular(root, (along[i] + pull * all_)[:, None], upper=False)
+        weighed, share = near, 1.0
+        if ahead == 1:
+            weighed, share = near * _counts(went_squared[:, i], near, known)[:, None], _SHARE
+        squares = (weighed * added_squared[:, i, None]).T @ near
+        along = weighed.T @ along_added[:, i]
+        all_ = float((along.sum() / squares.sum().clamp(min=1e-9)).clamp(0, 1))
+        pull = _PULL * squares.diag().clamp(min=share * float(squares.trace())) + 1e-9
+        root = torch.linalg.cholesky(squares + pull.diag())
+        aim = torch.linalg.solve_triangular(root, (along + pull * all_)[:, None], upper=False)
         found = lsq_linear(root.T.numpy(), aim[:, 0].numpy(), bounds=(0, 1)).x
         trunk.earned[i] = torch.from_numpy(np.asarray(found, np.float32))
         figures[f"earned_{ahead}"] = all_
     return figures
+
+
+def _counts(went: Tensor, near: Tensor, known: Tensor) -> Tensor:
+    """Return how much each window counts (N,): the less, the further the body went.
+
+    One whose amplitude is not known counts as the mean of the others at the amplitude it is taken for: a
+    body that was not there yet may be a lively one.
+
+    Args:
+        went: squared ways (N,).
+        near: each amplitude (N, 6).
+        known: whether the amplitude is (N,).
+    """
+    counts = 1 / (went / went.mean().clamp(min=1e-9) + _STILL)
+    others, mean = near[known], counts[known].mean().nan_to_num(1.0)
+    means = (others.T @ counts[known] + 1e-9 * mean) / (others.sum(0) + 1e-9)
+    return torch.where(known, counts, near @ means)
 
 
 _REST = 0.5 ** (1 / TICK_HZ)
