@@ -1,7 +1,7 @@
 """What limits a forecast and a completed gap: takes, windows a step, or the network's width.
 
 Usage: benchmarks/ceiling.py pack HOME DATASET FILE, where the workspace is; then, on any machine with torch,
-benchmarks/ceiling.py train FILE [--device cuda] [--width 640] [--depth 2] [--windows 384] [--steps 7000]
+benchmarks/ceiling.py train FILE [--device cuda] [--width 640] [--depth 2] [--windows 512] [--steps 7000]
 [--share 1] [--seed 0] [--most SECONDS]. Trains the body's lesson alone, without roll-outs, and prints a line
 of JSON: degrees of what is lost and skill of forecasts on the test takes, with the floors beside them.
 """
@@ -189,7 +189,7 @@ def main() -> None:
     two = doing.add_parser("train")
     two.add_argument("file", type=Path)
     two.add_argument("--device", default="cpu")
-    numbers = {"width": 640, "depth": 2, "windows": 384, "steps": 7000, "seed": 0}
+    numbers = {"width": 640, "depth": 2, "windows": 512, "steps": 7000, "seed": 0}
     for name, value in (numbers | {"share": 1.0, "most": 1e9}).items():
         two.add_argument(f"--{name}", type=type(value), default=value)
     asked = parser.parse_args()

@@ -34,8 +34,8 @@ GAP = 15
 """Ticks of the gaps that count most, and of the longest forecast."""
 _PACE, _MIXED = 0.3, 0.5
 """How much faster or slower half of the windows are played (ln), and how many are mixed with another."""
-_AHEAD = (12.0, 2.0, 1.0, 0.7, 0.5)
-"""Weights of the forecasts; the nearer ones err less."""
+_AHEAD = (12.0, 3.0, 2.0, 2.0, 3.0)
+"""Weights of the forecasts; the nearest errs least, the furthest takes longest to learn."""
 SPEEDS = 3
 """Of a state's last channels: how fast the root moves and turns."""
 

@@ -47,7 +47,7 @@ class Recipe:
     rate: float = 1e-3
     seed: int = 0
     kl: float = 0.02
-    windows: int = 384
+    windows: int = 512
     every: int = 8
     weights: str = "fixed"
 

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from greenroom.contracts import LOOK_AHEAD, ModelShape
 from greenroom.training.core import share_captured, some
 
+_DROP = 6400
+"""A tenth of what 640 numbers say is dropped in training, and of what they read; of fewer, less."""
 _FIRST = 3  # parts of a face's body up to the layer that reads
 LAGS = (0, 1, 2, 3, 5, 8, 12, 18, 28)
 """Ticks ago whose differences the trunk reads; differences of neighbours are easier than poses."""
@@ -55,15 +57,15 @@ class Trunk(nn.Module):
         shape: of the model's tensors.
         width: W.
         depth: blocks.
-        drop: of the hidden numbers in training.
     """
 
-    def __init__(self, shape: ModelShape, width: int, depth: int, drop: float = 0.25) -> None:
+    def __init__(self, shape: ModelShape, width: int, depth: int) -> None:
         """Make the layers; what it says at first is nothing."""
         super().__init__()
         self.joints, self.horizons = shape.joints, len(shape.horizons)
         known = (len(LAGS) + 1) * shape.joints
-        self.blur = nn.Dropout(0.1)
+        drop = min(0.5, width / _DROP)
+        self.blur = nn.Dropout(drop)
         self.enter = nn.Linear((len(LAGS) + 1) * shape.state + known + shape.noise + 1, width)
         self.blocks = nn.Sequential(*(Residual(width, drop) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
