@@ -112,6 +112,34 @@ def test_windows_are_mixed_with_another_by_half_at_most() -> None:
     assert own.min() >= 0.5
     assert own.min() < 0.55
     assert 0.4 < float((own == 1).float().mean()) < 0.6
+    assert torch.equal(windows, torch.eye(300)[:, None].expand(-1, 5, -1))
+
+
+def test_windows_leave_the_takes_and_their_words_as_they_are() -> None:
+    import torch
+
+    from greenroom.training.lessons import Gaps, Material
+
+    random = torch.Generator().manual_seed(5)
+    state = 6 * len(JOINTS) + 4
+    take = torch.randn(90, state, generator=random)
+    words = torch.randint(2, (90, 7), generator=random).float()
+    gaps = Gaps(Material([], [take], words={"takes": [words]}), JOINTS, 400, 30)
+    before = gaps.rows.clone()
+    drawn = gaps.windows(300, random)
+    assert drawn.shape == (300, 46, state + 7)
+    assert set(drawn[..., state:].unique().tolist()) == {0.0, 1.0}  # never half a word
+    assert torch.equal(gaps.rows, before)
+
+
+def test_a_narrow_network_drops_less_and_a_wide_one_no_more() -> None:
+    from greenroom.training.model import MINI
+    from greenroom.training.trunk import Trunk
+
+    shape = MINI.shape(len(JOINTS), 6 * len(JOINTS) + 4, 43)
+    for width, share in ((256, 0.04), (640, 0.1), (2048, 0.1)):
+        trunk = Trunk(shape, width, 1)
+        assert [trunk.blur.p, trunk.blocks[0].drop.p] == pytest.approx([share, share])
 
 
 def test_a_lesson_mixes_its_windows_and_not_their_words(monkeypatch: pytest.MonkeyPatch) -> None:

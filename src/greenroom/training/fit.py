@@ -167,7 +167,7 @@ _PULL = 1e-3
 """Towards what a horizon earns at all amplitudes, which is what it earns where nothing is known."""
 _STILL = 0.1
 """Of the mean squared way, added to each one's: else who does not move would be all that counts."""
-_SHARE = 0.1
+_LEAST_PULL = 0.1
 """The least pull at one tick, of that elsewhere: the quiet count most, and would draw the lively."""
 _MOST_WINDOWS = 600
 """Of one take, when forecasts are weighed."""
@@ -228,7 +228,7 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
     for i, ahead in enumerate(horizons):
         weighed, share = near, 1.0
         if ahead == 1:
-            weighed, share = near * _counts(went_squared[:, i], near, known)[:, None], _SHARE
+            weighed, share = near * _counts(went_squared[:, i], near, known)[:, None], _LEAST_PULL
         squares = (weighed * added_squared[:, i, None]).T @ near
         along = weighed.T @ along_added[:, i]
         all_ = float((along.sum() / squares.sum().clamp(min=1e-9)).clamp(0, 1))

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from greenroom.contracts import LOOK_AHEAD, ModelShape
 from greenroom.training.core import share_captured, some
 
-_DROP = 6400
-"""A tenth of what 640 numbers say is dropped in training, and of what they read; of fewer, less."""
+_DROPPED, _FULL = 0.1, 640
+"""Share of hidden numbers and inputs that is dropped in training; of fewer than 640 numbers, less."""
 _FIRST = 3  # parts of a face's body up to the layer that reads
 LAGS = (0, 1, 2, 3, 5, 8, 12, 18, 28)
 """Ticks ago whose differences the trunk reads; differences of neighbours are easier than poses."""
@@ -64,7 +64,7 @@ class Trunk(nn.Module):
         super().__init__()
         self.joints, self.horizons = shape.joints, len(shape.horizons)
         known = (len(LAGS) + 1) * shape.joints
-        drop = min(0.5, width / _DROP)
+        drop = _DROPPED * min(1.0, width / _FULL)
         self.blur = nn.Dropout(drop)
         self.enter = nn.Linear((len(LAGS) + 1) * shape.state + known + shape.noise + 1, width)
         self.blocks = nn.Sequential(*(Residual(width, drop) for _ in range(depth)))
