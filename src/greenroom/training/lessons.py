@@ -161,10 +161,9 @@ class Gaps:
         whole = torch.floor(ticks)
         at = self.starts[picks][:, None] + self.now + whole.long()
         part = (ticks - whole)[..., None]
+        later = (at + 1).clamp(max=len(self.rows) - 1)
         out, state = self.rows[at], self.state
-        after = self.rows[:, :state][
-            (at + 1).clamp(max=len(self.rows) - 1)
-        ]  # in place: it is large
+        after = self.rows[:, :state][later]  # all in place: these are large
         out[..., :state] += after.sub_(out[..., :state]).mul_(part)
         out[..., state - SPEEDS : state] *= pace[..., None]
         return out
