@@ -260,15 +260,21 @@ def test_a_body_that_nobody_captures_is_given_as_much_as_does_not_tremble() -> N
         said = go_on(model, start, draws)
     # Half a second as it was, then rest; the core forecasts that all stays as it is.
     assert torch.allclose(said[0, :15, -3:], start[0, -1:, -3:].expand(15, -1))
-    assert (said[0, -1, -3:].abs() < 0.5 * start[0, -1, -3:].abs()).all()
+    assert (said[0, -1, -3:].abs() < 0.01 * start[0, -1, -3:].abs()).all()
     assert torch.allclose(said[0, -1, :six], start[0, -1, :six])
 
     class Opposite(torch.nn.Module):
+        def __init__(self, much: float) -> None:
+            super().__init__()
+            self.much = much
+
         def forward(self, base: torch.Tensor, *rest: torch.Tensor) -> tuple[torch.Tensor, ...]:
             ahead = torch.zeros(len(base), len(model.shape.horizons), six)
-            return -2.2 * base, ahead, torch.zeros(len(base), len(JOINTS))
+            return -self.much * base, ahead, torch.zeros(len(base), len(JOINTS))
 
-    model.trunk = Opposite()  # all of it swings ever wider, three quarters of it come to rest
+    model.trunk = Opposite(2.2)  # a fifth wider with each tick by itself: inertia lets it die out
+    assert settle(model, takes, random)["alone"] == 1
+    model.trunk = Opposite(4.0)  # all of it swings ever wider, three quarters of it come to rest
     found = settle(model, takes, random)
     assert found["alone"] == 0.75 and found["alone_worst_jerk"] <= 1.5
 

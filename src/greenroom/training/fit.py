@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from greenroom.clock import TICK_HZ
 from greenroom.contracts import ModelShape
 from greenroom.features.draws import Draws
 from greenroom.frames import LIMBS, Floats
@@ -258,8 +257,8 @@ def _counts(went: Tensor, near: Tensor, known: Tensor) -> Tensor:
     return torch.where(known, counts, near @ means)
 
 
-_REST = 0.5 ** (1 / TICK_HZ)
-"""What is left of the root's speeds a tick later, where nobody is captured: half after a second."""
+_REST = 0.5
+"""What is left of the root's speeds a tick later, where nobody is captured: no more than feet hold."""
 _TREMOR = 1.5
 """Of the recordings' jerk, which no way to go on may pass."""
 _WAYS, _LONG = 48, 300

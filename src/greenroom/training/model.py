@@ -70,6 +70,8 @@ class Preset:
         )
 
 
+_INERTIA = 0.25
+"""Share of going on as a tick before, where nobody is captured: a swing from tick to tick dies out."""
 HORIZONS = (1, 3, 6, 10, 15)
 """Ticks ahead of the forecasts: 33, 100, 200, 333 and 500 ms; those between help to learn the others."""
 TOKENS = Preset("tokens", width=96, layers=3)
@@ -222,6 +224,7 @@ class Performer(nn.Module):
         own = core + weight * (1 - trust) * residual
         if self.trunk is not None:
             own = own - self.calm * gone * (own + self.core.mean / self.core.std)
+            own = own - _INERTIA * gone * (own - 2 * past[:, -1] + past[:, -2])
         own = torch.minimum(torch.maximum(own, self.core.low), self.core.high)
         pose = (trust * now + (1 - trust) * own) * self.core.std + self.core.mean
         a, b, c = self.calibration.unbind()
