@@ -257,7 +257,7 @@ def _counts(went: Tensor, near: Tensor, known: Tensor) -> Tensor:
     return torch.where(known, counts, near @ means)
 
 
-_REST = 0.5
+_REST = 0.25
 """What is left of the root's speeds a tick later, where nobody is captured: no more than feet hold."""
 _TREMOR = 1.5
 """Of the recordings' jerk, which no way to go on may pass."""
