@@ -15,7 +15,7 @@ from greenroom.store.workspace import Workspace
 from greenroom.validation.alone import alone, body_of, go_on
 from greenroom.validation.subject import Subject
 
-METRICS = {"jerk", "skate", "still", "height", "drift"}
+METRICS = {"jerk", "skate", "still", "height", "float", "drift"}
 
 
 class FakeStates:
@@ -69,6 +69,14 @@ def test_who_plays_a_recording_is_as_it_is(subject: Subject, bodies: list[Body])
     assert found["height"]["minute 1"].sums["model"] == 0
     # Feet that stand are held, so they slide no more than the recording's.
     assert found["skate"]["minute 1"].sums["model"] <= found["skate"]["minute 1"].sums["recordings"]
+
+
+def test_feet_in_the_air_are_told(subject: Subject, bodies: list[Body]) -> None:
+    longest = max(bodies, key=len)
+    states = states_of(subject.spec, longest)
+    states[:, 6 * subject.shape.joints] += 0.1
+    found = alone(_with(subject, states), [longest], ticks=len(states))["float"]["minute 1"].sums
+    assert found["model"] == pytest.approx(found["recordings"] + 100, abs=15)
 
 
 def test_who_freezes_is_still(subject: Subject, bodies: list[Body]) -> None:

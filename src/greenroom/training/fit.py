@@ -257,22 +257,31 @@ def _counts(went: Tensor, near: Tensor, known: Tensor) -> Tensor:
     return torch.where(known, counts, near @ means)
 
 
-_REST = 0.25
-"""What is left of the root's speeds a tick later, where nobody is captured: no more than feet hold."""
+_BRAKE = 0.75
+"""Share of the root's speeds lost with each tick where nobody is captured: no more than feet hold."""
+_REST = 0.2
+"""Share of the way to the actor's own rest with each tick: else the pose drifts off the floor in a minute."""
+_STILLEST, _MOST_STILL = 0.05, 1000
+"""Share of moments that are rest, and how many of them are compared."""
 _TREMOR = 1.5
 """Of the recordings' jerk, which no way to go on may pass."""
 _WAYS, _LONG = 48, 300
 """Ways to go on, and their ticks."""
+_MARGIN = 0.75
+"""Of the most that is calm for ten seconds: what swings wider by a hundredth a second shows later."""
 
 
 def settle(model: Performer, takes: Sequence[Tensor], random: torch.Generator) -> dict[str, float]:
     """Choose how much of the residual a body is given whom nobody captures for long, in place.
 
-    The most with which none of 48 ways to go on for ten seconds trembles in the second half of them:
-    a short roll-out teaches how to begin, not to stay calm. The root comes to rest.
+    Three quarters of the most with which none of 48 ways to go on for ten seconds trembles in the second
+    half of them: a short roll-out teaches how to begin, not to stay calm. All is drawn to a pose in which
+    the actor rests, and the root stands.
     """
     k, six = model.shape.history, 6 * model.shape.joints
-    model.calm[-SPEEDS:] = 1 - _REST
+    model.calm.fill_(_REST)
+    model.calm[-SPEEDS:] = _BRAKE
+    model.rest.copy_((at_rest(model, takes) - model.core.mean) / model.core.std)
     draws = [Draws(seed, model.shape.noise) for seed in range(_WAYS)]
     walks = np.stack([[one.next().copy() for _ in range(_LONG)] for one in draws])
     starts = sample_windows(takes, k, _WAYS, random)
@@ -284,7 +293,30 @@ def settle(model: Performer, takes: Sequence[Tensor], random: torch.Generator) -
         worst = float(_jerk(said).mean(1).max())
         if worst <= most:
             break
-    return {"alone": weight, "alone_worst_jerk": worst / most * _TREMOR}
+    model.alone.fill_(_MARGIN * weight)
+    return {"alone": _MARGIN * weight, "alone_worst_jerk": worst / most * _TREMOR}
+
+
+def at_rest(model: Performer, takes: Sequence[Tensor]) -> Tensor:
+    """Return the state (D,) in which an actor rests: a moment that was, with a root that stands.
+
+    Of the twentieth part of moments with the least movement in the second about them, the one that is
+    nearest to the others. So it is no mean of poses, and its feet are where the actor's were.
+    """
+    six, quiet, states = 6 * model.shape.joints, [], []
+    for take in takes:
+        second = min(30, len(take) - 1)
+        if second > 0:
+            steps = take[:, :six].diff(dim=0).abs().mean(1).unfold(0, second, 1).mean(1)
+            quiet.append(steps)
+            states.append(take[second // 2 :][: len(steps)])
+    rows = torch.cat(states)[torch.cat(quiet).argsort(stable=True)]
+    rows = rows[: max(1, int(_STILLEST * len(rows)))]
+    rows = rows[torch.linspace(0, len(rows) - 1, min(len(rows), _MOST_STILL)).long()]
+    poses = ((rows - model.core.mean) / model.core.std)[:, :-SPEEDS]
+    found = rows[torch.cdist(poses, poses).sum(1).argmin()].clone()
+    found[-SPEEDS:] = 0
+    return found
 
 
 def _jerk(six: Tensor) -> Tensor:

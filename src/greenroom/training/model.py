@@ -148,6 +148,7 @@ class Performer(nn.Module):
         if preset.trunk:
             self.register_buffer("alone", torch.ones(()))
             self.register_buffer("calm", torch.zeros(shape.state))
+            self.register_buffer("rest", torch.zeros(shape.state))
         self.register_buffer("speech_mean", torch.zeros(shape.speech_channels))
         self.register_buffer("speech_std", torch.ones(shape.speech_channels))
         nn.init.zeros_(self.joint_out.weight)
@@ -223,7 +224,7 @@ class Performer(nn.Module):
             weight = weight - (1 - self.alone) * gone
         own = core + weight * (1 - trust) * residual
         if self.trunk is not None:
-            own = own - self.calm * gone * (own + self.core.mean / self.core.std)
+            own = own - self.calm * gone * (own - self.rest)
             own = own - _INERTIA * gone * (own - 2 * past[:, -1] + past[:, -2])
         own = torch.minimum(torch.maximum(own, self.core.low), self.core.high)
         pose = (trust * now + (1 - trust) * own) * self.core.std + self.core.mean

@@ -17,7 +17,7 @@ from greenroom.features.draws import Draws
 from greenroom.features.pose import Legs, Placer
 from greenroom.frames import BONE, BONES, Body, Doubles, Floats
 from greenroom.metrics.motion import Tally, six_angles
-from greenroom.metrics.places import feet, foot_skate, jerk, places_of
+from greenroom.metrics.places import feet, foot_skate, jerk, places_of, resting
 from greenroom.validation.subject import Subject
 
 MINUTE = 60 * TICK_HZ
@@ -77,8 +77,9 @@ def alone(subject: Subject, bodies: Sequence[Body], ticks: int) -> dict[str, dic
 
     `jerk`, m/s³; `skate`, mm/s of feet that stand; `still`, the share of seconds stiller than the
     recordings' stillest twentieth, without which a body that does nothing would be best; `height`, the
-    share of ticks with the hips beyond the recordings' range by a tenth of it; `drift`, metres of ground
-    between the beginning of a minute and the furthest place in it (of a whole recording).
+    share of ticks with the hips beyond the recordings' range by a tenth of it; `float`, mm by which the
+    lower foot is above where the recordings' feet rest; `drift`, metres of ground between the beginning
+    of a minute and the furthest place in it (of a whole recording).
 
     Args:
         subject: the model.
@@ -101,8 +102,12 @@ def alone(subject: Subject, bodies: Sequence[Body], ticks: int) -> dict[str, dic
     heights = np.concatenate([rows[:, six] for rows in real])
     margin = 0.1 * (heights.max() - heights.min())
     bounds = float(heights.min() - margin), float(heights.max() + margin)
+    floor = float(np.nanmedian([resting(feet(places_of(body))) for body in bodies]))
     theirs = _mean(
-        [_life(body, rows[:, :six], quiet, bounds) for body, rows in zip(bodies, real, strict=True)]
+        [
+            _life(body, rows[:, :six], quiet, bounds, floor)
+            for body, rows in zip(bodies, real, strict=True)
+        ]
     )
     body = body_of(subject, said, bodies[0])
     out: dict[str, dict[str, Tally]] = {}
@@ -111,7 +116,7 @@ def alone(subject: Subject, bodies: Sequence[Body], ticks: int) -> dict[str, dic
         stretch = Body(body.skeleton, body.root[part], body.rotations[part], body.validity[part])
         if len(stretch) < TICK_HZ:
             continue
-        for metric, value in _life(stretch, said[part, :six], quiet, bounds).items():
+        for metric, value in _life(stretch, said[part, :six], quiet, bounds, floor).items():
             if metric not in theirs:
                 continue
             sums = {"model": value, "recordings": theirs[metric]}
@@ -129,9 +134,12 @@ def _only(body: Body, joints: Sequence[int]) -> Body:
     return Body(body.skeleton, body.root, body.rotations, validity)
 
 
-def _life(body: Body, six: Floats, quiet: float, bounds: tuple[float, float]) -> dict[str, float]:
+def _life(
+    body: Body, six: Floats, quiet: float, bounds: tuple[float, float], floor: float
+) -> dict[str, float]:
     """Return the figures of one stretch with its rotations (T, 6 J)."""
     places = places_of(body)
+    lower = feet(places)[..., 1].min(axis=1)
     ground = np.linalg.norm(body.root[:, [0, 2]] - body.root[0, [0, 2]], axis=1)
     height = body.root[:, 1]
     found = {
@@ -139,6 +147,7 @@ def _life(body: Body, six: Floats, quiet: float, bounds: tuple[float, float]) ->
         "skate": foot_skate(feet(places)),
         "still": float((_seconds(six) < quiet).mean()),
         "height": float(((height < bounds[0]) | (height > bounds[1])).mean()),
+        "float": float(1000 * np.nanmean(np.maximum(lower - floor, 0))),
         "drift": float(ground.max()),
     }
     return {name: value for name, value in found.items() if np.isfinite(value)}
