@@ -260,7 +260,7 @@ def _counts(went: Tensor, near: Tensor, known: Tensor) -> Tensor:
 _BRAKE = 0.75
 """Share of the root's speeds lost with each tick where nobody is captured: no more than feet hold."""
 _REST = 0.2
-"""Share of the way to the actor's own rest with each tick: else the pose drifts off the floor in a minute."""
+"""Share of the way to the actor's rest with each tick: else the pose leaves the floor in a minute."""
 _STILLEST, _MOST_STILL = 0.05, 1000
 """Share of moments that are rest, and how many of them are compared."""
 _TREMOR = 1.5
@@ -275,8 +275,8 @@ def settle(model: Performer, takes: Sequence[Tensor], random: torch.Generator) -
     """Choose how much of the residual a body is given whom nobody captures for long, in place.
 
     Three quarters of the most with which none of 48 ways to go on for ten seconds trembles in the second
-    half of them: a short roll-out teaches how to begin, not to stay calm. All is drawn to a pose in which
-    the actor rests, and the root stands.
+    half of them: a short roll-out teaches how to begin, not to stay calm. All is drawn to a pose in
+    which the actor rests, and the root stands.
     """
     k, six = model.shape.history, 6 * model.shape.joints
     model.calm.fill_(_REST)
