@@ -71,12 +71,14 @@ def test_who_plays_a_recording_is_as_it_is(subject: Subject, bodies: list[Body])
     assert found["skate"]["minute 1"].sums["model"] <= found["skate"]["minute 1"].sums["recordings"]
 
 
-def test_feet_in_the_air_are_told(subject: Subject, bodies: list[Body]) -> None:
-    longest = max(bodies, key=len)
-    states = states_of(subject.spec, longest)
-    states[:, 6 * subject.shape.joints] += 0.1
-    found = alone(_with(subject, states), [longest], ticks=len(states))["float"]["minute 1"].sums
-    assert found["model"] == pytest.approx(found["recordings"] + 100, abs=15)
+@pytest.mark.parametrize("shift", [0.1, -0.1])
+def test_feet_off_the_floor_are_told(subject: Subject, bodies: list[Body], shift: float) -> None:
+    stands = body_of(subject, np.repeat(subject.rest[None], 90, axis=0), bodies[0])
+    other = subject.rest[None].copy()
+    other[:, 6 * subject.shape.joints] += shift
+    found = alone(_with(subject, other), [stands], ticks=90)["float"]["minute 1"].sums
+    assert found["recordings"] == pytest.approx(0, abs=0.1)
+    assert found["model"] == pytest.approx(100, abs=0.1)
 
 
 def test_who_freezes_is_still(subject: Subject, bodies: list[Body]) -> None:

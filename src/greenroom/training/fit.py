@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from greenroom.clock import TICK_HZ
 from greenroom.contracts import ModelShape
 from greenroom.features.draws import Draws
 from greenroom.frames import LIMBS, Floats
@@ -81,7 +82,7 @@ def fit(
     figures |= calibrate(model, joints, held, random)
     if model.trunk is not None:
         figures |= earn(model, held)
-        figures |= settle(model, held, random)
+        figures |= settle(model, held, random, at_rest(material.streams))
     return model, figures
 
 
@@ -259,8 +260,8 @@ def _counts(went: Tensor, near: Tensor, known: Tensor) -> Tensor:
 
 _BRAKE = 0.75
 """Share of the root's speeds lost with each tick where nobody is captured: no more than feet hold."""
-_REST = 0.2
-"""Share of the way to the actor's rest with each tick: else the pose leaves the floor in a minute."""
+_REST = 0.1
+"""Share of the way to rest taken back with each tick: else the pose leaves the floor in a minute."""
 _STILLEST, _MOST_STILL = 0.05, 1000
 """Share of moments that are rest, and how many of them are compared."""
 _TREMOR = 1.5
@@ -271,17 +272,19 @@ _MARGIN = 0.75
 """Of the most that is calm for ten seconds: what swings wider by a hundredth a second shows later."""
 
 
-def settle(model: Performer, takes: Sequence[Tensor], random: torch.Generator) -> dict[str, float]:
+def settle(
+    model: Performer, takes: Sequence[Tensor], random: torch.Generator, rest: Tensor
+) -> dict[str, float]:
     """Choose how much of the residual a body is given whom nobody captures for long, in place.
 
     Three quarters of the most with which none of 48 ways to go on for ten seconds trembles in the second
-    half of them: a short roll-out teaches how to begin, not to stay calm. All is drawn to a pose in
-    which the actor rests, and the root stands.
+    half of them: a short roll-out teaches how to begin, not to stay calm. All is drawn
+    to a state of rest (D,).
     """
     k, six = model.shape.history, 6 * model.shape.joints
     model.calm.fill_(_REST)
     model.calm[-SPEEDS:] = _BRAKE
-    model.rest.copy_((at_rest(model, takes) - model.core.mean) / model.core.std)
+    model.rest.copy_((rest - model.core.mean) / model.core.std)
     draws = [Draws(seed, model.shape.noise) for seed in range(_WAYS)]
     walks = np.stack([[one.next().copy() for _ in range(_LONG)] for one in draws])
     starts = sample_windows(takes, k, _WAYS, random)
@@ -297,23 +300,27 @@ def settle(model: Performer, takes: Sequence[Tensor], random: torch.Generator) -
     return {"alone": _MARGIN * weight, "alone_worst_jerk": worst / most * _TREMOR}
 
 
-def at_rest(model: Performer, takes: Sequence[Tensor]) -> Tensor:
+def at_rest(takes: Sequence[Tensor]) -> Tensor:
     """Return the state (D,) in which an actor rests: a moment that was, with a root that stands.
 
-    Of the twentieth part of moments with the least movement in the second about them, the one that is
-    nearest to the others. So it is no mean of poses, and its feet are where the actor's were.
+    Of the twentieth part of moments with the least movement in the second about them, and of these the
+    taller half, the one that is nearest to the others: no mean of poses, which no body might have.
+
+    Args:
+        takes: states (T, D); those shorter than a second count where all are.
     """
-    six, quiet, states = 6 * model.shape.joints, [], []
+    takes = [take for take in takes if len(take) > TICK_HZ] or takes
+    quiet, states = [], []
     for take in takes:
-        second = min(30, len(take) - 1)
-        if second > 0:
-            steps = take[:, :six].diff(dim=0).abs().mean(1).unfold(0, second, 1).mean(1)
-            quiet.append(steps)
-            states.append(take[second // 2 :][: len(steps)])
+        steps = take[:, :-4].diff(dim=0, prepend=take[:1, :-4]).abs().mean(1)
+        second = min(TICK_HZ, len(take))
+        quiet.append(steps.unfold(0, second, 1).mean(1))
+        states.append(take[second // 2 :][: len(quiet[-1])])
     rows = torch.cat(states)[torch.cat(quiet).argsort(stable=True)]
     rows = rows[: max(1, int(_STILLEST * len(rows)))]
+    rows = rows[rows[:, -4] >= rows[:, -4].median()]
     rows = rows[torch.linspace(0, len(rows) - 1, min(len(rows), _MOST_STILL)).long()]
-    poses = ((rows - model.core.mean) / model.core.std)[:, :-SPEEDS]
+    poses = rows[:, :-SPEEDS] / (torch.cat(takes)[:, :-SPEEDS].std(0, correction=0) + 1e-6)
     found = rows[torch.cdist(poses, poses).sum(1).argmin()].clone()
     found[-SPEEDS:] = 0
     return found

@@ -224,8 +224,8 @@ class Performer(nn.Module):
             weight = weight - (1 - self.alone) * gone
         own = core + weight * (1 - trust) * residual
         if self.trunk is not None:
-            own = own - self.calm * gone * (own - self.rest)
             own = own - _INERTIA * gone * (own - 2 * past[:, -1] + past[:, -2])
+            own = own - self.calm * gone * (own - self.rest)
         own = torch.minimum(torch.maximum(own, self.core.low), self.core.high)
         pose = (trust * now + (1 - trust) * own) * self.core.std + self.core.mean
         a, b, c = self.calibration.unbind()

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
@@ -33,7 +32,7 @@ from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.training.clips import shown_of
 from greenroom.training.export import check_parity, export, golden
-from greenroom.training.fit import fit, gap_error, limb_gaps
+from greenroom.training.fit import at_rest, fit, gap_error, limb_gaps
 from greenroom.training.gather import Found, are_joined, gather, teaching
 from greenroom.training.lessons import GAP
 from greenroom.training.model import Performer, preset_of
@@ -165,7 +164,7 @@ def train(
         "feature_spec": spec.hash,
         "shape": shape.manifest(),
         "operations": operations,
-        "rest": _rounded(_rest([stream.numpy() for stream in material.streams])),
+        "rest": _rounded(at_rest(material.streams)),
         "offsets": [_rounded(row) for row in found["train"].bodies[0].skeleton.offsets],
         "uses_speech": shape.face > 0,
         "figures": {name: round(value, 4) for name, value in sorted(figures.items())},
@@ -268,17 +267,6 @@ def code_version() -> str:
 
 def _rounded(values: Any) -> list[float]:
     return [round(float(value), 6) for value in values]
-
-
-def _rest(streams: Sequence[Floats]) -> Floats:
-    """Return a quiet, upright state from the streams: the slowest of the tallest fifth, at rest."""
-    rows = np.concatenate(streams)
-    speed = np.abs(np.diff(rows, axis=0)).mean(axis=1)
-    height = rows[:-1, -4]
-    tall = height >= np.quantile(height, 0.8) - 1e-6
-    rest: Floats = rows[:-1][tall][np.argmin(speed[tall])].copy()
-    rest[-3:] = 0
-    return rest
 
 
 def _rights(workspace: Workspace, dataset: dict[str, Any]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from greenroom.features.draws import Draws
 from greenroom.features.pose import Legs, Placer
 from greenroom.frames import BONE, BONES, Body, Doubles, Floats
 from greenroom.metrics.motion import Tally, six_angles
-from greenroom.metrics.places import feet, foot_skate, jerk, places_of, resting
+from greenroom.metrics.places import feet, foot_skate, jerk, places_of
 from greenroom.validation.subject import Subject
 
 MINUTE = 60 * TICK_HZ
@@ -78,8 +78,8 @@ def alone(subject: Subject, bodies: Sequence[Body], ticks: int) -> dict[str, dic
     `jerk`, m/s³; `skate`, mm/s of feet that stand; `still`, the share of seconds stiller than the
     recordings' stillest twentieth, without which a body that does nothing would be best; `height`, the
     share of ticks with the hips beyond the recordings' range by a tenth of it; `float`, mm by which the
-    lower foot is above where the recordings' feet rest; `drift`, metres of ground between the beginning
-    of a minute and the furthest place in it (of a whole recording).
+    lower foot is above or below where the recordings' feet rest; `drift`, metres of ground between the
+    beginning of a minute and the furthest place in it (of a whole recording).
 
     Args:
         subject: the model.
@@ -102,7 +102,9 @@ def alone(subject: Subject, bodies: Sequence[Body], ticks: int) -> dict[str, dic
     heights = np.concatenate([rows[:, six] for rows in real])
     margin = 0.1 * (heights.max() - heights.min())
     bounds = float(heights.min() - margin), float(heights.max() + margin)
-    floor = float(np.nanmedian([resting(feet(places_of(body))) for body in bodies]))
+    lower = np.concatenate([feet(places_of(body))[..., 1].min(axis=1) for body in bodies])
+    lower = lower[np.isfinite(lower)]
+    floor = float(np.percentile(lower, 5)) if len(lower) else np.nan
     theirs = _mean(
         [
             _life(body, rows[:, :six], quiet, bounds, floor)
@@ -147,7 +149,7 @@ def _life(
         "skate": foot_skate(feet(places)),
         "still": float((_seconds(six) < quiet).mean()),
         "height": float(((height < bounds[0]) | (height > bounds[1])).mean()),
-        "float": float(1000 * np.nanmean(np.maximum(lower - floor, 0))),
+        "float": float(1000 * np.abs(lower - floor).mean()),
         "drift": float(ground.max()),
     }
     return {name: value for name, value in found.items() if np.isfinite(value)}
