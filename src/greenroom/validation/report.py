@@ -45,7 +45,7 @@ WORDS = {
     "alone.skate": "alone: slide of standing feet, mm/s",
     "alone.still": "alone: share of seconds that stand still",
     "alone.height": "alone: share of ticks with the hips out of range",
-    "alone.float": "alone: lower foot above the floor, mm",
+    "alone.float": "alone: lower foot off the floor, mm",
     "alone.drift": "alone: metres from where a minute began to its furthest place",
 }
 """What figures are called on the page; the key stands beside them, and formulas in `docs/metrics.md`."""
