@@ -255,13 +255,13 @@ def test_a_body_that_nobody_captures_is_given_as_much_as_does_not_tremble() -> N
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.zeros_(layer.bias)
     quiet = at_rest(takes)
-    assert (
-        settle(model, takes, random, quiet)["alone"] == 0.75
-    )  # it adds nothing, and a quarter is margin
+    found = settle(model, takes, random, quiet)
+    assert found["alone"] == 0.75  # it adds nothing, and a quarter is margin
+    assert found["alone_still"] == 1 and found["alone_rest"] == 0.025  # too still whatever it does
     within = model.rest.clamp(model.core.low, model.core.high)
     rest = within * model.core.std + model.core.mean
     assert torch.allclose(model.rest * model.core.std + model.core.mean, quiet, atol=1e-4)
-    start, draws = takes[0][None, :30], torch.zeros(1, 150, model.shape.noise)
+    start, draws = takes[0][None, :30], torch.zeros(1, 600, model.shape.noise)
     with torch.no_grad():
         said = go_on(model, start, draws)
     # Half a second as it was, then rest; the core forecasts that all stays as it is.
@@ -286,6 +286,37 @@ def test_a_body_that_nobody_captures_is_given_as_much_as_does_not_tremble() -> N
     model.trunk = Opposite(100.0)
     found = settle(model, takes, random, quiet)  # even a quarter of it swings: the least is given
     assert found["alone"] == 0.75 * 0.25 and found["alone_worst_jerk"] > 1.5
+
+
+def test_a_body_is_drawn_to_rest_by_the_most_that_leaves_it_as_lively_as_its_actor() -> None:
+    import torch
+
+    from greenroom.training.fit import at_rest, settle
+
+    model, random = _performer(), torch.Generator().manual_seed(0)
+    walk = 0.3 * torch.randn(400, model.shape.state, generator=random).cumsum(0)
+    takes = [torch.nn.functional.avg_pool1d(walk.T[None], 9, 1)[0].T.contiguous()]
+
+    class Wander(torch.nn.Module):
+        """Go where the draws say, by as much."""
+
+        def __init__(self, much: float) -> None:
+            super().__init__()
+            self.way = much * torch.randn(model.shape.noise, model.shape.state, generator=random)
+
+        def forward(self, base: torch.Tensor, *rest: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            six = 6 * len(JOINTS)
+            ahead = torch.zeros(len(base), len(model.shape.horizons), six)
+            return rest[-1] @ self.way, ahead, torch.zeros(len(base), len(JOINTS))
+
+    shares = []
+    for much in (0.02, 0.1, 0.5):
+        model.trunk = Wander(much)
+        found = settle(model, takes, random, at_rest(takes))
+        assert found["alone_still"] <= 0.05 or found["alone_rest"] == 0.025
+        shares.append(found["alone_rest"])
+        assert torch.equal(model.calm[:-3], torch.full_like(model.calm[:-3], shares[-1]))
+    assert shares[0] == 0.025 < shares[1] < shares[2] == 0.2, shares
 
 
 def test_an_actor_rests_as_it_was_seen_when_it_moved_least() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from greenroom.clock import TICK_HZ
 from greenroom.frames import Array, Doubles
 from greenroom.rotations import angle_between, from_six
 
@@ -20,6 +21,14 @@ def six_angles(a: Array, b: Array) -> Doubles:
     """Return the angle (...) in degrees between 6D rotations (..., 6), after Gram-Schmidt."""
     turned = from_six(np.asarray(a, dtype=np.float64)), from_six(np.asarray(b, dtype=np.float64))
     return np.asarray(angle_between(*turned), dtype=np.float64)
+
+
+def pace_of(six: Array) -> Doubles:
+    """Return the median joint's speed in degrees a second, of every second of rotations (T, 6 J)."""
+    turns = six.reshape(len(six), -1, 6)
+    speeds = np.median(six_angles(turns[1:], turns[:-1]), axis=1) * TICK_HZ
+    count = max(1, len(speeds) // TICK_HZ)
+    return np.asarray([part.mean() for part in np.array_split(speeds, count)])
 
 
 AHEAD = 6

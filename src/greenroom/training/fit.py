@@ -13,6 +13,7 @@ from greenroom.clock import TICK_HZ
 from greenroom.contracts import ModelShape
 from greenroom.features.draws import Draws
 from greenroom.frames import LIMBS, Floats
+from greenroom.metrics.motion import pace_of
 from greenroom.training.clips import Shown
 from greenroom.training.closed_form import fit_core
 from greenroom.training.lessons import SPEEDS, Material, perform
@@ -260,8 +261,8 @@ def _counts(went: Tensor, near: Tensor, known: Tensor) -> Tensor:
 
 _BRAKE = 0.75
 """Share of the root's speeds lost with each tick where nobody is captured: no more than feet hold."""
-_REST = 0.1
-"""Share of the way to rest taken back with each tick: else the pose leaves the floor in a minute."""
+_RESTS = (0.2, 0.1, 0.05, 0.025)
+"""Shares of the way to rest taken back with each tick: else the pose leaves the floor in a minute."""
 _STILLEST, _MOST_STILL = 0.05, 1000
 """Share of moments that are rest, and how many of them are compared."""
 _TREMOR = 1.5
@@ -275,29 +276,44 @@ _MARGIN = 0.75
 def settle(
     model: Performer, takes: Sequence[Tensor], random: torch.Generator, rest: Tensor
 ) -> dict[str, float]:
-    """Choose how much of the residual a body is given whom nobody captures for long, in place.
+    """Choose how a body goes on whom nobody captures for long, in place, by 48 ways for ten seconds.
 
-    Three quarters of the most with which none of 48 ways to go on for ten seconds trembles in the second
-    half of them: a short roll-out teaches how to begin, not to stay calm. All is drawn
-    to a state of rest (D,).
+    It is given three quarters of the most of the residual with which none of them trembles in its second
+    half: a short roll-out teaches how to begin, not to stay calm. And it is drawn to a state of rest
+    (D,) by the most with which they are no stiller than takes, of whose seconds a twentieth are rest;
+    one take at least lasts more than a second.
     """
     k, six = model.shape.history, 6 * model.shape.joints
-    model.calm.fill_(_REST)
-    model.calm[-SPEEDS:] = _BRAKE
     model.rest.copy_((rest - model.core.mean) / model.core.std)
     draws = [Draws(seed, model.shape.noise) for seed in range(_WAYS)]
-    walks = np.stack([[one.next().copy() for _ in range(_LONG)] for one in draws])
+    walks = torch.from_numpy(np.stack([[one.next().copy() for _ in range(_LONG)] for one in draws]))
     starts = sample_windows(takes, k, _WAYS, random)
-    most = _TREMOR * float(torch.cat([_jerk(take[None, :, :six])[0] for take in takes]).mean())
-    for weight in (1.0, 0.75, 0.5, 0.25):
+
+    def later(weight: float) -> Tensor:
         model.alone.fill_(weight)
         with torch.no_grad():
-            said = go_on(model, starts, torch.from_numpy(walks))[:, _LONG // 2 :, :six]
-        worst = float(_jerk(said).mean(1).max())
-        if worst <= most:
+            return go_on(model, starts, walks)[:, _LONG // 2 :, :six]
+
+    most = _TREMOR * float(torch.cat([_jerk(take[None, :, :six])[0] for take in takes]).mean())
+    theirs = [pace_of(take[:, :six].numpy()) for take in takes if len(take) > TICK_HZ]
+    quiet = np.quantile(np.concatenate(theirs), _STILLEST)
+    for share in _RESTS:
+        model.calm.fill_(share)
+        model.calm[-SPEEDS:] = _BRAKE
+        for weight in (1.0, 0.75, 0.5, 0.25):
+            worst = float(_jerk(later(weight)).mean(1).max())
+            if worst <= most:
+                break
+        paces = np.concatenate([pace_of(way.numpy()) for way in later(_MARGIN * weight)])
+        still = float((paces < quiet).mean())
+        if still <= _STILLEST:
             break
-    model.alone.fill_(_MARGIN * weight)
-    return {"alone": _MARGIN * weight, "alone_worst_jerk": worst / most * _TREMOR}
+    return {
+        "alone": _MARGIN * weight,
+        "alone_worst_jerk": worst / most * _TREMOR,
+        "alone_rest": share,
+        "alone_still": still,
+    }
 
 
 def at_rest(takes: Sequence[Tensor]) -> Tensor:

@@ -259,6 +259,7 @@ def code_version() -> str:
             "capture/sequence.py",
             "datasets/build.py",
             "metrics/floors.py",
+            "metrics/motion.py",
         )
     ]
     texts = {f.relative_to(package).as_posix(): digest(f.read_bytes()) for f in files}

@@ -15,8 +15,8 @@ from greenroom.datasets.build import states_of
 from greenroom.errors import BadInput
 from greenroom.features.draws import Draws
 from greenroom.features.pose import Legs, Placer
-from greenroom.frames import BONE, BONES, Body, Doubles, Floats
-from greenroom.metrics.motion import Tally, six_angles
+from greenroom.frames import BONE, BONES, Body, Floats
+from greenroom.metrics.motion import Tally, pace_of
 from greenroom.metrics.places import feet, foot_skate, jerk, places_of
 from greenroom.validation.subject import Subject
 
@@ -97,7 +97,7 @@ def alone(subject: Subject, bodies: Sequence[Body], ticks: int) -> dict[str, dic
     six = 6 * subject.shape.joints
     real = [states_of(subject.spec, body) for body in bodies]
     said = go_on(subject, real[0], ticks)
-    lively = [_seconds(rows[:, :six]) for rows in real]
+    lively = [pace_of(rows[:, :six]) for rows in real]
     quiet = float(np.percentile(np.concatenate(lively), 5))
     heights = np.concatenate([rows[:, six] for rows in real])
     margin = 0.1 * (heights.max() - heights.min())
@@ -147,7 +147,7 @@ def _life(
     found = {
         "jerk": float(np.nanmean(jerk(places))),
         "skate": foot_skate(feet(places)),
-        "still": float((_seconds(six) < quiet).mean()),
+        "still": float((pace_of(six) < quiet).mean()),
         "height": float(((height < bounds[0]) | (height > bounds[1])).mean()),
         "float": float(1000 * np.abs(lower - floor).mean()),
         "drift": float(ground.max()),
@@ -158,11 +158,3 @@ def _life(
 def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     names = sorted({name for row in rows for name in row})
     return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
-
-
-def _seconds(six: Floats) -> Doubles:
-    """Return the median joint's speed in degrees a second, of every second of rotations (T, 6 J)."""
-    turns = six.reshape(len(six), -1, 6)
-    speeds = np.median(six_angles(turns[1:], turns[:-1]), axis=1) * TICK_HZ
-    count = max(1, len(speeds) // TICK_HZ)
-    return np.asarray([part.mean() for part in np.array_split(speeds, count)])
