@@ -86,6 +86,15 @@ LIMBS: dict[str, tuple[str, ...]] = {
 }
 """The four limbs that a tracker loses whole."""
 
+
+def other_side(name: str) -> str:
+    """Return the bone that a mirror shows in the place of this one."""
+    for side, other in (("left", "right"), ("right", "left")):
+        if name.startswith(side):
+            return other + name.removeprefix(side)
+    return name
+
+
 _SIDED = (
     "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide".split(),
     "mouthSmile mouthFrown mouthDimple mouthStretch".split(),

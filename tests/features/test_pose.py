@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 
 from greenroom.capture.published import Clip
 from greenroom.capture.readers import read_recording
+from greenroom.capture.sequence import mirrored
 from greenroom.errors import BadInput
-from greenroom.features.pose import AHEAD, Legs, Placer, heading_of, state_features
-from greenroom.frames import BONE, BONES, HUMANOID, Floats
+from greenroom.features.pose import AHEAD, Legs, Placer, heading_of, mirror_of, state_features
+from greenroom.frames import BONE, BONES, HUMANOID, Body, Floats
 from greenroom.rotations import angle_between, from_euler, from_vector, multiply, normalise
 
 J = 4
@@ -82,6 +83,29 @@ def test_the_turn_rate_is_in_radians_a_second() -> None:
     state = state_features(np.zeros((3, 3), np.float32), rotations, None)
     assert np.isnan(state[0, 9])
     np.testing.assert_allclose(state[1:, 9], np.deg2rad(90), rtol=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_state_in_the_mirror_is_that_of_the_body_in_the_mirror(seed: int) -> None:
+    joints = ("hips", "rightHand", "spine", "leftHand")
+    root, rotations = walk(seed)
+    whole = np.tile(np.asarray([0, 0, 0, 1], np.float32), (len(root), len(BONES), 1))
+    places = [BONE[name] for name in joints]
+    whole[:, places] = rotations
+    body = Body(HUMANOID, root, whole, np.ones(whole.shape[:2], np.float32))
+    seen = mirrored(body)
+    order, signs = mirror_of(joints)
+    said = state_features(root, rotations, None)[1:, order] * signs
+    assert np.allclose(
+        said, state_features(seen.root, seen.rotations[:, places], None)[1:], atol=1e-4
+    )
+    assert np.array_equal(np.asarray(order)[order], np.arange(len(order)))  # twice is not at all
+
+
+def test_a_body_with_one_arm_has_no_mirror_image_of_its_joints() -> None:
+    order, signs = mirror_of(("hips", "leftHand"))
+    assert order == list(range(16)) and (signs == 1).all()
 
 
 def test_missing_stays_missing_and_touches_nothing_else() -> None:

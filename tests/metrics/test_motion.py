@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from greenroom.metrics.motion import Tally, figure, six_angles
+from greenroom.metrics.motion import Tally, figure, pace_of, quiet_pace, six_angles
 from greenroom.rotations import from_euler, to_six
 
 
@@ -22,3 +22,25 @@ def test_a_figure_over_takes_is_a_ratio_of_sums() -> None:
     skill = [Tally("skill", {"model": 1.0, "hold": 4.0}, 4.0), Tally("skill", {"model": 1.0}, 0.0)]
     assert figure(skill, "model") == 0.5
     assert math.isnan(figure([Tally("mean", {"model": 0.0}, 0)], "model"))
+
+
+def turning(speeds: list[float]) -> np.ndarray:
+    """Return rotations (T, 6 J) of three joints, of which two turn that many degrees a second."""
+    angles = np.concatenate([[0.0], np.cumsum(speeds) / 30])
+    moving = to_six(from_euler(angles[:, None], "Y"))
+    still = to_six(from_euler(0 * angles[:, None], "Y"))
+    return np.concatenate([moving, still, moving], axis=1)
+
+
+def test_a_pace_is_the_median_joints_of_every_whole_second() -> None:
+    assert pace_of(turning([60.0] * 30 + [90.0] * 30 + [500.0] * 29)) == pytest.approx([60, 90])
+    assert pace_of(turning([60.0] * 5 + [30.0] * 5)) == pytest.approx([45])  # no whole second
+    assert len(pace_of(turning([]))) == 0
+
+
+def test_a_frozen_picture_is_no_quiet_body() -> None:
+    lively = turning([float(10 + second) for second in range(20) for _ in range(30)])
+    frozen = turning([0.0] * 300)
+    assert quiet_pace([lively]) == pytest.approx(10.95)
+    assert quiet_pace([frozen, lively]) == pytest.approx(10.95)
+    assert quiet_pace([frozen]) == 0

@@ -257,11 +257,11 @@ def test_a_body_that_nobody_captures_is_given_as_much_as_does_not_tremble() -> N
     quiet = at_rest(takes)
     found = settle(model, takes, random, quiet)
     assert found["alone"] == 0.75  # it adds nothing, and a quarter is margin
-    assert found["alone_still"] == 1 and found["alone_rest"] == 0.025  # too still whatever it does
+    assert found["alone_still"] == 1 and found["alone_rest"] == 0.2  # too still by any, so the most
     within = model.rest.clamp(model.core.low, model.core.high)
     rest = within * model.core.std + model.core.mean
     assert torch.allclose(model.rest * model.core.std + model.core.mean, quiet, atol=1e-4)
-    start, draws = takes[0][None, :30], torch.zeros(1, 600, model.shape.noise)
+    start, draws = takes[0][None, :30], torch.zeros(1, 150, model.shape.noise)
     with torch.no_grad():
         said = go_on(model, start, draws)
     # Half a second as it was, then rest; the core forecasts that all stays as it is.

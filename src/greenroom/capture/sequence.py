@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from greenroom.frames import BONE, Body, Floats
+from greenroom.frames import BONE, Body, Floats, other_side
 from greenroom.rotations import from_vector, inverse, multiply, rotate, to_vector
 
 SEAM_TICKS = 12
@@ -28,19 +28,12 @@ def yaw(hips: Floats) -> Floats:
 
 def mirrored(body: Body) -> Body:
     """Return the body seen in a mirror: left and right exchanged across the YZ plane."""
-    order = [BONE[_other_side(name)] for name in body.skeleton.names]
+    order = [BONE[other_side(name)] for name in body.skeleton.names]
     flip = np.asarray([1, -1, -1, 1], dtype=np.float32)
     shift = np.asarray([-1, 1, 1], dtype=np.float32)
     return Body(
         body.skeleton, body.root * shift, body.rotations[:, order] * flip, body.validity[:, order]
     )
-
-
-def _other_side(name: str) -> str:
-    for side, other in (("left", "right"), ("right", "left")):
-        if name.startswith(side):
-            return other + name.removeprefix(side)
-    return name
 
 
 def join(bodies: Sequence[Body], seam_ticks: int = SEAM_TICKS) -> Body:

@@ -19,13 +19,33 @@ import numpy as np
 
 from greenroom.clock import TICK_HZ
 from greenroom.errors import BadInput
-from greenroom.frames import BONE, Array, Floats
+from greenroom.frames import BONE, Array, Floats, other_side
 from greenroom.rotations import from_six, to_six
 
 ROOT_CHANNELS = ("height", "velocity_x", "velocity_z", "turn_rate")
 Heading = tuple[float, float]
 """Sine and cosine of the angle about +Y by which the hips are turned from +Z."""
 AHEAD: Heading = (0.0, 1.0)
+
+
+_SIX_SIGNS = (1, -1, -1, -1, 1, 1)
+"""Of a rotation's two columns, seen in a mirror that exchanges left and right."""
+_ROOT_SIGNS = (1, -1, 1, -1)
+
+
+def mirror_of(joints: Sequence[str]) -> tuple[list[int], Floats]:
+    """Return the order and the signs (D,) by which a state becomes that of the body seen in a mirror.
+
+    So that `state[order] * signs` is the state of `greenroom.capture.sequence.mirrored`. Where a joint's
+    other side is not among the joints no state has a mirror image: it stays as it is.
+    """
+    d = 6 * len(joints) + len(ROOT_CHANNELS)
+    others = [other_side(name) for name in joints]
+    if set(others) != set(joints):
+        return list(range(d)), np.ones(d, dtype=np.float32)
+    order = [6 * joints.index(name) + i for name in others for i in range(6)]
+    signs = np.asarray([*_SIX_SIGNS * len(joints), *_ROOT_SIGNS], dtype=np.float32)
+    return [*order, *range(len(order), d)], signs
 
 
 def heading_of(hips: Array) -> Heading:

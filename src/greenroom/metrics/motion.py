@@ -8,6 +8,7 @@ over takes (`Tally`), so that it can be taken again over resampled takes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +24,32 @@ def six_angles(a: Array, b: Array) -> Doubles:
     return np.asarray(angle_between(*turned), dtype=np.float64)
 
 
+QUIET = 0.05
+"""Share of seconds that are quiet ones, of recordings in which a body is as lively as it is."""
+_HELD = 0.1
+"""Degrees a second below which no body stood still: a picture did, or a frame was repeated."""
+
+
 def pace_of(six: Array) -> Doubles:
-    """Return the median joint's speed in degrees a second, of every second of rotations (T, 6 J)."""
+    """Return the median joint's speed in degrees a second, of every whole second of rotations (T, 6 J).
+
+    Of what is shorter than a second, the one number.
+    """
     turns = six.reshape(len(six), -1, 6)
     speeds = np.median(six_angles(turns[1:], turns[:-1]), axis=1) * TICK_HZ
-    count = max(1, len(speeds) // TICK_HZ)
-    return np.asarray([part.mean() for part in np.array_split(speeds, count)])
+    second = max(1, min(TICK_HZ, len(speeds)))
+    count = len(speeds) // second
+    return np.asarray(speeds[: count * second].reshape(count, second).mean(axis=1))
+
+
+def quiet_pace(takes: Iterable[Array]) -> float:
+    """Return the pace below which a twentieth of the seconds of takes (T, 6 J) are.
+
+    Those in which nothing moved at all do not count; 0 where none is left.
+    """
+    paces = np.concatenate([pace_of(take) for take in takes])
+    paces = paces[paces > _HELD]
+    return float(np.quantile(paces, QUIET)) if len(paces) else 0.0
 
 
 AHEAD = 6

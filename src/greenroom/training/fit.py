@@ -13,7 +13,7 @@ from greenroom.clock import TICK_HZ
 from greenroom.contracts import ModelShape
 from greenroom.features.draws import Draws
 from greenroom.frames import LIMBS, Floats
-from greenroom.metrics.motion import pace_of
+from greenroom.metrics.motion import QUIET, pace_of, quiet_pace
 from greenroom.training.clips import Shown
 from greenroom.training.closed_form import fit_core
 from greenroom.training.lessons import SPEEDS, Material, perform
@@ -77,6 +77,8 @@ def fit(
     held = [torch.from_numpy(np.ascontiguousarray(take)) for take in validation]
     figures = fit_core(model.core, shape, joints, takes)
     figures |= prepare(model, material)
+    if model.trunk is not None:
+        model.trunk.reflect(joints, model.core.mean, model.core.std)
     run(Task(model, joints, material, recipe), keep, progress, processes, shown)
     random = torch.Generator().manual_seed(recipe.seed)
     model.eval()
@@ -267,8 +269,8 @@ _STILLEST, _MOST_STILL = 0.05, 1000
 """Share of moments that are rest, and how many of them are compared."""
 _TREMOR = 1.5
 """Of the recordings' jerk, which no way to go on may pass."""
-_WAYS, _LONG = 48, 300
-"""Ways to go on, and their ticks."""
+_WAYS, _FEWER, _LONG = 48, 16, 300
+"""Ways to go on, those of them whose pace is looked at, and their ticks."""
 _MARGIN = 0.75
 """Of the most that is calm for ten seconds: what swings wider by a hundredth a second shows later."""
 
@@ -276,12 +278,12 @@ _MARGIN = 0.75
 def settle(
     model: Performer, takes: Sequence[Tensor], random: torch.Generator, rest: Tensor
 ) -> dict[str, float]:
-    """Choose how a body goes on whom nobody captures for long, in place, by 48 ways for ten seconds.
+    """Choose how a body goes on whom nobody captures for long, in place, by ways of ten seconds.
 
-    It is given three quarters of the most of the residual with which none of them trembles in its second
-    half: a short roll-out teaches how to begin, not to stay calm. And it is drawn to a state of rest
-    (D,) by the most with which they are no stiller than takes, of whose seconds a twentieth are rest;
-    one take at least lasts more than a second.
+    It is given three quarters of the most of the residual with which none of 48 ways trembles in its
+    second half: a short roll-out teaches how to begin, not to stay calm. And it is drawn to a state of
+    rest (D,) by the most with which 16 of them are no stiller than takes, of whose seconds a twentieth
+    are rest; where they are with any, by that with which they are least still.
     """
     k, six = model.shape.history, 6 * model.shape.joints
     model.rest.copy_((rest - model.core.mean) / model.core.std)
@@ -289,30 +291,32 @@ def settle(
     walks = torch.from_numpy(np.stack([[one.next().copy() for _ in range(_LONG)] for one in draws]))
     starts = sample_windows(takes, k, _WAYS, random)
 
-    def later(weight: float) -> Tensor:
+    def later(weight: float, share: float, ways: int) -> Tensor:
         model.alone.fill_(weight)
-        with torch.no_grad():
-            return go_on(model, starts, walks)[:, _LONG // 2 :, :six]
-
-    most = _TREMOR * float(torch.cat([_jerk(take[None, :, :six])[0] for take in takes]).mean())
-    theirs = [pace_of(take[:, :six].numpy()) for take in takes if len(take) > TICK_HZ]
-    quiet = np.quantile(np.concatenate(theirs), _STILLEST)
-    for share in _RESTS:
         model.calm.fill_(share)
         model.calm[-SPEEDS:] = _BRAKE
-        for weight in (1.0, 0.75, 0.5, 0.25):
-            worst = float(_jerk(later(weight)).mean(1).max())
-            if worst <= most:
-                break
-        paces = np.concatenate([pace_of(way.numpy()) for way in later(_MARGIN * weight)])
-        still = float((paces < quiet).mean())
-        if still <= _STILLEST:
+        with torch.no_grad():
+            return go_on(model, starts[:ways], walks[:ways])[:, _LONG // 2 :, :six]
+
+    most = _TREMOR * float(torch.cat([_jerk(take[None, :, :six])[0] for take in takes]).mean())
+    for weight in (1.0, 0.75, 0.5, 0.25):
+        worst = float(_jerk(later(weight, _RESTS[-1], _WAYS)).mean(1).max())
+        if worst <= most:
             break
+    quiet = quiet_pace(take[:, :six].numpy() for take in takes)
+    still: dict[float, float] = {}
+    for share in _RESTS:
+        paces = [pace_of(way.numpy()) for way in later(_MARGIN * weight, share, _FEWER)]
+        still[share] = float((np.concatenate(paces) < quiet).mean())
+        if still[share] <= QUIET:
+            break
+    share = min(still, key=lambda one: still[one])  # of equals the first, which draws most
+    model.calm[:-SPEEDS] = share
     return {
         "alone": _MARGIN * weight,
         "alone_worst_jerk": worst / most * _TREMOR,
         "alone_rest": share,
-        "alone_still": still,
+        "alone_still": still[share],
     }
 
 

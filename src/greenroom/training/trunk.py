@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from greenroom.contracts import LOOK_AHEAD, ModelShape
+from greenroom.features.pose import mirror_of
 from greenroom.training.core import share_captured, some
 
 _DROPPED, _FULL = 0.1, 640
@@ -76,6 +77,10 @@ class Trunk(nn.Module):
         self.register_buffer("earned", torch.ones(self.horizons, len(SIZES)))
         self.register_buffer("sizes", torch.log(torch.tensor(SIZES)))
         self.register_buffer("usual", torch.ones(()))
+        self.register_buffer("order", torch.arange(shape.state))
+        self.register_buffer("sides", torch.arange(shape.joints))
+        self.register_buffer("turned", torch.ones(shape.state))
+        self.register_buffer("shift", torch.zeros(shape.state))
         for layer in (self.fill, self.ahead, self.spread):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -92,6 +97,9 @@ class Trunk(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return what is added to `core` (N, D), to the forecasts (N, H, 6 J), to ln sigma (N, J).
 
+        Once it is trained, of a body that is captured, the mean of what is said of it and of its mirror
+        image: each errs by itself. Who goes on alone keeps to the side that was drawn.
+
         Args:
             base: this tick where captured, else where the joint was last seen (N, D).
             core: this tick as the closed form completes it (N, D).
@@ -101,6 +109,37 @@ class Trunk(nn.Module):
             age: ln(1 + ticks since a joint was captured) / 6 (N, J).
             noise: the draw (N, Z).
         """
+        if self.training:
+            return self.say(base, core, rows, known, valid, age, noise)
+        n, six = len(base), 6 * self.joints
+        order, turned, sides = self.order, self.turned, self.sides
+        states = [
+            torch.cat([x, x.index_select(-1, order) * turned + self.shift])
+            for x in (base, core, rows)
+        ]
+        joints = [torch.cat([x, x.index_select(-1, sides)]) for x in (known, valid, age)]
+        fill, ahead, spread = self.say(*(*states, *joints, torch.cat([noise, noise])))
+        back = (
+            fill[n:].index_select(-1, order) * turned,
+            ahead[n:].index_select(-1, order[:six]) * turned[:six],
+            spread[n:].index_select(-1, sides),
+        )
+        half = 0.5 * share_captured(valid)
+        fill = fill[:n] + half * (back[0] - fill[:n])
+        ahead = ahead[:n] + half.unsqueeze(-1) * (back[1] - ahead[:n])
+        return fill, ahead, spread[:n] + half * (back[2] - spread[:n])
+
+    def say(
+        self,
+        base: Tensor,
+        core: Tensor,
+        rows: Tensor,
+        known: Tensor,
+        valid: Tensor,
+        age: Tensor,
+        noise: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the same of one side alone."""
         captured, (size, there) = share_captured(valid), self.size(rows, known)
         newer, steps, given = base, [], [valid]
         for lag in LAGS[1:]:
@@ -120,6 +159,15 @@ class Trunk(nn.Module):
         ahead = self.ahead(x).reshape(len(x), self.horizons, 6 * self.joints) * self.scale
         # What is missing moves as much as the body does, in styles too that were never seen.
         return self.fill(amplitude * x), ahead * earned.unsqueeze(-1), self.spread(x)
+
+    def reflect(self, joints: Sequence[str], mean: Tensor, std: Tensor) -> None:
+        """Learn what a mirror does to states that are normalised by mean and std (D,), in place."""
+        places, turns = mirror_of(joints)
+        order, signs = torch.tensor(places), torch.from_numpy(turns)
+        self.order.copy_(order)
+        self.sides.copy_(order[: 6 * self.joints : 6] // 6)
+        self.turned.copy_(signs * std[order] / std)
+        self.shift.copy_((signs * mean[order] - mean) / std)
 
     def size(self, rows: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Return how much a body moves, over the usual, and whether that is known, 1 or 0: (N, 1) each.

@@ -16,7 +16,7 @@ from greenroom.errors import BadInput
 from greenroom.features.draws import Draws
 from greenroom.features.pose import Legs, Placer
 from greenroom.frames import BONE, BONES, Body, Floats
-from greenroom.metrics.motion import Tally, pace_of
+from greenroom.metrics.motion import Tally, pace_of, quiet_pace
 from greenroom.metrics.places import feet, foot_skate, jerk, places_of
 from greenroom.validation.subject import Subject
 
@@ -97,8 +97,7 @@ def alone(subject: Subject, bodies: Sequence[Body], ticks: int) -> dict[str, dic
     six = 6 * subject.shape.joints
     real = [states_of(subject.spec, body) for body in bodies]
     said = go_on(subject, real[0], ticks)
-    lively = [pace_of(rows[:, :six]) for rows in real]
-    quiet = float(np.percentile(np.concatenate(lively), 5))
+    quiet = quiet_pace(rows[:, :six] for rows in real)
     heights = np.concatenate([rows[:, six] for rows in real])
     margin = 0.1 * (heights.max() - heights.min())
     bounds = float(heights.min() - margin), float(heights.max() + margin)
