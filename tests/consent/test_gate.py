@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.consent.gate import refusal, require
+from greenroom.consent.gate import refusal, require, start_refusal
 from greenroom.consent.records import PURPOSES
 from greenroom.errors import Refused
 
@@ -63,3 +63,13 @@ def test_a_licence_does_not_expire(day: datetime.date) -> None:
 def test_require_names_the_take_and_the_reason() -> None:
     with pytest.raises(Refused, match=r"take abcdefabcdef may not be used: the consent of ada"):
         require(take(), "abcdef" * 10 + "abcd", "train", EXPIRY + datetime.timedelta(days=1))
+
+
+def test_what_was_learned_of_somebody_is_a_start_for_as_long_as_they_allow() -> None:
+    ada = take()["rights"]
+    ben = {**ada, "participant": "ben", "purposes": ["perform"]}
+    assert start_refusal({"rights": [ada]}, EXPIRY) == ""
+    late = start_refusal({"rights": [ada]}, EXPIRY + datetime.timedelta(1))
+    assert "learned from ada" in late and "expired" in late
+    assert "learned from ben" in start_refusal({"rights": [ada, ben]}, START)
+    assert start_refusal({"rights": [{"participant": "cmu", "purposes": ["train"]}]}, START) == ""

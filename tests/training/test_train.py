@@ -14,7 +14,7 @@ from greenroom.capture.packets import encode_body
 from greenroom.capture.published import Clip
 from greenroom.capture.readers import read_recording
 from greenroom.contracts import Packet
-from greenroom.errors import CheckFailed
+from greenroom.errors import CheckFailed, Refused
 from greenroom.live.backends import PORTABLE_OPERATIONS, OnnxBackend, self_test
 from greenroom.live.performer import Performer
 from greenroom.registry.release import approve, load_release
@@ -61,9 +61,16 @@ def test_from_takes_to_a_release_that_performs(
     assert workspace.fsck().bad == []
     small = Recipe(1, batch=4, rollout=8, rate=1e-4)
     warned: list[str] = []
-    begun = train(workspace, dataset, "test", recipe=small, start=model, warn=warned.append)
+    ben = {**manifest["rights"][0], "participant": "ben"}
+    also = workspace.publish({**manifest, "rights": [ben]}, by="test")  # learned from ben
+    begun = train(workspace, dataset, "test", recipe=small, start=also, warn=warned.append)
     assert not warned  # all of it was of use
-    assert workspace.objects.manifest(begun, "model")["parents"]["start"] == model
+    made = workspace.objects.manifest(begun, "model")
+    assert made["parents"]["start"] == also and made["rights"] == [ben, *manifest["rights"]]
+    over = {**ben, "purposes": ["train"], "start": "2020-01-01", "expiry": "2020-12-31"}
+    gone = workspace.publish({**manifest, "rights": [over]}, by="test")
+    with pytest.raises(Refused, match="learned from ben: .* expired on 2020-12-31"):
+        train(workspace, dataset, "test", recipe=small, start=gone)
     afresh = train(workspace, dataset, "test", recipe=Recipe(1, batch=4, rollout=8))
     ours, theirs, others = (weights_of(workspace, name) for name in (begun, model, afresh))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from greenroom.errors import Refused
+from greenroom.store.workspace import Workspace
 
 
 def refusal(take: dict[str, Any], purpose: str, day: datetime.date) -> str:
@@ -39,3 +41,24 @@ def require(take: dict[str, Any], name: str, purpose: str, day: datetime.date) -
             f"take {name[:12]} may not be used: {reason}",
             then="ingest it again with --participant and --rights",
         )
+
+
+def rights_with(
+    workspace: Workspace, known: Sequence[dict[str, Any]], takes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return rights that are known, such as a start's, and those of takes, each once."""
+    found = list(known)
+    for take in takes:
+        rights = workspace.objects.manifest(take, "take")["rights"]
+        if rights not in found:
+            found.append(rights)
+    return found
+
+
+def start_refusal(model: dict[str, Any], day: datetime.date) -> str:
+    """Return why a training may not begin with what a model has learned, or an empty string."""
+    for rights in model["rights"]:
+        reason = refusal({"rights": rights, "participant": rights["participant"]}, "train", day)
+        if reason:
+            return f"it learned from {rights['participant']}: {reason}"
+    return ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from greenroom.capture.sequence import mirrored
-from greenroom.consent.gate import require
+from greenroom.consent.gate import require, rights_with
 from greenroom.contracts import INPUTS, ModelShape, golden_clip
 from greenroom.datasets.build import states_of
 from greenroom.errors import BadInput, CheckFailed, MissingExtra
@@ -23,7 +23,6 @@ from greenroom.frames import Body, Floats
 from greenroom.live.backends import OnnxBackend
 from greenroom.registry.lineage import require_trained, splits_behind
 from greenroom.retraining.adapter import ask
-from greenroom.retraining.online import rights_with
 from greenroom.retraining.reservoir import BEFORE
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from greenroom.capture.takes import load
-from greenroom.consent.gate import require
+from greenroom.consent.gate import require, rights_with
 from greenroom.contracts import LOOK_AHEAD, ModelShape
 from greenroom.errors import BadInput, MissingExtra, Refused
 from greenroom.features.speech import heard
@@ -24,7 +24,6 @@ from greenroom.live.backends import OnnxBackend
 from greenroom.metrics.channels import r2
 from greenroom.registry.lineage import require_trained
 from greenroom.retraining.adapter import golden_of
-from greenroom.retraining.online import rights_with
 from greenroom.store.objects import Manifest, canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.validation import faces

@@ -16,12 +16,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from greenroom.beside import stand_back
-from greenroom.consent.gate import require
+from greenroom.consent.gate import require, rights_with
 from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.features.pipeline import FeatureSpec
@@ -175,18 +174,6 @@ def _weights(workspace: Workspace, blob: str, moved: dict[str, Floats]) -> str:
     return workspace.objects.put(
         save({name: moved.get(name, value) for name, value in kept.items()})
     )
-
-
-def rights_with(
-    workspace: Workspace, known: Sequence[dict[str, Any]], takes: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Return rights that are known, such as a start's, and those of takes, each once."""
-    found = list(known)
-    for take in takes:
-        rights = workspace.objects.manifest(take, "take")["rights"]
-        if rights not in found:
-            found.append(rights)
-    return found
 
 
 def _code() -> str:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from greenroom.clock import NS_PER_S
-from greenroom.consent.gate import refusal
+from greenroom.consent.gate import refusal, start_refusal
 from greenroom.contracts import ModelShape
 from greenroom.datasets.build import build
 from greenroom.errors import BadInput, GreenroomError, MissingExtra, Refused
@@ -264,8 +264,8 @@ class Pipeline:
             model = self.workspace.objects.manifest(start, "model")
             dataset = self.workspace.objects.manifest(model["parents"]["dataset"], "dataset")
             known = set(dataset["parents"]["takes"])
-            if "weights" not in model["blobs"]:
-                start = ""
+            if "weights" not in model["blobs"] or start_refusal(model, day):
+                start = ""  # whoever withdrew is not in what is made from now on
             if self.online:  # what earlier updates saw is not news; a training takes it all
                 known |= _updated_with(self.workspace, model)
         fresh = []

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from torch import Tensor
 
 from greenroom import __version__
 from greenroom.capture.sequence import mirrored
-from greenroom.consent.gate import require
+from greenroom.consent.gate import require, rights_with, start_refusal
 from greenroom.contracts import STYLE_TICKS, ModelShape
 from greenroom.datasets.build import MIN_TICKS, states_of
-from greenroom.errors import BadInput
+from greenroom.errors import BadInput, Refused
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
 from greenroom.features.words import Vocabulary
@@ -72,13 +73,16 @@ def train(
         start: hash of a model whose learned weights this one begins with; "" begins afresh.
 
     Raises:
-        Refused: a take's consent does not cover training today.
+        Refused: a take's consent, or one behind the start, does not cover training today.
         CheckFailed: the exported graph does not do what the trained one does.
     """
     manifest = workspace.objects.manifest(dataset, "dataset")
     day = datetime.datetime.now(datetime.UTC).date()
     for take in manifest["parents"]["takes"]:  # what was allowed when it was frozen may be over
         require(workspace.objects.manifest(take, "take"), take, "train", day)
+    behind = workspace.objects.manifest(start, "model") if start else None
+    if behind and (reason := start_refusal(behind, day)):
+        raise Refused(f"nothing may begin with model {start[:12]}: {reason}", then="begin afresh")
     spec = FeatureSpec.load(manifest["features"])
     size = preset_of(preset)
     found = gather(workspace, manifest, spec)
@@ -150,7 +154,9 @@ def train(
     normal = usual(model, [states_of(spec, body) for body in _in_control(found)])
     graph, operations = export(model)  # last: after it torch runs some ten times slower
     check_parity(model, graph, [states_of(spec, body) for body in held.bodies])
-    rights = _rights(workspace, manifest)
+    rights = rights_with(
+        workspace, behind["rights"] if behind else [], manifest["parents"]["takes"]
+    )
     weights = save({n: weight.detach().contiguous() for n, weight in model.named_parameters()})
     out = {
         "kind": "model",
@@ -251,33 +257,16 @@ def _tags(dataset: dict[str, Any], asked: dict[str, Any], spec: FeatureSpec) -> 
 def code_version() -> str:
     """Return a hash of the code that decides a model's bits: a run is resumed by the same only."""
     package = Path(__file__).parents[1]
-    files = [f for room in ("training", "features") for f in (package / room).glob("*.py")]
-    files += [
-        package / name
-        for name in (
-            "contracts.py",
-            "capture/sequence.py",
-            "datasets/build.py",
-            "metrics/floors.py",
-            "metrics/motion.py",
-        )
-    ]
+    rooms = ("training", "features", "metrics", "datasets", "capture")
+    files = [f for room in rooms for f in (package / room).glob("*.py")]
+    files += [package / name for name in ("contracts.py", "frames.py", "rotations.py")]
     texts = {f.relative_to(package).as_posix(): digest(f.read_bytes()) for f in files}
-    return digest(canonical({"torch": torch.__version__, "files": texts}))[:16]
+    libraries = {name: version(name) for name in ("torch", "numpy", "scipy")}
+    return digest(canonical({**libraries, "files": texts}))[:16]
 
 
 def _rounded(values: Any) -> list[float]:
     return [round(float(value), 6) for value in values]
-
-
-def _rights(workspace: Workspace, dataset: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rights under which the takes were used, each once: the snapshot."""
-    found = []
-    for take in dataset["parents"]["takes"]:
-        rights = workspace.objects.manifest(take, "take")["rights"]
-        if rights not in found:
-            found.append(rights)
-    return found
 
 
 def begun_with(workspace: Workspace, start: str, words: Vocabulary) -> dict[str, Tensor]:
