@@ -3,6 +3,7 @@
 import datetime
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from greenroom import embedded
 from greenroom.clock import VirtualClock
 from greenroom.errors import BadInput, CorruptObject, Refused
 from greenroom.registry import approval
+from greenroom.registry.card import card
 from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import on_stage, promote
 from greenroom.registry.release import approve, load_release
@@ -249,3 +251,40 @@ def test_the_card_is_written_from_the_manifests(home: Workspace, model: str) -> 
     for part in ("## Data", "## Rights when it was trained", "It was not validated.", "graph LR"):
         assert part in text
     assert "| deepmimic | Zlib |" in text and home.objects.manifest(model)["feature_spec"] in text
+
+
+def test_the_card_says_where_a_model_is_worse_and_whom_it_began_with(
+    home: Workspace, model: str
+) -> None:
+    def row(low: float, high: float, **more: Any) -> dict[str, Any]:
+        ends = {"gain": [low, high], "ci": [0.1, 0.3], "takes": 4}
+        return {"model": 0.2, "floor": 0.1, "floors": {"ridge": 0.1}, **ends, **more}
+
+    styles = {"calm": row(0.1, 0.2), "wild": row(-3, -1), "": row(-0.1, 0.1)}
+    figures = {
+        "forecast": {
+            "skill_200": row(0.1, 0.2, groups={"style": styles}),
+            "skill_33": row(-0.2, -0.1),
+        }
+    }
+    judged = {
+        "kind": "validation",
+        "version": 1,
+        "on": "test split",
+        "tallies": {},
+        "figures": figures,
+        "parents": {"model": model},
+    }
+    validation = home.publish(judged, by="test")
+    old = home.objects.manifest(model, "model")
+    later = {**old, "parents": {"dataset": old["parents"]["dataset"], "start": model, "takes": []}}
+    text = card(home, home.publish(later, by="test"), validation, [])
+    for part in (
+        "## Groups that gain least",
+        "| forecast.skill_200 | style: wild | 0.200 | 0.100 | -3.000 to -1.000 | 4 |",
+        "It is worse than the floor at forecast.skill_33, forecast.skill_200 (style: wild).",
+        "It is not told apart from the floor at forecast.skill_200 (style: not said).",
+        f'model_{model[:12]}["model {model[:12]}, where it began"] --> model_',
+    ):
+        assert part in text, text
+    assert text.count('takes"] --> dataset_') == 2  # those behind the start as well

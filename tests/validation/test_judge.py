@@ -206,6 +206,7 @@ def test_approval_asks_the_gates_and_the_release_carries_the_evidence(
     with pytest.raises(Refused, match="was not validated; run: greenroom validate"):
         decide(home, other)
     name = validate(home, other, backend(release), "test")
+    validate(home, other, backend(release), "test", tasks=["forecast"])  # takes nothing away
     evidence, decisions = decide(home, other)
     assert evidence == name and [d["passed"] for d in decisions] == [True, True]
     assert decisions[1]["gain"] == [0, 0]  # the same graph
@@ -214,6 +215,55 @@ def test_approval_asks_the_gates_and_the_release_carries_the_evidence(
     assert manifest["parents"]["validation"] == name and manifest["gates"] == decisions
     assert promote(home, "mira", made, "test") == release.name
     set_policy(home, "mira", "Dir")
+
+
+def test_two_people_approve_one_release_and_the_second_is_told_which(
+    home: Workspace, release: Release, validation: tuple[str, Manifest]
+) -> None:
+    from click.testing import CliRunner
+
+    from greenroom.cli import main
+
+    def said(*args: str) -> str:
+        done = CliRunner().invoke(main, ["--home", str(home.home), *args])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    manifest = {**home.objects.manifest(model_of(release)), "note": "for two", "actor": "twin"}
+    model = home.publish(manifest, by="test")
+    set_policy(home, "twin", "Dir", needed=2)
+    first = said("approve", model, "--by", "Ada")
+    made = first.split()[1].rstrip(",")
+    assert f"next: greenroom approve {made[:12]} --by NAME  (1 more must)" in first
+    validate(home, model, backend(release), "test")  # meanwhile: another approval would differ
+    second = said("approve", made[:12], "--by", "Ben")
+    assert made in second and f"next: greenroom promote twin {made[:12]}" in second
+    assert "next: greenroom perform twin" in said("promote", "twin", made)
+    text = said("approve", model, "--by", "Ada")
+    assert made not in text and "1 more must" in text
+
+
+def test_who_never_moves_has_no_skill_and_no_figure_that_is_none(
+    home: Workspace, release: Release
+) -> None:
+    ticks = 90
+    still = np.tile(np.asarray([0, 0, 0, 1], np.float32), (ticks, 55, 1))
+    root = np.tile(np.asarray([0, 0.9, 0], np.float32), (ticks, 1))
+    frozen = Body(release.skeleton, root, still, np.ones((ticks, 55), np.float32))
+    name = validate(home, model_of(release), backend(release), "test", {"t-pose": Scene(frozen)})
+    found = home.objects.manifest(name, "validation")["figures"]
+    assert found["forecast"] == {} and "limb_deg" in found["infill"]
+    rows = {
+        "still": Tally("skill", {"model": 0.0, "ridge": 0.0}, 0.0),
+        "lively": Tally("skill", {"model": 1.0, "ridge": 2.0}, 4.0),
+    }
+    labels = {"still": {"style": "calm"}, "lively": {"style": "wild"}}
+    row = figures({"forecast": {"skill_200": rows}}, labels)["forecast"]["skill_200"]
+    assert row["model"] == 0.75 and set(row["groups"]["style"]) == {"wild"}
+    gates = read_gates([{"metric": "forecast.skill_200"}], "g")
+    kept = {"forecast": {"skill_200": {"still": {"kind": "skill", "sums": {}, "weight": 0.0}}}}
+    (decision,) = judge_gates(gates, {"tallies": kept}, None)
+    assert not decision["passed"] and "was not measured" in decision["why"]
 
 
 def test_a_champion_judged_on_other_takes_cannot_be_compared(

@@ -16,9 +16,11 @@ from greenroom.capture.readers import Refusal
 from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.cli.experiments import table
 from greenroom.contracts import ModelShape
-from greenroom.errors import MissingExtra
+from greenroom.errors import BadInput, MissingExtra
 from greenroom.live.backends import OnnxBackend
+from greenroom.registry.approval import approvers, give
 from greenroom.registry.card import card
+from greenroom.registry.policy import policy_of
 from greenroom.registry.promote import promote, rollback
 from greenroom.registry.release import approve
 from greenroom.store.objects import write_durably
@@ -94,7 +96,7 @@ def train_command(
     answer(
         as_json,
         {"model": model},
-        f"model {model}\nnext: greenroom approve {short(model)} --by NAME",
+        f"model {model}\nnext: greenroom validate {short(model)}",
     )
 
 
@@ -180,7 +182,10 @@ def validate_command(
     if said is not None and study is not None:
         keep_study(workspace, found, said, context.user)
         result, lines = {**result, "study": study}, [*lines, *lines_of(study)]
-    answer(as_json, result, "\n".join([*lines, f"validation {found}"]))
+    lines.append(f"validation {found}")
+    if not on:
+        lines.append(f"next: greenroom approve {short(name)} --by NAME")
+    answer(as_json, result, "\n".join(lines))
 
 
 def _scenes(paths: Sequence[Path], pattern: str | None) -> dict[str, Scene]:
@@ -196,7 +201,7 @@ def _scenes(paths: Sequence[Path], pattern: str | None) -> dict[str, Scene]:
 
 
 @click.command("approve")
-@click.argument("model")
+@click.argument("model", metavar="MODEL|RELEASE")
 @click.option("--by", required=True, metavar="NAME", help="Who approves.")
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which it counts.")
 @as_json
@@ -204,12 +209,31 @@ def _scenes(paths: Sequence[Path], pattern: str | None) -> dict[str, Scene]:
 def approve_command(
     context: Context, model: str, by: str, until: datetime.datetime | None, as_json: bool
 ) -> None:
-    """Make a release of a model and sign its approval; who has no key yet gets one."""
-    name = context.workspace.resolve(model, "model")
-    validation, decisions = decide(context.workspace, name)
-    end = None if until is None else until.date()
-    release = approve(context.workspace, name, by, end, validation, decisions)
-    answer(as_json, {"release": release}, f"release {release}, approved by {by}")
+    """Make a release of a model, or take one that there is, and sign its approval.
+
+    Who has no key yet gets one.
+    """
+    workspace, end = context.workspace, None if until is None else until.date()
+    try:  # of somebody before: what was measured since would make another release
+        release = workspace.resolve(model, "release")
+    except BadInput:
+        name = workspace.resolve(model, "model")
+        release = approve(workspace, name, by, end, *decide(workspace, name))
+    else:
+        decide(workspace, str(workspace.objects.manifest(release)["parents"]["model"]))
+        give(workspace, release, by, end)
+    actor = str(workspace.objects.manifest(release)["actor"])
+    rules = policy_of(workspace, actor)
+    counting = [n for n in approvers(workspace, release) if n in (rules["approvers"] or [n])]
+    missing = rules["needed"] - len(counting)
+    then = f"promote {actor} {short(release)}"
+    if missing > 0:
+        then = f"approve {short(release)} --by NAME  ({missing} more must)"
+    answer(
+        as_json,
+        {"release": release, "approvers": counting, "needed": rules["needed"]},
+        f"release {release}, approved by {by}\nnext: greenroom {then}",
+    )
 
 
 @click.command("card")
@@ -239,7 +263,8 @@ def promote_command(context: Context, actor: str, release: str, as_json: bool) -
     name = context.workspace.resolve(release, "release")
     previous = promote(context.workspace, actor, name, context.user)
     result = {"actor": actor, "release": name, "previous": previous}
-    answer(as_json, result, f"{actor} performs {short(name)}; before: {short(previous)}")
+    said = f"{actor} performs {short(name)}; before: {short(previous)}"
+    answer(as_json, result, f"{said}\nnext: greenroom perform {actor}")
 
 
 @click.command("rollback")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections import Counter
 from pathlib import Path, PurePath
 
 import click
@@ -72,6 +73,8 @@ def ingest_command(
     lines += [f"  note: {note}" for note in found.notes]
     if record is None and found.takes:
         lines.append("  quarantined: nobody said who is in them; nothing will use them")
+    elif found.takes:
+        lines.append(f"next: greenroom dataset build NAME --actor {actor}")
     answer(as_json, {"takes": found.takes, "refused": refused}, "\n".join(lines))
     if not found.takes:
         first = f"; the first: {refused[0]['reason']}" if refused else ""
@@ -222,7 +225,9 @@ def dataset_build(
     text = (
         f"dataset {short(built.dataset)}: {len(built.takes)} takes, {len(built.left_out)} left out"
     )
-    answer(as_json, result, text)
+    why = Counter(one["reason"] for one in built.left_out)
+    lines = [text, *(f"  {count}: {reason}" for reason, count in why.most_common())]
+    answer(as_json, result, "\n".join([*lines, f"next: greenroom train {short(built.dataset)}"]))
 
 
 COMMANDS = (ingest_command, take_group, dataset_group)

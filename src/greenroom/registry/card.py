@@ -33,8 +33,10 @@ def card(
         _data(workspace, dataset),
         _rights(model),
         _figures(validation),
+        _groups(validation),
+        _limits(validation),
         _gates(decisions),
-        _lineage(model_name, dataset_name, dataset, validation_name),
+        _lineage(workspace, model_name, validation_name),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -118,15 +120,63 @@ def _figures(validation: Manifest | None) -> str:
         for name, row in found
     ]
     head = ("metric", "model", "95 %", "floor", "gain, 95 %", "takes")
-    worse = [name for name, row in found if row["gain"][1] < 0]
-    unsure = [name for name, row in found if row["gain"][0] <= 0 <= row["gain"][1]]
+    return f"## Figures on its {validation['on']}\n\n" + _table(head, rows)
+
+
+def _grouped(validation: Manifest) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return (metric, "tier: value", figures) of every group."""
+    return [
+        (f"{task}.{metric}", f"{tier}: {value or 'not said'}", row)
+        for task, metrics in sorted(validation["figures"].items())
+        for metric, whole in sorted(metrics.items())
+        for tier, values in sorted(whole.get("groups", {}).items())
+        for value, row in sorted(values.items())
+    ]
+
+
+def _groups(validation: Manifest | None) -> str:
+    """Of each metric and tier the group that gains least: a mean may hide it."""
+    least: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
+    for metric, group, row in _grouped(validation) if validation is not None else []:
+        at = metric, group.split(": ")[0]
+        if at not in least or row["gain"][0] < least[at][1]["gain"][0]:
+            least[at] = group, row
+    if not least:
+        return ""
+    rows = [
+        (
+            metric,
+            group,
+            f"{row['model']:.3f}",
+            f"{row['floor']:.3f}",
+            "{:.3f} to {:.3f}".format(*row["gain"]),
+            str(row["takes"]),
+        )
+        for (metric, _), (group, row) in least.items()
+    ]
+    head = ("metric", "group", "model", "floor", "gain, 95 %", "takes")
+    return "## Groups that gain least\n\n" + _table(head, rows)
+
+
+def _limits(validation: Manifest | None) -> str:
+    if validation is None:
+        return ""
+    named = [
+        *(
+            (f"{task}.{metric}", row)
+            for task, metrics in sorted(validation["figures"].items())
+            for metric, row in sorted(metrics.items())
+        ),
+        *((f"{metric} ({group})", row) for metric, group, row in _grouped(validation)),
+    ]
+    worse = [name for name, row in named if row["gain"][1] < 0]
+    unsure = [name for name, row in named if row["gain"][0] <= 0 <= row["gain"][1]]
     limits = []
     if worse:
         limits.append(f"It is worse than the floor at {', '.join(worse)}.")
     if unsure:
         limits.append(f"It is not told apart from the floor at {', '.join(unsure)}.")
-    text = f"## Figures on its {validation['on']}\n\n" + _table(head, rows)
-    return text + ("\n\n## Limits\n\n" + " ".join(limits) if limits else "")
+    return "## Limits\n\n" + "\n\n".join(limits) if limits else ""
 
 
 def _gates(decisions: list[Any]) -> str:
@@ -139,12 +189,31 @@ def _gates(decisions: list[Any]) -> str:
     return "## Gates\n\n" + _table(("metric", "against", "decision", "why"), rows)
 
 
-def _lineage(model: str, name: str, dataset: Manifest, validation: str | None) -> str:
-    takes = len(dataset["parents"]["takes"])
-    lines = [
-        f'    takes["{takes} takes"] --> dataset["dataset {name[:12]}"]',
-        f'    dataset --> model["model {model[:12]}"]',
-    ]
+def _lineage(workspace: Workspace, model: str, validation: str | None) -> str:
+    """Draw what it was made of, and what each model was made of that it started from."""
+    lines: list[str] = []
+
+    def draw(kind: str, name: str, into: str, what: str) -> str:
+        node = f"{kind}_{name[:12]}"
+        lines.append(f'    {node}["{what}"] --> {into}')
+        return node
+
+    name: str | None = model
+    at = f"model_{model[:12]}"
+    lines.append(f'    {at}["model {model[:12]}"]')
+    while name is not None:
+        manifest = workspace.objects.manifest(name, "model")
+        parents = manifest["parents"]
+        takes = workspace.objects.manifest(parents["dataset"], "dataset")["parents"]["takes"]
+        dataset = draw("dataset", parents["dataset"], at, f"dataset {parents['dataset'][:12]}")
+        draw("takes", parents["dataset"], dataset, f"{len(takes)} takes")
+        if parents.get("takes"):
+            draw("updated", name, at, f"{len(parents['takes'])} takes of an update")
+        for kind, part in sorted(manifest.get("parts", {}).items()):
+            draw("part", part, at, f"part {kind} {part[:12]}")
+        name = parents.get("start")
+        if name is not None:
+            at = draw("model", name, at, f"model {name[:12]}, where it began")
     if validation is not None:
-        lines.append(f'    model --> validation["validation {validation[:12]}"]')
+        lines.append(f'    model_{model[:12]} --> validation["validation {validation[:12]}"]')
     return "## Lineage\n\n```mermaid\ngraph LR\n" + "\n".join(lines) + "\n```"

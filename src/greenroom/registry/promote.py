@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from greenroom.errors import Refused
+from greenroom.errors import BadInput, Refused
 from greenroom.registry.release import Release, load_release
-from greenroom.store.log import require_ref
 from greenroom.store.workspace import Workspace
 
 
@@ -71,8 +70,18 @@ def end_trial(workspace: Workspace, actor: str, by: str) -> None:
 
 
 def on_stage(workspace: Workspace, actor: str) -> str:
-    """Return the release that performs for an actor, by the log."""
-    return require_ref(workspace.log, live_ref(actor))
+    """Return the release that performs for an actor, by the log.
+
+    Raises:
+        BadInput: nobody put one on stage.
+    """
+    release = workspace.log.ref(live_ref(actor))
+    if release is None:
+        raise BadInput(
+            f"no release of '{actor}' was put on stage",
+            then=f"greenroom promote {actor} RELEASE, with one that greenroom approve made",
+        )
+    return release
 
 
 def previous_of(workspace: Workspace, actor: str) -> Release | None:

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from greenroom.clock import Clock, WallClock
-from greenroom.errors import BadInput, CheckFailed, GreenroomError
+from greenroom.errors import CheckFailed, GreenroomError
 from greenroom.store.merkle import Tree, leaf_hash
 from greenroom.store.objects import canonical, sync_folder, write_durably
 
@@ -265,16 +265,3 @@ class Log:
 
 
 _MEND = "restore the log from a backup; do not append to it"
-
-
-def require_ref(log: Log, name: str) -> str:
-    """Return where `name` points.
-
-    Raises:
-        BadInput: there is no such ref; the message lists those that there are.
-    """
-    at = log.ref(name)
-    if at is None:
-        known = ", ".join(log.refs()) or "none yet"
-        raise BadInput(f"there is no ref '{name}'", then=f"known: {known}")
-    return at

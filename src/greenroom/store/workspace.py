@@ -38,6 +38,13 @@ class Findings:
     bad: list[Fault] = field(default_factory=list)
 
 
+_LISTED = {
+    "take": "list them: greenroom take list",
+    "search": "greenroom search prints its hash when it ends",
+    "validation": "greenroom validate prints its hash when it ends",
+}
+
+
 class Workspace:
     """Everything under one folder.
 
@@ -94,9 +101,7 @@ class Workspace:
             raise BadInput(what, then=f"give a hash; the newest are {hashes}")
         raise BadInput(
             f"there is no {kind} '{text}' in {self.home}",
-            then="list them: greenroom take list"
-            if kind == "take"
-            else f"list them: greenroom serve, then /api/{kind}s",
+            then=_LISTED.get(kind, f"list them: greenroom serve, then /api/{kind}s"),
         )
 
     def fsck(self, progress: Callable[[int], None] = lambda _: None) -> Findings:

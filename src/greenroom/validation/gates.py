@@ -63,13 +63,21 @@ def read_gates(found: Any, where: str) -> list[dict[str, Any]]:
 
 
 def newest(workspace: Workspace, model: str) -> str | None:
-    """Return the last validation of a model on its own test split."""
-    for entry in reversed(workspace.log.entries()):
+    """Return the validation of a model on its own test split that measured most, of several the last.
+
+    A model is its bytes, so what was measured of it stays true: one task that is looked at again, or a
+    minute alone after ten, takes nothing away.
+    """
+    found, most = None, -1
+    for entry in workspace.log.entries():
         if entry.event == "publish" and entry.body["kind"] == "validation":
             manifest = workspace.objects.manifest(entry.body["object"], "validation")
             if manifest["parents"]["model"] == model and manifest["on"] == "test split":
-                return str(entry.body["object"])
-    return None
+                metrics = [one for task in manifest["tallies"].values() for one in task.values()]
+                measured = sum(len(takes) for takes in metrics)
+                if measured >= most:
+                    found, most = str(entry.body["object"]), measured
+    return found
 
 
 def decide(workspace: Workspace, model: str) -> tuple[str | None, list[dict[str, Any]]]:
@@ -129,7 +137,7 @@ def _judged(
 ) -> dict[str, Any]:
     task, _, metric = gate["metric"].partition(".")
     ours = tallies_of(validation).get(task, {}).get(metric)
-    if not ours:
+    if not ours or not sum(t.weight for t in ours.values()) > 0:
         hint = "; run: greenroom validate MODEL --alone 10" if task == "alone" else ""
         return {**gate, "passed": False, "why": f"{gate['metric']} was not measured" + hint}
     rival = "champion" if gate["against"] == "champion" else FLOOR[task]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from greenroom.metrics.intervals import gain, interval, resampled
@@ -53,7 +53,8 @@ def figures(
     """Return {task: {metric: {"model", "floor", "ci", "gain", "floors", "takes", "groups"}}}.
 
     `ci` is the model's 95 % interval, `gain` that of how much better it is than the floor; `groups`
-    tier → value → {"model", "floor", "gain", "takes"}, where takes are labelled ("" where not).
+    tier → value → {"model", "floor", "gain", "takes"}, where takes are labelled ("" where not). What has
+    nothing to divide by, such as a skill where nobody moves, has no figure and is left out.
 
     Args:
         tallies: task → metric → take → tally.
@@ -64,6 +65,8 @@ def figures(
         out[task] = {}
         for metric, takes in metrics.items():
             rows, floor = list(takes.values()), FLOOR[task]
+            if not _weighs(rows):
+                continue
             others = {w: round(figure(rows, w), 4) for w in rows[0].sums if w != "model"}
             out[task][metric] = {
                 "model": round(figure(rows, "model"), 4),
@@ -105,6 +108,11 @@ def _groups(
                 "takes": len(rows),
             }
             for value, rows in groups.items()
+            if _weighs(rows)
         }
         for tier, groups in grouped(takes, labels).items()
     }
+
+
+def _weighs(rows: Sequence[Tally]) -> bool:
+    return sum(t.weight for t in rows) > 0
