@@ -264,7 +264,7 @@ def promote_command(context: Context, actor: str, release: str, as_json: bool) -
     previous = promote(context.workspace, actor, name, context.user)
     result = {"actor": actor, "release": name, "previous": previous}
     said = f"{actor} performs {short(name)}; before: {short(previous)}"
-    answer(as_json, result, f"{said}\nnext: greenroom perform {actor}")
+    answer(as_json, result, f"{said}\nnext: greenroom perform {actor} --in take:TAKE")
 
 
 @click.command("rollback")
