@@ -154,6 +154,17 @@ def test_what_may_not_be_learned_from_asks_for_nothing_and_is_in_no_dataset(
     assert run.reason == NOTHING_NEW
 
 
+def test_a_champion_that_learned_from_somebody_who_withdrew_is_no_start(home: Workspace) -> None:
+    run, _ = go(home)
+    assert run.outcome == PROMOTED
+    clock = home.log.clock
+    assert isinstance(clock, VirtualClock)
+    clock.advance(60 * 86_400 * NS_PER_S)  # what all but the debut's takes were agreed for is over
+    fresh = take(home, "mira", 88, rights("2027-01-01", "2027-12-31"))
+    _, (_, found) = go(home, until="build")
+    assert found["pull"] == {"takes": [fresh], "champion": run.release, "start": ""}
+
+
 def test_a_new_take_that_is_of_no_use_is_nothing_new(home: Workspace) -> None:
     go(home)
     recording = read_recording(simulated.bvh(50, ticks=5), "short.bvh")
