@@ -30,7 +30,7 @@ from greenroom.training.rollout import (
 )
 from greenroom.training.styles import fit_styles
 from greenroom.training.task import Task, run
-from greenroom.training.trunk import LATELY, moved
+from greenroom.training.trunk import LATELY, RIDGED, moved
 
 HIT_DEGREES = 10.0
 """Confidence is the probability that a joint is within this of the truth."""
@@ -230,7 +230,7 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
     figures = {}
     for i, ahead in enumerate(horizons):
         weighed, share = near, 1.0
-        if ahead == 1:
+        if ahead == RIDGED:
             weighed, share = near * _counts(went_squared[:, i], near, known)[:, None], _LEAST_PULL
         squares = (weighed * added_squared[:, i, None]).T @ near
         along = weighed.T @ along_added[:, i]

@@ -21,7 +21,7 @@ from greenroom.contracts import STYLE_TICKS, ModelShape
 from greenroom.errors import BadInput
 from greenroom.training.core import Core, rows_without_guesses, share_captured, some
 from greenroom.training.styles import Style
-from greenroom.training.trunk import Face, Trunk
+from greenroom.training.trunk import RIDGED, Face, Trunk
 from greenroom.training.words import Words
 
 
@@ -252,7 +252,7 @@ class Performer(nn.Module):
         six = 6 * self.shape.joints
         base = past[:, -1]
         step = (self.core.ahead(past) - base)[:, None, :six]
-        near = (torch.tensor(self.shape.horizons) == 1).float()[None, :, None]
+        near = (torch.tensor(self.shape.horizons) == RIDGED).float()[None, :, None]
         return base[:, None, :six] + near * step
 
     def _forecast(self, base: Tensor, past: Tensor, ahead: Tensor) -> Tensor:

@@ -30,6 +30,8 @@ _STEP, LATELY = 4, 17
 """Ticks of the steps by which it is told how much a body moves, and how far back they reach."""
 _LEAST, _MOST = 0.1, 2.0
 """Of the usual amplitude; a body that stands still may start at any tick."""
+RIDGED = 1
+"""Ticks ahead at which a forecast stands on the closed form's, and not on the pose as it is."""
 SIZES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Amplitudes, each twice the one before, for each of which forecasts earn a weight of their own."""
 
@@ -63,7 +65,7 @@ class Trunk(nn.Module):
     def __init__(self, shape: ModelShape, width: int, depth: int) -> None:
         """Make the layers; what it says at first is nothing."""
         super().__init__()
-        self.joints, self.horizons = shape.joints, len(shape.horizons)
+        self.joints, self.horizons = shape.joints, shape.horizons
         known = (len(LAGS) + 1) * shape.joints
         drop = _DROPPED * min(1.0, width / _FULL)
         self.blur = nn.Dropout(drop)
@@ -71,10 +73,10 @@ class Trunk(nn.Module):
         self.blocks = nn.Sequential(*(Residual(width, drop) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.fill = nn.Linear(width, shape.state)
-        self.ahead = nn.Linear(width, self.horizons * 6 * shape.joints)
+        self.ahead = nn.Linear(width, len(self.horizons) * 6 * shape.joints)
         self.spread = nn.Linear(width, shape.joints)
-        self.register_buffer("scale", torch.ones(self.horizons, 6 * shape.joints))
-        self.register_buffer("earned", torch.ones(self.horizons, len(SIZES)))
+        self.register_buffer("scale", torch.ones(len(self.horizons), 6 * shape.joints))
+        self.register_buffer("earned", torch.ones(len(self.horizons), len(SIZES)))
         self.register_buffer("sizes", torch.log(torch.tensor(SIZES)))
         self.register_buffer("usual", torch.ones(()))
         self.register_buffer("order", torch.arange(shape.state))
@@ -98,7 +100,8 @@ class Trunk(nn.Module):
         """Return what is added to `core` (N, D), to the forecasts (N, H, 6 J), to ln sigma (N, J).
 
         Once it is trained, of a body that is captured, the mean of what is said of it and of its mirror
-        image: each errs by itself. Who goes on alone keeps to the side that was drawn.
+        image: each errs by itself. Not so what is added to a ridge, which is no mirror image of itself;
+        and who goes on alone keeps to the side that was drawn.
 
         Args:
             base: this tick where captured, else where the joint was last seen (N, D).
@@ -125,8 +128,9 @@ class Trunk(nn.Module):
             spread[n:].index_select(-1, sides),
         )
         half = 0.5 * share_captured(valid)
+        free = torch.tensor([float(ahead != RIDGED) for ahead in self.horizons])
         fill = fill[:n] + half * (back[0] - fill[:n])
-        ahead = ahead[:n] + half.unsqueeze(-1) * (back[1] - ahead[:n])
+        ahead = ahead[:n] + half.unsqueeze(-1) * free[:, None] * (back[1] - ahead[:n])
         return fill, ahead, spread[:n] + half * (back[2] - spread[:n])
 
     def say(
@@ -156,7 +160,7 @@ class Trunk(nn.Module):
         earned = self.earned[:, 0] + near[:, 1:] @ (self.earned[:, 1:] - self.earned[:, :1]).T
         seen = [base, core - base, *steps, *given, 6 * age, noise, torch.log(amplitude)]
         x = self.norm(self.blocks(self.enter(self.blur(torch.cat(seen, -1)))))
-        ahead = self.ahead(x).reshape(len(x), self.horizons, 6 * self.joints) * self.scale
+        ahead = self.ahead(x).reshape(len(x), len(self.horizons), 6 * self.joints) * self.scale
         # What is missing moves as much as the body does, in styles too that were never seen.
         return self.fill(amplitude * x), ahead * earned.unsqueeze(-1), self.spread(x)
 
