@@ -244,6 +244,7 @@ def test_far_back_the_trunk_sees_what_was_captured_and_nothing_that_was_guessed(
 def test_a_body_that_nobody_captures_is_given_as_much_as_does_not_tremble() -> None:
     import torch
 
+    from greenroom.metrics.motion import quiet_pace
     from greenroom.training.fit import at_rest, settle
     from greenroom.training.rollout import go_on
 
@@ -255,7 +256,8 @@ def test_a_body_that_nobody_captures_is_given_as_much_as_does_not_tremble() -> N
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.zeros_(layer.bias)
     quiet = at_rest(takes)
-    found = settle(model, takes, random, quiet)
+    pace = quiet_pace(take[:, :six].numpy() for take in takes)
+    found = settle(model, takes, random, quiet, pace)
     assert found["alone"] == 0.75  # it adds nothing, and a quarter is margin
     assert found["alone_still"] == 1 and found["alone_rest"] == 0.2  # too still by any, so the most
     within = model.rest.clamp(model.core.low, model.core.high)
@@ -279,18 +281,21 @@ def test_a_body_that_nobody_captures_is_given_as_much_as_does_not_tremble() -> N
             return -self.much * base, ahead, torch.zeros(len(base), len(JOINTS))
 
     model.trunk = Opposite(2.2)  # a fifth wider with each tick by itself: inertia lets it die out
-    assert settle(model, takes, random, quiet)["alone"] == 0.75
+    assert settle(model, takes, random, quiet, pace)["alone"] == 0.75
     model.trunk = Opposite(4.0)  # all of it swings ever wider, three quarters of it come to rest
-    found = settle(model, takes, random, quiet)
+    found = settle(model, takes, random, quiet, pace)
     assert found["alone"] == 0.75**2 and found["alone_worst_jerk"] <= 1.5
     model.trunk = Opposite(100.0)
-    found = settle(model, takes, random, quiet)  # even a quarter of it swings: the least is given
+    found = settle(
+        model, takes, random, quiet, pace
+    )  # even a quarter of it swings: the least is given
     assert found["alone"] == 0.75 * 0.25 and found["alone_worst_jerk"] > 1.5
 
 
 def test_a_body_is_drawn_to_rest_by_the_most_that_leaves_it_as_lively_as_its_actor() -> None:
     import torch
 
+    from greenroom.metrics.motion import quiet_pace
     from greenroom.training.fit import at_rest, settle
 
     model, random = _performer(), torch.Generator().manual_seed(0)
@@ -309,10 +314,11 @@ def test_a_body_is_drawn_to_rest_by_the_most_that_leaves_it_as_lively_as_its_act
             ahead = torch.zeros(len(base), len(model.shape.horizons), six)
             return rest[-1] @ self.way, ahead, torch.zeros(len(base), len(JOINTS))
 
+    pace = quiet_pace(take[:, : 6 * len(JOINTS)].numpy() for take in takes)
     shares = []
     for much in (0.02, 0.1, 0.5):
         model.trunk = Wander(much)
-        found = settle(model, takes, random, at_rest(takes))
+        found = settle(model, takes, random, at_rest(takes), pace)
         assert found["alone_still"] <= 0.05 or found["alone_rest"] == 0.025
         shares.append(found["alone_rest"])
         assert torch.equal(model.calm[:-3], torch.full_like(model.calm[:-3], shares[-1]))

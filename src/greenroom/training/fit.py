@@ -85,7 +85,8 @@ def fit(
     figures |= calibrate(model, joints, held, random)
     if model.trunk is not None:
         figures |= earn(model, held)
-        figures |= settle(model, held, random, at_rest(material.streams))
+        quiet = quiet_pace(take[:, : 6 * len(joints)].numpy() for take in material.takes)
+        figures |= settle(model, held, random, at_rest(material.streams), quiet)
     return model, figures
 
 
@@ -276,14 +277,25 @@ _MARGIN = 0.75
 
 
 def settle(
-    model: Performer, takes: Sequence[Tensor], random: torch.Generator, rest: Tensor
+    model: Performer,
+    takes: Sequence[Tensor],
+    random: torch.Generator,
+    rest: Tensor,
+    quiet: float,
 ) -> dict[str, float]:
     """Choose how a body goes on whom nobody captures for long, in place, by ways of ten seconds.
 
     It is given three quarters of the most of the residual with which none of 48 ways trembles in its
     second half: a short roll-out teaches how to begin, not to stay calm. And it is drawn to a state of
-    rest (D,) by the most with which 16 of them are no stiller than takes, of whose seconds a twentieth
-    are rest; where they are with any, by that with which they are least still.
+    rest (D,) by the most with which 16 of them have no more quiet seconds than the actor; where they
+    have with any, by that with which they have fewest.
+
+    Args:
+        model: trained.
+        takes: held-out states (T, D), from which to go on.
+        random: chooses where.
+        rest: of :func:`at_rest`.
+        quiet: degrees a second below which a second of the actor's is quiet, as one in twenty is.
     """
     k, six = model.shape.history, 6 * model.shape.joints
     model.rest.copy_((rest - model.core.mean) / model.core.std)
@@ -303,7 +315,6 @@ def settle(
         worst = float(_jerk(later(weight, _RESTS[-1], _WAYS)).mean(1).max())
         if worst <= most:
             break
-    quiet = quiet_pace(take[:, :six].numpy() for take in takes)
     still: dict[float, float] = {}
     for share in _RESTS:
         paces = [pace_of(way.numpy()) for way in later(_MARGIN * weight, share, _FEWER)]
