@@ -259,7 +259,7 @@ def test_a_body_that_nobody_captures_is_given_as_much_as_does_not_tremble() -> N
     pace = quiet_pace(take[:, :six].numpy() for take in takes)
     found = settle(model, takes, random, quiet, pace)
     assert found["alone"] == 0.75  # it adds nothing, and a quarter is margin
-    assert found["alone_still"] == 1 and found["alone_rest"] == 0.2  # too still by any, so the most
+    assert found["alone_still"] == 1 and found["alone_wider"] == 1  # too still by any, so as taught
     within = model.rest.clamp(model.core.low, model.core.high)
     rest = within * model.core.std + model.core.mean
     assert torch.allclose(model.rest * model.core.std + model.core.mean, quiet, atol=1e-4)
@@ -292,7 +292,7 @@ def test_a_body_that_nobody_captures_is_given_as_much_as_does_not_tremble() -> N
     assert found["alone"] == 0.75 * 0.25 and found["alone_worst_jerk"] > 1.5
 
 
-def test_a_body_is_drawn_to_rest_by_the_most_that_leaves_it_as_lively_as_its_actor() -> None:
+def test_draws_are_as_wide_as_leaves_a_body_as_lively_as_its_actor() -> None:
     import torch
 
     from greenroom.metrics.motion import quiet_pace
@@ -315,14 +315,34 @@ def test_a_body_is_drawn_to_rest_by_the_most_that_leaves_it_as_lively_as_its_act
             return rest[-1] @ self.way, ahead, torch.zeros(len(base), len(JOINTS))
 
     pace = quiet_pace(take[:, : 6 * len(JOINTS)].numpy() for take in takes)
-    shares = []
-    for much in (0.02, 0.1, 0.5):
+    chosen = []
+    for much in (0.02, 0.06, 1.0):
         model.trunk = Wander(much)
         found = settle(model, takes, random, at_rest(takes), pace)
-        assert found["alone_still"] <= 0.05 or found["alone_rest"] == 0.025
-        shares.append(found["alone_rest"])
-        assert torch.equal(model.calm[:-3], torch.full_like(model.calm[:-3], shares[-1]))
-    assert shares[0] == 0.025 < shares[1] < shares[2] == 0.2, shares
+        chosen.append(found["alone_wider"])
+        assert model.wider == chosen[-1]
+        assert found["alone_still"] <= 0.05 or chosen[-1] == 4
+    assert chosen[0] == 4 > chosen[1] > chosen[2] == 1, chosen
+
+
+def test_draws_are_wider_only_where_nobody_was_captured_for_long() -> None:
+    import torch
+
+    from greenroom.training.rollout import go_on
+
+    model, k = _performer(), 30
+    torch.nn.init.normal_(model.trunk.enter.weight, std=0.3)
+    take = 0.1 * torch.randn(1, k + 40, model.shape.state).cumsum(1)
+    draws = torch.randn(1, 40, model.shape.noise)
+
+    def said(wider: float) -> torch.Tensor:
+        model.wider.fill_(wider)
+        with torch.no_grad():
+            return go_on(model, take[:, :k], draws)
+
+    ours, theirs = said(1.0), said(3.0)
+    assert torch.equal(ours[:, : k // 2], theirs[:, : k // 2])
+    assert not torch.allclose(ours[:, k + 5 :], theirs[:, k + 5 :], atol=1e-2)
 
 
 def test_an_actor_rests_as_it_was_seen_when_it_moved_least() -> None:

@@ -264,8 +264,10 @@ def _counts(went: Tensor, near: Tensor, known: Tensor) -> Tensor:
 
 _BRAKE = 0.75
 """Share of the root's speeds lost with each tick where nobody is captured: no more than feet hold."""
-_RESTS = (0.2, 0.1, 0.05, 0.025)
-"""Shares of the way to rest taken back with each tick: else the pose leaves the floor in a minute."""
+_REST = 0.1
+"""Share of the way to rest taken back with each tick: else the pose leaves the floor in a minute."""
+_WIDER = (1.0, 1.5, 2.0, 3.0, 4.0)
+"""How much wider draws may be than those that the network was taught with."""
 _STILLEST, _MOST_STILL = 0.05, 1000
 """Share of moments that are rest, and how many of them are compared."""
 _TREMOR = 1.5
@@ -286,9 +288,9 @@ def settle(
     """Choose how a body goes on whom nobody captures for long, in place, by ways of ten seconds.
 
     It is given three quarters of the most of the residual with which none of 48 ways trembles in its
-    second half: a short roll-out teaches how to begin, not to stay calm. And it is drawn to a state of
-    rest (D,) by the most with which 16 of them have no more quiet seconds than the actor; where they
-    have with any, by that with which they have fewest.
+    second half: a short roll-out teaches how to begin, not to stay calm. It is drawn to a state of
+    rest (D,). And its draws are the least wide with which 16 of the ways, none of them trembling, have
+    no more quiet seconds than the actor; where they have with any, those with which they have fewest.
 
     Args:
         model: trained.
@@ -298,36 +300,43 @@ def settle(
         quiet: degrees a second below which a second of the actor's is quiet, as one in twenty is.
     """
     k, six = model.shape.history, 6 * model.shape.joints
+    model.calm.fill_(_REST)
+    model.calm[-SPEEDS:] = _BRAKE
     model.rest.copy_((rest - model.core.mean) / model.core.std)
     draws = [Draws(seed, model.shape.noise) for seed in range(_WAYS)]
     walks = torch.from_numpy(np.stack([[one.next().copy() for _ in range(_LONG)] for one in draws]))
     starts = sample_windows(takes, k, _WAYS, random)
 
-    def later(weight: float, share: float, ways: int) -> Tensor:
+    def later(weight: float, wider: float, ways: int) -> tuple[Tensor, float]:
+        """Return the second half of ways to go on, and the most any of them trembles."""
         model.alone.fill_(weight)
-        model.calm.fill_(share)
-        model.calm[-SPEEDS:] = _BRAKE
+        model.wider.fill_(wider)
         with torch.no_grad():
-            return go_on(model, starts[:ways], walks[:ways])[:, _LONG // 2 :, :six]
+            said = go_on(model, starts[:ways], walks[:ways])[:, _LONG // 2 :, :six]
+        return said, float(_jerk(said).mean(1).max())
 
     most = _TREMOR * float(torch.cat([_jerk(take[None, :, :six])[0] for take in takes]).mean())
     for weight in (1.0, 0.75, 0.5, 0.25):
-        worst = float(_jerk(later(weight, _RESTS[-1], _WAYS)).mean(1).max())
+        worst = later(weight, 1.0, _WAYS)[1]
         if worst <= most:
             break
     still: dict[float, float] = {}
-    for share in _RESTS:
-        paces = [pace_of(way.numpy()) for way in later(_MARGIN * weight, share, _FEWER)]
-        still[share] = float((np.concatenate(paces) < quiet).mean())
-        if still[share] <= QUIET:
+    for wider in _WIDER:
+        said, tremor = later(_MARGIN * weight, wider, _FEWER)
+        if still and tremor > most:
             break
-    share = min(still, key=lambda one: still[one])  # of equals the first, which draws most
-    model.calm[:-SPEEDS] = share
+        still[wider] = float(
+            (np.concatenate([pace_of(way.numpy()) for way in said]) < quiet).mean()
+        )
+        if still[wider] <= QUIET:
+            break
+    wider = min(still, key=lambda one: still[one])  # of equals the first, the least
+    model.wider.fill_(wider)
     return {
         "alone": _MARGIN * weight,
         "alone_worst_jerk": worst / most * _TREMOR,
-        "alone_rest": share,
-        "alone_still": still[share],
+        "alone_wider": wider,
+        "alone_still": still[wider],
     }
 
 

@@ -147,6 +147,7 @@ class Performer(nn.Module):
         self.register_buffer("residual", torch.ones(()))
         if preset.trunk:
             self.register_buffer("alone", torch.ones(()))
+            self.register_buffer("wider", torch.ones(()))
             self.register_buffer("calm", torch.zeros(shape.state))
             self.register_buffer("rest", torch.zeros(shape.state))
         self.register_buffer("speech_mean", torch.zeros(shape.speech_channels))
@@ -186,6 +187,8 @@ class Performer(nn.Module):
         seen = self.core.last_seen(past, known, trust)
         if self.trunk is not None:
             past = rows_without_guesses(past, known, seen.state, trust)
+            gone = (1 - seen.memory) * (1 - share_captured(trust))  # nobody was captured for long
+            noise = noise * (1 + (self.wider - 1) * gone.mean(-1, keepdim=True))
         core = self.core(past, seen, now, trust)
         recent, there = past[:, -self.recent :], known[:, -self.recent :]
         tokens = self._tokens(recent, there, now, velocity, valid, age, core, speech, noise)
@@ -219,8 +222,7 @@ class Performer(nn.Module):
         # With nothing captured the residual is what moves; in a gap it counts as much as it earned, and
         # fades before the history no longer reaches back: what follows stands on what was said before.
         weight = 1 - (1 - self.residual * seen.memory) * share_captured(trust)
-        if self.trunk is not None:  # once nothing has been captured for long
-            gone = (1 - seen.memory) * (1 - share_captured(trust))
+        if self.trunk is not None:
             weight = weight - (1 - self.alone) * gone
         own = core + weight * (1 - trust) * residual
         if self.trunk is not None:
