@@ -27,6 +27,8 @@ PHONEMES = "phonemes"
 CONTEXT = ("emotion", "language", "scene")
 """The tiers that say of which kind a moment is."""
 
+RIDGED = 1
+"""Ticks ahead at which a forecast stands on the closed form's, and not on the pose as it is."""
 LOOK_AHEAD = 2
 """Ticks of speech that a face waits for: 67 ms."""
 STYLE_TICKS = 30

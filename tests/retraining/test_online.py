@@ -172,8 +172,8 @@ def test_what_the_layers_read_foretells_what_moving_them_does(studio: Studio) ->
         for layer in (AHEAD, FILL)
     }
     moved = {f"{n}.weight": adapter.weights[f"{n}.weight"] + t for n, t in turns.items()}
-    before = adapter.hear(moments, 3)
-    after = adapter.hear(moments, 3, adapter.moved(moved))
+    before = adapter.hear(moments, 3, single=True)
+    after = adapter.hear(moments, 3, adapter.single(moved))
     given = before.given
     kinds = len(shape.horizons)
     assert given.shape == (len(moments), kinds) and len(after.given) == 0

@@ -3,7 +3,8 @@
 They are the last layers of the whole-body network (`trunk.ahead`: forecasts; `trunk.fill`: what is
 missing) and one style's centre. All stand in the graph as named initializers, so neither torch nor the
 training code is needed: what these layers read becomes an output, and how far an output moves with them
-is asked of the graph itself.
+is asked of the graph itself. A graph that says the mean over a body and its mirror image is asked of one
+side, and of the mirror images of moments as of others, as it was taught: the mean errs no more.
 
 Shapes: J joints, H horizons, W width of what the layers read, A discriminants of styles, D state width.
 """
@@ -11,19 +12,21 @@ Shapes: J joints, H horizons, W width of what the layers read, A discriminants o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from greenroom.contracts import ModelShape, golden_clip
+from greenroom.contracts import RIDGED, ModelShape, golden_clip
 from greenroom.errors import BadInput, MissingExtra
+from greenroom.features.pose import mirror_of
 from greenroom.frames import LIMBS, Doubles, Floats
 from greenroom.live.backends import OnnxBackend
-from greenroom.retraining.reservoir import AFTER, BEFORE, Moments
+from greenroom.retraining.reservoir import AFTER, BEFORE, Moments, joined
 
 AHEAD, FILL, CENTRES = "trunk.ahead", "trunk.fill", "style.centres"
 _AHEAD, _FILL, _PLACE = "adapter_ahead", "adapter_fill", "adapter_place"
+_MIRRORED = "trunk.mirrored"  # how much the mirror image counts
 _SCALES = ["trunk.scale", "core.std"]  # by which a forecast is more than its layer's output
 _NUDGE = 0.1  # of a bias, to see how far an output follows
 
@@ -46,7 +49,7 @@ class Heard:
         styles: label of each (N,).
         hidden: what the layer of the forecasts reads with nothing missing (N, W).
         given: how much of what it adds each forecast is given (N, H), which goes by the movement;
-            (0, H) of a moved graph, whose is the same.
+            (0, H) unless one side was asked.
         ahead: the truth less the forecasts (N, H 6 J).
         place: where each lies among the discriminants (N, A); (N, 0) without styles.
         said: probabilities of the styles (N, C); (N, 0) without.
@@ -100,7 +103,12 @@ class Adapter:
             raise BadInput(
                 "this model has no layer that an update may move", then="train 'mini' or 'small'"
             )
+        self._one_sided = (
+            {_MIRRORED: np.zeros((1, 1), np.float32)} if _MIRRORED in self.weights else {}
+        )
+        self._mirror = mirror_of(joints)
         self._backend = self._open(graph)
+        self._single = self._open(self.single({}))
 
     def _open(self, graph: bytes) -> OnnxBackend:
         """Return a backend of a graph, with what the last layers read among the outputs."""
@@ -128,15 +136,41 @@ class Adapter:
         out: bytes = proto.SerializeToString()
         return out
 
+    def single(self, weights: Mapping[str, Floats]) -> bytes:
+        """Return a moved graph that looks at one side only."""
+        return self.moved({**weights, **self._one_sided})
+
     # -- asking ------------------------------------------------------------------------------------
 
-    def hear(self, moments: Moments, seed: int, graph: bytes | None = None) -> Heard:
+    def study(self, moments: Moments, seed: int) -> Heard:
+        """Return what one side says of moments, and of their images where the graph looks at these too.
+
+        What is added to a ridge is said of the moments alone: there an image says nothing.
+        """
+        if not self._one_sided:
+            return self.hear(moments, seed, single=True)
+        order, signs = self._mirror
+        images = replace(moments, states=moments.states[..., order] * signs)
+        heard = self.hear(joined([moments, images]), seed, single=True)
+        for n, ahead in enumerate(self.shape.horizons):
+            if ahead == RIDGED:
+                heard.given[len(moments) :, n] = 0
+                np.split(heard.ahead[len(moments) :], len(self.shape.horizons), axis=1)[n][:] = 0
+        return heard
+
+    def hear(
+        self, moments: Moments, seed: int, graph: bytes | None = None, single: bool = False
+    ) -> Heard:
         """Return what the graph, or a moved one, says of moments: whole, and with each limb lost.
+
+        Or what the graph says of one side, and how much of it is given.
 
         A gap is 1 to 15 ticks old; ages are drawn, for one seed the same ones.
         """
-        backend = self._backend if graph is None else self._open(graph)
-        nudged = self._open(self._nudged(AHEAD)) if graph is None else None
+        backend = self._single if single else self._backend
+        if graph is not None:
+            backend = self._open(graph)
+        nudged = self._open(self._nudged(AHEAD)) if single else None
         scale = _NUDGE * self.scale()
         random = np.random.default_rng(seed)
         six, at = 6 * self.shape.joints, [BEFORE + ahead for ahead in self.shape.horizons]
@@ -205,15 +239,15 @@ class Adapter:
             for limb in self.limbs:
                 if limb:
                     columns = columns_of(limb)
-                    a, b = (ask(it, states, limb, 5) for it in (backend, self._backend))
+                    a, b = (ask(it, states, limb, 5) for it in (backend, self._single))
                     row[columns] = (a["pose"] - b["pose"])[0, columns] / _NUDGE
             rows.append(row)
         return np.asarray(np.median(rows, axis=0))
 
     def _nudged(self, layer: str) -> bytes:
-        """Return the graph with another bias of a layer."""
+        """Return the one-sided graph with another bias of a layer."""
         name = f"{layer}.bias"
-        return self.moved({name: self.weights[name] + np.float32(_NUDGE)})
+        return self.single({name: self.weights[name] + np.float32(_NUDGE)})
 
 
 def golden_of(graph: bytes, shape: ModelShape) -> bytes:

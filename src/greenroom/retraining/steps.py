@@ -90,13 +90,16 @@ def step(
     Raises:
         Refused: no step within the bounds helps.
     """
-    made = [adapter.hear(half.made, seed) for half in (new, past)]
+    made, tried = (
+        [adapter.study(getattr(part, half), seed + n) for part in (new, past)]
+        for n, half in enumerate(("made", "judged"))
+    )
     judged = [adapter.hear(half.judged, seed + 1) for half in (new, past)]
     before = [losses(adapter, heard, kinds) for heard in judged]
     weights: dict[str, Floats] = {}
     norms: dict[str, float] = {}
     for layer, reach in ((AHEAD, adapter.scale().ravel()), (FILL, adapter.reach(new.made))):
-        found = _layer(adapter, layer, reach, made, judged, bounds)
+        found = _layer(adapter, layer, reach, made, tried, bounds)
         if found is not None:
             norms[layer], moved = found
             weights |= moved

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from greenroom.clock import TICK_HZ
-from greenroom.contracts import ModelShape
+from greenroom.contracts import RIDGED, ModelShape
 from greenroom.features.draws import Draws
 from greenroom.frames import LIMBS, Floats
 from greenroom.metrics.motion import QUIET, pace_of, quiet_pace
@@ -30,7 +30,7 @@ from greenroom.training.rollout import (
 )
 from greenroom.training.styles import fit_styles
 from greenroom.training.task import Task, run
-from greenroom.training.trunk import LATELY, RIDGED, moved
+from greenroom.training.trunk import LATELY, moved
 
 HIT_DEGREES = 10.0
 """Confidence is the probability that a joint is within this of the truth."""

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from greenroom.contracts import STYLE_TICKS, ModelShape
+from greenroom.contracts import RIDGED, STYLE_TICKS, ModelShape
 from greenroom.errors import BadInput
 from greenroom.training.core import Core, rows_without_guesses, share_captured, some
 from greenroom.training.styles import Style
-from greenroom.training.trunk import RIDGED, Face, Trunk
+from greenroom.training.trunk import Face, Trunk
 from greenroom.training.words import Words
 
 

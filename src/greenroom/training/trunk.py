@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from greenroom.contracts import LOOK_AHEAD, ModelShape
+from greenroom.contracts import LOOK_AHEAD, RIDGED, ModelShape
 from greenroom.features.pose import mirror_of
 from greenroom.training.core import share_captured, some
 
@@ -30,8 +30,6 @@ _STEP, LATELY = 4, 17
 """Ticks of the steps by which it is told how much a body moves, and how far back they reach."""
 _LEAST, _MOST = 0.1, 2.0
 """Of the usual amplitude; a body that stands still may start at any tick."""
-RIDGED = 1
-"""Ticks ahead at which a forecast stands on the closed form's, and not on the pose as it is."""
 SIZES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Amplitudes, each twice the one before, for each of which forecasts earn a weight of their own."""
 
@@ -79,6 +77,8 @@ class Trunk(nn.Module):
         self.register_buffer("earned", torch.ones(len(self.horizons), len(SIZES)))
         self.register_buffer("sizes", torch.log(torch.tensor(SIZES)))
         self.register_buffer("usual", torch.ones(()))
+        # A matrix: the exporter makes one of scalars that are equal, and an update sets this one to 0.
+        self.register_buffer("mirrored", torch.full((1, 1), 0.5))
         self.register_buffer("order", torch.arange(shape.state))
         self.register_buffer("sides", torch.arange(shape.joints))
         self.register_buffer("turned", torch.ones(shape.state))
@@ -127,7 +127,7 @@ class Trunk(nn.Module):
             ahead[n:].index_select(-1, order[:six]) * turned[:six],
             spread[n:].index_select(-1, sides),
         )
-        half = 0.5 * share_captured(valid)
+        half = self.mirrored * share_captured(valid)
         free = torch.tensor([float(ahead != RIDGED) for ahead in self.horizons])
         fill = fill[:n] + half * (back[0] - fill[:n])
         ahead = ahead[:n] + half.unsqueeze(-1) * free[:, None] * (back[1] - ahead[:n])
