@@ -235,6 +235,8 @@ def test_two_people_approve_one_release_and_the_second_is_told_which(
     first = said("approve", model, "--by", "Ada")
     made = first.split()[1].rstrip(",")
     assert f"next: greenroom approve {made[:12]} --by NAME  (1 more must)" in first
+    with pytest.raises(Refused, match=f"1 of 2 .*run: greenroom approve {made[:12]} --by NAME"):
+        promote(home, "twin", made, "test")
     validate(home, model, backend(release), "test")  # meanwhile: another approval would differ
     second = said("approve", made[:12], "--by", "Ben")
     assert made in second and f"next: greenroom promote twin {made[:12]}" in second

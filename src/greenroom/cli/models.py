@@ -18,9 +18,8 @@ from greenroom.cli.experiments import table
 from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, MissingExtra
 from greenroom.live.backends import OnnxBackend
-from greenroom.registry.approval import approvers, give
+from greenroom.registry.approval import give, support
 from greenroom.registry.card import card
-from greenroom.registry.policy import policy_of
 from greenroom.registry.promote import promote, rollback
 from greenroom.registry.release import approve
 from greenroom.store.objects import write_durably
@@ -223,15 +222,13 @@ def approve_command(
         decide(workspace, str(workspace.objects.manifest(release)["parents"]["model"]))
         give(workspace, release, by, end)
     actor = str(workspace.objects.manifest(release)["actor"])
-    rules = policy_of(workspace, actor)
-    counting = [n for n in approvers(workspace, release) if n in (rules["approvers"] or [n])]
-    missing = rules["needed"] - len(counting)
+    counting, missing = support(workspace, release)
     then = f"promote {actor} {short(release)}"
-    if missing > 0:
+    if missing:
         then = f"approve {short(release)} --by NAME  ({missing} more must)"
     answer(
         as_json,
-        {"release": release, "approvers": counting, "needed": rules["needed"]},
+        {"release": release, "approvers": counting, "missing": missing},
         f"release {release}, approved by {by}\nnext: greenroom {then}",
     )
 

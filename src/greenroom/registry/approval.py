@@ -10,6 +10,7 @@ there too (`greenroom.registry.standing`).
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 from greenroom.errors import GreenroomError, Refused
 from greenroom.registry import standing
@@ -123,20 +124,32 @@ def require_approved(workspace: Workspace, release: str, manifest: Manifest) -> 
     Raises:
         Refused: not enough people did whose approval counts; the sentence says why.
     """
-    rules = policy_of(workspace, manifest["actor"])
     names, faults = _weigh(workspace, release)
-    by_policy = [name for name in names if name.startswith(standing.SIGNER)]
-    if by_policy:
-        return by_policy
-    counting = [n for n in names if not rules["approvers"] or n in rules["approvers"]]
-    if len(counting) >= rules["needed"]:
+    rules = policy_of(workspace, manifest["actor"])
+    counting, missing = _counting(rules, names)
+    if not missing:
         return counting
-    model = manifest["parents"]["model"][:12]
-    said = "; ".join(faults)
-    if counting:
+    which, said = manifest["parents"]["model"][:12], "; ".join(faults)
+    if counting:  # what is approved in part is what others have to approve, not its model again
+        which = release[:12]
         what = f"has {len(counting)} of {rules['needed']} approvals ({', '.join(counting)})"
     else:
         what = "was approved by nobody" if not said else f"is not approved: {said}"
     raise Refused(
-        f"release {release[:12]} {what}", then=f"run: greenroom approve {model} --by NAME"
+        f"release {release[:12]} {what}", then=f"run: greenroom approve {which} --by NAME"
     )
+
+
+def support(workspace: Workspace, release: str) -> tuple[list[str], int]:
+    """Return whose approvals of a release count, and how many more it takes."""
+    rules = policy_of(workspace, workspace.objects.manifest(release, "release")["actor"])
+    return _counting(rules, approvers(workspace, release))
+
+
+def _counting(rules: dict[str, Any], names: list[str]) -> tuple[list[str], int]:
+    """Return whose approvals count under a policy, and how many more it asks for."""
+    by_policy = [name for name in names if name.startswith(standing.SIGNER)]
+    if by_policy:
+        return by_policy, 0
+    counting = [n for n in names if not rules["approvers"] or n in rules["approvers"]]
+    return counting, max(0, rules["needed"] - len(counting))

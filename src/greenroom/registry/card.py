@@ -103,11 +103,6 @@ def _rights(model: Manifest) -> str:
 def _figures(validation: Manifest | None) -> str:
     if validation is None:
         return "## Figures\n\nIt was not validated."
-    found = [
-        (f"{task}.{metric}", row)
-        for task, metrics in sorted(validation["figures"].items())
-        for metric, row in sorted(metrics.items())
-    ]
     rows = [
         (
             name,
@@ -117,18 +112,26 @@ def _figures(validation: Manifest | None) -> str:
             "{:.3f} to {:.3f}".format(*row["gain"]),
             str(row["takes"]),
         )
-        for name, row in found
+        for name, row in _measured(validation)
     ]
     head = ("metric", "model", "95 %", "floor", "gain, 95 %", "takes")
     return f"## Figures on its {validation['on']}\n\n" + _table(head, rows)
 
 
+def _measured(validation: Manifest) -> list[tuple[str, dict[str, Any]]]:
+    """Return (metric, figures) of all takes."""
+    return [
+        (f"{task}.{metric}", row)
+        for task, metrics in sorted(validation["figures"].items())
+        for metric, row in sorted(metrics.items())
+    ]
+
+
 def _grouped(validation: Manifest) -> list[tuple[str, str, dict[str, Any]]]:
     """Return (metric, "tier: value", figures) of every group."""
     return [
-        (f"{task}.{metric}", f"{tier}: {value or 'not said'}", row)
-        for task, metrics in sorted(validation["figures"].items())
-        for metric, whole in sorted(metrics.items())
+        (metric, f"{tier}: {value or 'not said'}", row)
+        for metric, whole in _measured(validation)
         for tier, values in sorted(whole.get("groups", {}).items())
         for value, row in sorted(values.items())
     ]
@@ -162,11 +165,7 @@ def _limits(validation: Manifest | None) -> str:
     if validation is None:
         return ""
     named = [
-        *(
-            (f"{task}.{metric}", row)
-            for task, metrics in sorted(validation["figures"].items())
-            for metric, row in sorted(metrics.items())
-        ),
+        *_measured(validation),
         *((f"{metric} ({group})", row) for metric, group, row in _grouped(validation)),
     ]
     worse = [name for name, row in named if row["gain"][1] < 0]

@@ -108,7 +108,7 @@ class Adapter:
         )
         self._mirror = mirror_of(joints)
         self._backend = self._open(graph)
-        self._single = self._open(self.single({}))
+        self._single = self._open(self.single({})) if self._one_sided else self._backend
 
     def _open(self, graph: bytes) -> OnnxBackend:
         """Return a backend of a graph, with what the last layers read among the outputs."""

@@ -82,7 +82,9 @@ def train(
         require(workspace.objects.manifest(take, "take"), take, "train", day)
     behind = workspace.objects.manifest(start, "model") if start else None
     if behind and (reason := start_refusal(behind, day)):
-        raise Refused(f"nothing may begin with model {start[:12]}: {reason}", then="begin afresh")
+        raise Refused(
+            f"nothing may begin with model {start[:12]}: {reason}", then="train without --start"
+        )
     spec = FeatureSpec.load(manifest["features"])
     size = preset_of(preset)
     found = gather(workspace, manifest, spec)
