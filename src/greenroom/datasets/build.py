@@ -42,7 +42,7 @@ def build(
     actor: str,
     by: str,
     day: datetime.date,
-    held: Held | None = None,
+    heldout: Held | None = None,
     like: Manifest | None = None,
 ) -> Built:
     """Freeze every allowed take of an actor that something can be learned from.
@@ -56,8 +56,8 @@ def build(
         actor: whose takes.
         by: who builds.
         day: for which the rights must hold.
-        held: what is held out of training; without it a tenth each, chosen by hash, of the takes with
-            a body and of the others.
+        heldout: patterns held out of training; without it a tenth each, chosen by hash, of the takes
+            with a body and of the others.
         like: another dataset, whose takes stay in their splits, and whose joints stay those that are
             learned, as long as every take has them; new takes are divided by hash. So a model trained on
             the one can be judged on the test split of the other.
@@ -65,7 +65,7 @@ def build(
     Raises:
         BadInput: too little is left, or a split is empty.
     """
-    taken: dict[str, Manifest] = {}
+    manifests: dict[str, Manifest] = {}
     bodies: list[Body] = []
     left_out = []
     for take, manifest, reason in _candidates(workspace, actor, day):
@@ -77,7 +77,7 @@ def build(
         if reason:
             left_out.append({"take": take, "reason": reason})
             continue
-        taken[take] = manifest
+        manifests[take] = manifest
         if body is not None:
             bodies.append(body)
     if len(bodies) < 3:
@@ -96,26 +96,26 @@ def build(
         "actor": actor,
         "features": spec.manifest(),
         "feature_spec": spec.hash,
-        "splits": _by_name(taken, held) if held else _by_hash(taken, like),
-        "parents": {"takes": sorted(taken)},
+        "splits": _by_name(manifests, heldout) if heldout else _by_hash(manifests, like),
+        "parents": {"takes": sorted(manifests)},
     }
-    return Built(workspace.publish(out, by=by), sorted(taken), left_out)
+    return Built(workspace.publish(out, by=by), sorted(manifests), left_out)
 
 
 def _candidates(
     workspace: Workspace, actor: str, day: datetime.date
 ) -> list[tuple[str, Manifest, str]]:
     """Return each take of an actor, its manifest, and why it is left out; "" where it is not."""
-    found = [
+    candidates = [
         (row.object, workspace.objects.manifest(row.object, "take"))
         for row in workspace.catalog.find("take", actor=actor)
     ]
     # Of a recording that is there twice, the one that more is said of.
-    found.sort(key=lambda item: (-len(item[1].get("tiers", {})), item[0]))
-    rig = _most(m for _, m in found if not refusal(m, "train", day))
-    seen: dict[tuple[str, ...], str] = {}
+    candidates.sort(key=lambda item: (-len(item[1].get("tiers", {})), item[0]))
+    rig = _majority_rig(m for _, m in candidates if not refusal(m, "train", day))
+    take_by_media: dict[tuple[str, ...], str] = {}
     out = []
-    for take, manifest in found:
+    for take, manifest in candidates:
         reason = refusal(manifest, "train", day)
         media, blobs = media_of(manifest), manifest["blobs"]
         if not reason and "body" not in media:
@@ -124,16 +124,16 @@ def _candidates(
             elif blobs["rig"] != rig:
                 reason = "its face has another rig than most"
         if not reason:
-            same = tuple(blobs[medium] for medium in media)
-            if same in seen:
-                reason = f"the same recording as {seen[same][:12]}"
+            media_key = tuple(blobs[medium] for medium in media)
+            if media_key in take_by_media:
+                reason = f"the same recording as {take_by_media[media_key][:12]}"
             else:
-                seen[same] = take
+                take_by_media[media_key] = take
         out.append((take, manifest, reason))
     return out
 
 
-def _most(takes: Iterable[Manifest]) -> str:
+def _majority_rig(takes: Iterable[Manifest]) -> str:
     """Return the face rig of most takes that have one with its voice; "" where none has."""
     rigs = Counter(
         take["blobs"]["rig"] for take in takes if {"face", "audio"} <= media_of(take).keys()
@@ -144,7 +144,7 @@ def _most(takes: Iterable[Manifest]) -> str:
 def rig_of(workspace: Workspace, dataset: Manifest) -> tuple[str, ...]:
     """Return the channels of a dataset's face rig: that of most of its training takes; () without."""
     takes = (workspace.objects.manifest(take, "take") for take in dataset["splits"]["train"])
-    rig = _most(takes)
+    rig = _majority_rig(takes)
     return tuple(workspace.objects.manifest(rig, "rig")["channels"]) if rig else ()
 
 
@@ -155,14 +155,14 @@ def read_held(data: bytes, *, where: str) -> Held:
         BadInput: it is not {"validation": [pattern, …], "test": [pattern, …]}.
     """
     try:
-        held = msgspec.json.decode(data, type=dict[str, list[str]])
+        heldout = msgspec.json.decode(data, type=dict[str, list[str]])
     except msgspec.DecodeError as error:
         raise BadInput(str(error), where=where, then=_HELD) from None
-    if set(held) != {"validation", "test"}:
+    if set(heldout) != {"validation", "test"}:
         raise BadInput(
-            f"it speaks of {', '.join(sorted(held)) or 'nothing'}", where=where, then=_HELD
+            f"it speaks of {', '.join(sorted(heldout)) or 'nothing'}", where=where, then=_HELD
         )
-    return held
+    return heldout
 
 
 _HELD = 'write {"validation": ["take-name*"], "test": ["other-*"]}; the rest is for training'
@@ -173,17 +173,17 @@ def _joints(bodies: Sequence[Body]) -> tuple[str, ...]:
     always = np.ones(len(BONES), dtype=bool)
     for body in bodies:
         always &= (body.validity > 0).all(axis=0)
-    found = tuple(bone for bone, there in zip(BONES, always, strict=True) if there)
-    if found[:1] != ("hips",) or len(found) < 5:
-        raise BadInput(f"the takes have only {', '.join(found) or 'no bone'} in common")
-    return found
+    joints = tuple(bone for bone, present in zip(BONES, always, strict=True) if present)
+    if joints[:1] != ("hips",) or len(joints) < 5:
+        raise BadInput(f"the takes have only {', '.join(joints) or 'no bone'} in common")
+    return joints
 
 
 def _by_hash(takes: Mapping[str, Manifest], like: Manifest | None) -> dict[str, list[str]]:
     """Return 80/10/10 in the order of the hashes: no choice, the same everywhere."""
-    known = {split: set() if like is None else set(like["splits"][split]) for split in SPLITS}
-    out = {split: sorted(known[split] & set(takes)) for split in SPLITS}
-    new = set(takes).difference(*known.values())
+    assigned = {split: set() if like is None else set(like["splits"][split]) for split in SPLITS}
+    out = {split: sorted(assigned[split] & set(takes)) for split in SPLITS}
+    new = set(takes).difference(*assigned.values())
     bodies = [take for take in sorted(new) if "body" in media_of(takes[take])]
     for order in (bodies, sorted(new - set(bodies))):
         tenth = max(1, round(len(order) / 10))
@@ -193,14 +193,14 @@ def _by_hash(takes: Mapping[str, Manifest], like: Manifest | None) -> dict[str, 
     return {split: sorted(names) for split, names in out.items()}
 
 
-def _by_name(takes: Mapping[str, Manifest], held: Held) -> dict[str, list[str]]:
+def _by_name(takes: Mapping[str, Manifest], heldout: Held) -> dict[str, list[str]]:
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for take in sorted(takes, key=lambda take: (takes[take]["name"], take)):
         name = takes[take]["name"]
         fits = (
             split
             for split in ("test", "validation")
-            if any(fnmatchcase(name, pattern) for pattern in held.get(split, ()))
+            if any(fnmatchcase(name, pattern) for pattern in heldout.get(split, ()))
         )
         splits[next(fits, "train")].append(take)
     empty = [split for split, names in splits.items() if not names]
@@ -222,8 +222,10 @@ def recordings_of(
 
 def bodies_of(workspace: Workspace, dataset: Manifest, split: str) -> dict[str, Body]:
     """Return the bodies of a split by take, in the dataset's order."""
-    found = recordings_of(workspace, dataset, split, "body")
-    return {take: one.body for take, one in found.items() if one.body is not None}
+    recordings = recordings_of(workspace, dataset, split, "body")
+    return {
+        take: recording.body for take, recording in recordings.items() if recording.body is not None
+    }
 
 
 def states_of(spec: FeatureSpec, body: Body) -> Floats:

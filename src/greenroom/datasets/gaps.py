@@ -48,16 +48,16 @@ def filled(
     lost = np.zeros((ticks, len(spec.joints)), dtype=bool)
     for n, start in enumerate(range(LOST, ticks, 2 * LOST)):
         lost[start : start + LOST] = limbs[n % len(limbs)]
-    said = perform(states, (~lost).astype(np.float32))
-    turns = from_six(said[:, : 6 * len(spec.joints)].reshape(ticks, -1, 6))
+    completed = perform(states, (~lost).astype(np.float32))
+    completed_rotations = from_six(completed[:, : 6 * len(spec.joints)].reshape(ticks, -1, 6))
     # State i is of tick i + 1: the first tick of a take has no velocity.
-    part = slice(history + 1, history + 1 + ticks)
-    truth = Body(body.skeleton, body.root[part], body.rotations[part], body.validity[part])
-    rotations, given = truth.rotations.copy(), np.ones_like(truth.validity)
+    span = slice(history + 1, history + 1 + ticks)
+    truth = Body(body.skeleton, body.root[span], body.rotations[span], body.validity[span])
+    rotations, captured = truth.rotations.copy(), np.ones_like(truth.validity)
     for j, name in enumerate(spec.joints):
-        rotations[lost[:, j], BONE[name]] = turns[lost[:, j], j]
+        rotations[lost[:, j], BONE[name]] = completed_rotations[lost[:, j], j]
         # What the model has no joint for, such as a hand, goes with the limb that it is of.
         limb = next((limb for limb in LIMBS.values() if name in limb), (name,))
         for bone in limb:
-            given[lost[:, j], BONE[bone]] = 0
-    return truth, Body(truth.skeleton, truth.root, rotations, truth.validity), given
+            captured[lost[:, j], BONE[bone]] = 0
+    return truth, Body(truth.skeleton, truth.root, rotations, truth.validity), captured
