@@ -24,9 +24,9 @@ def recording(seed: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     validity[lost], root[lost] = 0, np.nan
     rotations[validity <= 0] = np.nan
     audio = rng.normal(0, 0.1, (TICKS, SAMPLES_PER_TICK)).astype(np.float32)
-    heard = (rng.uniform(size=TICKS) < 0.7).astype(np.float32)
-    audio[heard == 0] = np.nan
-    return root, rotations, validity, audio, heard
+    speech_mask = (rng.uniform(size=TICKS) < 0.7).astype(np.float32)
+    audio[speech_mask == 0] = np.nan
+    return root, rotations, validity, audio, speech_mask
 
 
 def chunked(tracks: tuple[Floats, ...], cuts: list[int]) -> list[Features]:
@@ -39,7 +39,7 @@ def chunked(tracks: tuple[Floats, ...], cuts: list[int]) -> list[Features]:
 
 
 def bits(parts: list[Features]) -> dict[str, bytes]:
-    names = ("state", "velocity", "valid", "speech", "heard")
+    names = ("state", "velocity", "valid", "speech", "speech_mask")
     return {name: np.concatenate([getattr(p, name) for p in parts]).tobytes() for name in names}
 
 
@@ -66,8 +66,8 @@ def test_reset_forgets_the_past() -> None:
 
 
 def test_shapes_and_what_is_missing() -> None:
-    root, rotations, validity, audio, heard = recording(6)
-    [out] = chunked((root, rotations, validity, audio, heard), [])
+    root, rotations, validity, audio, speech_mask = recording(6)
+    [out] = chunked((root, rotations, validity, audio, speech_mask), [])
     assert out.state.shape == (TICKS, SPEC.state_width) and out.state.shape[1] == 28
     assert out.velocity.shape == (TICKS, 24) and out.speech.shape == (TICKS, 43)
     index = [BONES.index(name) for name in SPEC.joints]
@@ -88,17 +88,17 @@ def test_velocity_is_the_difference_a_second() -> None:
 
 
 def test_a_bone_that_is_not_trusted_is_missing_whatever_it_holds() -> None:
-    root, rotations, validity, audio, heard = recording(8)
-    [wanted] = chunked((root, rotations, validity, audio, heard), [])
+    root, rotations, validity, audio, speech_mask = recording(8)
+    [wanted] = chunked((root, rotations, validity, audio, speech_mask), [])
     rotations = np.where(validity[..., None] > 0, rotations, np.float32(0.5))
-    assert bits(chunked((root, rotations, validity, audio, heard), [])) == bits([wanted])
+    assert bits(chunked((root, rotations, validity, audio, speech_mask), [])) == bits([wanted])
 
 
 def test_what_was_not_heard_is_silence() -> None:
-    root, rotations, validity, audio, heard = recording(9)
-    [wanted] = chunked((root, rotations, validity, audio, heard), [])
+    root, rotations, validity, audio, speech_mask = recording(9)
+    [wanted] = chunked((root, rotations, validity, audio, speech_mask), [])
     audio = np.nan_to_num(audio)
-    everything = np.ones_like(heard)
+    everything = np.ones_like(speech_mask)
     [out] = chunked((root, rotations, validity, audio, everything), [])
     np.testing.assert_array_equal(out.speech, wanted.speech)
 

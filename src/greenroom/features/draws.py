@@ -35,21 +35,21 @@ class Draws:
         """Walk until the beginning is forgotten."""
         self._random = np.random.Generator(np.random.PCG64(seed))
         self._block = np.empty((0, width), dtype=np.float32)
-        self._at = 0
-        self._once = np.zeros(width, dtype=np.float32)
-        self._twice = np.zeros(width, dtype=np.float32)
+        self._index = 0
+        self._first_stage = np.zeros(width, dtype=np.float32)
+        self._second_stage = np.zeros(width, dtype=np.float32)
         for _ in range(2 * _BLOCK):
             self.next()
 
     def next(self) -> Floats:
         """Return the next draw (Z,); it is written again at the next call."""
-        if self._at == len(self._block):  # fresh numbers are made in blocks: fewer calls
-            size = (_BLOCK, len(self._once))
+        if self._index == len(self._block):  # fresh numbers are made in blocks: fewer calls
+            size = (_BLOCK, len(self._first_stage))
             self._block = _NEW * self._random.standard_normal(size, dtype=np.float32)
-            self._at = 0
-        self._once *= _OLD
-        self._once += self._block[self._at]
-        self._twice *= _OLD
-        self._twice += self._once
-        self._at += 1
-        return self._twice
+            self._index = 0
+        self._first_stage *= _OLD
+        self._first_stage += self._block[self._index]
+        self._second_stage *= _OLD
+        self._second_stage += self._first_stage
+        self._index += 1
+        return self._second_stage

@@ -90,14 +90,14 @@ class Features:
         velocity: (T, 6 J), a second; NaN where this tick or the one before is missing.
         valid: (T, J), 0 missing to 1 trusted.
         speech: (T, 43); see `greenroom.features.speech`.
-        heard: (T,), 1 where audio arrived, else 0 and the row is computed from silence.
+        speech_mask: (T,), 1 where audio arrived, else 0 and the row is computed from silence.
     """
 
     state: Floats
     velocity: Floats
     valid: Floats
     speech: Floats
-    heard: Floats
+    speech_mask: Floats
 
 
 class Pipeline:
@@ -121,7 +121,7 @@ class Pipeline:
         self._hearing = Hearing() if self._listen else None
 
     def run(
-        self, root: Floats, rotations: Floats, validity: Floats, audio: Floats, heard: Floats
+        self, root: Floats, rotations: Floats, validity: Floats, audio: Floats, speech_mask: Floats
     ) -> Features:
         """Return the features of the next T ticks.
 
@@ -130,7 +130,7 @@ class Pipeline:
             rotations: (T, 55, 4), unit quaternions xyzw; NaN where missing.
             validity: (T, 55), 0 to 1.
             audio: (T, 800), float32.
-            heard: (T,), 1 where audio arrived.
+            speech_mask: (T,), 1 where audio arrived.
         """
         valid = validity.take(self._index, axis=1)
         chosen = rotations.take(self._index, axis=1)
@@ -144,5 +144,5 @@ class Pipeline:
         if self._hearing is None:
             speech = np.zeros((len(audio), len(CHANNELS)), dtype=np.float32)
         else:
-            speech = self._hearing.run(audio, heard)
-        return Features(state, velocity, valid, speech, heard)
+            speech = self._hearing.run(audio, speech_mask)
+        return Features(state, velocity, valid, speech, speech_mask)

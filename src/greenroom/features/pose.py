@@ -185,7 +185,7 @@ class Placer:
     legs: Legs | None = None
     _feet: list[tuple[float, float, float]] | None = None
     _slip: tuple[float, float] = (0.0, 0.0)
-    _made: tuple[Floats, Floats] | None = None
+    _cached_upright: tuple[Floats, Floats] | None = None
 
     def anchor(self, root: Floats, hips: Floats) -> None:
         """Take over a captured root (3,) and hips rotation (4,)."""
@@ -194,7 +194,7 @@ class Placer:
 
     def move(self, state: Floats) -> None:
         """Go on by a state's velocities, about the foot that stands."""
-        self._made = None
+        self._cached_upright = None
         height, vx, vz, rate = state[-4:].tolist()
         sin, cos = self.heading
         x, _, z = self.root.tolist()
@@ -207,23 +207,23 @@ class Placer:
 
     def lift(self) -> None:
         """Forget where the feet were: what comes next is no step from there."""
-        self._feet, self._slip, self._made = None, (0.0, 0.0), None
+        self._feet, self._slip, self._cached_upright = None, (0.0, 0.0), None
 
     def _stand(self, legs: Legs, state: Floats) -> None:
         """Take back from the root what the foot that stands slid: it is low, and it slid least."""
         x, height, z = self.root.tolist()
         turned = self.upright(state, (len(state) - 4) // 6)
-        self._made = state, turned
+        self._cached_upright = state, turned
         below = legs.below(turned)
         feet = [(x + a, height + b, z + c) for a, b, c in below]
         if self._feet is not None:
             total, slid_x, slid_z = 1e-9, 0.0, 0.0
             for (ox, oy, oz), (nx, ny, nz) in zip(self._feet, feet, strict=True):
-                held = min(1.0, max(0.0, 2 - 2 * (max(oy, ny) - legs.stand) / STANCE_M))
+                contact = min(1.0, max(0.0, 2 - 2 * (max(oy, ny) - legs.stand) / STANCE_M))
                 dx, dz = nx - ox, nz - oz
-                slow = held / (1 + (dx * dx + dz * dz) / SLOW_M**2)
-                total += slow
-                slid_x, slid_z = slid_x + slow * held * dx, slid_z + slow * held * dz
+                weight = contact / (1 + (dx * dx + dz * dz) / SLOW_M**2)
+                total += weight
+                slid_x, slid_z = slid_x + weight * contact * dx, slid_z + weight * contact * dz
             slip_x = min(FURTHEST_M, max(-FURTHEST_M, slid_x / total))
             slip_z = min(FURTHEST_M, max(-FURTHEST_M, slid_z / total))
             self._slip = (self._slip[0] + slip_x) / 2, (self._slip[1] + slip_z) / 2
@@ -234,8 +234,8 @@ class Placer:
 
     def upright(self, state: Floats, joints: int) -> Floats:
         """Return the rotations (J, 4) of a state, facing the way this placer does."""
-        if self._made is not None and self._made[0] is state:
-            return self._made[1]
+        if self._cached_upright is not None and self._cached_upright[0] is state:
+            return self._cached_upright[1]
         six = state[: 6 * joints].reshape(joints, 6).copy()
         sin, cos = self.heading
         a0, a1, a2, b0, b1, b2 = six[0].tolist()

@@ -168,17 +168,17 @@ class Hearing:
         """Begin in silence."""
         self._older = np.zeros(WINDOW - SAMPLES_PER_TICK, dtype=np.float64)
 
-    def run(self, audio: Floats, heard: Floats) -> Floats:
+    def run(self, audio: Floats, speech_mask: Floats) -> Floats:
         """Return the channels (T, 43) of the next ticks.
 
         Args:
             audio: (T, 800).
-            heard: (T,), 1 where audio arrived; elsewhere it is taken for silence.
+            speech_mask: (T,), 1 where audio arrived; elsewhere it is taken for silence.
         """
         older = len(self._older)
         samples = np.zeros(older + audio.size, dtype=np.float64)
         samples[:older] = self._older
-        np.copyto(samples[older:].reshape(audio.shape), audio, where=heard[:, None] > 0)
+        np.copyto(samples[older:].reshape(audio.shape), audio, where=speech_mask[:, None] > 0)
         self._older = samples[-older:].copy()
         step = samples.itemsize
         strides = (SAMPLES_PER_TICK * step, step)
@@ -188,6 +188,6 @@ class Hearing:
 def heard(samples: Floats) -> Floats:
     """Return the channels (T, 43) of a whole recording (S,), its last tick filled with silence."""
     ticks = -(-len(samples) // SAMPLES_PER_TICK)
-    whole = np.zeros((ticks, SAMPLES_PER_TICK), dtype=np.float32)
-    whole.ravel()[: len(samples)] = samples
-    return Hearing().run(whole, np.ones(ticks, dtype=np.float32))
+    padded = np.zeros((ticks, SAMPLES_PER_TICK), dtype=np.float32)
+    padded.ravel()[: len(samples)] = samples
+    return Hearing().run(padded, np.ones(ticks, dtype=np.float32))

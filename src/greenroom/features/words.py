@@ -45,20 +45,22 @@ class Vocabulary:
         >>> words.rows(happy, 6)[2:4].tolist()
         [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0]]
         """
-        found: dict[str, set[str]] = {tier: set() for tier in (PHONEMES, *CONTEXT)}
-        for told in takes:
-            for tier in found.keys() & told.keys():
-                found[tier] |= {value for _, _, value in _stretches(told[tier], 1)}
-        telling = {tier: sorted(values) for tier, values in found.items() if len(values) > 1}
-        context = [(tier, value) for tier in CONTEXT for value in telling.get(tier, ())]
-        return cls(tuple(telling.get(PHONEMES, ())), tuple(context))
+        values_by_tier: dict[str, set[str]] = {tier: set() for tier in (PHONEMES, *CONTEXT)}
+        for labels in takes:
+            for tier in values_by_tier.keys() & labels.keys():
+                values_by_tier[tier] |= {value for _, _, value in _stretches(labels[tier], 1)}
+        informative = {
+            tier: sorted(values) for tier, values in values_by_tier.items() if len(values) > 1
+        }
+        context = [(tier, value) for tier in CONTEXT for value in informative.get(tier, ())]
+        return cls(tuple(informative.get(PHONEMES, ())), tuple(context))
 
-    def rows(self, told: Told, ticks: int) -> Floats:
+    def rows(self, labels: Told, ticks: int) -> Floats:
         """Return what is known of each tick (T, P + X): 1 in the columns of what is said, else 0."""
         column = self.columns()
         out = np.zeros((ticks, len(column)), dtype=np.float32)
-        for tier, said in told.items():
-            for first, end, value in _stretches(said, ticks):
+        for tier, label in labels.items():
+            for first, end, value in _stretches(label, ticks):
                 if (tier, value) in column:
                     out[first:end, column[tier, value]] = 1
         return out
@@ -87,7 +89,7 @@ class Prompter:
 
     Args:
         vocabulary: the words that are known.
-        told: of the show, in stretches that do not overlap within a tier.
+        labels: of the show, in stretches that do not overlap within a tier.
 
     >>> words = Vocabulary(("AA", "M"), (("scene", "dance"),))
     >>> prompter = Prompter(words, {"phonemes": [(0, 3, "M"), (3, 4, "?")], "scene": [(2, 9, "dance")]})
@@ -95,27 +97,27 @@ class Prompter:
     [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]]
     """
 
-    def __init__(self, vocabulary: Vocabulary, told: Told) -> None:
+    def __init__(self, vocabulary: Vocabulary, labels: Told) -> None:
         """Lay the stretches of each tier in their order."""
         column = vocabulary.columns()
         self._tiers: list[tuple[list[int], list[tuple[int, int]]]] = []
-        for tier in sorted({tier for tier, _ in column} & told.keys()):
-            laid = sorted(_stretches(told[tier], sys.maxsize))
-            ends = [(end, column.get((tier, value), -1)) for _, end, value in laid]
-            self._tiers.append(([first for first, _, _ in laid], ends))
+        for tier in sorted({tier for tier, _ in column} & labels.keys()):
+            spans = sorted(_stretches(labels[tier], sys.maxsize))
+            ends = [(end, column.get((tier, value), -1)) for _, end, value in spans]
+            self._tiers.append(([first for first, _, _ in spans], ends))
         self._row = np.zeros(len(column), dtype=np.float32)
 
     def row(self, tick: int) -> Floats:
         """Return what is known of a tick (P + X,), as :meth:`Vocabulary.rows` lays it; written anew."""
         self._row.fill(0)
         for firsts, ends in self._tiers:
-            at = bisect_right(firsts, tick) - 1
-            if at >= 0 and tick < ends[at][0] and ends[at][1] >= 0:
-                self._row[ends[at][1]] = 1
+            index = bisect_right(firsts, tick) - 1
+            if index >= 0 and tick < ends[index][0] and ends[index][1] >= 0:
+                self._row[ends[index][1]] = 1
         return self._row
 
 
 def _stretches(
-    said: str | Sequence[tuple[int, int, str]], ticks: int
+    label: str | Sequence[tuple[int, int, str]], ticks: int
 ) -> Sequence[tuple[int, int, str]]:
-    return [(0, ticks, said)] if isinstance(said, str) else said
+    return [(0, ticks, label)] if isinstance(label, str) else label

@@ -271,7 +271,7 @@ class Performer:
         age /= _SIX
         if self.role.uses_speech:
             _push(now["speech"], features.speech[0])
-            _push(now["heard"], features.heard[0])
+            _push(now["heard"], features.speech_mask[0])
         draw = self._draws.next()  # each tick has its own, used or not
         now["noise"][:] = _ZERO if any(self._trust) else draw
 
