@@ -174,9 +174,9 @@ def test_what_the_layers_read_foretells_what_moving_them_does(studio: Studio) ->
     moved = {f"{n}.weight": adapter.weights[f"{n}.weight"] + t for n, t in turns.items()}
     before = adapter.hear(moments, 3, single=True)
     after = adapter.hear(moments, 3, adapter.single(moved))
-    given = before.given
+    given = before.gains
     kinds = len(shape.horizons)
-    assert given.shape == (len(moments), kinds) and len(after.given) == 0
+    assert given.shape == (len(moments), kinds) and len(after.gains) == 0
     some = len(lively)
     assert (np.median(given[:some], axis=0) > 1.5 * np.median(given[some:], axis=0)).all()
     scale = adapter.scale().ravel()

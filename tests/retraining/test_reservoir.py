@@ -26,7 +26,7 @@ def test_every_moment_of_a_class_is_kept_as_often() -> None:
         reservoir = Reservoir(seed, size=15)
         for tick in range(60):
             reservoir.offer("calm", "a", tick)
-        for _, tick in reservoir.kept["calm"]:
+        for _, tick in reservoir.samples["calm"]:
             kept[tick] += 1
     assert kept.sum() == 400 * 15
     # Each is binomial(400, 1/4), with a standard deviation of 8.7.
@@ -39,7 +39,7 @@ def test_a_rare_class_stays_beside_a_frequent_one() -> None:
         reservoir.offer("calm", "a", tick)
         if tick % 100 == 0:
             reservoir.offer("angry", "b", tick)
-    assert len(reservoir.kept["calm"]) == 20 and len(reservoir.kept["angry"]) == 10
+    assert len(reservoir.samples["calm"]) == 20 and len(reservoir.samples["angry"]) == 10
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_saved_and_loaded_it_goes_on_as_if_it_had_not_been(
     assert part == whole
     saved = whole.save(workspace, "mira", "test")
     assert saved == part.save(workspace, "mira", "test")
-    kept = {take for own in whole.kept.values() for take, _ in own}
+    kept = {take for own in whole.samples.values() for take, _ in own}
     assert set(workspace.objects.manifest(saved)["parents"]["takes"]) == kept
     assert workspace.fsck().bad == []
 
@@ -90,14 +90,14 @@ def test_moments_are_read_from_their_takes(takes: tuple[Workspace, list[str]]) -
     for take in names:
         reservoir.offer_take(workspace, take, DAY)
     found = reservoir.moments(workspace, spec, DAY)
-    assert len(found) == sum(len(own) for own in reservoir.kept.values())
+    assert len(found) == sum(len(own) for own in reservoir.samples.values())
     assert found.states.shape == (len(found), LENGTH, spec.state_width)
     body = load(workspace, names[2]).body
     assert body is not None
     states = states_of(spec, body)
     angry = found.only([style == "angry" for style in found.styles])
     assert set(angry.takes) == {names[2]}
-    ticks = sorted(tick for _, tick in reservoir.kept["angry"])
+    ticks = sorted(tick for _, tick in reservoir.samples["angry"])
     for moment, tick in zip(angry.states, ticks, strict=True):
         assert np.array_equal(moment, states[tick : tick + LENGTH])
     whole = moments_of(workspace, spec, names[2], 5)
@@ -129,5 +129,5 @@ def test_of_a_dataset_what_may_not_be_used_any_more_is_left_out(
     manifest = {"kind": "dataset", "version": 1, "splits": {"train": takes, "test": []}}
     dataset = workspace.publish(manifest | {"parents": {"takes": takes}}, by="test")
     for day, there in ((datetime.date(2025, 12, 31), takes), (DAY, takes[:1])):
-        kept = reservoir_of(workspace, dataset, day).kept[""]
+        kept = reservoir_of(workspace, dataset, day).samples[""]
         assert {take for take, _ in kept} == set(there)

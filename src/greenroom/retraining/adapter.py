@@ -48,11 +48,11 @@ class Heard:
         takes: of each moment (N,).
         styles: label of each (N,).
         hidden: what the layer of the forecasts reads with nothing missing (N, W).
-        given: how much of what it adds each forecast is given (N, H), which goes by the movement;
+        gains: how much of what it adds each forecast is given (N, H), which goes by the movement;
             (0, H) unless one side was asked.
         ahead: the truth less the forecasts (N, H 6 J).
         place: where each lies among the discriminants (N, A); (N, 0) without styles.
-        said: probabilities of the styles (N, C); (N, 0) without.
+        probabilities: probabilities of the styles (N, C); (N, 0) without.
         gaps: of each limb: which moments (M,), what the other layer reads with it lost (M, W), and
             the truth less what was made up (M, 6 joints of it).
     """
@@ -60,10 +60,10 @@ class Heard:
     takes: tuple[str, ...]
     styles: tuple[str, ...]
     hidden: Doubles
-    given: Doubles
+    gains: Doubles
     ahead: Doubles
     place: Doubles
-    said: Doubles
+    probabilities: Doubles
     gaps: tuple[tuple[Any, Doubles, Doubles], ...]
 
 
@@ -91,8 +91,8 @@ class Adapter:
             tuple(i for i, name in enumerate(joints) if name in limb) for limb in LIMBS.values()
         )
         self.weights: dict[str, Floats] = {
-            one.name: onnx.numpy_helper.to_array(one)
-            for one in onnx.load_from_string(graph).graph.initializer
+            initializer.name: onnx.numpy_helper.to_array(initializer)
+            for initializer in onnx.load_from_string(graph).graph.initializer
         }
         need = [f"{layer}.{part}" for layer in (AHEAD, FILL) for part in ("weight", "bias")]
         need += _SCALES
@@ -129,10 +129,10 @@ class Adapter:
         """Return the graph with other numbers in some initializers, each of the same shape."""
         onnx = self._onnx
         proto = onnx.load_from_string(self._graph)
-        for one in proto.graph.initializer:
-            if one.name in weights:
-                new = np.ascontiguousarray(weights[one.name], dtype=np.float32)
-                one.CopyFrom(onnx.numpy_helper.from_array(new, one.name))
+        for initializer in proto.graph.initializer:
+            if initializer.name in weights:
+                array = np.ascontiguousarray(weights[initializer.name], dtype=np.float32)
+                initializer.CopyFrom(onnx.numpy_helper.from_array(array, initializer.name))
         out: bytes = proto.SerializeToString()
         return out
 
@@ -151,12 +151,13 @@ class Adapter:
             return self.hear(moments, seed, single=True)
         order, signs = self._mirror
         images = replace(moments, states=moments.states[..., order] * signs)
-        heard = self.hear(joined([moments, images]), seed, single=True)
+        predictions = self.hear(joined([moments, images]), seed, single=True)
         for n, ahead in enumerate(self.shape.horizons):
             if ahead == RIDGED:
-                heard.given[len(moments) :, n] = 0
-                np.split(heard.ahead[len(moments) :], len(self.shape.horizons), axis=1)[n][:] = 0
-        return heard
+                predictions.gains[len(moments) :, n] = 0
+                image_errors = predictions.ahead[len(moments) :]
+                np.split(image_errors, len(self.shape.horizons), axis=1)[n][:] = 0
+        return predictions
 
     def hear(
         self, moments: Moments, seed: int, graph: bytes | None = None, single: bool = False
@@ -173,28 +174,28 @@ class Adapter:
         nudged = self._open(self._nudged(AHEAD)) if single else None
         scale = _NUDGE * self.scale()
         random = np.random.default_rng(seed)
-        six, at = 6 * self.shape.joints, [BEFORE + ahead for ahead in self.shape.horizons]
-        hidden, ahead, given = [], [], []
+        six, horizon_rows = 6 * self.shape.joints, [BEFORE + ahead for ahead in self.shape.horizons]
+        hidden, ahead, gains = [], [], []
         place: list[Any] = []
-        said: list[Any] = []
+        probabilities: list[Any] = []
         gaps: list[list[tuple[int, Floats, Floats]]] = [[] for _ in self.limbs]
         for n, states in enumerate(moments.states):
-            whole = ask(backend, states)
-            hidden.append(whole[_AHEAD][0])
-            ahead.append((states[at, :six] - whole["forecast"][0]).ravel())
+            complete = ask(backend, states)
+            hidden.append(complete[_AHEAD][0])
+            ahead.append((states[horizon_rows, :six] - complete["forecast"][0]).ravel())
             if nudged is not None:
-                far = (ask(nudged, states)["forecast"] - whole["forecast"])[0]
-                given.append((far * scale).sum(1) / (scale**2).sum(1))
-            place.append(whole[_PLACE].ravel() if self.shape.styles else [])
-            said.append(whole["style"][0] if self.shape.styles else [])
-            for which, limb in enumerate(self.limbs):
+                response = (ask(nudged, states)["forecast"] - complete["forecast"])[0]
+                gains.append((response * scale).sum(1) / (scale**2).sum(1))
+            place.append(complete[_PLACE].ravel() if self.shape.styles else [])
+            probabilities.append(complete["style"][0] if self.shape.styles else [])
+            for limb_index, limb in enumerate(self.limbs):
                 age = int(random.integers(1, AFTER + 1))
                 if limb:
-                    lost = ask(backend, states, limb, age)
+                    incomplete = ask(backend, states, limb, age)
                     columns = columns_of(limb)
-                    off = states[BEFORE, columns] - lost["pose"][0, columns]
-                    gaps[which].append((n, lost[_FILL][0], off))
-        wide = len(hidden[0]) if hidden else 0
+                    error = states[BEFORE, columns] - incomplete["pose"][0, columns]
+                    gaps[limb_index].append((n, incomplete[_FILL][0], error))
+        hidden_width = len(hidden[0]) if hidden else 0
 
         def table(rows: Sequence[Any], width: int) -> Doubles:
             return np.asarray(rows, dtype=np.float64).reshape(len(rows), width)
@@ -202,16 +203,16 @@ class Adapter:
         return Heard(
             moments.takes,
             moments.styles,
-            table(hidden, wide),
-            table(given, len(at)),
-            table(ahead, len(at) * six),
+            table(hidden, hidden_width),
+            table(gains, len(horizon_rows)),
+            table(ahead, len(horizon_rows) * six),
             table(place, self.shape.styles - 1 if self.shape.styles else 0),
-            table(said, self.shape.styles),
+            table(probabilities, self.shape.styles),
             tuple(
                 (
                     np.asarray([n for n, _, _ in rows], dtype=np.intp),
-                    table([x for _, x, _ in rows], wide),
-                    table([off for _, _, off in rows], 6 * len(limb)),
+                    table([x for _, x, _ in rows], hidden_width),
+                    table([error for _, _, error in rows], 6 * len(limb)),
                 )
                 for rows, limb in zip(gaps, self.limbs, strict=True)
             ),
@@ -253,8 +254,10 @@ class Adapter:
 def golden_of(graph: bytes, shape: ModelShape) -> bytes:
     """Return what a graph says on the golden clip (ticks, outputs), float32, little-endian."""
     backend = OnnxBackend(graph, shape)
-    said = [np.concatenate([*backend.run(tick).values()], axis=None) for tick in golden_clip(shape)]
-    return np.stack(said).astype("<f4").tobytes()
+    outputs = [
+        np.concatenate([*backend.run(tick).values()], axis=None) for tick in golden_clip(shape)
+    ]
+    return np.stack(outputs).astype("<f4").tobytes()
 
 
 def columns_of(limb: Sequence[int]) -> Any:
@@ -276,16 +279,16 @@ def ask(
     shape = backend.shape
     six = 6 * shape.joints
     inputs = {name: np.zeros((1, *size), np.float32) for name, size in shape.inputs().items()}
-    known, valid = inputs["known"][0], inputs["valid"][0]
-    known[:], valid[:] = 1, 1
-    gone = list(lost)
-    valid[gone] = 0
+    history_mask, valid = inputs["known"][0], inputs["valid"][0]
+    history_mask[:], valid[:] = 1, 1
+    lost_joints = list(lost)
+    valid[lost_joints] = 0
     if age > 1:
-        known[1 - age :, gone] = 0
+        history_mask[1 - age :, lost_joints] = 0
     inputs["history"][0] = states[:BEFORE]
     trust = np.concatenate([np.repeat(valid, 6), np.repeat(valid[:1], 4)])
     inputs["state"][0] = states[BEFORE] * trust
     step = 30 * (states[BEFORE] - states[BEFORE - 1])[:six]
-    inputs["velocity"][0] = step * np.repeat(valid * known[-1], 6)
+    inputs["velocity"][0] = step * np.repeat(valid * history_mask[-1], 6)
     inputs["age"][0] = np.log1p(age * (1 - valid)) / 6
     return backend.run(inputs)

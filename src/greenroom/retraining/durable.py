@@ -94,15 +94,15 @@ def _engine(
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom retrain", "train,loop") from error
     crashes: list[BaseException] = []
-    own_name = workspace.log.leaves()[0].hex()[:16]
+    workspace_id = workspace.log.leaves()[0].hex()[:16]
     config = {
         "name": "greenroom",
         "system_database_url": os.environ.get(DATABASE) or f"sqlite:///{_file(workspace)}",
         "application_version": FORM,
-        "executor_id": own_name,
+        "executor_id": workspace_id,
         # Workspaces may share a database, but no queue: what a crash left goes into one, and whoever
         # takes it would do it in another workspace.
-        "dbos_system_schema": f"greenroom_{own_name}",
+        "dbos_system_schema": f"greenroom_{workspace_id}",
         "enable_otlp": False,
         "notification_listener_polling_interval_sec": 0.05,  # nobody waits for notices
         "log_level": "ERROR",
@@ -113,7 +113,7 @@ def _engine(
         # Workflows have threads of their own, and a log is read by one.
         own = type(workspace)(workspace.home, workspace.log.clock)
         try:
-            return _perform(own, name, work, tell, DBOS.run_step)
+            return _run_steps(own, name, work, tell, DBOS.run_step)
         except Exception:
             raise
         except BaseException as error:  # the engine takes it for a crash: nobody else would tell
@@ -121,21 +121,21 @@ def _engine(
             raise
 
     try:
-        with _told_plainly(workspace):
+        with _database_errors(workspace):
             DBOS(config=config)
             DBOS.launch()
 
         def start(name: str) -> list[str]:
             try:
-                with SetWorkflowID(f"{own_name}-{name}"):
+                with SetWorkflowID(f"{workspace_id}-{name}"):
                     handle = DBOS.start_workflow(retrain, name)
-                while _patiently(handle.get_status).status in _GOES_ON:
+                while _retry(handle.get_status).status in _GOES_ON:
                     if crashes:
                         raise crashes[0]
                     time.sleep(_LOOK_S)
-                return list(_patiently(handle.get_result))
+                return list(_retry(handle.get_result))
             except Exception as error:
-                status = DBOS.get_workflow_status(f"{own_name}-{name}")
+                status = DBOS.get_workflow_status(f"{workspace_id}-{name}")
                 if status is None or status.status not in _GIVEN_UP:
                     raise
                 return [FAILED, f"the workflow ended: {error}", ""]
@@ -145,14 +145,14 @@ def _engine(
         DBOS.destroy(destroy_registry=True)
 
 
-def _patiently(ask: Callable[[], Any]) -> Any:
+def _retry(query: Callable[[], Any]) -> Any:
     """Return what the engine says; a database that is gone for a while is waited for."""
     from sqlalchemy.exc import DBAPIError
 
     end = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            return ask()
+            return query()
         except DBAPIError:
             if time.monotonic() > end:
                 raise
@@ -164,7 +164,7 @@ def _file(workspace: Workspace) -> Path:
 
 
 @contextmanager
-def _told_plainly(workspace: Workspace) -> Iterator[None]:
+def _database_errors(workspace: Workspace) -> Iterator[None]:
     """Say in a sentence that the journal's database cannot be used; its URL may hold a password."""
     try:
         yield
@@ -172,12 +172,12 @@ def _told_plainly(workspace: Workspace) -> Iterator[None]:
         where, then = str(_file(workspace)), "free space or mend the disk"
         if os.environ.get(DATABASE):
             where, then = DATABASE, "start it, or correct the URL; the runs wait"
-        said = (str(error) or type(error).__name__).splitlines()[0]
-        what = f"the journal of the runs cannot be used: {said}"
-        raise GreenroomError(what, where=where, then=then) from error
+        message = (str(error) or type(error).__name__).splitlines()[0]
+        sentence = f"the journal of the runs cannot be used: {message}"
+        raise GreenroomError(sentence, where=where, then=then) from error
 
 
-def _perform(
+def _run_steps(
     workspace: Workspace, name: str, work: Work | None, tell: Tell, do: Callable[..., Any]
 ) -> list[str]:
     """Do the steps of a run one after another, each through the engine's journal.
@@ -185,14 +185,14 @@ def _perform(
     Returns:
         How the run ends, why, and the release that it made ("" for none).
     """
-    (run,) = [known for known in runs(workspace.log) if known.name == name]
+    (run,) = [candidate for candidate in runs(workspace.log) if candidate.name == name]
     pipeline = Pipeline(
         workspace, run, work, lambda step, done, total: tell(name, step, done, total)
     )
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for step in pipeline.steps:
-        said = do({"name": step}, pipeline.do, step, dict(found))
-        if "stop" in said:
-            return [*said["stop"], found.get("approve", {}).get("release", "")]
-        found[step] = said["found"]
-    return [PROMOTED, "it is on stage", found["promote"]["release"]]
+        step_result = do({"name": step}, pipeline.do, step, dict(results))
+        if "stop" in step_result:
+            return [*step_result["stop"], results.get("approve", {}).get("release", "")]
+        results[step] = step_result["found"]
+    return [PROMOTED, "it is on stage", results["promote"]["release"]]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from greenroom.training.styles import Style
 
 
-class _Asked:
+class _GraphRunner:
     """A graph, asked a tick at a time where a network is asked many at once."""
 
     def __init__(self, graph: bytes, shape: ModelShape) -> None:
@@ -44,7 +44,7 @@ class _Asked:
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         import torch
 
-        said = [
+        outputs = [
             self.backend.run(
                 {n: value[t : t + 1].numpy() for n, value in zip(INPUTS, inputs, strict=True)}
             )
@@ -52,7 +52,7 @@ class _Asked:
         ]
         return tuple(
             torch.from_numpy(np.concatenate(rows))
-            for rows in zip(*map(dict.values, said), strict=True)
+            for rows in zip(*map(dict.values, outputs), strict=True)
         )
 
 
@@ -82,46 +82,46 @@ def exchange_style(workspace: Workspace, model: str, dataset: str, by: str) -> s
     except ModuleNotFoundError as error:
         raise MissingExtra("fitting a part", "train") from error
     before = workspace.objects.manifest(model, "model")
-    frozen = workspace.objects.manifest(dataset, "dataset")
-    _check(workspace, model, before, dataset, frozen)
+    dataset_manifest = workspace.objects.manifest(dataset, "dataset")
+    _check(workspace, model, before, dataset, dataset_manifest)
     spec = FeatureSpec.load(before["features"])
-    found = gather(workspace, frozen, spec)
-    shape = replace(ModelShape.load(before["shape"]), styles=len(found["train"].styles))
+    splits = gather(workspace, dataset_manifest, spec)
+    shape = replace(ModelShape.load(before["shape"]), styles=len(splits["train"].styles))
     graph = workspace.objects.get(before["blobs"]["graph"])
     mean, std = _normalisation(graph)
-    style, figures = _fitted(found["train"], spec, shape, mean, std)
-    said = {
+    style, figures = _fit_style(splits["train"], spec, shape, mean, std)
+    manifest = {
         "actor": before["actor"],
-        "styles": list(found["train"].styles),
+        "styles": list(splits["train"].styles),
         "features": before["features"],
         "feature_spec": before["feature_spec"],
         "figures": figures,
         "code": code_version(),
-        "rights": rights_with(workspace, [], frozen["parents"]["takes"]),
+        "rights": rights_with(workspace, [], dataset_manifest["parents"]["takes"]),
         "parents": {"dataset": dataset},
     }
-    part = publish_style(workspace, said, tensors_of(style, mean, std), by)
+    part = publish_style(workspace, manifest, tensors_of(style, mean, std), by)
     if part == before.get("parts", {}).get(STYLE):
         raise BadInput(
             f"model {model[:12]} has this style part already: {part[:12]}",
             then="give another dataset",
         )
-    held = [
-        states for split in ("validation", "test") for states in _states(spec, found[split].bodies)
+    heldout = [
+        states for split in ("validation", "test") for states in _states(spec, splits[split].bodies)
     ]
 
-    def says(past: Floats) -> Floats:
+    def predict(past: Floats) -> Floats:
         rows = torch.from_numpy((past - mean) / std)
-        said: Floats = style(rows[None])[0].numpy()
-        return said
+        probabilities: Floats = style(rows[None])[0].numpy()
+        return probabilities
 
-    changed = _changed(workspace, before, graph, style, shape, held, says)
+    changed = _graph_fields(workspace, before, graph, style, shape, heldout, predict)
     out = {
         **before,
         **changed,
-        "styles": said["styles"],
+        "styles": manifest["styles"],
         "figures": {n: round(v, 4) for n, v in sorted(figures.items())},
-        "rights": rights_with(workspace, before["rights"], frozen["parents"]["takes"]),
+        "rights": rights_with(workspace, before["rights"], dataset_manifest["parents"]["takes"]),
         "parents": {"dataset": dataset, "start": model},
         "parts": {**before.get("parts", {}), STYLE: part},
     }
@@ -129,7 +129,7 @@ def exchange_style(workspace: Workspace, model: str, dataset: str, by: str) -> s
 
 
 def _check(
-    workspace: Workspace, name: str, model: Manifest, dataset: str, frozen: Manifest
+    workspace: Workspace, name: str, model: Manifest, dataset: str, dataset_manifest: Manifest
 ) -> None:
     """Refuse what could not be fitted, judged or counted honestly.
 
@@ -142,24 +142,31 @@ def _check(
             f"model {name[:12]} has no head for styles",
             then="train one: greenroom train, on takes of two styles",
         )
-    if frozen["actor"] != model["actor"]:
-        raise BadInput(f"dataset {dataset[:12]} is {frozen['actor']}'s, not {model['actor']}'s")
+    if dataset_manifest["actor"] != model["actor"]:
+        raise BadInput(
+            f"dataset {dataset[:12]} is {dataset_manifest['actor']}'s, not {model['actor']}'s"
+        )
     require_trained(workspace, name)
     day = datetime.datetime.now(datetime.UTC).date()
-    for take in frozen["parents"]["takes"]:
+    for take in dataset_manifest["parents"]["takes"]:
         require(workspace.objects.manifest(take, "take"), take, "train", day)
-    seen: dict[str, set[str]] = {"train": set(), "validation": set()}
+    recordings_by_split: dict[str, set[str]] = {"train": set(), "validation": set()}
     for splits in splits_behind(workspace, name):
-        for split, known in seen.items():
-            known |= _recordings(workspace, splits[split])
+        for split, recordings in recordings_by_split.items():
+            recordings |= _recordings(workspace, splits[split])
     # What fits a style has no face in it, but a test judges all of the model that comes out.
-    chosen = {"validation": seen["train"], "test": seen["train"] | seen["validation"]}
+    chosen = {
+        "validation": recordings_by_split["train"],
+        "test": recordings_by_split["train"] | recordings_by_split["validation"],
+    }
     kinds = {"validation": ("body",), "test": ("body", "face")}
-    for split, known in chosen.items():
-        again = known & _recordings(workspace, frozen["splits"][split], kinds[split])
-        if again:
+    for split, recordings in chosen.items():
+        overlap = recordings & _recordings(
+            workspace, dataset_manifest["splits"][split], kinds[split]
+        )
+        if overlap:
             raise BadInput(
-                f"{len(again)} takes of the {split} split are among those that model {name[:12]} "
+                f"{len(overlap)} takes of the {split} split are among those that model {name[:12]} "
                 "learned from or was chosen by, so that nothing could be judged on them",
                 then="hold out the takes that its own dataset holds out: greenroom dataset build --held",
             )
@@ -177,8 +184,13 @@ def _normalisation(graph: bytes) -> tuple[Floats, Floats]:
     """Return mean and spread (D,) by which a graph normalises states."""
     import onnx
 
-    numbers = {one.name: one for one in onnx.load_from_string(graph).graph.initializer}
-    mean, std = (onnx.numpy_helper.to_array(numbers[f"core.{name}"]) for name in ("mean", "std"))
+    initializers = {
+        initializer.name: initializer
+        for initializer in onnx.load_from_string(graph).graph.initializer
+    }
+    mean, std = (
+        onnx.numpy_helper.to_array(initializers[f"core.{name}"]) for name in ("mean", "std")
+    )
     return mean, std
 
 
@@ -188,18 +200,18 @@ def _states(spec: FeatureSpec, bodies: Sequence[Body]) -> list[Floats]:
     Raises:
         BadInput: one of them lacks a joint that the model drives.
     """
-    found = [states_of(spec, body) for body in bodies]
-    lacking = sum(not np.isfinite(states).all() for states in found)
+    states_by_body = [states_of(spec, body) for body in bodies]
+    lacking = sum(not np.isfinite(states).all() for states in states_by_body)
     if lacking:
         raise BadInput(
-            f"{lacking} of {len(found)} bodies lack a joint that the model drives",
+            f"{lacking} of {len(states_by_body)} bodies lack a joint that the model drives",
             then="build the dataset from takes with all of them, or train",
         )
-    return found
+    return states_by_body
 
 
-def _fitted(
-    found: Found, spec: FeatureSpec, shape: ModelShape, mean: Floats, std: Floats
+def _fit_style(
+    split: Found, spec: FeatureSpec, shape: ModelShape, mean: Floats, std: Floats
 ) -> tuple[Style, dict[str, float]]:
     """Return the head, fitted on a training split as a training does it, and how it did."""
     import torch
@@ -211,9 +223,9 @@ def _fitted(
         raise BadInput(
             "the training takes show fewer than two styles", then="label whole takes: tier 'style'"
         )
-    states = _states(spec, found.bodies)
-    states += [states_of(spec, mirrored(body)) for body in found.bodies]
-    takes = labelled(found, [tensor(rows) for rows in states])
+    states = _states(spec, split.bodies)
+    states += [states_of(spec, mirrored(body)) for body in split.bodies]
+    takes = labelled(split, [tensor(rows) for rows in states])
     middle, spread = torch.from_numpy(mean.copy()), torch.from_numpy(std.copy())
     style = Style(shape).eval()
     figures = fit_styles(
@@ -225,14 +237,14 @@ def _fitted(
     return style, figures
 
 
-def _changed(
+def _graph_fields(
     workspace: Workspace,
     model: Manifest,
     graph: bytes,
     style: Style,
     shape: ModelShape,
-    held: Sequence[Floats],
-    says: Callable[[Floats], Floats],
+    heldout: Sequence[Floats],
+    predict: Callable[[Floats], Floats],
 ) -> dict[str, Any]:
     """Return what a model's manifest says of its graph with another head, and keep the blobs."""
     import onnx
@@ -244,9 +256,9 @@ def _changed(
 
     old = ModelShape.load(model["shape"])
     new = with_style(graph, style, shape)
-    asked = _Asked(new, shape)
-    _check_graph(asked.backend, OnnxBackend(graph, old), says, held)
-    normal = usual(asked, held)
+    runner = _GraphRunner(new, shape)
+    _check_graph(runner.backend, OnnxBackend(graph, old), predict, heldout)
+    normal = usual(runner, heldout)
     ours, theirs = (sum(b.numel() for b in Style(s).buffers()) for s in (shape, old))
     blobs = {"graph": new, "golden": golden(new, shape), "usual": normal.blob()}
     return {
@@ -262,15 +274,18 @@ def _changed(
 
 
 def _check_graph(
-    new: OnnxBackend, old: OnnxBackend, says: Callable[[Floats], Floats], held: Sequence[Floats]
+    new: OnnxBackend,
+    old: OnnxBackend,
+    predict: Callable[[Floats], Floats],
+    heldout: Sequence[Floats],
 ) -> None:
     """Pass, or raise.
 
     Args:
         new: runs the graph with another head.
         old: the one before.
-        says: what the head itself says (C,) of a past (K, D).
-        held: states (T, D).
+        predict: what the head itself says (C,) of a past (K, D).
+        heldout: states (T, D).
 
     Raises:
         CheckFailed: on the golden clip or a held take an output other than the style differs by a bit,
@@ -278,16 +293,16 @@ def _check_graph(
     """
     from greenroom.training.export import STYLE_PARITY
 
-    long = [states for states in held if len(states) > BEFORE]
+    long = [states for states in heldout if len(states) > BEFORE]
     pairs = [(new.run(tick), old.run(tick)) for tick in golden_clip(new.shape)]
     pairs += [(ask(new, states), ask(old, states)) for states in long]
     for ours, theirs in pairs:
         for name in theirs:
             if name != STYLE and not np.array_equal(ours[name], theirs[name], equal_nan=True):
                 raise CheckFailed(f"with another head for styles the graph's {name} is another")
-    off = max(
-        float(np.abs(ours[STYLE][0] - says(states[:BEFORE])).max())
+    error = max(
+        float(np.abs(ours[STYLE][0] - predict(states[:BEFORE])).max())
         for (ours, _), states in zip(pairs[-len(long) :], long, strict=True)
     )
-    if off > STYLE_PARITY:
-        raise CheckFailed(f"the new graph's style differs from the fitted head's by {off:.2g}")
+    if error > STYLE_PARITY:
+        raise CheckFailed(f"the new graph's style differs from the fitted head's by {error:.2g}")

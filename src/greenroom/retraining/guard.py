@@ -142,7 +142,7 @@ class Guard:
         self.tick += 1
         self._second.append(figures)
         if len(self._second) == SECOND:
-            self._judge(_of_a_second(self._second))
+            self._judge(_second_figures(self._second))
             self._second.clear()
         if not self._wagers:
             return
@@ -168,14 +168,14 @@ class Guard:
             self.verdict = Verdict(say, reason, self.tick)
 
 
-def _of_a_second(ticks: Sequence[Figures]) -> dict[str, float]:
+def _second_figures(ticks: Sequence[Figures]) -> dict[str, float]:
     """Return the figures of a second, each in [0, 1]; those of which nothing was seen are left out."""
     out = {"mute": float(not all(tick.finite for tick in ticks))}
     for name, values in {
         "doubt": [1 - tick.confidence for tick in ticks],
         "miss": [tick.miss for tick in ticks],
     }.items():
-        there = [value for value in values if np.isfinite(value)]
-        if there:
-            out[name] = min(max(float(np.mean(there)), 0.0), 1.0)
+        finite = [value for value in values if np.isfinite(value)]
+        if finite:
+            out[name] = min(max(float(np.mean(finite)), 0.0), 1.0)
     return out

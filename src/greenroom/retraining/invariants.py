@@ -125,33 +125,33 @@ def _approved(workspace: Workspace, entries: Sequence[Entry], release: str) -> b
                 actor = workspace.objects.manifest(release)["actor"]
                 in_force = _at(entries[: entry.index], f"actors/{actor}/policy") == policy
                 signed = workspace.objects.manifest(policy, "policy")
-                said = signed["statement"].get("standing")
-                if in_force and said and _within(workspace, release, said, entry.at_ns):
+                standing = signed["statement"].get("standing")
+                if in_force and standing and _within(workspace, release, standing, entry.at_ns):
                     key = signed["key"]
             good |= key is not None and key not in withdrawn
     return good
 
 
-def _within(workspace: Workspace, release: str, said: dict[str, Any], at_ns: int) -> bool:
+def _within(workspace: Workspace, release: str, standing: dict[str, Any], at_ns: int) -> bool:
     """Tell whether what a policy approves by itself is meant for a release, which keeps its bounds."""
-    if day_of(at_ns).isoformat() > said["until"]:
+    if day_of(at_ns).isoformat() > standing["until"]:
         return False
     name = workspace.objects.manifest(release)["parents"]["model"]
     update = workspace.objects.manifest(name).get("update")
     if update is None:
-        return "retrain" in said["kinds"]
-    bounds = dict(said["bounds"])
+        return "retrain" in standing["kinds"]
+    bounds = dict(standing["bounds"])
     row = bounds.pop("in_a_row", 0)
-    kept = all(update[figure] <= most for figure, most in bounds.items())
-    return "online" in said["kinds"] and kept and len(_updates(workspace, name)) <= row
+    within_bounds = all(update[figure] <= most for figure, most in bounds.items())
+    return "online" in standing["kinds"] and within_bounds and len(_updates(workspace, name)) <= row
 
 
 def _updates(workspace: Workspace, model: str) -> list[dict[str, Any]]:
     """Return the online updates since the training that a model comes from, newest first."""
-    found = workspace.objects.manifest(model, "model")
-    if "update" not in found:
+    manifest = workspace.objects.manifest(model, "model")
+    if "update" not in manifest:
         return []
-    return [found, *_updates(workspace, found["parents"]["start"])]
+    return [manifest, *_updates(workspace, manifest["parents"]["start"])]
 
 
 def _published(workspace: Workspace, entries: Sequence[Entry], entry: Entry) -> None:
@@ -175,8 +175,8 @@ def _published(workspace: Workspace, entries: Sequence[Entry], entry: Entry) -> 
 def _news(workspace: Workspace, update: dict[str, Any], takes: Sequence[str]) -> None:
     """Ask whether an update learned from what those before it in its row learned from already."""
     dataset = workspace.objects.manifest(update["parents"]["dataset"], "dataset")
-    known = set(dataset["parents"]["takes"])
+    learned_takes = set(dataset["parents"]["takes"])
     for before in _updates(workspace, update["parents"]["start"]):
-        known |= set(before["parents"]["takes"])
-    if known & set(takes):
-        raise Broken(f"an update learned from take {min(known & set(takes))[:12]} again")
+        learned_takes |= set(before["parents"]["takes"])
+    if learned_takes & set(takes):
+        raise Broken(f"an update learned from take {min(learned_takes & set(takes))[:12]} again")

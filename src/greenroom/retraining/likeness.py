@@ -52,16 +52,17 @@ def fit_face(workspace: Workspace, model: str, take: str, by: str) -> str:
         BadInput: model and take do not belong together, or the take is too short.
         Refused: the take's rights do not cover training, or what it teaches does not help.
     """
-    before, found = (
-        workspace.objects.manifest(model, "model"),
-        workspace.objects.manifest(take, "take"),
+    model_manifest = workspace.objects.manifest(model, "model")
+    take_manifest = workspace.objects.manifest(take, "take")
+    _check(workspace, model, model_manifest, take, take_manifest)
+    graph = workspace.objects.get(model_manifest["blobs"]["graph"])
+    shape = ModelShape.load(model_manifest["shape"])
+    predicted, truth = _prediction_and_truth(
+        workspace, take, model_manifest, OnnxBackend(graph, shape), shape
     )
-    _check(workspace, model, before, take, found)
-    graph, shape = workspace.objects.get(before["blobs"]["graph"]), ModelShape.load(before["shape"])
-    said, truth = _both(workspace, take, before, OnnxBackend(graph, shape), shape)
     half = len(truth) // 2
-    turn, shift = correction(said, truth, half)
-    late = truth[half:], said[half:], np.clip(said[half:] @ turn + shift, 0, 1)
+    turn, shift = correction(predicted, truth, half)
+    late = truth[half:], predicted[half:], np.clip(predicted[half:] @ turn + shift, 0, 1)
     plain, better = r2(late[0], late[1]), r2(late[0], late[2])
     if not better > plain:
         raise Refused(
@@ -69,16 +70,16 @@ def fit_face(workspace: Workspace, model: str, take: str, by: str) -> str:
             f"R² {plain:.3f} before, {better:.3f} after",
             then="give half a minute in which the whole face moves, or keep the model as it is",
         )
-    turn, shift = correction(said, truth, len(truth))
+    turn, shift = correction(predicted, truth, len(truth))
     new, operations = _with_correction(graph, turn, shift)
     blobs = {"graph": new, "golden": golden_of(new, shape)}
-    kept = {name: workspace.objects.put(data) for name, data in blobs.items()}
+    stored_blobs = {name: workspace.objects.put(data) for name, data in blobs.items()}
     part = {
         "kind": "part",
         "version": 1,
         "part": FACE,
-        "actor": before["actor"],
-        "channels": before["rig"],
+        "actor": model_manifest["actor"],
+        "channels": model_manifest["rig"],
         "figures": {"r2_before": round(plain, 4), "r2_after": round(better, 4)},
         "ticks": len(truth),
         "code": _code(),
@@ -86,16 +87,20 @@ def fit_face(workspace: Workspace, model: str, take: str, by: str) -> str:
         "parents": {"start": model, "takes": [take]},
         "blobs": {"tensors": workspace.objects.put(_tensors(turn, shift))},
     }
-    parts = {**before.get("parts", {}), FACE: workspace.publish(part, by=by)}
+    parts = {**model_manifest.get("parts", {}), FACE: workspace.publish(part, by=by)}
     out = {
-        **before,
+        **model_manifest,
         "figures": {},  # they were of the model that it starts from
         "operations": operations,
-        "parameters": before["parameters"] + turn.size + shift.size,
-        "rights": rights_with(workspace, before["rights"], [take]),
+        "parameters": model_manifest["parameters"] + turn.size + shift.size,
+        "rights": rights_with(workspace, model_manifest["rights"], [take]),
         "parts": parts,
-        "parents": {"dataset": before["parents"]["dataset"], "start": model, "takes": [take]},
-        "blobs": {**before["blobs"], **kept},
+        "parents": {
+            "dataset": model_manifest["parents"]["dataset"],
+            "start": model,
+            "takes": [take],
+        },
+        "blobs": {**model_manifest["blobs"], **stored_blobs},
     }
     return workspace.publish(out, by=by)
 
@@ -120,7 +125,9 @@ def refitted(workspace: Workspace, start: str, model: str, by: str) -> str:
     return model
 
 
-def _check(workspace: Workspace, name: str, model: Manifest, take: str, found: Manifest) -> None:
+def _check(
+    workspace: Workspace, name: str, model: Manifest, take: str, take_manifest: Manifest
+) -> None:
     """Refuse what could not be fitted, judged or counted honestly.
 
     Raises:
@@ -138,23 +145,27 @@ def _check(workspace: Workspace, name: str, model: Manifest, take: str, found: M
         )
     dataset = workspace.objects.manifest(model["parents"]["dataset"], "dataset")
     day = datetime.datetime.now(datetime.UTC).date()
-    for one in [take, *dataset["parents"]["takes"]]:  # the model is made anew, of all of them
-        require(workspace.objects.manifest(one, "take"), one, "train", day)
-    if found["actor"] != model["actor"]:
-        raise BadInput(f"take {take[:12]} is {found['actor']}'s, not {model['actor']}'s")
-    if not {"face", "audio"} <= set(found["blobs"]):
+    # The model is made anew, of all of them.
+    for training_take in [take, *dataset["parents"]["takes"]]:
+        require(workspace.objects.manifest(training_take, "take"), training_take, "train", day)
+    if take_manifest["actor"] != model["actor"]:
+        raise BadInput(f"take {take[:12]} is {take_manifest['actor']}'s, not {model['actor']}'s")
+    if not {"face", "audio"} <= set(take_manifest["blobs"]):
         raise BadInput(
             f"take {take[:12]} has no face with its voice", then="give one that has both"
         )
-    held = (workspace.objects.manifest(one, "take")["blobs"] for one in dataset["splits"]["test"])
-    if any(blobs.get("face") == found["blobs"]["face"] for blobs in held):
+    test_blobs = (
+        workspace.objects.manifest(test_take, "take")["blobs"]
+        for test_take in dataset["splits"]["test"]
+    )
+    if any(blobs.get("face") == take_manifest["blobs"]["face"] for blobs in test_blobs):
         raise BadInput(
             f"take {take[:12]} is held out to judge model {name[:12]}, which could not be done then",
             then="give a take that is not in its test split",
         )
 
 
-def _both(
+def _prediction_and_truth(
     workspace: Workspace, take: str, model: Manifest, backend: OnnxBackend, shape: ModelShape
 ) -> tuple[Floats, Floats]:
     """Return what a model says of a take's voice (T, B), and the take's face (T, B), 30 s at most.
@@ -168,14 +179,14 @@ def _both(
         raise BadInput(f"take {take[:12]} has the channels of another rig")
     speech, face = heard(recording.audio.samples), recording.face.weights
     count = min(len(face), len(speech) - LOOK_AHEAD, ADAPTED)
-    whole = np.isfinite(face[: max(0, count)]).all(axis=1)
-    if whole.sum() < LEAST:
+    complete = np.isfinite(face[: max(0, count)]).all(axis=1)
+    if complete.sum() < LEAST:
         raise BadInput(
-            f"take {take[:12]} shows a whole face for {whole.sum() / 30:.1f} s, which is too short",
+            f"take {take[:12]} shows a whole face for {complete.sum() / 30:.1f} s, which is too short",
             then=f"record {LEAST // 30} s at least; half a minute is what counts",
         )
-    said = say(backend, shape, windows(speech, shape.speech, count))
-    return said[whole], face[:count][whole]
+    predicted = say(backend, shape, windows(speech, shape.speech, count))
+    return predicted[complete], face[:count][complete]
 
 
 def _with_correction(graph: bytes, turn: Doubles, shift: Doubles) -> tuple[bytes, list[str]]:

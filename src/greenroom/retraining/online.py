@@ -67,30 +67,32 @@ def update(
         Refused: a take's rights do not cover training, or no step within the bounds helps; the sentence
             has the numbers.
     """
-    bounds, begun = bounds or Bounds(), time.monotonic()
+    bounds, started_s = bounds or Bounds(), time.monotonic()
     model = _model(workspace, start)
     manifest = workspace.objects.manifest(model, "model")
     day = datetime.datetime.now(datetime.UTC).date()
-    given = sorted(set(takes))
-    for take in given:
-        one = workspace.objects.manifest(take, "take")
-        require(one, take, "train", day)
-        if one["actor"] != manifest["actor"]:
-            raise BadInput(f"take {take[:12]} is {one['actor']}'s, not {manifest['actor']}'s")
+    new_takes = sorted(set(takes))
+    for take in new_takes:
+        take_manifest = workspace.objects.manifest(take, "take")
+        require(take_manifest, take, "train", day)
+        if take_manifest["actor"] != manifest["actor"]:
+            raise BadInput(
+                f"take {take[:12]} is {take_manifest['actor']}'s, not {manifest['actor']}'s"
+            )
     if workspace.objects.manifest(replay, "replay")["actor"] != manifest["actor"]:
         raise BadInput(f"reservoir {replay[:12]} is another actor's")
     spec = FeatureSpec.load(manifest["features"])
     graph = workspace.objects.get(manifest["blobs"]["graph"])
     adapter = Adapter(graph, ModelShape.load(manifest["shape"]), spec.joints)
-    new, past = _material(workspace, spec, given, replay, day)
-    labels = set(new.made.styles) | set(new.judged.styles)
-    named = style if style is not None else (labels.pop() if len(labels) == 1 else "")
+    new, past = _material(workspace, spec, new_takes, replay, day)
+    labels = set(new.fit.styles) | set(new.judged.styles)
+    style_name = style if style is not None else (labels.pop() if len(labels) == 1 else "")
     kinds = tuple(manifest.get("styles", ()))
-    weights, said = step(adapter, new, past, named, kinds, bounds, seed)
-    took = time.monotonic() - begun
-    if took > bounds.seconds:
+    weights, evidence = step(adapter, new, past, style_name, kinds, bounds, seed)
+    elapsed_s = time.monotonic() - started_s
+    if elapsed_s > bounds.seconds:
         raise Refused(
-            f"the update took {took:.0f} s, where {bounds.seconds:g} are allowed", then=_LATE
+            f"the update took {elapsed_s:.0f} s, where {bounds.seconds:g} are allowed", then=_LATE
         )
     moved = adapter.moved(weights)
     blobs = {"graph": workspace.objects.put(moved), "golden": ""}
@@ -99,8 +101,8 @@ def update(
         blobs["usual"] = manifest["blobs"]["usual"]
     if "weights" in manifest["blobs"]:
         blobs["weights"] = _weights(workspace, manifest["blobs"]["weights"], weights)
-    learned = {"takes": given, "replay": replay}
-    rights = rights_with(workspace, manifest["rights"], [*given, *sorted(set(past.made.takes))])
+    learned = {"takes": new_takes, "replay": replay}
+    rights = rights_with(workspace, manifest["rights"], [*new_takes, *sorted(set(past.fit.takes))])
     out = {
         **manifest,
         "figures": {},  # they were of the model that it starts from
@@ -108,9 +110,9 @@ def update(
         "parents": {"dataset": manifest["parents"]["dataset"], "start": model, **learned},
         "blobs": blobs,
         "update": {
-            **said,
+            **evidence,
             "seconds": bounds.seconds,  # it took no longer; how long exactly would change the hash
-            "style": named,
+            "style": style_name,
             "seed": seed,
             "in_a_row": 1 + manifest.get("update", {}).get("in_a_row", 0),
             "code": _code(),
@@ -118,19 +120,19 @@ def update(
     }
     style_part = manifest.get("parts", {}).get(STYLE)
     if style_part is not None and CENTRES in weights:
-        said = {
+        part_changes = {
             "rights": rights,
             "parents": {"start": style_part, **learned},
             "code": _code(),
         }
-        moved_part = with_centres(workspace, style_part, weights[CENTRES], said, by)
+        moved_part = with_centres(workspace, style_part, weights[CENTRES], part_changes, by)
         out["parts"] = {**manifest["parts"], STYLE: moved_part}
     return workspace.publish(out, by=by)
 
 
 def _model(workspace: Workspace, start: str) -> str:
-    found = workspace.objects.manifest(start)
-    return str(found["parents"]["model"]) if found["kind"] == "release" else start
+    manifest = workspace.objects.manifest(start)
+    return str(manifest["parents"]["model"]) if manifest["kind"] == "release" else start
 
 
 def _material(
@@ -151,7 +153,7 @@ def _material(
     past = Reservoir.load(workspace, replay).moments(workspace, spec, day)
     past = past.only(~np.isin(past.takes, list(takes)))
     both = Halves.of(_some(new)), Halves.of(_some(past))
-    if not all(len(half.made) and len(half.judged) for half in both):
+    if not all(len(half.fit) and len(half.judged) for half in both):
         raise BadInput(
             f"{len(new)} new moments and {len(past)} replayed ones are too few to make a step and "
             "judge it",
@@ -170,9 +172,9 @@ def _weights(workspace: Workspace, blob: str, moved: dict[str, Floats]) -> str:
     """Keep the learned weights with what moved; return the blob's hash."""
     from safetensors.numpy import load, save
 
-    kept = load(workspace.objects.get(blob))
+    tensors = load(workspace.objects.get(blob))
     return workspace.objects.put(
-        save({name: moved.get(name, value) for name, value in kept.items()})
+        save({name: moved.get(name, value) for name, value in tensors.items()})
     )
 
 
@@ -211,7 +213,7 @@ def update_apart(
         GreenroomError: what :func:`update` raises, or its process ended without an answer.
     """
     bounds = bounds or Bounds()
-    asked = {
+    request = {
         "start": start,
         "takes": list(takes),
         "replay": replay,
@@ -220,39 +222,39 @@ def update_apart(
         "bounds": asdict(bounds),
         "seed": seed,
     }
-    one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    single_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "greenroom.retraining.online", str(home)]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
-            input=json.dumps(asked),
+            input=json.dumps(request),
             capture_output=True,
             text=True,
-            env={**os.environ, **one},
+            env={**os.environ, **single_thread},
             timeout=bounds.seconds,
         )
-        said = json.loads(done.stdout)
+        answer = json.loads(process.stdout)
     except subprocess.TimeoutExpired:
         raise Refused(f"the update took more than {bounds.seconds:g} s", then=_LATE) from None
     except json.JSONDecodeError as error:
         raise GreenroomError("the update's process gave no answer", then="try it again") from error
-    if "model" in said:
-        return str(said["model"])
-    kind = next((k for k in (Refused, BadInput) if k.__name__ == said["kind"]), GreenroomError)
-    raise kind(said["what"], where=said["where"], then=said["then"])
+    if "model" in answer:
+        return str(answer["model"])
+    kind = next((k for k in (Refused, BadInput) if k.__name__ == answer["kind"]), GreenroomError)
+    raise kind(answer["what"], where=answer["where"], then=answer["then"])
 
 
 def _main() -> None:
     """Read what is asked from standard input; write the model's hash, or what went wrong."""
     stand_back()
-    asked = json.load(sys.stdin)
-    asked["bounds"] = Bounds(**asked["bounds"])
+    request = json.load(sys.stdin)
+    request["bounds"] = Bounds(**request["bounds"])
     answer: dict[str, str]
     try:
-        answer = {"model": update(Workspace(Path(sys.argv[1])), **asked)}
+        answer = {"model": update(Workspace(Path(sys.argv[1])), **request)}
     except GreenroomError as error:
-        said = {"what": error.what, "where": error.where, "then": error.then}
-        answer = {"kind": type(error).__name__, **said}
+        error_fields = {"what": error.what, "where": error.where, "then": error.then}
+        answer = {"kind": type(error).__name__, **error_fields}
     print(json.dumps(answer))
 
 

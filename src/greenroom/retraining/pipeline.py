@@ -68,10 +68,10 @@ class Stop(GreenroomError):
 class Work(Protocol):
     """What takes long: training, judging, watching. The pipeline decides; this does."""
 
-    def train(self, workspace: Workspace, run: Run, found: Found, progress: Progress) -> str:
+    def train(self, workspace: Workspace, run: Run, results: Found, progress: Progress) -> str:
         """Return the hash of a model trained on the found dataset, begun with the champion."""
 
-    def update(self, workspace: Workspace, run: Run, found: Found) -> str:
+    def update(self, workspace: Workspace, run: Run, results: Found) -> str:
         """Return the hash of the champion's model after a small step towards the found takes."""
 
     def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
@@ -102,7 +102,7 @@ class Work(Protocol):
 class Workshop:
     """The work as it is done on this machine."""
 
-    def train(self, workspace: Workspace, run: Run, found: Found, progress: Progress) -> str:
+    def train(self, workspace: Workspace, run: Run, results: Found, progress: Progress) -> str:
         """Train with torch; see :class:`Work`."""
         try:
             from greenroom.training.model import preset_of
@@ -111,11 +111,13 @@ class Workshop:
         except ModuleNotFoundError as error:
             raise MissingExtra("greenroom retrain", "train,loop") from error
         rules = rules_of(workspace, run.actor)
-        job = {"preset": rules.preset, "steps": rules.steps, **run.job}
-        preset = str(job["preset"])
-        asked = {key: job[key] for key in ("rollout", "batch", "seed") if key in job}
-        recipe = Recipe(steps=int(job["steps"]) or preset_of(preset).steps, **asked)
-        start = str(found["pull"]["start"])
+        settings = {"preset": rules.preset, "steps": rules.steps, **run.job}
+        preset = str(settings["preset"])
+        hyperparameters = {
+            key: settings[key] for key in ("rollout", "batch", "seed") if key in settings
+        }
+        recipe = Recipe(steps=int(settings["steps"]) or preset_of(preset).steps, **hyperparameters)
+        start = str(results["pull"]["start"])
 
         def show(step: int, total: int, figures: dict[str, float]) -> None:
             progress(step, total)
@@ -123,17 +125,17 @@ class Workshop:
         def warn(what: str) -> None:
             print(what, file=sys.stderr, flush=True)
 
-        dataset = found["build"]["dataset"]
+        dataset = results["build"]["dataset"]
         model = train(workspace, dataset, BY, preset, recipe, show, warn=warn, start=start)
         return refitted(workspace, start, model, BY) if start else model
 
-    def update(self, workspace: Workspace, run: Run, found: Found) -> str:
+    def update(self, workspace: Workspace, run: Run, results: Found) -> str:
         """Move the last layers a little, within the standing policy's bounds; see :class:`Work`."""
         from greenroom.retraining.online import update_apart
         from greenroom.retraining.reservoir import reservoir_of
         from greenroom.retraining.steps import Bounds
 
-        start = str(found["pull"]["start"])
+        start = str(results["pull"]["start"])
         if not start:
             raise Stop("there is no champion with weights to begin with")
         model = workspace.objects.manifest(start, "model")
@@ -142,7 +144,7 @@ class Workshop:
         signed = policy_of(workspace, run.actor).get("standing", {}).get("bounds", {})
         bounds = Bounds(**{name: most for name, most in signed.items() if name != "in_a_row"})
         return update_apart(
-            workspace.home, start, found["pull"]["takes"], replay, BY, bounds=bounds
+            workspace.home, start, results["pull"]["takes"], replay, BY, bounds=bounds
         )
 
     def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
@@ -159,8 +161,8 @@ class Workshop:
         """Follow the show that is on, or the last one; see :class:`Work`."""
         manifest = workspace.objects.manifest(model, "model")
         rows, live = rows_behind(workspace, manifest["actor"], SHADOW_TICKS)
-        found = shadow(rows, live, Role.of(workspace, manifest), _backend(workspace, model))
-        return {**found.json(), "objection": found.objection()}
+        result = shadow(rows, live, Role.of(workspace, manifest), _backend(workspace, model))
+        return {**result.json(), "objection": result.objection()}
 
     def trial(
         self,
@@ -235,16 +237,16 @@ class Pipeline:
     def _progress(self, step: str) -> Progress:
         return lambda done, total: self.tell(step, done, total)
 
-    def do(self, step: str, found: Found) -> Found:
+    def do(self, step: str, results: Found) -> Found:
         """Do one step; return {"found": what it found} or {"stop": [how the run ends, why]}.
 
         Args:
             step: one of `steps`.
-            found: what each step before it found, by name.
+            results: what each step before it found, by name.
         """
         self.tell(step, 0, 1)
         try:
-            out = self.steps[step](found)
+            out = self.steps[step](results)
         except Stop as stop:
             return {"stop": [stop.outcome, stop.what]}
         except Refused as error:
@@ -254,41 +256,41 @@ class Pipeline:
         self.tell(step, 1, 1)
         return {"found": out}
 
-    def pull(self, found: Found) -> Found:
+    def pull(self, results: Found) -> Found:
         """Look for takes that the champion has not learned from and that may be learned from."""
         actor, day = self.run.actor, today(self.workspace)
         champion = self.workspace.log.ref(live_ref(actor))
-        start, known = "", set[str]()
+        start, learned_takes = "", set[str]()
         if champion is not None:
             start = self.workspace.objects.manifest(champion, "release")["parents"]["model"]
             model = self.workspace.objects.manifest(start, "model")
             dataset = self.workspace.objects.manifest(model["parents"]["dataset"], "dataset")
-            known = set(dataset["parents"]["takes"])
+            learned_takes = set(dataset["parents"]["takes"])
             if "weights" not in model["blobs"] or start_refusal(model, day):
                 start = ""  # whoever withdrew is not in what is made from now on
             if self.online:  # what earlier updates saw is not news; a training takes it all
-                known |= _updated_with(self.workspace, model)
+                learned_takes |= _updated_with(self.workspace, model)
         fresh = []
         for row in self.workspace.catalog.find("take", actor=actor):
             manifest = self.workspace.objects.manifest(row.object, "take")
             if self.online and "body" not in manifest["blobs"]:
                 continue  # an update is of bodies
-            if row.object not in known and not refusal(manifest, "train", day):
+            if row.object not in learned_takes and not refusal(manifest, "train", day):
                 fresh.append(row.object)
         if not fresh:
             raise Stop(NOTHING_NEW)
         return {"takes": fresh, "champion": champion or "", "start": start}
 
-    def build(self, found: Found) -> Found:
+    def build(self, results: Found) -> Found:
         """Freeze the dataset: what the champion knows stays in its split."""
         like = None
-        champion = found["pull"]["champion"]
+        champion = results["pull"]["champion"]
         if champion:
             model = self.workspace.objects.manifest(champion, "release")["parents"]["model"]
             dataset = self.workspace.objects.manifest(model, "model")["parents"]["dataset"]
             like = self.workspace.objects.manifest(dataset, "dataset")
         try:
-            made = build(
+            built = build(
                 self.workspace,
                 self.run.name,
                 self.run.actor,
@@ -298,32 +300,34 @@ class Pipeline:
             )
         except BadInput as error:
             raise Stop(str(error)) from error
-        if like is not None and set(made.takes) <= set(like["parents"]["takes"]):
+        if like is not None and set(built.takes) <= set(like["parents"]["takes"]):
             raise Stop(NOTHING_NEW)  # what came is of no use: too short, there twice, no body
-        return {"dataset": made.dataset, "takes": len(made.takes)}
+        return {"dataset": built.dataset, "takes": len(built.takes)}
 
-    def train(self, found: Found) -> Found:
+    def train(self, results: Found) -> Found:
         """Train, beginning with what the champion has learned."""
-        model = self.work.train(self.workspace, self.run, found, self._progress("train"))
+        model = self.work.train(self.workspace, self.run, results, self._progress("train"))
         return {"model": model}
 
-    def update(self, found: Found) -> Found:
+    def update(self, results: Found) -> Found:
         """Move the champion's model a little towards what is new, within bounds."""
-        return {"model": self.work.update(self.workspace, self.run, found)}
+        return {"model": self.work.update(self.workspace, self.run, results)}
 
-    def validate(self, found: Found) -> Found:
+    def validate(self, results: Found) -> Found:
         """Judge the challenger on its test split, beside the floors."""
         progress = self._progress("validate")
-        return {"validation": self.work.validate(self.workspace, found["train"]["model"], progress)}
+        return {
+            "validation": self.work.validate(self.workspace, results["train"]["model"], progress)
+        }
 
-    def sandbox(self, found: Found) -> Found:
+    def sandbox(self, results: Found) -> Found:
         """Compare with the champion on what neither was trained on, and judge the gates."""
-        workspace, champion = self.workspace, found["pull"]["champion"]
-        judged = workspace.objects.manifest(found["validate"]["validation"], "validation")
+        workspace, champion = self.workspace, results["pull"]["champion"]
+        judged = workspace.objects.manifest(results["validate"]["validation"], "validation")
         rival, out = None, {"sandbox": "", "worse": []}
         if champion:
             name = self.work.compare(
-                workspace, found["train"]["model"], champion, self._progress("sandbox")
+                workspace, results["train"]["model"], champion, self._progress("sandbox")
             )
             sandbox = workspace.objects.manifest(name, "sandbox")
             ours, theirs = sandbox["parents"]["validations"]
@@ -339,24 +343,24 @@ class Pipeline:
             raise Stop(f"it is worse than the champion at {', '.join(out['worse'])}")
         return {**out, "decisions": decisions}
 
-    def shadow(self, found: Found) -> Found:
+    def shadow(self, results: Found) -> Found:
         """Let it perform unseen."""
         try:
-            seen = self.work.shadow(self.workspace, found["train"]["model"])
+            report = self.work.shadow(self.workspace, results["train"]["model"])
         except BadInput as error:  # nothing was performed yet that it could follow
             return {"left_out": str(error)}
-        if seen["objection"]:
-            raise Stop(f"unseen beside the show: {seen['objection']}")
-        return dict(seen)
+        if report["objection"]:
+            raise Stop(f"unseen beside the show: {report['objection']}")
+        return dict(report)
 
-    def approve(self, found: Found) -> Found:
+    def approve(self, results: Found) -> Found:
         """Make a release, and approve it by the standing policy."""
         release = make_release(
             self.workspace,
-            found["train"]["model"],
+            results["train"]["model"],
             BY,
-            found["validate"]["validation"] if "validate" in found else None,
-            found["sandbox"]["decisions"] if "sandbox" in found else (),
+            results["validate"]["validation"] if "validate" in results else None,
+            results["sandbox"]["decisions"] if "sandbox" in results else (),
         )
         kind = standing.ONLINE if self.online else standing.RETRAIN
         try:
@@ -365,19 +369,19 @@ class Pipeline:
             try:
                 standing.give_standing(self.workspace, release, kind, BY)
             except Refused as error:
-                model = found["train"]["model"][:12]
+                model = results["train"]["model"][:12]
                 raise Stop(
                     f"{error.what}; it waits: greenroom approve {model} --by NAME", HELD
                 ) from error
         return {"release": release}
 
-    def canary(self, found: Found) -> Found:
+    def canary(self, results: Found) -> Found:
         """Let it perform for a while under guard; the champion is back at once where it has to leave."""
-        release, actor = found["approve"]["release"], self.run.actor
-        champion = found["pull"]["champion"]
+        release, actor = results["approve"]["release"], self.run.actor
+        champion = results["pull"]["champion"]
         if not champion:
             return {"left_out": "there is no champion to go back to"}
-        self._still(champion)
+        self._require_champion(champion)
         seconds = float(self.run.job.get("canary_s", rules_of(self.workspace, actor).canary_s))
         begin = partial(try_out, self.workspace, actor, release, BY)
         end_trial(self.workspace, actor, BY)  # one that a crash cut off begins anew
@@ -392,19 +396,19 @@ class Pipeline:
             raise Stop(f"on trial: {reason}")
         return {"seconds": seconds}
 
-    def _still(self, champion: str) -> None:
+    def _require_champion(self, champion: str) -> None:
         """Stop where somebody put another release on stage meanwhile."""
         now = self.workspace.log.ref(live_ref(self.run.actor)) or ""
         if now != champion:
             raise Stop(f"release {now[:12]} came on stage meanwhile; it was compared with another")
 
-    def promote(self, found: Found) -> Found:
+    def promote(self, results: Found) -> Found:
         """Make it the champion."""
-        release, actor = found["approve"]["release"], self.run.actor
-        at = self.workspace.log.ref(live_ref(actor))
-        if at != release:  # else it was promoted before a crash
-            champion = found["pull"]["champion"]
-            self._still(champion)
+        release, actor = results["approve"]["release"], self.run.actor
+        live_release = self.workspace.log.ref(live_ref(actor))
+        if live_release != release:  # else it was promoted before a crash
+            champion = results["pull"]["champion"]
+            self._require_champion(champion)
             promote(self.workspace, actor, release, BY, over=champion)
         return {"release": release}
 

@@ -66,28 +66,28 @@ class Rules:
         return {**asdict(self), "causes": list(self.causes)}
 
 
-def read_rules(found: Any, where: str) -> Rules:
+def read_rules(settings: Any, where: str) -> Rules:
     """Return rules as somebody wrote them, checked; what is not said is the default.
 
     Raises:
         BadInput: a name or a value is none.
     """
-    known = {each.name: each for each in fields(Rules)}
-    if not isinstance(found, dict) or set(found) - set(known):
-        raise BadInput(f"rules of learning say some of {', '.join(known)}", where=where)
-    causes = found.get("causes", Rules.causes)
+    fields_by_name = {each.name: each for each in fields(Rules)}
+    if not isinstance(settings, dict) or set(settings) - set(fields_by_name):
+        raise BadInput(f"rules of learning say some of {', '.join(fields_by_name)}", where=where)
+    causes = settings.get("causes", Rules.causes)
     if not isinstance(causes, list | tuple):
         raise BadInput("causes are a list", where=where, then=f"some of {', '.join(CAUSES[2:])}")
     causes = tuple(causes)
-    wrong = [cause for cause in causes if cause not in CAUSES[2:]]
-    if wrong:
+    unknown = [cause for cause in causes if cause not in CAUSES[2:]]
+    if unknown:
         raise BadInput(
-            f"nothing is learned from {', '.join(sorted(map(str, wrong)))}",
+            f"nothing is learned from {', '.join(sorted(map(str, unknown)))}",
             where=where,
             then=f"causes are {', '.join(CAUSES[2:])}",
         )
     try:
-        rules = Rules(**{**found, "causes": causes})
+        rules = Rules(**{**settings, "causes": causes})
         _check_kinds(rules)
         if rules.nightly and next(CronSim(rules.nightly, _SOME_DAY), None) is None:
             raise ValueError(f"'{rules.nightly}' never comes")
@@ -107,10 +107,12 @@ def _check_kinds(rules: Rules) -> None:
             if not isinstance(value, str):
                 raise ValueError(f"{each.name} is text")
         elif isinstance(each.default, int | float):
-            whole = isinstance(each.default, int)
-            kinds = int if whole else int | float
+            is_integer = isinstance(each.default, int)
+            kinds = int if is_integer else int | float
             if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < 1e9:
-                raise ValueError(f"{each.name} is a{' whole' if whole else ''} number from 0 on")
+                raise ValueError(
+                    f"{each.name} is a{' whole' if is_integer else ''} number from 0 on"
+                )
 
 
 def rules_of(workspace: Workspace, actor: str) -> Rules:
@@ -165,19 +167,21 @@ def runs(log: Log, actor: str | None = None) -> list[Run]:
 
 
 def _runs(entries: Sequence[Entry]) -> list[Run]:
-    found: dict[str, Run] = {}
+    runs_by_name: dict[str, Run] = {}
     for entry in entries:
         body = entry.body
         if entry.event == ASKED:
-            said = {name: body[name] for name in ("actor", "why", "kind", "alert", "job")}
-            said |= {"by": entry.by, "first": entry.index, "index": entry.index}
-            found[body["run"]] = Run(body["run"], asked_ns=entry.at_ns, **said)
-        elif entry.event == ENDED and body["run"] in found:
-            said = {name: body[name] for name in ("outcome", "reason", "release")}
-            run = found[body["run"]]
+            entry_fields = {name: body[name] for name in ("actor", "why", "kind", "alert", "job")}
+            entry_fields |= {"by": entry.by, "first": entry.index, "index": entry.index}
+            runs_by_name[body["run"]] = Run(body["run"], asked_ns=entry.at_ns, **entry_fields)
+        elif entry.event == ENDED and body["run"] in runs_by_name:
+            entry_fields = {name: body[name] for name in ("outcome", "reason", "release")}
+            run = runs_by_name[body["run"]]
             if not run.outcome:
-                found[run.name] = replace(run, ended_ns=entry.at_ns, index=entry.index, **said)
-    return list(found.values())
+                runs_by_name[run.name] = replace(
+                    run, ended_ns=entry.at_ns, index=entry.index, **entry_fields
+                )
+    return list(runs_by_name.values())
 
 
 def ask(
@@ -209,9 +213,9 @@ def ask(
     name = f"{actor}-{len(runs(workspace.log, actor)) + 1:04d}"
 
     def allowed(entries: Sequence[Entry]) -> None:
-        known = [run for run in _runs(entries) if run.actor == actor]
-        refuse = _objection(known, rules, kind, now, bool(job and job.get("online")))
-        if refuse is None and name in {run.name for run in known}:
+        actor_runs = [run for run in _runs(entries) if run.actor == actor]
+        refuse = _objection(actor_runs, rules, kind, now, bool(job and job.get("online")))
+        if refuse is None and name in {run.name for run in actor_runs}:
             refuse = Refused(f"run {name} was asked for at the same moment")
         if refuse is not None:
             raise refuse
@@ -221,7 +225,7 @@ def ask(
 
 
 def _objection(
-    known: Sequence[Run], rules: Rules, kind: str, now: int, online: bool
+    actor_runs: Sequence[Run], rules: Rules, kind: str, now: int, online: bool
 ) -> Refused | None:
     """Return why no run may begin now; None where it may.
 
@@ -231,14 +235,14 @@ def _objection(
     Times are compared without their sign: a clock that jumped ahead and was set back may leave entries
     from the future, which must not forbid everything until then.
     """
-    going = [run for run in known if not run.outcome]
+    going = [run for run in actor_runs if not run.outcome]
     if going:
         return Refused(
             f"run {going[-1].name} goes on",
             then=f"see it: greenroom pipeline show {going[-1].name}",
         )
-    known = [run for run in known if bool(run.job.get("online")) == online]
-    trained = [run for run in known if run.reason != NOTHING_NEW]
+    actor_runs = [run for run in actor_runs if bool(run.job.get("online")) == online]
+    trained = [run for run in actor_runs if run.reason != NOTHING_NEW]
     if sum(abs(now - run.asked_ns) < _DAY_NS for run in trained) >= rules.per_day:
         return Refused(
             f"{rules.per_day} runs in 24 hours are what the rules allow",
@@ -246,9 +250,9 @@ def _objection(
         )
     if kind == "person":
         return None
-    if known and abs(now - known[-1].ended_ns) < rules.cool_down_s * NS_PER_S:
+    if actor_runs and abs(now - actor_runs[-1].ended_ns) < rules.cool_down_s * NS_PER_S:
         return Refused(f"the last run ended less than {rules.cool_down_s:g} s ago")
-    judged = [run.outcome for run in known if run.reason != NOTHING_NEW]
+    judged = [run.outcome for run in actor_runs if run.reason != NOTHING_NEW]
     last = judged[-rules.freeze_after :] if rules.freeze_after else []
     if len(last) == rules.freeze_after and last and not set(last) - {REJECTED, FAILED}:
         return Refused(
@@ -261,11 +265,11 @@ def _objection(
 def end(log: Log, run: str, outcome: str, reason: str, by: str, release: str = "") -> None:
     """Record how a run ended; once recorded it stands."""
 
-    def known(entries: Sequence[Entry]) -> Entry | None:
+    def existing_end(entries: Sequence[Entry]) -> Entry | None:
         return next((e for e in entries if e.event == ENDED and e.body["run"] == run), None)
 
     body = {"run": run, "outcome": outcome, "reason": reason, "release": release}
-    log.append(ENDED, body, by=by, unless=known)
+    log.append(ENDED, body, by=by, unless=existing_end)
 
 
 def scheduled(rules: Rules, since_ns: int, now_ns: int) -> bool:

@@ -51,12 +51,12 @@ class Moments:
 
     def only(self, keep: Any) -> Moments:
         """Return those that a mask or indices choose."""
-        at = np.arange(len(self))[keep]
-        pick = [int(i) for i in at]
+        indices = np.arange(len(self))[keep]
+        index_list = [int(i) for i in indices]
         return Moments(
-            self.states[at],
-            tuple(self.takes[i] for i in pick),
-            tuple(self.styles[i] for i in pick),
+            self.states[indices],
+            tuple(self.takes[i] for i in index_list),
+            tuple(self.styles[i] for i in index_list),
         )
 
 
@@ -68,20 +68,20 @@ class Reservoir:
         seed: which samples are drawn; the same offers in the same order give the same ones.
         size: moments kept of each class.
         counts: how many of each class were offered.
-        kept: of each class, (take, first tick of its 46 states).
+        samples: of each class, (take, first tick of its 46 states).
 
     >>> reservoir = Reservoir(size=2)
     >>> for tick in range(100):
     ...     reservoir.offer("calm", "a" * 64, tick)
     >>> reservoir.offer("angry", "b" * 64, 7)
-    >>> [tick for _, tick in reservoir.kept["calm"]], reservoir.kept["angry"][0][1]
+    >>> [tick for _, tick in reservoir.samples["calm"]], reservoir.samples["angry"][0][1]
     ([93, 62], 7)
     """
 
     seed: int = 0
     size: int = 200
     counts: dict[str, int] = field(default_factory=dict)
-    kept: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    samples: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
 
     def offer(self, style: str, take: str, tick: int) -> None:
         """Offer one moment: it is kept with the chance that each of its class has.
@@ -95,13 +95,13 @@ class Reservoir:
             tick: first of its states.
         """
         count = self.counts[style] = self.counts.get(style, 0) + 1
-        own = self.kept.setdefault(style, [])
-        if len(own) < self.size:
-            own.append((take, tick))
+        class_samples = self.samples.setdefault(style, [])
+        if len(class_samples) < self.size:
+            class_samples.append((take, tick))
             return
         draw = np.random.default_rng([self.seed, crc32(style.encode()), count]).integers(count)
         if draw < self.size:
-            own[int(draw)] = (take, tick)
+            class_samples[int(draw)] = (take, tick)
 
     def offer_take(self, workspace: Workspace, take: str, day: datetime.date) -> None:
         """Offer moments all along a take.
@@ -119,8 +119,13 @@ class Reservoir:
 
     def save(self, workspace: Workspace, actor: str, by: str) -> str:
         """Keep it as an object that names its takes as parents; return its hash."""
-        kept = {s: [[take, tick] for take, tick in own] for s, own in self.kept.items()}
-        takes = sorted({take for own in self.kept.values() for take, _ in own})
+        samples = {
+            s: [[take, tick] for take, tick in class_samples]
+            for s, class_samples in self.samples.items()
+        }
+        takes = sorted(
+            {take for class_samples in self.samples.values() for take, _ in class_samples}
+        )
         manifest = {
             "kind": "replay",
             "version": 1,
@@ -128,7 +133,7 @@ class Reservoir:
             "seed": self.seed,
             "size": self.size,
             "counts": self.counts,
-            "kept": kept,
+            "kept": samples,
             "parents": {"takes": takes},
         }
         return workspace.publish(manifest, by=by)
@@ -140,10 +145,13 @@ class Reservoir:
         Raises:
             BadInput: there is no such object, or it is of another kind.
         """
-        found = workspace.objects.manifest(name, "replay")
-        kept = {s: [(str(t), int(at)) for t, at in own] for s, own in found["kept"].items()}
-        counts = {str(style): int(count) for style, count in found["counts"].items()}
-        return cls(int(found["seed"]), int(found["size"]), counts, kept)
+        manifest = workspace.objects.manifest(name, "replay")
+        samples = {
+            s: [(str(t), int(at)) for t, at in class_samples]
+            for s, class_samples in manifest["kept"].items()
+        }
+        counts = {str(style): int(count) for style, count in manifest["counts"].items()}
+        return cls(int(manifest["seed"]), int(manifest["size"]), counts, samples)
 
     def moments(self, workspace: Workspace, spec: FeatureSpec, day: datetime.date) -> Moments:
         """Return what is kept, read anew; takes whose rights are over are left out.
@@ -151,19 +159,23 @@ class Reservoir:
         Raises:
             BadInput: nothing is left.
         """
-        at: dict[str, list[int]] = {}
-        for _, own in sorted(self.kept.items()):
-            for take, tick in own:
-                at.setdefault(take, []).append(tick)
+        ticks_by_take: dict[str, list[int]] = {}
+        for _, class_samples in sorted(self.samples.items()):
+            for take, tick in class_samples:
+                ticks_by_take.setdefault(take, []).append(tick)
         allowed = [
             take
-            for take in sorted(at)
+            for take in sorted(ticks_by_take)
             if not refusal(workspace.objects.manifest(take, "take"), "train", day)
         ]
-        found = [m for take in allowed if (m := _read(workspace, spec, take, sorted(at[take])))]
-        if not found:
+        parts = [
+            m
+            for take in allowed
+            if (m := _read(workspace, spec, take, sorted(ticks_by_take[take])))
+        ]
+        if not parts:
             raise BadInput("the reservoir holds nothing that may be used", then="offer it takes")
-        return joined(found)
+        return joined(parts)
 
 
 def reservoir_of(workspace: Workspace, dataset: str, day: datetime.date) -> Reservoir:
@@ -178,8 +190,8 @@ def reservoir_of(workspace: Workspace, dataset: str, day: datetime.date) -> Rese
 
 def style_of(take: Manifest) -> str:
     """Return the style that a whole take is labelled with; "" where nothing was said."""
-    said = take.get("tiers", {}).get("style", "")
-    return said if isinstance(said, str) else ""
+    label = take.get("tiers", {}).get("style", "")
+    return label if isinstance(label, str) else ""
 
 
 def moments_of(workspace: Workspace, spec: FeatureSpec, take: str, every: int) -> Moments:

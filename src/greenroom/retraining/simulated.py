@@ -91,13 +91,15 @@ def rights(start: str, expiry: str, *purposes: str) -> dict[str, Any]:
 
 def model(workspace: Workspace, dataset: str, note: str) -> str:
     """Publish a model of a dataset that says nothing; another note is another hash."""
-    found = workspace.objects.manifest(dataset, "dataset")
-    takes = [workspace.objects.manifest(name, "take") for name in found["parents"]["takes"]]
-    agreed = {str(one["rights"]): one["rights"] for one in takes}
+    dataset_manifest = workspace.objects.manifest(dataset, "dataset")
+    takes = [
+        workspace.objects.manifest(name, "take") for name in dataset_manifest["parents"]["takes"]
+    ]
+    agreed = {str(take_manifest["rights"]): take_manifest["rights"] for take_manifest in takes}
     manifest = {
         "kind": "model",
         "version": 1,
-        "actor": found["actor"],
+        "actor": dataset_manifest["actor"],
         "note": note,
         "preset": "mini",
         "parameters": 0,
@@ -135,8 +137,8 @@ def debut(workspace: Workspace, actor: str, by: str) -> str:
         "splits": {"train": names[:1], "validation": names[1:2], "test": names[2:]},
         "parents": {"takes": names},
     }
-    made = model(workspace, workspace.publish(dataset, by=by), f"{GOOD} debut of {actor}")
-    release = approve(workspace, made, by)
+    model_hash = model(workspace, workspace.publish(dataset, by=by), f"{GOOD} debut of {actor}")
+    release = approve(workspace, model_hash, by)
     promote(workspace, actor, release, by)
     return release
 
@@ -175,33 +177,33 @@ class FakeWork:
         """Return what a run's model is to be."""
         return self._draw(run).choices(QUALITIES, self.weights)[0]
 
-    def train(self, workspace: Workspace, run: Run, found: Found, progress: Progress) -> str:
+    def train(self, workspace: Workspace, run: Run, results: Found, progress: Progress) -> str:
         """Publish a model without training anything."""
         self.at("train")
         quality = self.quality(run.name)
         if quality == CRASHES:
             raise RuntimeError("the training diverged")
-        dataset = workspace.objects.manifest(found["build"]["dataset"], "dataset")
+        dataset = workspace.objects.manifest(results["build"]["dataset"], "dataset")
         _may_learn(workspace, dataset["parents"]["takes"])
-        made = model(workspace, found["build"]["dataset"], f"{quality}: {run.name}")
+        model_hash = model(workspace, results["build"]["dataset"], f"{quality}: {run.name}")
         self.at("train")
-        return made
+        return model_hash
 
-    def update(self, workspace: Workspace, run: Run, found: Found) -> str:
+    def update(self, workspace: Workspace, run: Run, results: Found) -> str:
         """Publish a model as an online update gives it, without moving anything.
 
         The real one keeps the bounds that were signed; this one may say that it broke them.
         """
         self.at("train")
-        quality, start = self.quality(run.name), found["pull"]["start"]
+        quality, start = self.quality(run.name), results["pull"]["start"]
         if quality == CRASHES:
             raise RuntimeError("the step diverged")
         if quality == WORSE_ONE:
             raise Refused("no step within the bounds helps")
-        _may_learn(workspace, found["pull"]["takes"])
+        _may_learn(workspace, results["pull"]["takes"])
         before = workspace.objects.manifest(start, "model")
         past = reservoir_of(workspace, before["parents"]["dataset"], today(workspace))
-        said = {
+        evidence = {
             "norm": self._draw(run.name, "norm").choice(self.norms),
             "replay_loss": 0.01,
             "seconds": 20.0,
@@ -210,20 +212,22 @@ class FakeWork:
         parents = {
             "dataset": before["parents"]["dataset"],
             "start": start,
-            "takes": found["pull"]["takes"],
+            "takes": results["pull"]["takes"],
             "replay": past.save(workspace, run.actor, "simulated"),
         }
-        more = {"update": said, "note": f"{quality}: {run.name}", "parents": parents}
-        made = workspace.publish({**before, **more}, by="simulated")
+        changes = {"update": evidence, "note": f"{quality}: {run.name}", "parents": parents}
+        model_hash = workspace.publish({**before, **changes}, by="simulated")
         self.at("train")
-        return made
+        return model_hash
 
     def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
         """Publish a validation on the test split."""
         self.at("validate")
-        made = self._judged(workspace, model, _tests(workspace, model), "test split")
+        validation = self._publish_validation(
+            workspace, model, _tests(workspace, model), "test split"
+        )
         self.at("validate")
-        return made
+        return validation
 
     def compare(
         self, workspace: Workspace, challenger: str, champion: str, progress: Progress
@@ -232,7 +236,10 @@ class FakeWork:
         self.at("sandbox")
         rival = workspace.objects.manifest(champion, "release")["parents"]["model"]
         takes = sorted({*_tests(workspace, challenger), *_tests(workspace, rival)})
-        both = [self._judged(workspace, name, takes, "recordings") for name in (challenger, rival)]
+        both = [
+            self._publish_validation(workspace, name, takes, "recordings")
+            for name in (challenger, rival)
+        ]
         worse = _quality(workspace, challenger) == WORSE_ONE
         verdict = WORSE if worse else "not told apart"
         out = {
@@ -242,9 +249,9 @@ class FakeWork:
             "figures": {"infill": {"limb_deg": {"verdict": verdict}}},
             "parents": {"models": [challenger, rival], "validations": both},
         }
-        made = workspace.publish(out, by="simulated")
+        sandbox = workspace.publish(out, by="simulated")
         self.at("sandbox")
-        return made
+        return sandbox
 
     def shadow(self, workspace: Workspace, model: str) -> Mapping[str, Any]:
         """Say what the model's quality says; without a show there is nothing to follow."""
@@ -269,10 +276,12 @@ class FakeWork:
             return None
         begin()
         self.at("canary")
-        made = workspace.objects.manifest(release, "release")["parents"]["model"]
-        return "it stumbles" if _quality(workspace, made) == BREAKS else ""
+        model_hash = workspace.objects.manifest(release, "release")["parents"]["model"]
+        return "it stumbles" if _quality(workspace, model_hash) == BREAKS else ""
 
-    def _judged(self, workspace: Workspace, model: str, takes: list[str], on: str) -> str:
+    def _publish_validation(
+        self, workspace: Workspace, model: str, takes: list[str], on: str
+    ) -> str:
         mean = _DEGREES.get(_quality(workspace, model), 12.0)
         rows = {
             name: {

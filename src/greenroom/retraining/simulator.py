@@ -81,7 +81,7 @@ class Simulator:
         """Begin with two actors on stage."""
         self.home, self.seed, self.dice = home, seed, random.Random(seed)
         self.clock, self.disk = Clock(utc_ns=_START), Disk()
-        self.event, self.seen, self.takes = 0, 0, 0
+        self.event, self.checked_entries, self.takes = 0, 0, 0
         self.counts: Counter[str] = Counter()
         self.what = "the beginning"
         self.work = simulated.FakeWork(seed, _WEIGHTS, self._within, _NORMS, on_air=0.9)
@@ -118,8 +118,8 @@ class Simulator:
         with self.disk.mounted():
             for _ in range(days):
                 for _ in range(self.dice.randint(2, 6)):
-                    (one,) = self.dice.choices(list(events), list(events.values()))
-                    self.do(one)
+                    (event,) = self.dice.choices(list(events), list(events.values()))
+                    self.do(event)
                 self.do(self.night)
             self.disk.full, self.mishap = False, 0.0
             self.do(self.night)
@@ -137,7 +137,7 @@ class Simulator:
             self._tried(event)
             self.disk.left = -1
             fresh = Workspace(self.home, self.clock)
-            self.seen = check(fresh, self.seen)
+            self.checked_entries = check(fresh, self.checked_entries)
         except Exception as error:
             raise Broken(
                 f"seed {self.seed}, event {self.event} ({self.what}): {error or repr(error)}"
@@ -184,9 +184,9 @@ class Simulator:
         spike = cause == "new style" and self.dice.random() < 0.7
         signal = f"{SPIKE}glad" if spike else "style"
         for n in range(self.dice.choice((1, 3, 12))):
-            told = Alert(signal, cause, (), 3.0, 10 + n, 0, 0, 5)
+            alert = Alert(signal, cause, (), 3.0, 10 + n, 0, 0, 5)
             key = f"{self.event}.{n}"
-            enter(self.workspace.log, actor, told, key=key, source="chart", by="charts")
+            enter(self.workspace.log, actor, alert, key=key, source="chart", by="charts")
         self._attend()
 
     def _attend(self) -> None:
@@ -240,17 +240,17 @@ class Simulator:
     def hand(self) -> None:
         """Somebody approves what is held, or any model, and promotes it."""
         actor = self._actor()
-        held = [run for run in runs(self.workspace.log, actor) if run.outcome == HELD]
+        held_runs = [run for run in runs(self.workspace.log, actor) if run.outcome == HELD]
         models = self.workspace.catalog.find("model", actor=actor)
-        model = models[-1 if held else self.dice.randrange(len(models))].object
+        model = models[-1 if held_runs else self.dice.randrange(len(models))].object
         release = approve(self.workspace, model, self._someone())
         promote(self.workspace, actor, release, "stage")
 
     def withdraw(self) -> None:
         """Somebody revokes a release: any of them, the one on stage too."""
         actor = self._actor()
-        found = self.workspace.catalog.find("release", actor=actor)
-        release = found[self.dice.randrange(len(found))].object
+        releases = self.workspace.catalog.find("release", actor=actor)
+        release = releases[self.dice.randrange(len(releases))].object
         approval.revoke(self.workspace, release, self._someone(), "it was not liked")
 
     def keys(self) -> None:
@@ -268,13 +268,13 @@ class Simulator:
     def _policy(self, actor: str, by: str) -> None:
         dice = self.dice
         until = day_of(self.clock.utc_ns()) + datetime.timedelta(dice.choice((5, 40, 90)))
-        said: dict[str, Any] = {"until": until.isoformat(), "per_day": dice.randint(1, 4)}
+        standing: dict[str, Any] = {"until": until.isoformat(), "per_day": dice.randint(1, 4)}
         if dice.random() < 0.9:
-            said["kinds"] = ["retrain", "online"]
-            said["bounds"] = {**_BOUNDS, "in_a_row": dice.randint(1, 3)}
+            standing["kinds"] = ["retrain", "online"]
+            standing["bounds"] = {**_BOUNDS, "in_a_row": dice.randint(1, 3)}
             if dice.random() < 0.3:
-                said["bounds"] |= dice.choice(_TIGHT)
-        bounded = read_standing(said, "here") if dice.random() < 0.9 else None
+                standing["bounds"] |= dice.choice(_TIGHT)
+        bounded = read_standing(standing, "here") if dice.random() < 0.9 else None
         rules = {
             "causes": dice.sample(CAUSES[2:], 2),
             "cool_down_s": dice.choice((0, 3600, 86_400)),
@@ -332,15 +332,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="greenroom.retraining.simulator", description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--days", type=int, default=30)
-    said = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            counts = simulate(Path(folder), said.seed, said.days)
+            counts = simulate(Path(folder), options.seed, options.days)
         except Broken as error:
             print(error)
             return 1
-    told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-    print(f"seed {said.seed}, {said.days} days: all holds ({told})")
+    summary = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    print(f"seed {options.seed}, {options.days} days: all holds ({summary})")
     return 0
 
 

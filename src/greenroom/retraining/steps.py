@@ -59,7 +59,7 @@ class Bounds:
 class Halves:
     """What the step is made from, and what it is judged on: no take is in both, where there are two."""
 
-    made: Moments
+    fit: Moments
     judged: Moments
 
     @classmethod
@@ -90,28 +90,37 @@ def step(
     Raises:
         Refused: no step within the bounds helps.
     """
-    made, tried = (
+    fit_predictions, trial_predictions = (
         [adapter.study(getattr(part, half), seed + n) for part in (new, past)]
-        for n, half in enumerate(("made", "judged"))
+        for n, half in enumerate(("fit", "judged"))
     )
-    judged = [adapter.hear(half.judged, seed + 1) for half in (new, past)]
-    before = [losses(adapter, heard, kinds) for heard in judged]
+    judged_predictions = [adapter.hear(half.judged, seed + 1) for half in (new, past)]
+    before = [losses(adapter, predictions, kinds) for predictions in judged_predictions]
     weights: dict[str, Floats] = {}
     norms: dict[str, float] = {}
-    for layer, reach in ((AHEAD, adapter.scale().ravel()), (FILL, adapter.reach(new.made))):
-        found = _layer(adapter, layer, reach, made, tried, bounds)
-        if found is not None:
-            norms[layer], moved = found
+    for layer, reach in ((AHEAD, adapter.scale().ravel()), (FILL, adapter.reach(new.fit))):
+        layer_step = _layer(adapter, layer, reach, fit_predictions, trial_predictions, bounds)
+        if layer_step is not None:
+            norms[layer], moved = layer_step
             weights |= moved
     if style in kinds:
         kind = list(kinds).index(style)
-        centred = _centre(adapter, kind, made[0], new.judged, past.judged, judged, kinds, bounds)
+        centred = _centre(
+            adapter,
+            kind,
+            fit_predictions[0],
+            new.judged,
+            past.judged,
+            judged_predictions,
+            kinds,
+            bounds,
+        )
         if centred is not None:
             norms[CENTRES], weights[CENTRES] = centred
     if not weights:
         raise Refused(
             f"no step within the bounds (norm {bounds.norm:g}, replay_loss {bounds.replay_loss:g}) "
-            f"makes the new takes better; errors on them: {_said(before[0])}",
+            f"makes the new takes better; errors on them: {_errors_text(before[0])}",
             then="train with them, or widen the policy's bounds",
         )
     moved_graph = adapter.moved(weights)
@@ -124,7 +133,8 @@ def step(
     if rise > bounds.replay_loss or gain <= 0:
         raise Refused(
             f"the replayed past becomes worse by {rise:.3f}, where {bounds.replay_loss:g} is allowed, "
-            f"and what is new better by {gain:.3f}: before {_said(before[1])}; after {_said(after[1])}",
+            f"and what is new better by {gain:.3f}: before {_errors_text(before[1])}; "
+            f"after {_errors_text(after[1])}",
             then="train with the new takes, or widen the policy's bounds",
         )
     return weights, {
@@ -141,24 +151,24 @@ def step(
     }
 
 
-def losses(adapter: Adapter, heard: Heard, kinds: Sequence[str]) -> dict[str, float]:
+def losses(adapter: Adapter, predictions: Heard, kinds: Sequence[str]) -> dict[str, float]:
     """Return the error of each part: rms of rotations' six numbers, and 1 - probability of the style.
 
     Args:
         adapter: which the moments were heard by.
-        heard: what it said of them.
+        predictions: what it said of them.
         kinds: the model's styles.
     """
     out = {}
-    ahead = heard.ahead.reshape(len(heard.ahead), len(adapter.shape.horizons), -1)
+    ahead = predictions.ahead.reshape(len(predictions.ahead), len(adapter.shape.horizons), -1)
     for n, ticks in enumerate(adapter.shape.horizons):
         out[f"forecast_{ticks}"] = float(np.sqrt((ahead[:, n] ** 2).mean()))
-    off = [(gap**2).ravel() for _, _, gap in heard.gaps]
+    off = [(gap**2).ravel() for _, _, gap in predictions.gaps]
     out["gap"] = float(np.sqrt(np.concatenate(off).mean()))
-    known = [n for n, style in enumerate(heard.styles) if style in kinds]
-    if known:
-        right = [list(kinds).index(heard.styles[n]) for n in known]
-        out["style"] = float(1 - heard.said[known, right].mean())
+    labelled = [n for n, style in enumerate(predictions.styles) if style in kinds]
+    if labelled:
+        classes = [list(kinds).index(predictions.styles[n]) for n in labelled]
+        out["style"] = float(1 - predictions.probabilities[labelled, classes].mean())
     return out
 
 
@@ -175,8 +185,8 @@ def _layer(
     adapter: Adapter,
     layer: str,
     reach: Doubles,
-    made: Sequence[Heard],
-    judged: Sequence[Heard],
+    fit_predictions: Sequence[Heard],
+    trial_predictions: Sequence[Heard],
     bounds: Bounds,
 ) -> tuple[float, dict[str, Floats]] | None:
     """Return how far a layer moves and its new weights; None where no step within bounds helps.
@@ -184,7 +194,7 @@ def _layer(
     Each block of outputs, a forecast's horizon or a limb, takes the step that is best for it.
     """
     weight, bias = (adapter.weights[f"{layer}.{part}"].copy() for part in ("weight", "bias"))
-    size = float(np.linalg.norm(weight))
+    norm = float(np.linalg.norm(weight))
     moved = 0.0
     for n, columns in enumerate(_blocks(adapter, layer)):
         follows = np.abs(reach[columns]) > 1e-6
@@ -193,19 +203,24 @@ def _layer(
         columns, reached = columns[follows], reach[columns][follows]
         most = bounds.norm * float(np.linalg.norm(weight[columns]))
         best, chosen = 1.0, None
-        for step in _ridge([_rows(heard, layer, n, follows) for heard in made]):
-            move = step / reached
-            ratio = [_left(*_rows(heard, layer, n, follows), step) for heard in judged]
-            fits = float(np.linalg.norm(move)) <= most
-            if fits and ratio[1] <= 1 + _SPARE * bounds.replay_loss and ratio[0] < best:
-                best, chosen = ratio[0], move
+        for step in _ridge(
+            [_rows(predictions, layer, n, follows) for predictions in fit_predictions]
+        ):
+            update = step / reached
+            ratio = [
+                _remaining_error(*_rows(predictions, layer, n, follows), step)
+                for predictions in trial_predictions
+            ]
+            within_norm = float(np.linalg.norm(update)) <= most
+            if within_norm and ratio[1] <= 1 + _SPARE * bounds.replay_loss and ratio[0] < best:
+                best, chosen = ratio[0], update
         if chosen is not None:
             weight[columns] += chosen[:-1].T.astype(np.float32)
             bias[columns] += chosen[-1].astype(np.float32)
             moved += float((chosen**2).sum())
     if not moved:
         return None
-    return float(np.sqrt(moved)) / size, {f"{layer}.weight": weight, f"{layer}.bias": bias}
+    return float(np.sqrt(moved)) / norm, {f"{layer}.weight": weight, f"{layer}.bias": bias}
 
 
 def _blocks(adapter: Adapter, layer: str) -> list[Any]:
@@ -217,22 +232,22 @@ def _blocks(adapter: Adapter, layer: str) -> list[Any]:
     return [columns_of(limb) if limb else np.zeros(0, np.intp) for limb in adapter.limbs]
 
 
-def _rows(heard: Heard, layer: str, block: int, columns: Any) -> tuple[Doubles, Doubles]:
+def _rows(predictions: Heard, layer: str, block: int, columns: Any) -> tuple[Doubles, Doubles]:
     """Return what moves a block, and what some of its columns are off by: (N, W + 1), (N, columns).
 
     What the layer reads and a one, as far as the block is given what the layer says of it.
     """
     if layer == FILL:
-        _, read, off = heard.gaps[block]
-        return _bordered(read), off[:, columns]
-    wide = len(columns)
-    off = heard.ahead[:, block * wide : (block + 1) * wide][:, columns]
-    return _bordered(heard.hidden) * heard.given[:, block : block + 1], off
+        _, read, error = predictions.gaps[block]
+        return _bordered(read), error[:, columns]
+    width = len(columns)
+    error = predictions.ahead[:, block * width : (block + 1) * width][:, columns]
+    return _bordered(predictions.hidden) * predictions.gains[:, block : block + 1], error
 
 
-def _left(read: Doubles, off: Doubles, step: Doubles) -> float:
+def _remaining_error(read: Doubles, error: Doubles, step: Doubles) -> float:
     """Return what a step leaves of an error, as a share of its root mean square."""
-    before, after = (off**2).sum(), ((off - read @ step) ** 2).sum()
+    before, after = (error**2).sum(), ((error - read @ step) ** 2).sum()
     return float(np.sqrt(after / max(before, 1e-12)))
 
 
@@ -243,67 +258,72 @@ def _bordered(x: Doubles) -> Doubles:
 def _ridge(parts: Sequence[tuple[Doubles, Doubles]]) -> list[Doubles]:
     """Return the step (W + 1, columns) for each weight of the past and penalty: (XᵀX + λ N I)⁻¹ XᵀR."""
     sums, count = [], max(1, len(parts[0][0]))
-    for x, off in parts:
-        each = count / max(1, len(x))
-        sums.append((each * x.T @ x, each * x.T @ off))
+    for x, error in parts:
+        scale = count / max(1, len(x))
+        sums.append((scale * x.T @ x, scale * x.T @ error))
     (gram, cross), (old_gram, old_cross) = sums
     out = []
-    for heavy in _HEAVY:
-        values, vectors = np.linalg.eigh(gram + heavy * old_gram)
-        turned = vectors.T @ (cross + heavy * old_cross)
+    for past_weight in _HEAVY:
+        values, vectors = np.linalg.eigh(gram + past_weight * old_gram)
+        turned = vectors.T @ (cross + past_weight * old_cross)
         for penalty in _PENALTIES:
-            held = np.maximum(values, 0) + penalty * 2 * count
-            out.append(vectors @ (turned / held[:, None]))
+            damped_eigenvalues = np.maximum(values, 0) + penalty * 2 * count
+            out.append(vectors @ (turned / damped_eigenvalues[:, None]))
     return out
 
 
 def _centre(
     adapter: Adapter,
     kind: int,
-    made: Heard,
+    fit_predictions: Heard,
     new: Moments,
     past: Moments,
-    judged: Sequence[Heard],
+    judged_predictions: Sequence[Heard],
     kinds: Sequence[str],
     bounds: Bounds,
 ) -> tuple[float, Floats] | None:
     """Return how far a style's centre moves and the new centres; None where no step helps."""
     centres = adapter.weights[CENTRES]
-    takes = sorted(set(made.takes))
-    of = np.asarray([takes.index(take) for take in made.takes])
-    target = np.mean([made.place[of == n].mean(axis=0) for n in range(len(takes))], axis=0)
-    way = target - centres[kind]
-    size = float(np.sqrt((centres.astype(np.float64) ** 2).sum()))
-    full = float(np.sqrt((way**2).sum())) / size
-    before = judged[0].said[:, kind].mean(), _right(past, judged[1].said, kinds)
+    takes = sorted(set(fit_predictions.takes))
+    take_index = np.asarray([takes.index(take) for take in fit_predictions.takes])
+    target = np.mean(
+        [fit_predictions.place[take_index == n].mean(axis=0) for n in range(len(takes))], axis=0
+    )
+    direction = target - centres[kind]
+    norm = float(np.sqrt((centres.astype(np.float64) ** 2).sum()))
+    full_step = float(np.sqrt((direction**2).sum())) / norm
+    before = (
+        judged_predictions[0].probabilities[:, kind].mean(),
+        _mean_probability(past, judged_predictions[1].probabilities, kinds),
+    )
     best: tuple[float, float, Floats] | None = None
     for share in _STEPS:
-        step = min(share, bounds.norm / max(full, 1e-9))
+        step = min(share, bounds.norm / max(full_step, 1e-9))
         moved = centres.copy()
-        moved[kind] += (step * way).astype(np.float32)
+        moved[kind] += (step * direction).astype(np.float32)
         graph = adapter.moved({CENTRES: moved})
         after = adapter.say(new, graph)[:, kind].mean()
-        kept = _right(past, adapter.say(past, graph), kinds)
-        if after > before[0] and kept >= before[1] - _SPARE * bounds.replay_loss:
+        past_probability = _mean_probability(past, adapter.say(past, graph), kinds)
+        if after > before[0] and past_probability >= before[1] - _SPARE * bounds.replay_loss:
             if best is None or after > best[0]:
-                best = float(after), step * full, moved
+                best = float(after), step * full_step, moved
     return None if best is None else best[1:]
 
 
-def _right(moments: Moments, said: Doubles, kinds: Sequence[str]) -> float:
+def _mean_probability(moments: Moments, probabilities: Doubles, kinds: Sequence[str]) -> float:
     """Return the mean probability of what moments are labelled with; 1 where none is."""
-    known = [n for n, style in enumerate(moments.styles) if style in kinds]
-    right = [list(kinds).index(moments.styles[n]) for n in known]
-    return float(said[known, right].mean()) if known else 1.0
+    labelled = [n for n, style in enumerate(moments.styles) if style in kinds]
+    classes = [list(kinds).index(moments.styles[n]) for n in labelled]
+    return float(probabilities[labelled, classes].mean()) if labelled else 1.0
 
 
 def _round(value: float) -> float:
     return round(value, 6)
 
 
-def _rounded(found: dict[str, float]) -> dict[str, float]:
-    return {name: _round(value) for name, value in sorted(found.items())}
+def _rounded(errors: dict[str, float]) -> dict[str, float]:
+    return {name: _round(value) for name, value in sorted(errors.items())}
 
 
-def _said(found: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in sorted(found.items()))
+def _errors_text(errors: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in sorted(errors.items()))

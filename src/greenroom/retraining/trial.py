@@ -58,17 +58,17 @@ class _Watched:
     ) -> None:
         self.workspace, self.actor, self.release, self.on = workspace, actor, release, on
         self.guard = Guard(max(TICK_HZ, round(seconds * TICK_HZ)))
-        self.at = max(0, on.ring.end() - BEFORE_S * TICK_HZ)
-        self.begun_s = 0.0
+        self.position = max(0, on.ring.end() - BEFORE_S * TICK_HZ)
+        self.started_s = 0.0
         self.on_stage = False
         self._entries = len(workspace.log.entries())
         self.sights: dict[str, Sight] = {}
-        self.seen = 0
+        self.frames = 0
 
     def run(self, begin: Callable[[], None]) -> str:
         last = time.monotonic()
         while True:
-            rows, self.at, _ = self.on.ring.read(self.at)
+            rows, self.position, _ = self.on.ring.read(self.position)
             for row in rows:
                 reason = self._frame(row)
                 if reason is not None:
@@ -78,26 +78,26 @@ class _Watched:
                 last = now
             elif now > last + _SILENT_S:
                 raise CutShort("the show ended before the trial was over")
-            if not self.begun_s and self.seen > (LEAST + 1) * TICK_HZ:
-                self.begun_s = now
+            if not self.started_s and self.frames > (LEAST + 1) * TICK_HZ:
+                self.started_s = now
                 begin()
-            if self.begun_s and not self.on_stage and now > self.begun_s + COMES_S:
+            if self.started_s and not self.on_stage and now > self.started_s + COMES_S:
                 return "it did not come on stage"
             time.sleep(0.1)
 
     def _frame(self, row: object) -> str | None:
         """See a frame; return the verdict once there is one."""
         name = self._performs(row)
-        if name == self.release and not self.begun_s:
+        if name == self.release and not self.started_s:
             return None  # the end of a trial that a crash cut off
         if name == self.release and not self.on_stage:
             self.on_stage = True
             self.guard.swap()
         if self.on_stage and name != self.release:
             return "it left the stage: its engine was lost, or somebody went back"
-        alerts = self._told() if self.seen % TICK_HZ == 0 else []
+        alerts = self._new_alerts() if self.frames % TICK_HZ == 0 else []
         self.guard.update(self._figures(row, name), alerts)
-        self.seen += 1
+        self.frames += 1
         verdict = self.guard.verdict
         if self.on_stage and verdict.say == BACK:
             return verdict.reason
@@ -114,13 +114,15 @@ class _Watched:
             self.sights[name] = Sight(load_release(self.workspace, name).role.shape)
         sight = self.sights[name]
         outputs = get_tensors(row["outputs"], sight.shape.outputs())  # type: ignore[index]
-        seen = sight.read(row, outputs)  # type: ignore[arg-type]
-        broken = rung_of(row) not in _ON_ITS_FEET and bool(row["asked"])  # type: ignore[arg-type,index]
-        return Figures(seen.confidence, seen.finite and not broken, seen.miss)
+        tick_health = sight.read(row, outputs)  # type: ignore[arg-type]
+        fell_back = rung_of(row) not in _ON_ITS_FEET and bool(row["asked"])  # type: ignore[arg-type,index]
+        return Figures(
+            tick_health.confidence, tick_health.finite and not fell_back, tick_health.miss
+        )
 
-    def _told(self) -> list[Alert]:
+    def _new_alerts(self) -> list[Alert]:
         """Return the charts' alerts that came since the last look, of this release."""
         entries = self.workspace.log.entries()
         new, self._entries = entries[self._entries :], len(entries)
-        found = among(new, self.actor)
-        return [known.alert for known in found if known.release == self.release]
+        alerts = among(new, self.actor)
+        return [entered.alert for entered in alerts if entered.release == self.release]

@@ -59,17 +59,19 @@ def calling(workspace: Workspace, actor: str, rules: Rules) -> list[Entered]:
     While a show is on, it waits until there is something to learn from: `Rules.gather_s`, and
     `Rules.spike_s` before an online update.
     """
-    known = runs(workspace.log, actor)[::-1]
+    newest_runs = runs(workspace.log, actor)[::-1]
     past = _Past(workspace.log.entries(), actor)
     now = workspace.log.clock.utc_ns()
     out: dict[bool, Entered] = {}
-    for found in among(past.entries, actor):
-        if found.alert.cause not in rules.causes or any(past.answers(run, found) for run in known):
+    for alert in among(past.entries, actor):
+        if alert.alert.cause not in rules.causes or any(
+            past.answers(run, alert) for run in newest_runs
+        ):
             continue
-        job = job_for(workspace, found)
-        ripe = abs(now - found.entry.at_ns) >= (rules.spike_s if job else rules.gather_s) * NS_PER_S
+        job = job_for(workspace, alert)
+        ripe = abs(now - alert.entry.at_ns) >= (rules.spike_s if job else rules.gather_s) * NS_PER_S
         if ripe or look(workspace.home, actor) is None:
-            out.setdefault(bool(job), found)
+            out.setdefault(bool(job), alert)
         if len(out) == 2:
             break
     return list(out.values())
@@ -123,19 +125,19 @@ class _Past:
         """Return the release that was on stage before an entry."""
         return next((name for index, name in reversed(self.stage) if index < at), "")
 
-    def answers(self, run: Run, found: Entered) -> bool:
-        at = found.entry.index
-        if run.job.get("online") and not _is_spike(found):
+    def answers(self, run: Run, alert: Entered) -> bool:
+        index = alert.entry.index
+        if run.job.get("online") and not _is_spike(alert):
             return False
-        if at < run.first:
+        if index < run.first:
             return True
-        about, now = found.release or self.on_stage(at), self.on_stage(at)
-        if run.alert < 0 or about != self.on_stage(run.first):
+        alert_release, now = alert.release or self.on_stage(index), self.on_stage(index)
+        if run.alert < 0 or alert_release != self.on_stage(run.first):
             return False
-        if self.entries[run.alert].body["alert"]["cause"] != found.alert.cause:
+        if self.entries[run.alert].body["alert"]["cause"] != alert.alert.cause:
             return False
-        relieved = about != now and (run.release in [n for i, n in self.stage if i < at])
-        return not run.outcome or at < run.index or relieved
+        relieved = alert_release != now and (run.release in [n for i, n in self.stage if i < index])
+        return not run.outcome or index < run.index or relieved
 
 
 def _since(workspace: Workspace, actor: str) -> int:
@@ -143,9 +145,9 @@ def _since(workspace: Workspace, actor: str) -> int:
 
     What a clock that was set back left more than a day ahead counts for nothing.
     """
-    known = [run.asked_ns for run in runs(workspace.log, actor) if not run.job.get("online")]
+    times_ns = [run.asked_ns for run in runs(workspace.log, actor) if not run.job.get("online")]
     for entry in workspace.log.entries():
         if entry.event == "ref" and entry.body["name"] == policy_ref(actor):
-            known.append(entry.at_ns)
+            times_ns.append(entry.at_ns)
     most = workspace.log.clock.utc_ns() + 86_400 * NS_PER_S
-    return max((at for at in known if at <= most), default=0)
+    return max((at for at in times_ns if at <= most), default=0)
