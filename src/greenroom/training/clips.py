@@ -103,25 +103,25 @@ class Shown:
 
         def perform(window: Floats, valid: Floats) -> Floats:
             with torch.no_grad():
-                done = roll_out(
+                rollout = roll_out(
                     model,
                     torch.from_numpy(window)[None],
                     torch.from_numpy(valid)[None],
                     words=self.words[None, 1:],  # the body's first tick has no state
                 )
-            out: Floats = done.pose[0].numpy()
+            out: Floats = rollout.pose[0].numpy()
             return out
 
-        made = filled(perform, self.spec, model.shape.history, self.body)
-        assert made is not None  # or it would not have been chosen
-        truth, performed, given = made
+        completion = filled(perform, self.spec, model.shape.history, self.body)
+        assert completion is not None  # or it would not have been chosen
+        truth, completed, captured = completion
         below = []
         if model.face is not None and self.face is not None:
-            heard, told, channels = self.face.speech, self.face.words, self.face.channels
+            speech, words, channels = self.face.speech, self.face.words, self.face.channels
             with torch.no_grad():
-                said = model.face(model.hear(heard), told_of(model.shape, told, len(heard)))
-            below = traces(self.face.weights, said.numpy(), channels, 2 * _SIZE[0])
-        panels = [Panel(truth, "truth"), Panel(performed, label, given)]
+                weights = model.face(model.hear(speech), told_of(model.shape, words, len(speech)))
+            below = traces(self.face.weights, weights.numpy(), channels, 2 * _SIZE[0])
+        panels = [Panel(truth, "truth"), Panel(completed, label, captured)]
         return side_by_side(panels, _SIZE, every=_EVERY, below=below)
 
 
@@ -130,7 +130,7 @@ def shown_of(
     dataset: Manifest,
     spec: FeatureSpec,
     shape: ModelShape,
-    found: Found,
+    split: Found,
     folder: Path,
     steps: int,
 ) -> Shown | None:
@@ -144,62 +144,76 @@ def shown_of(
         dataset: its manifest.
         spec: the features.
         shape: of the model.
-        found: what is learned from.
+        split: what is learned from.
         folder: where clips go.
         steps: of the run.
     """
     day = datetime.datetime.now(datetime.UTC).date()
-    held = {name: workspace.objects.manifest(name) for name in dataset["splits"]["validation"]}
-    takes = [name for name, take in held.items() if not refusal(take, "export", day)]
-    takes.sort(key=lambda name: (-len(media_of(held[name])), -held[name]["ticks"], name))
+    manifests = {name: workspace.objects.manifest(name) for name in dataset["splits"]["validation"]}
+    takes = [name for name, take in manifests.items() if not refusal(take, "export", day)]
+    takes.sort(key=lambda name: (-len(media_of(manifests[name])), -manifests[name]["ticks"], name))
     for name in takes:
-        body = load(workspace, name, ("body",)).body if "body" in media_of(held[name]) else None
+        body = (
+            load(workspace, name, ("body",)).body if "body" in media_of(manifests[name]) else None
+        )
         if body is None or len(body) < 2 * LOST or not np.isfinite(states_of(spec, body)).all():
             continue
         ticks = min(TICKS, len(body))
         first = _liveliest(states_of(spec, body), ticks)
         # Before the first tick of a take that one stands in.
-        at = np.arange(first - shape.history - 1, first + ticks).clip(0)
-        stretch = Body(body.skeleton, body.root[at], body.rotations[at], body.validity[at])
-        words = found.vocabulary.rows(held[name].get("tiers", {}), len(body))[at]
+        rows = np.arange(first - shape.history - 1, first + ticks).clip(0)
+        stretch = Body(body.skeleton, body.root[rows], body.rotations[rows], body.validity[rows])
+        words = split.vocabulary.rows(manifests[name].get("tiers", {}), len(body))[rows]
         epoch = max(LEAST, steps // EPOCHS)
-        shown = Shown(folder, epoch, spec, stretch, torch.from_numpy(words), (name,))
-        for other in (name, *takes) if shape.face else ():
-            begin = first if other == name else None
-            face = _face(load(workspace, other), held[other], found, shape.speech, begin, ticks)
+        clip_recorder = Shown(folder, epoch, spec, stretch, torch.from_numpy(words), (name,))
+        for face_take in (name, *takes) if shape.face else ():
+            first_tick = first if face_take == name else None
+            face = _face(
+                load(workspace, face_take),
+                manifests[face_take],
+                split,
+                shape.speech,
+                first_tick,
+                ticks,
+            )
             if face is not None:
-                return replace(shown, takes=tuple(sorted({name, other})), face=face)
-        return shown
+                return replace(clip_recorder, takes=tuple(sorted({name, face_take})), face=face)
+        return clip_recorder
     return None
 
 
 def _face(
-    recording: Recording, take: Manifest, found: Found, window: int, begin: int | None, ticks: int
+    recording: Recording,
+    take: Manifest,
+    split: Found,
+    window: int,
+    first_tick: int | None,
+    ticks: int,
 ) -> Spoken | None:
     """Return a stretch of a take's face; None where it has none that is learned, or none so long.
 
     Args:
         recording: what the take has.
         take: its manifest.
-        found: what is learned from.
+        split: what is learned from.
         window: S.
-        begin: its first tick; None for the liveliest stretch.
+        first_tick: its first tick; None for the liveliest stretch.
         ticks: T.
     """
     face, audio = recording.face, recording.audio
-    if face is None or audio is None or face.channels != found.channels:
+    if face is None or audio is None or face.channels != split.channels:
         return None
     speech = torch.from_numpy(heard(audio.samples))
-    words = torch.from_numpy(found.vocabulary.rows(take.get("tiers", {}), len(speech)))
-    both, weights = heard_for(
+    words = torch.from_numpy(split.vocabulary.rows(take.get("tiers", {}), len(speech)))
+    inputs, weights = heard_for(
         torch.from_numpy(face.weights), torch.cat([speech, words], -1), window
     )
-    if len(weights) < (begin or 0) + ticks:
+    if len(weights) < (first_tick or 0) + ticks:
         return None
-    first = _liveliest(np.nan_to_num(weights.numpy()), ticks) if begin is None else begin
+    first = _liveliest(np.nan_to_num(weights.numpy()), ticks) if first_tick is None else first_tick
     part = slice(first, first + ticks)
-    own, told = both[part].split_with_sizes([speech.shape[-1], words.shape[-1]], -1)
-    return Spoken(own, told, weights[part].numpy(), face.channels)
+    own_speech, own_words = inputs[part].split_with_sizes([speech.shape[-1], words.shape[-1]], -1)
+    return Spoken(own_speech, own_words, weights[part].numpy(), face.channels)
 
 
 def _liveliest(rows: Floats, ticks: int) -> int:

@@ -83,27 +83,27 @@ class Core(nn.Module):
         """Return the ridge forecast of the next normalised state (N, D)."""
         return history[:, -1] + self.lagged(history) @ self.forecast + self.bias
 
-    def forward(self, history: Tensor, seen: Seen, state: Tensor, trust: Tensor) -> Tensor:
+    def forward(self, history: Tensor, last_seen: Seen, state: Tensor, trust: Tensor) -> Tensor:
         """Return the completed state, normalised (N, D).
 
         Args:
             history: normalised states (N, K, D), oldest first.
-            seen: of :meth:`last_seen`.
+            last_seen: of :meth:`last_seen`.
             state: normalised captured state (N, D), 0 where missing.
             trust: (N, D), 0 missing to 1 trusted.
         """
-        drift = torch.cat([seen.state, seen.step], -1) @ self.drift + self.onset
-        usual = seen.state + seen.mean_pace * drift
-        width = seen.pace * self.spread
+        drift = torch.cat([last_seen.state, last_seen.step], -1) @ self.drift + self.onset
+        expected = last_seen.state + last_seen.mean_pace * drift
+        spread = last_seen.pace * self.spread
         # No gradient through the solver: where it has converged its quotients are noise.
-        off = trust * (state - usual) / width
-        given = usual + width * self._whole(off.detach(), trust)
+        residual = trust * (state - expected) / spread
+        conditional = expected + spread * self._conditional_mean(residual.detach(), trust)
         captured = share_captured(trust)
-        own = (1 - captured) * self.ahead(history) + captured * given
-        own = torch.minimum(torch.maximum(own, self.low), self.high)
-        return trust * state + (1 - trust) * own
+        estimate = (1 - captured) * self.ahead(history) + captured * conditional
+        estimate = torch.minimum(torch.maximum(estimate, self.low), self.high)
+        return trust * state + (1 - trust) * estimate
 
-    def _whole(self, off: Tensor, trust: Tensor) -> Tensor:
+    def _conditional_mean(self, residual: Tensor, trust: Tensor) -> Tensor:
         """Return how far all channels are off their means (N, D), in spreads, given what was captured.
 
         With P the precision, t the trust and y = off / t, it is the z that makes zᵀ P z plus the sum of
@@ -111,19 +111,19 @@ class Core(nn.Module):
         (1 - t) / t. Put as z = off + (1 - t) x, it holds for t of 0 and 1 too.
         """
         lost = 1 - trust
-        left = lost * (off - off @ self.precision)
-        way, found = left, torch.zeros_like(left)
-        size = (left * left).sum(-1, keepdim=True)
+        remainder = lost * (residual - residual @ self.precision)
+        direction, solution = remainder, torch.zeros_like(remainder)
+        norm = (remainder * remainder).sum(-1, keepdim=True)
         for _ in range(_STEPS):
-            pull = lost * (trust * way + (lost * way) @ self.precision)
-            length = size / (way * pull).sum(-1, keepdim=True).clamp(min=_LEAST)
-            found = found + length * way
-            left = left - length * pull
-            before, size = size, (left * left).sum(-1, keepdim=True)
-            way = left + size / before.clamp(min=_LEAST) * way
-        return off + lost * found
+            product = lost * (trust * direction + (lost * direction) @ self.precision)
+            step = norm / (direction * product).sum(-1, keepdim=True).clamp(min=_LEAST)
+            solution = solution + step * direction
+            remainder = remainder - step * product
+            previous, norm = norm, (remainder * remainder).sum(-1, keepdim=True)
+            direction = remainder + norm / previous.clamp(min=_LEAST) * direction
+        return residual + lost * solution
 
-    def last_seen(self, history: Tensor, known: Tensor, trust: Tensor) -> Seen:
+    def last_seen(self, history: Tensor, history_mask: Tensor, trust: Tensor) -> Seen:
         """Return where each channel was before what is missing now went missing.
 
         A missing joint: when it was last captured. A captured one: when all that are missing now were
@@ -132,34 +132,44 @@ class Core(nn.Module):
 
         Args:
             history: normalised states (N, K, D), oldest first.
-            known: which of its joints were captured (N, K, J).
+            history_mask: which of its joints were captured (N, K, J).
             trust: (N, D), 0 missing to 1 trusted.
         """
-        there = some(known)
-        lost = (1 - trust[:, : 6 * known.shape[-1] : 6]).unsqueeze(1)
-        own = there * (1 - (self.later @ there).clamp(max=1.0))
-        whole = 1 - (lost * (1 - there)).amax(-1, keepdim=True)
-        first = whole * (1 - (self.later @ whole).clamp(max=1.0))
-        weight = lost * own + (1 - lost) * first
+        present = some(history_mask)
+        lost = (1 - trust[:, : 6 * history_mask.shape[-1] : 6]).unsqueeze(1)
+        own_last = present * (1 - (self.later @ present).clamp(max=1.0))
+        all_present = 1 - (lost * (1 - present)).amax(-1, keepdim=True)
+        first = all_present * (1 - (self.later @ all_present).clamp(max=1.0))
+        weight = lost * own_last + (1 - lost) * first
         weight = torch.cat([weight.repeat_interleave(6, -1), weight[..., :1].expand(-1, -1, 4)], -1)
-        rest = 1 - weight.sum(1)
+        remaining_weight = 1 - weight.sum(1)
         before = torch.cat([history[:, :1], history[:, :-1]], 1)
-        seen, step = (weight * history).sum(1), (weight * (history - before)).sum(1)
+        state, step = (weight * history).sum(1), (weight * (history - before)).sum(1)
         pace = (weight * self.pace.unsqueeze(-1)).sum(1)
         memory = (weight * self.memory.unsqueeze(-1)).sum(1)
-        return Seen(seen + rest * history[:, 0], step, pace + rest * self.pace[0], pace, memory)
+        return Seen(
+            state + remaining_weight * history[:, 0],
+            step,
+            pace + remaining_weight * self.pace[0],
+            pace,
+            memory,
+        )
 
 
-def rows_without_guesses(past: Tensor, known: Tensor, seen: Tensor, trust: Tensor) -> Tensor:
+def rows_without_guesses(
+    past: Tensor, history_mask: Tensor, last_state: Tensor, trust: Tensor
+) -> Tensor:
     """Return the history (N, K, D) in which what is missing now stands where it was last seen.
 
     What the model guessed for it since is left out, so that a gap's third tick is no guess about guesses
     and training needs no roll-out for it. With nothing captured its own past is all it has, and stays.
     """
-    there = some(known)
-    wide = torch.cat([there.repeat_interleave(6, -1), there[..., :1].expand(-1, -1, 4)], -1)
-    guessed = (1 - wide) * ((1 - trust) * share_captured(trust)).unsqueeze(1)
-    return past + guessed * (seen.unsqueeze(1) - past)
+    present = some(history_mask)
+    wide_mask = torch.cat(
+        [present.repeat_interleave(6, -1), present[..., :1].expand(-1, -1, 4)], -1
+    )
+    imputed = (1 - wide_mask) * ((1 - trust) * share_captured(trust)).unsqueeze(1)
+    return past + imputed * (last_state.unsqueeze(1) - past)
 
 
 def share_captured(trust: Tensor) -> Tensor:

@@ -49,12 +49,12 @@ def export(model: Performer) -> tuple[bytes, list[str]]:
 def golden(graph: bytes, shape: ModelShape) -> bytes:
     """Return what the graph says on the golden clip (ticks, outputs), float32, little-endian."""
     session = _session(graph)
-    wanted = {node.name for node in session.get_inputs()}
-    said = []
+    input_names = {node.name for node in session.get_inputs()}
+    outputs = []
     for inputs in golden_clip(shape):
-        feed = {name: value for name, value in inputs.items() if name in wanted}
-        said.append(np.concatenate(session.run(None, feed), axis=None))
-    return np.stack(said).astype("<f4").tobytes()
+        feed = {name: value for name, value in inputs.items() if name in input_names}
+        outputs.append(np.concatenate(session.run(None, feed), axis=None))
+    return np.stack(outputs).astype("<f4").tobytes()
 
 
 def check_parity(model: Performer, graph: bytes, takes: Sequence[Floats]) -> float:
@@ -79,32 +79,34 @@ def check_parity(model: Performer, graph: bytes, takes: Sequence[Floats]) -> flo
         inputs["state"] = state[None, k]
         inputs["noise"] = torch.randn(1, shape.noise, generator=random)
         inputs["heard"] = (torch.rand(1, shape.speech, generator=random) < 0.5).float()
-        seen = inputs["valid"] * inputs["known"][:, -1]
+        captured = inputs["valid"] * inputs["known"][:, -1]
         step = 30 * (state[k] - state[k - 1])[None, : 6 * shape.joints]
-        inputs["velocity"] = step * seen.repeat_interleave(6, -1)
+        inputs["velocity"] = step * captured.repeat_interleave(6, -1)
         inputs["age"] = (1 - inputs["valid"]) * torch.rand(1, shape.joints, generator=random) / 2
         inputs["speech"] = torch.randn(1, shape.speech, shape.speech_channels, generator=random)
         for name in ("phonemes", "context"):
             if name in inputs:
                 inputs[name] = (torch.rand(inputs[name].shape, generator=random) < 0.2).float()
-        worst = max(worst, _apart(model, session, inputs))
+        worst = max(worst, _max_difference(model, session, inputs))
         for name in ("known", "valid", "state", "velocity"):  # and as when nobody is captured
             inputs[name] = torch.zeros_like(inputs[name])
-        worst = max(worst, _apart(model, session, inputs))
+        worst = max(worst, _max_difference(model, session, inputs))
     return worst
 
 
-def _apart(model: Performer, session: Any, inputs: dict[str, torch.Tensor]) -> float:
+def _max_difference(model: Performer, session: Any, inputs: dict[str, torch.Tensor]) -> float:
     """Return the largest difference between graph and model at inputs."""
     with torch.no_grad():
         ours = model(*inputs.values())
     theirs = session.run(None, {name: value.numpy() for name, value in inputs.items()})
     worst = 0.0
     for name, a, b in zip(model.shape.outputs(), ours, theirs, strict=True):
-        off = float(np.abs(a.numpy() - b).max())
-        if off > (STYLE_PARITY if name == "style" else PARITY):
-            raise CheckFailed(f"the exported graph's {name} differs from the model's by {off:.2g}")
-        worst = max(worst, off)
+        error = float(np.abs(a.numpy() - b).max())
+        if error > (STYLE_PARITY if name == "style" else PARITY):
+            raise CheckFailed(
+                f"the exported graph's {name} differs from the model's by {error:.2g}"
+            )
+        worst = max(worst, error)
     return worst
 
 

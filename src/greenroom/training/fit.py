@@ -48,7 +48,7 @@ def fit(
     keep: Path | None = None,
     processes: int = 1,
     start: Mapping[str, Tensor] | None = None,
-    shown: Shown | None = None,
+    clip_recorder: Shown | None = None,
     warn: Callable[[str], None] = lambda what: None,
 ) -> tuple[Performer, dict[str, float]]:
     """Return a trained performer and its figures.
@@ -66,27 +66,27 @@ def fit(
         processes: that share each batch.
         start: what another performer had learned, by name; what fits is where this one begins. The
             closed form is fitted anew in any case.
-        shown: what is shown of it on the way; None for nothing.
+        clip_recorder: what is shown of it on the way; None for nothing.
         warn: called with one line for what of `start` is of no use.
     """
     torch.manual_seed(recipe.seed)
     model = Performer(shape, preset)
-    afresh = begin(model, start or {})
-    if start and afresh:
-        warn(f"learned afresh, as the start has none of these sizes: {', '.join(afresh)}")
-    held = [torch.from_numpy(np.ascontiguousarray(take)) for take in validation]
+    reinitialised = begin(model, start or {})
+    if start and reinitialised:
+        warn(f"learned afresh, as the start has none of these sizes: {', '.join(reinitialised)}")
+    heldout = [torch.from_numpy(np.ascontiguousarray(take)) for take in validation]
     figures = fit_core(model.core, shape, joints, takes)
     figures |= prepare(model, material)
     if model.trunk is not None:
         model.trunk.reflect(joints, model.core.mean, model.core.std)
-    run(Task(model, joints, material, recipe), keep, progress, processes, shown)
+    run(Task(model, joints, material, recipe), keep, progress, processes, clip_recorder)
     random = torch.Generator().manual_seed(recipe.seed)
     model.eval()
-    figures |= calibrate(model, joints, held, random)
+    figures |= calibrate(model, joints, heldout, random)
     if model.trunk is not None:
-        figures |= earn(model, held)
+        figures |= earn(model, heldout)
         quiet = quiet_pace(take[:, : 6 * len(joints)].numpy() for take in material.takes)
-        figures |= settle(model, held, random, at_rest(material.streams), quiet)
+        figures |= settle(model, heldout, random, at_rest(material.streams), quiet)
     return model, figures
 
 
@@ -133,13 +133,13 @@ def prepare(model: Performer, material: Material) -> dict[str, float]:
 def usual_amplitude(model: Performer, takes: Sequence[Tensor]) -> Tensor:
     """Return how much a body moves in takes: the rms over all moments of what `moved` says."""
     six, sums, count = 6 * model.shape.joints, 0.0, 0
-    whole = torch.ones(1, 1, model.shape.joints)
+    all_captured = torch.ones(1, 1, model.shape.joints)
     for take in takes:
         if len(take) >= LATELY:
             rows = ((take - model.core.mean) / model.core.std)[:, :six]
             rows = rows.unfold(0, LATELY, 1).transpose(1, 2)
-            known = whole.expand(len(rows), LATELY, -1)
-            sums += float((moved(rows, known)[0].double() ** 2).sum())
+            mask = all_captured.expand(len(rows), LATELY, -1)
+            sums += float((moved(rows, mask)[0].double() ** 2).sum())
             count += len(rows)
     return torch.tensor((sums / count) ** 0.5 if count else 1.0)
 
@@ -195,9 +195,9 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
     trunk = model.trunk
     assert trunk is not None
     k, horizons, six = model.shape.history, model.shape.horizons, 6 * model.shape.joints
-    whole = torch.ones(1, k + 1, model.shape.joints)
-    nears = [torch.zeros(0, trunk.earned.shape[1], dtype=torch.double)]
-    theres = [torch.zeros(0)]
+    all_captured = torch.ones(1, k + 1, model.shape.joints)
+    bin_weights = [torch.zeros(0, trunk.earned.shape[1], dtype=torch.double)]
+    known_flags = [torch.zeros(0)]
     sums = [torch.zeros(3, 0, len(horizons), dtype=torch.double)]
     for take in takes:
         rows = torch.cat([take[:1].expand(k - 2, -1), take])
@@ -206,60 +206,72 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
             continue
         every = max(3, count // _MOST_WINDOWS)
         windows = rows.unfold(0, k + 1, every)[: max(1, count // every)].transpose(1, 2)
-        see = whole.expand(len(windows), -1, -1)
+        mask = all_captured.expand(len(windows), -1, -1)
         scaled = (windows - model.core.mean) / model.core.std
         with torch.no_grad():
-            said = dict(
+            outputs = dict(
                 zip(
                     model.shape.outputs(),
-                    perform(model, windows, see, torch.zeros(len(windows))),
+                    perform(model, windows, mask, torch.zeros(len(windows))),
                     strict=True,
                 )
             )
-            size, there = trunk.size(scaled[:, :k], see[:, :k])
-            nears.append(trunk.near(size, there).double())
-            theres.append(there[:, 0])
-        plain = model.plain_forecast(scaled[:, 1:]) * model.core.std[:six] + model.core.mean[:six]
+            amplitude, is_known = trunk.size(scaled[:, :k], mask[:, :k])
+            bin_weights.append(trunk.near(amplitude, is_known).double())
+            known_flags.append(is_known[:, 0])
+        baseline = (
+            model.plain_forecast(scaled[:, 1:]) * model.core.std[:six] + model.core.mean[:six]
+        )
         ends = [rows.unfold(0, k + 1 + h, every)[: len(windows), :six, -1] for h in horizons]
-        coming = torch.stack(ends, 1)
-        added = (said["forecast"] - plain).double()
-        went = (coming - windows[:, k : k + 1, :six]).double()
-        parts = (added**2, (coming - plain) * added, went**2)
+        future = torch.stack(ends, 1)
+        addition = (outputs["forecast"] - baseline).double()
+        displacement = (future - windows[:, k : k + 1, :six]).double()
+        parts = (addition**2, (future - baseline) * addition, displacement**2)
         sums.append(torch.stack([part.sum(-1) for part in parts]))
-    near, known = torch.cat(nears), torch.cat(theres) >= 1
-    added_squared, along_added, went_squared = torch.cat(sums, 1)
+    amplitude_weights, amplitude_known = torch.cat(bin_weights), torch.cat(known_flags) >= 1
+    addition_squared, addition_dot_residual, displacement_squared = torch.cat(sums, 1)
     figures = {}
     for i, ahead in enumerate(horizons):
-        weighed, share = near, 1.0
+        weighted, share = amplitude_weights, 1.0
         if ahead == RIDGED:
-            weighed, share = near * _counts(went_squared[:, i], near, known)[:, None], _LEAST_PULL
-        squares = (weighed * added_squared[:, i, None]).T @ near
-        along = weighed.T @ along_added[:, i]
-        all_ = float((along.sum() / squares.sum().clamp(min=1e-9)).clamp(0, 1))
+            window_weights = _window_weights(
+                displacement_squared[:, i], amplitude_weights, amplitude_known
+            )
+            weighted, share = amplitude_weights * window_weights[:, None], _LEAST_PULL
+        squares = (weighted * addition_squared[:, i, None]).T @ amplitude_weights
+        along = weighted.T @ addition_dot_residual[:, i]
+        overall_gain = float((along.sum() / squares.sum().clamp(min=1e-9)).clamp(0, 1))
         pull = _PULL * squares.diag().clamp(min=share * float(squares.trace())) + 1e-9
         root = torch.linalg.cholesky(squares + pull.diag())
-        aim = torch.linalg.solve_triangular(root, (along + pull * all_)[:, None], upper=False)
-        found = lsq_linear(root.T.numpy(), aim[:, 0].numpy(), bounds=(0, 1)).x
-        trunk.earned[i] = torch.from_numpy(np.asarray(found, np.float32))
-        figures[f"earned_{ahead}"] = all_
+        target = torch.linalg.solve_triangular(
+            root, (along + pull * overall_gain)[:, None], upper=False
+        )
+        gains = lsq_linear(root.T.numpy(), target[:, 0].numpy(), bounds=(0, 1)).x
+        trunk.earned[i] = torch.from_numpy(np.asarray(gains, np.float32))
+        figures[f"earned_{ahead}"] = overall_gain
     return figures
 
 
-def _counts(went: Tensor, near: Tensor, known: Tensor) -> Tensor:
+def _window_weights(
+    displacement_squared: Tensor, amplitude_weights: Tensor, amplitude_known: Tensor
+) -> Tensor:
     """Return how much each window counts (N,): the less, the further the body went.
 
     One whose amplitude is not known counts as the mean of the others at the amplitude it is taken for: a
     body that was not there yet may be a lively one.
 
     Args:
-        went: squared ways (N,).
-        near: each amplitude (N, 6).
-        known: whether the amplitude is (N,).
+        displacement_squared: squared ways (N,).
+        amplitude_weights: each amplitude (N, 6).
+        amplitude_known: whether the amplitude is (N,).
     """
-    counts = 1 / (went / went.mean().clamp(min=1e-9) + _STILL)
-    others, mean = near[known], counts[known].mean().nan_to_num(1.0)
-    means = (others.T @ counts[known] + 1e-9 * mean) / (others.sum(0) + 1e-9)
-    return torch.where(known, counts, near @ means)
+    counts = 1 / (displacement_squared / displacement_squared.mean().clamp(min=1e-9) + _STILL)
+    known_weights = amplitude_weights[amplitude_known]
+    mean = counts[amplitude_known].mean().nan_to_num(1.0)
+    means = (known_weights.T @ counts[amplitude_known] + 1e-9 * mean) / (
+        known_weights.sum(0) + 1e-9
+    )
+    return torch.where(amplitude_known, counts, amplitude_weights @ means)
 
 
 _BRAKE = 0.75
@@ -304,7 +316,9 @@ def settle(
     model.calm[-SPEEDS:] = _BRAKE
     model.rest.copy_((rest - model.core.mean) / model.core.std)
     draws = [Draws(seed, model.shape.noise) for seed in range(_WAYS)]
-    walks = torch.from_numpy(np.stack([[one.next().copy() for _ in range(_LONG)] for one in draws]))
+    walks = torch.from_numpy(
+        np.stack([[draw.next().copy() for _ in range(_LONG)] for draw in draws])
+    )
     starts = sample_windows(takes, k, _WAYS, random)
 
     def later(weight: float, wider: float, ways: int) -> tuple[Tensor, float]:
@@ -312,8 +326,8 @@ def settle(
         model.alone.fill_(weight)
         model.wider.fill_(wider)
         with torch.no_grad():
-            said = go_on(model, starts[:ways], walks[:ways])[:, _LONG // 2 :, :six]
-        return said, float(_jerk(said).mean(1).max())
+            rotations = go_on(model, starts[:ways], walks[:ways])[:, _LONG // 2 :, :six]
+        return rotations, float(_jerk(rotations).mean(1).max())
 
     most = _TREMOR * float(torch.cat([_jerk(take[None, :, :six])[0] for take in takes]).mean())
     for weight in (1.0, 0.75, 0.5, 0.25):
@@ -322,15 +336,15 @@ def settle(
             break
     still: dict[float, float] = {}
     for wider in _WIDER:
-        said, tremor = later(_MARGIN * weight, wider, _FEWER)
+        rotations, tremor = later(_MARGIN * weight, wider, _FEWER)
         if still and tremor > most:
             break
         still[wider] = float(
-            (np.concatenate([pace_of(way.numpy()) for way in said]) < quiet).mean()
+            (np.concatenate([pace_of(way.numpy()) for way in rotations]) < quiet).mean()
         )
         if still[wider] <= QUIET:
             break
-    wider = min(still, key=lambda one: still[one])  # of equals the first, the least
+    wider = min(still, key=lambda scale: still[scale])  # of equals the first, the least
     model.wider.fill_(wider)
     return {
         "alone": _MARGIN * weight,
@@ -361,9 +375,9 @@ def at_rest(takes: Sequence[Tensor]) -> Tensor:
     rows = rows[rows[:, -4] >= rows[:, -4].median()]
     rows = rows[torch.linspace(0, len(rows) - 1, min(len(rows), _MOST_STILL)).long()]
     poses = rows[:, :-SPEEDS] / (torch.cat(takes)[:, :-SPEEDS].std(0, correction=0) + 1e-6)
-    found = rows[torch.cdist(poses, poses).sum(1).argmin()].clone()
-    found[-SPEEDS:] = 0
-    return found
+    rest_state = rows[torch.cdist(poses, poses).sum(1).argmin()].clone()
+    rest_state[-SPEEDS:] = 0
+    return rest_state
 
 
 def _jerk(six: Tensor) -> Tensor:
@@ -375,7 +389,7 @@ _GAP, _EVERY, _MOST_GAPS = 15, 3, 600
 
 
 def limb_gaps(
-    model: Performer, joints: Sequence[str], held: Sequence[Tensor]
+    model: Performer, joints: Sequence[str], heldout: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Return windows and validity: every limb lost for half a second all along the takes.
 
@@ -384,16 +398,16 @@ def limb_gaps(
     """
     k = model.shape.history
     windows, valid = [], []
-    for take in held:
+    for take in heldout:
         padded = torch.cat([take[:1].expand(k - 1, -1), take])
-        for at in range(0, len(padded) - k - _GAP + 1, _EVERY):
+        for start in range(0, len(padded) - k - _GAP + 1, _EVERY):
             for limb in LIMBS.values():
                 lost = [i for i, name in enumerate(joints) if name in limb]
                 if lost:
-                    windows.append(padded[at : at + k + _GAP])
-                    see = torch.ones(_GAP, len(joints))
-                    see[:, lost] = 0
-                    valid.append(see)
+                    windows.append(padded[start : start + k + _GAP])
+                    mask = torch.ones(_GAP, len(joints))
+                    mask[:, lost] = 0
+                    valid.append(mask)
     picks = np.linspace(0, len(windows) - 1, min(len(windows), _MOST_GAPS)).astype(int)
     return torch.stack([windows[i] for i in picks]), torch.stack([valid[i] for i in picks])
 
@@ -401,24 +415,24 @@ def limb_gaps(
 def gap_error(model: Performer, windows: Tensor, valid: Tensor) -> Tensor:
     """Return degrees of error of each joint lost in each window, shape (lost,)."""
     with torch.no_grad():
-        done = roll_out(model, windows, valid)
+        rollout = roll_out(model, windows, valid)
     truth = windows[:, model.shape.history :, : 6 * model.shape.joints].reshape(*valid.shape, 6)
-    return six_angles(done.own, truth)[valid == 0]
+    return six_angles(rollout.own, truth)[valid == 0]
 
 
 def calibrate(
-    model: Performer, joints: Sequence[str], held: Sequence[Tensor], random: torch.Generator
+    model: Performer, joints: Sequence[str], heldout: Sequence[Tensor], random: torch.Generator
 ) -> dict[str, float]:
     """Choose the residual's weight and fit the confidence on held-out takes, in place."""
     from scipy.optimize import minimize
 
     ticks = 15
-    windows = sample_windows(held, model.shape.history + ticks, 192, random)
+    windows = sample_windows(heldout, model.shape.history + ticks, 192, random)
     valid, _ = hidden_joints(joints, len(windows), ticks, random)
     truth = windows[:, model.shape.history :, : 6 * model.shape.joints]
     truth = truth.reshape(*valid.shape, 6)
     errors = {}
-    lost_windows, lost_valid = limb_gaps(model, joints, held)
+    lost_windows, lost_valid = limb_gaps(model, joints, heldout)
     for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
         model.residual.fill_(weight)
         errors[weight] = float(gap_error(model, lost_windows, lost_valid).mean())
@@ -427,17 +441,17 @@ def calibrate(
     with torch.no_grad():
         done = roll_out(model, windows, valid)
     spread = torch.log(done.sigma).flatten().double().numpy()
-    seen = valid.flatten().double().numpy()
+    captured = valid.flatten().double().numpy()
     hit = (six_angles(done.own, truth) <= HIT_DEGREES).flatten().double().numpy()
 
     def surprise(p: np.ndarray) -> float:
-        logit = p[0] - p[1] * spread + p[2] * seen
+        logit = p[0] - p[1] * spread + p[2] * captured
         return float(np.mean(np.logaddexp(0, logit) - hit * logit) + 1e-3 * (p**2).sum())
 
-    found = minimize(surprise, np.asarray([2.0, 1.0, 0.0]))
-    model.calibration.copy_(torch.from_numpy(found.x.astype(np.float32)))
+    solution = minimize(surprise, np.asarray([2.0, 1.0, 0.0]))
+    model.calibration.copy_(torch.from_numpy(solution.x.astype(np.float32)))
     return {
         "residual": best,
         "limb_model": errors[best],
-        "confidence_log_loss": surprise(found.x),
+        "confidence_log_loss": surprise(solution.x),
     }

@@ -38,8 +38,8 @@ class Found:
         weights: how much each body's take counts; 1 unless the dataset says otherwise.
         faces: (speech (T, F), weights (T, B)) of the takes with both.
         channels: names of the face rig's weights; empty without faces.
-        told: the labels of each body's take.
-        told_faces: those of each face's.
+        labels: the labels of each body's take.
+        face_labels: those of each face's.
     """
 
     bodies: list[Body]
@@ -48,13 +48,13 @@ class Found:
     weights: list[float]
     faces: list[tuple[Floats, Floats]]
     channels: tuple[str, ...]
-    told: list[Told]
-    told_faces: list[Told]
+    labels: list[Told]
+    face_labels: list[Told]
 
     @property
     def vocabulary(self) -> Vocabulary:
         """What its takes are told by, in words."""
-        return Vocabulary.of([*self.told, *self.told_faces])
+        return Vocabulary.of([*self.labels, *self.face_labels])
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -69,97 +69,99 @@ def gather(workspace: Workspace, dataset: Manifest, spec: FeatureSpec) -> dict[s
 
 
 def _split(workspace: Workspace, dataset: Manifest, split: str) -> Found:
-    out = Found([], [], [], [], [], (), [], [])
+    split_data = Found([], [], [], [], [], (), [], [])
     channels = rig_of(workspace, dataset)
     for take in dataset["splits"][split]:
         manifest = workspace.objects.manifest(take, "take")
         recording = load(workspace, take)
         if recording.body is not None:
-            out.bodies.append(recording.body)
-            out.told.append(manifest.get("tiers", {}))
-            out.style.append(whole_label(manifest, "style"))
-            out.content.append(whole_label(manifest, "content"))
-            out.weights.append(float(dataset.get("weights", {}).get(take, 1.0)))
+            split_data.bodies.append(recording.body)
+            split_data.labels.append(manifest.get("tiers", {}))
+            split_data.style.append(whole_label(manifest, "style"))
+            split_data.content.append(whole_label(manifest, "content"))
+            split_data.weights.append(float(dataset.get("weights", {}).get(take, 1.0)))
         if recording.face is None or recording.audio is None:
             continue
         if recording.face.channels == channels:
-            out.faces.append((heard(recording.audio.samples), recording.face.weights))
-            out.told_faces.append(manifest.get("tiers", {}))
-    return replace(out, channels=channels if out.faces else ())
+            split_data.faces.append((heard(recording.audio.samples), recording.face.weights))
+            split_data.face_labels.append(manifest.get("tiers", {}))
+    return replace(split_data, channels=channels if split_data.faces else ())
 
 
 def whole_label(take: Manifest, tier: str) -> str:
     """Return what a whole take is labelled with in a tier; "" where nothing was said of the whole."""
-    said = take.get("tiers", {}).get(tier, "")
-    return said if isinstance(said, str) else ""
+    label = take.get("tiers", {}).get(tier, "")
+    return label if isinstance(label, str) else ""
 
 
-def are_joined(found: Found) -> bool:
+def are_joined(split: Found) -> bool:
     """Return whether a split's takes are so few that roll-outs go from one to another."""
-    return 2 * sum(len(body) for body in found.bodies) < FEW
+    return 2 * sum(len(body) for body in split.bodies) < FEW
 
 
-def teaching(found: Found, spec: FeatureSpec, preset: Preset, seed: int) -> Material:
+def teaching(split: Found, spec: FeatureSpec, preset: Preset, seed: int) -> Material:
     """Return what is taught of a training split: every take, and its mirror image."""
-    both = found.bodies + [mirrored(body) for body in found.bodies]
-    if are_joined(found):
+    with_mirrored = split.bodies + [mirrored(body) for body in split.bodies]
+    if are_joined(split):
         draws = np.random.default_rng(seed)
-        orders = [draws.permutation(len(both)) for _ in range(STREAMS)]
-        streams = [states_of(spec, join([both[i] for i in order])) for order in orders]
+        orders = [draws.permutation(len(with_mirrored)) for _ in range(STREAMS)]
+        streams = [states_of(spec, join([with_mirrored[i] for i in order])) for order in orders]
     else:
-        orders = [np.asarray([i]) for i in range(len(both))]
-        streams = [states_of(spec, body) for body in both]
-    whole = [tensor(stream) for stream in streams]
-    words = _words(found, orders)
+        orders = [np.asarray([i]) for i in range(len(with_mirrored))]
+        streams = [states_of(spec, body) for body in with_mirrored]
+    stream_tensors = [tensor(stream) for stream in streams]
+    words = _words(split, orders)
     if not preset.trunk:
-        return Material(whole, words=words)
-    takes = [tensor(states_of(spec, b)) for b in both] if are_joined(found) else whole
+        return Material(stream_tensors, words=words)
+    takes = (
+        [tensor(states_of(spec, b)) for b in with_mirrored] if are_joined(split) else stream_tensors
+    )
     return Material(
-        whole,
+        stream_tensors,
         takes,
-        [(tensor(speech), tensor(face)) for speech, face in found.faces],
-        labelled(found, takes),
-        found.weights * 2,
+        [(tensor(speech), tensor(face)) for speech, face in split.faces],
+        labelled(split, takes),
+        split.weights * 2,
         words,
     )
 
 
-def _words(found: Found, orders: Sequence[NDArray[np.intp]]) -> dict[str, list[Tensor]]:
+def _words(split: Found, orders: Sequence[NDArray[np.intp]]) -> dict[str, list[Tensor]]:
     """Return what is known of each tick of the material; nothing where the takes have no words.
 
     Args:
-        found: the takes.
+        split: the takes.
         orders: which of them and of their mirror images are joined to each stream.
     """
-    known = found.vocabulary
-    if not known.phonemes and not known.context:
+    vocabulary = split.vocabulary
+    if not vocabulary.phonemes and not vocabulary.context:
         return {}
     rows = [
-        tensor(known.rows(told, len(body)))
-        for told, body in zip(found.told, found.bodies, strict=True)
+        tensor(vocabulary.rows(labels, len(body)))
+        for labels, body in zip(split.labels, split.bodies, strict=True)
     ] * 2
     # The first tick of a take, or of takes that are joined, has no velocity and no state.
     return {
         "streams": [torch.cat([rows[i] for i in order])[1:] for order in orders],
         "takes": [row[1:] for row in rows],
         "faces": [
-            tensor(known.rows(told, len(speech)))
-            for told, (speech, _) in zip(found.told_faces, found.faces, strict=True)
+            tensor(vocabulary.rows(labels, len(speech)))
+            for labels, (speech, _) in zip(split.face_labels, split.faces, strict=True)
         ],
     }
 
 
-def labelled(found: Found, takes: Sequence[Tensor]) -> list[tuple[Tensor, int, str]]:
+def labelled(split: Found, takes: Sequence[Tensor]) -> list[tuple[Tensor, int, str]]:
     """Return (states, number of the style, content) of what has a style.
 
     Args:
-        found: of a training split.
+        split: of a training split.
         takes: states (T, D) of every body, then of every body's mirror image.
     """
-    kinds = [found.styles.index(s) if s in found.styles else -1 for s in found.style * 2]
+    kinds = [split.styles.index(s) if s in split.styles else -1 for s in split.style * 2]
     return [
-        (take, kind, content or f"take {n % len(found.bodies)}")
-        for n, (take, kind, content) in enumerate(zip(takes, kinds, found.content * 2, strict=True))
+        (take, kind, content or f"take {n % len(split.bodies)}")
+        for n, (take, kind, content) in enumerate(zip(takes, kinds, split.content * 2, strict=True))
         if kind >= 0
     ]
 

@@ -152,19 +152,19 @@ class Gaps:
         picks = torch.searchsorted(self.often, draws).clamp(max=len(self.starts) - 1)
         turn, pace = torch.rand(2, count, 1, generator=random)
         pace = torch.exp(torch.where(turn < 0.5, _PACE * (2 * pace - 1), torch.zeros(())))
-        early, late = self.rooms[picks].split(
+        before_ticks, after_ticks = self.rooms[picks].split(
             1, -1
         )  # ticks of the take before the window and after
-        pace = torch.minimum(pace, 1 + late / GAP)
+        pace = torch.minimum(pace, 1 + after_ticks / GAP)
         ticks = (torch.arange(self.length) - self.now) * pace
-        ticks = torch.maximum(ticks, -(self.now + early))
-        whole = torch.floor(ticks)
-        at = self.starts[picks][:, None] + self.now + whole.long()
-        part = (ticks - whole)[..., None]
-        later = (at + 1).clamp(max=len(self.rows) - 1)
-        out, state = self.rows[at], self.state
+        ticks = torch.maximum(ticks, -(self.now + before_ticks))
+        whole_ticks = torch.floor(ticks)
+        index = self.starts[picks][:, None] + self.now + whole_ticks.long()
+        fraction = (ticks - whole_ticks)[..., None]
+        later = (index + 1).clamp(max=len(self.rows) - 1)
+        out, state = self.rows[index], self.state
         after = self.rows[:, :state][later]  # all in place: these are large
-        out[..., :state] += after.sub_(out[..., :state]).mul_(part)
+        out[..., :state] += after.sub_(out[..., :state]).mul_(fraction)
         out[..., state - SPEEDS : state] *= pace[..., None]
         return out
 
@@ -176,22 +176,27 @@ class Gaps:
         windows, words = drawn.split_with_sizes(sizes_of(model, drawn), -1)
         windows = mixed(windows, random)
         words = masked(model.shape, words[:, : k + 1], random)
-        known, age = holes(self.joints, batch, k, random)
-        heard = perform(model, windows, known, age, words)
-        said = dict(zip(model.shape.outputs(), heard, strict=True))
-        truth, see = windows[:, k], known[:, k]
-        lost = (1 - see).repeat_interleave(6, -1)
-        miss = (said["pose"] - truth) ** 2
-        place = 100 * (miss[:, :six] * lost).sum() / lost.sum().clamp(min=1)
-        root = ((miss / std**2)[:, six:] * (1 - see[:, :1])).mean()
-        whole = 0.2 + 0.8 * (see.amin(-1) > 0).float()
-        ahead = torch.zeros(())
+        mask, age = holes(self.joints, batch, k, random)
+        raw_outputs = perform(model, windows, mask, age, words)
+        outputs = dict(zip(model.shape.outputs(), raw_outputs, strict=True))
+        truth, captured = windows[:, k], mask[:, k]
+        lost = (1 - captured).repeat_interleave(6, -1)
+        squared_error = (outputs["pose"] - truth) ** 2
+        position_loss = 100 * (squared_error[:, :six] * lost).sum() / lost.sum().clamp(min=1)
+        root_loss = ((squared_error / std**2)[:, six:] * (1 - captured[:, :1])).mean()
+        complete_weight = 0.2 + 0.8 * (captured.amin(-1) > 0).float()
+        forecast_loss = torch.zeros(())
         for i, (horizon, weight) in enumerate(zip(model.shape.horizons, _AHEAD, strict=True)):
-            error = (said["forecast"][:, i] - windows[:, k + horizon, :six]) ** 2
-            ahead = ahead + 60 * weight * (error.mean(-1) * whole).mean()
-        history = torch.cat([windows[:, 1:k], said["pose"][:, None]], 1)
-        own = own_values(model, history, see, said["pose"])
-        return place + 0.3 * root + ahead + 0.02 * honesty(own, truth[:, :six], said["sigma"])
+            error = (outputs["forecast"][:, i] - windows[:, k + horizon, :six]) ** 2
+            forecast_loss = forecast_loss + 60 * weight * (error.mean(-1) * complete_weight).mean()
+        history = torch.cat([windows[:, 1:k], outputs["pose"][:, None]], 1)
+        own = own_values(model, history, captured, outputs["pose"])
+        return (
+            position_loss
+            + 0.3 * root_loss
+            + forecast_loss
+            + 0.02 * honesty(own, truth[:, :six], outputs["sigma"])
+        )
 
 
 def mixed(windows: Tensor, random: torch.Generator) -> Tensor:
@@ -239,29 +244,29 @@ def sizes_of(model: Performer, drawn: Tensor) -> list[int]:
 
 
 def perform(
-    model: Performer, windows: Tensor, known: Tensor, age: Tensor, words: Tensor | None = None
+    model: Performer, windows: Tensor, mask: Tensor, age: Tensor, words: Tensor | None = None
 ) -> tuple[Tensor, ...]:
     """Return a model's outputs at tick K of windows (N, K + 1 + …, D).
 
     Args:
         model: who performs.
         windows: states, complete.
-        known: which joints were captured (N, K + 1, J).
+        mask: which joints were captured (N, K + 1, J).
         age: how old the gaps are (N,), ticks.
         words: what is told of each tick until K (N, K + 1, P + X); None for nothing.
     """
     shape, n, k = model.shape, len(windows), model.shape.history
-    see, before = known[:, k], known[:, k - 1]
-    trust = torch.cat([see.repeat_interleave(6, -1), see[:, :1].expand(-1, 4)], -1)
+    captured, before = mask[:, k], mask[:, k - 1]
+    trust = torch.cat([captured.repeat_interleave(6, -1), captured[:, :1].expand(-1, 4)], -1)
     truth, last, six = windows[:, k], windows[:, k - 1], 6 * shape.joints
     silence = torch.zeros(n, shape.speech, shape.speech_channels)
     out: tuple[Tensor, ...] = model(
         windows[:, :k],
-        known[:, :k],
+        mask[:, :k],
         truth * trust,
-        (truth - last)[:, :six] * 30 * (see * before).repeat_interleave(6, -1),
-        see,
-        torch.log1p(age[:, None] * (1 - see)) / 6,
+        (truth - last)[:, :six] * 30 * (captured * before).repeat_interleave(6, -1),
+        captured,
+        torch.log1p(age[:, None] * (1 - captured)) / 6,
         silence,
         silence[..., 0],
         torch.zeros(n, shape.noise),
@@ -292,17 +297,17 @@ class Faces:
         channels = model.shape.speech_channels
         rows = self.speech[picks]
         words = masked(model.shape, rows[..., channels:], random)
-        heard = model.hear(rows[..., :channels])
-        heard = heard + 0.15 * torch.randn(heard.shape, generator=random)
-        bands = heard.shape[-1] - 3  # the mel bands come first
+        speech = model.hear(rows[..., :channels])
+        speech = speech + 0.15 * torch.randn(speech.shape, generator=random)
+        bands = speech.shape[-1] - 3  # the mel bands come first
         level, tilt = 0.15 * torch.randn(2, count, 1, 1, generator=random)
-        lean = torch.linspace(-1, 1, bands)
-        moved = torch.cat([level + tilt * lean, torch.zeros(count, 1, 3)], -1)
+        slope = torch.linspace(-1, 1, bands)
+        augmentation = torch.cat([level + tilt * slope, torch.zeros(count, 1, 3)], -1)
         truth = self.face[picks]
-        there = torch.isfinite(truth)
-        said = model.face.weights(heard + moved, told_of(model.shape, words, count))
-        miss = torch.where(there, said - truth.nan_to_num(), 0.0)
-        return (miss**2).sum(-1).mean()
+        labelled = torch.isfinite(truth)
+        prediction = model.face.weights(speech + augmentation, told_of(model.shape, words, count))
+        error = torch.where(labelled, prediction - truth.nan_to_num(), 0.0)
+        return (error**2).sum(-1).mean()
 
 
 def lessons_for(

@@ -162,15 +162,15 @@ class Performer(nn.Module):
     def forward(
         self,
         history: Tensor,
-        known: Tensor,
+        history_mask: Tensor,
         state: Tensor,
         velocity: Tensor,
         valid: Tensor,
         age: Tensor,
         speech: Tensor,
-        heard: Tensor,
+        speech_mask: Tensor,
         noise: Tensor,
-        *told: Tensor,
+        *conditioning: Tensor,
     ) -> tuple[Tensor, ...]:
         """Return (pose (N, D), sigma (N, J) degrees, confidence (N, J), attention (N, J, J + 1), …).
 
@@ -184,56 +184,64 @@ class Performer(nn.Module):
         past = (history - self.core.mean) / self.core.std
         trust = torch.cat([valid.repeat_interleave(6, -1), valid[:, :1].expand(-1, 4)], -1)
         now = some(trust) * (state - self.core.mean) / self.core.std
-        seen = self.core.last_seen(past, known, trust)
+        last_seen = self.core.last_seen(past, history_mask, trust)
         if self.trunk is not None:
-            past = rows_without_guesses(past, known, seen.state, trust)
-            gone = (1 - seen.memory) * (1 - share_captured(trust))  # nobody was captured for long
-            noise = noise * (1 + (self.wider - 1) * gone.mean(-1, keepdim=True))
-        core = self.core(past, seen, now, trust)
-        recent, there = past[:, -self.recent :], known[:, -self.recent :]
-        tokens = self._tokens(recent, there, now, velocity, valid, age, core, speech, noise)
+            past = rows_without_guesses(past, history_mask, last_seen.state, trust)
+            # Where nobody was captured for long.
+            uncaptured = (1 - last_seen.memory) * (1 - share_captured(trust))
+            noise = noise * (1 + (self.wider - 1) * uncaptured.mean(-1, keepdim=True))
+        core = self.core(past, last_seen, now, trust)
+        recent, recent_mask = past[:, -self.recent :], history_mask[:, -self.recent :]
+        tokens = self._tokens(recent, recent_mask, now, velocity, valid, age, core, speech, noise)
         # No lesson of a trunk's model teaches a voice to move the body; until one does it stays deaf.
-        open_ = heard * (0.0 if self.trunk is not None else 1.0)
-        closed = (1 - open_.reshape(len(heard), -1, 2).amax(-1)) * -1e4
-        shut = torch.cat([closed.new_zeros(len(closed), j + 2), closed], -1)
+        speech_open = speech_mask * (0.0 if self.trunk is not None else 1.0)
+        speech_bias = (1 - speech_open.reshape(len(speech_mask), -1, 2).amax(-1)) * -1e4
+        attention_bias = torch.cat(
+            [speech_bias.new_zeros(len(speech_bias), j + 2), speech_bias], -1
+        )
         if self.words is not None:
-            more, silent = self.words(told)
-            tokens, shut = torch.cat([tokens, more], 1), torch.cat([shut, silent], -1)
-        shut = shut[:, None, None]
+            word_tokens, word_bias = self.words(conditioning)
+            tokens = torch.cat([tokens, word_tokens], 1)
+            attention_bias = torch.cat([attention_bias, word_bias], -1)
+        attention_bias = attention_bias[:, None, None]
         flow = None
         for block in self.blocks:
-            tokens, weights = block(tokens, shut)
+            tokens, weights = block(tokens, attention_bias)
             weights = 0.5 * weights + 0.5 * torch.eye(weights.shape[-1])
             flow = weights if flow is None else weights @ flow
         tokens = self.norm(tokens)
         residual = torch.cat(
             [self.joint_out(tokens[:, :j]).flatten(1), self.root_out(tokens[:, j])], -1
         )
-        about = torch.cat([tokens[:, :j], valid.unsqueeze(-1), age.unsqueeze(-1)], -1)
-        spread = self.sigma_out(about).squeeze(-1)
+        sigma_inputs = torch.cat([tokens[:, :j], valid.unsqueeze(-1), age.unsqueeze(-1)], -1)
+        spread = self.sigma_out(sigma_inputs).squeeze(-1)
         extra: list[Tensor] = []
         if self.trunk is not None:
             alone = share_captured(trust)
-            base = trust * now + (1 - trust) * (alone * seen.state + (1 - alone) * past[:, -1])
-            added, ahead, wider = self.trunk(base, core, past, known, valid, age, noise)
-            residual = residual + added
+            last_pose = trust * now + (1 - trust) * (
+                alone * last_seen.state + (1 - alone) * past[:, -1]
+            )
+            pose_addition, ahead, wider = self.trunk(
+                last_pose, core, past, history_mask, valid, age, noise
+            )
+            residual = residual + pose_addition
             spread = spread + wider
-            extra.append(self._forecast(base, past, ahead))
+            extra.append(self._forecast(last_pose, past, ahead))
         # With nothing captured the residual is what moves; in a gap it counts as much as it earned, and
         # fades before the history no longer reaches back: what follows stands on what was said before.
-        weight = 1 - (1 - self.residual * seen.memory) * share_captured(trust)
+        weight = 1 - (1 - self.residual * last_seen.memory) * share_captured(trust)
         if self.trunk is not None:
-            weight = weight - (1 - self.alone) * gone
-        own = core + weight * (1 - trust) * residual
+            weight = weight - (1 - self.alone) * uncaptured
+        estimate = core + weight * (1 - trust) * residual
         if self.trunk is not None:
-            own = own - _INERTIA * gone * (own - 2 * past[:, -1] + past[:, -2])
-            own = own - self.calm * gone * (own - self.rest)
-        own = torch.minimum(torch.maximum(own, self.core.low), self.core.high)
-        pose = (trust * now + (1 - trust) * own) * self.core.std + self.core.mean
+            estimate = estimate - _INERTIA * uncaptured * (estimate - 2 * past[:, -1] + past[:, -2])
+            estimate = estimate - self.calm * uncaptured * (estimate - self.rest)
+        estimate = torch.minimum(torch.maximum(estimate, self.core.low), self.core.high)
+        pose = (trust * now + (1 - trust) * estimate) * self.core.std + self.core.mean
         a, b, c = self.calibration.unbind()
         confidence = torch.sigmoid(a - b * spread + c * valid)
         if self.face is not None:
-            extra.append(self.face(self.hear(speech), told))
+            extra.append(self.face(self.hear(speech), conditioning))
         if self.style is not None:
             extra.append(self.style(past))
         return pose, torch.exp(spread), confidence, _attention(flow, j), *extra
@@ -260,14 +268,14 @@ class Performer(nn.Module):
     def _forecast(self, base: Tensor, past: Tensor, ahead: Tensor) -> Tensor:
         """Return the 6D rotations (N, H, 6 J) at each horizon."""
         six = 6 * self.shape.joints
-        said = self.plain_forecast(torch.cat([past[:, 1:], base[:, None]], 1)) + ahead
-        out: Tensor = said * self.core.std[:six] + self.core.mean[:six]
+        forecast = self.plain_forecast(torch.cat([past[:, 1:], base[:, None]], 1)) + ahead
+        out: Tensor = forecast * self.core.std[:six] + self.core.mean[:six]
         return out
 
     def _tokens(
         self,
         past: Tensor,
-        known: Tensor,
+        history_mask: Tensor,
         now: Tensor,
         velocity: Tensor,
         valid: Tensor,
@@ -281,7 +289,7 @@ class Performer(nn.Module):
         joint = torch.cat(
             [
                 past[:, :, :six].reshape(n, k, j, 6).transpose(1, 2).reshape(n, j, 6 * k),
-                known.transpose(1, 2),
+                history_mask.transpose(1, 2),
                 now[:, :six].reshape(n, j, 6),
                 velocity.reshape(n, j, 6) * 0.2,
                 core[:, :six].reshape(n, j, 6),

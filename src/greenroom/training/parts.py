@@ -32,14 +32,14 @@ def parts_of(workspace: Workspace, model: Manifest, trained: Any, by: str) -> Ma
     Returns:
         {"parts": {"style": hash, "rig": hash}}, of these what it has; {} for a model without parts.
     """
-    found = {}
+    parts = {}
     if trained.style is not None:
         tensors = tensors_of(trained.style, trained.core.mean, trained.core.std)
         parents = {"dataset": model["parents"]["dataset"]}
-        found[STYLE] = publish_style(workspace, {**model, "parents": parents}, tensors, by)
+        parts[STYLE] = publish_style(workspace, {**model, "parents": parents}, tensors, by)
     if "rig" in model:
-        found[RIG] = _rig(workspace, model, by)
-    return {"parts": found} if found else {}
+        parts[RIG] = _rig(workspace, model, by)
+    return {"parts": parts} if parts else {}
 
 
 def _rig(workspace: Workspace, model: Manifest, by: str) -> str:
@@ -52,13 +52,13 @@ def _rig(workspace: Workspace, model: Manifest, by: str) -> str:
 
 
 def publish_style(
-    workspace: Workspace, said: Manifest, tensors: Mapping[str, Floats], by: str
+    workspace: Workspace, manifest: Manifest, tensors: Mapping[str, Floats], by: str
 ) -> str:
     """Publish a style part; return its hash.
 
     Args:
         workspace: where.
-        said: has "actor", "styles", "features", "feature_spec", "code", "rights", "parents" and
+        manifest: has "actor", "styles", "features", "feature_spec", "code", "rights", "parents" and
             "figures", of which those of styles are kept.
         tensors: of :func:`tensors_of`.
         by: who publishes.
@@ -66,12 +66,14 @@ def publish_style(
     from safetensors.numpy import save
 
     same = ("actor", "styles", "features", "feature_spec", "code", "rights", "parents")
-    figures = {n: round(v, 4) for n, v in sorted(said["figures"].items()) if n.startswith("style_")}
+    figures = {
+        n: round(v, 4) for n, v in sorted(manifest["figures"].items()) if n.startswith("style_")
+    }
     out = {
         "kind": "part",
         "version": 1,
         "part": STYLE,
-        **{key: said[key] for key in same},
+        **{key: manifest[key] for key in same},
         "shape": {name: list(tensors[name].shape) for name in sorted(tensors)},
         "figures": figures,
         "blobs": {"tensors": workspace.objects.put(save(dict(sorted(tensors.items()))))},
@@ -85,14 +87,16 @@ def tensors_of(style: Any, mean: Any, std: Any) -> dict[str, Floats]:
     return {name: np.asarray(value).copy() for name, value in tensors.items()}
 
 
-def with_centres(workspace: Workspace, part: str, centres: Floats, said: Manifest, by: str) -> str:
+def with_centres(
+    workspace: Workspace, part: str, centres: Floats, changes: Manifest, by: str
+) -> str:
     """Publish a style part with other centres (C, A), which an update has moved; return its hash.
 
     Args:
         workspace: where.
         part: hash of the one that it comes from.
         centres: of the styles.
-        said: what else differs: "rights", "parents", "code".
+        changes: what else differs: "rights", "parents", "code".
         by: who updates.
     """
     from safetensors.numpy import load
@@ -100,4 +104,4 @@ def with_centres(workspace: Workspace, part: str, centres: Floats, said: Manifes
     before = workspace.objects.manifest(part, "part")
     tensors = load(workspace.objects.get(before["blobs"]["tensors"]))
     moved = {**tensors, CENTRES: centres.astype(tensors[CENTRES].dtype)}
-    return publish_style(workspace, {**before, "figures": {}, **said}, moved, by)
+    return publish_style(workspace, {**before, "figures": {}, **changes}, moved, by)

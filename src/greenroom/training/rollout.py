@@ -70,11 +70,11 @@ class Encoder(nn.Module):
         )
         self.out = nn.Linear(128, 2 * noise)
 
-    def forward(self, way: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (N, Z) given the normalised way (N, T, D)."""
-        start, middle, end = way[:, 0], way[:, len(way[0]) // 2], way[:, -1]
-        told = torch.cat([start, middle - start, end - middle], -1)
-        mean, spread = self.out(self.body(told)).chunk(2, -1)
+        start, middle, end = states[:, 0], states[:, len(states[0]) // 2], states[:, -1]
+        features = torch.cat([start, middle - start, end - middle], -1)
+        mean, spread = self.out(self.body(features)).chunk(2, -1)
         return mean, spread.clamp(-6, 2)
 
 
@@ -157,7 +157,7 @@ def roll_out(
     history = windows[:, :k]
     if jitter:
         history = history + jitter * model.core.std * torch.randn_like(history)
-    known, age = torch.ones(n, k, shape.joints), torch.zeros(n, shape.joints)
+    history_mask, age = torch.ones(n, k, shape.joints), torch.zeros(n, shape.joints)
     silence = torch.zeros(n, shape.speech, shape.speech_channels)
     out: dict[str, list[Tensor]] = {"pose": [], "own": [], "sigma": [], "confidence": []}
     divergence = torch.zeros(())
@@ -165,24 +165,24 @@ def roll_out(
     if encoder is not None and generate is not None:
         mean, spread = encoder((windows[:, k - 1 :] - model.core.mean) / model.core.std)
         way = mean + torch.exp(0.5 * spread) * torch.randn_like(mean)
-        surprise = -0.5 * (1 + spread - mean**2 - spread.exp()).sum(-1)
-        divergence = (generate.float() * surprise).mean()
+        divergence_terms = -0.5 * (1 + spread - mean**2 - spread.exp()).sum(-1)
+        divergence = (generate.float() * divergence_terms).mean()
     six = 6 * shape.joints
     before_valid = torch.ones(n, shape.joints)
     for t in range(ticks):
         truth, before = windows[:, k + t], windows[:, k + t - 1]
-        see = valid[:, t]
-        trust = torch.cat([see.repeat_interleave(6, -1), see[:, :1].expand(-1, 4)], -1)
-        both = (see * before_valid).repeat_interleave(6, -1)
-        age = torch.where(see > 0, torch.zeros_like(age), age + 1)
-        on = torch.zeros(n) if generate is None else (generate & (see.sum(-1) == 0)).float()
-        draw = on[:, None] * way
+        captured = valid[:, t]
+        trust = torch.cat([captured.repeat_interleave(6, -1), captured[:, :1].expand(-1, 4)], -1)
+        both = (captured * before_valid).repeat_interleave(6, -1)
+        age = torch.where(captured > 0, torch.zeros_like(age), age + 1)
+        drawn = torch.zeros(n) if generate is None else (generate & (captured.sum(-1) == 0)).float()
+        draw = drawn[:, None] * way
         pose, sigma, confidence, *_ = model(
             history,
-            known,
+            history_mask,
             truth * trust,
             (truth - before)[:, :six] * 30 * both,
-            see,
+            captured,
             torch.log1p(age) / 6,
             silence,
             silence[..., 0],
@@ -190,13 +190,13 @@ def roll_out(
             *told_of(shape, None if words is None else words[:, : k + t + 1], n),
         )
         history = torch.cat([history[:, 1:], pose[:, None]], 1)
-        known = torch.cat([known[:, 1:], see[:, None]], 1)
-        before_valid = see
+        history_mask = torch.cat([history_mask[:, 1:], captured[:, None]], 1)
+        before_valid = captured
         for name, value in zip(
             ("pose", "sigma", "confidence"), (pose, sigma, confidence), strict=True
         ):
             out[name].append(value)
-        out["own"].append(own_values(model, history, see, pose))
+        out["own"].append(own_values(model, history, captured, pose))
     stacked = {name: torch.stack(values, 1) for name, values in out.items()}
     return Rollout(**stacked, kl=divergence)
 
@@ -210,14 +210,14 @@ def go_on(model: Performer, history: Tensor, draws: Tensor) -> Tensor:
         draws: of each tick (N, T, Z).
     """
     shape, n = model.shape, len(history)
-    known, nothing = torch.ones(n, shape.history, shape.joints), torch.zeros(n, shape.joints)
+    history_mask, nothing = torch.ones(n, shape.history, shape.joints), torch.zeros(n, shape.joints)
     silence = torch.zeros(n, shape.speech, shape.speech_channels)
     state, velocity = torch.zeros(n, shape.state), torch.zeros(n, 6 * shape.joints)
-    said = []
+    poses = []
     for t in range(draws.shape[1]):
         pose, *_ = model(
             history,
-            known,
+            history_mask,
             state,
             velocity,
             nothing,
@@ -227,19 +227,19 @@ def go_on(model: Performer, history: Tensor, draws: Tensor) -> Tensor:
             draws[:, t],
             *told_of(shape, None, n),
         )
-        said.append(pose)
+        poses.append(pose)
         history = torch.cat([history[:, 1:], pose[:, None]], 1)
-        known = torch.cat([known[:, 1:], nothing[:, None]], 1)
-    return torch.stack(said, 1)
+        history_mask = torch.cat([history_mask[:, 1:], nothing[:, None]], 1)
+    return torch.stack(poses, 1)
 
 
-def own_values(model: Performer, history: Tensor, see: Tensor, pose: Tensor) -> Tensor:
+def own_values(model: Performer, history: Tensor, captured: Tensor, pose: Tensor) -> Tensor:
     """Return what the model itself says of each joint, 6D (N, J, 6): its forecast where captured.
 
     Args:
         model: whose closed form forecasts.
         history: states (N, K, D), this tick's pose last.
-        see: which joints are captured now (N, J).
+        captured: which joints are captured now (N, J).
         pose: this tick's (N, D).
     """
     with torch.no_grad():
@@ -250,24 +250,26 @@ def own_values(model: Performer, history: Tensor, see: Tensor, pose: Tensor) -> 
         forecast = ahead * model.core.std + model.core.mean
     six = 6 * model.shape.joints
     n = len(pose)
-    seen = see[..., None] > 0
-    return torch.where(seen, forecast[:, :six].reshape(n, -1, 6), pose[:, :six].reshape(n, -1, 6))
+    is_captured = captured[..., None] > 0
+    return torch.where(
+        is_captured, forecast[:, :six].reshape(n, -1, 6), pose[:, :six].reshape(n, -1, 6)
+    )
 
 
 def performance_loss(
-    model: Performer, windows: Tensor, valid: Tensor, done: Rollout, kl: float
+    model: Performer, windows: Tensor, valid: Tensor, rollout: Rollout, kl: float
 ) -> Tensor:
     """Return the training loss of a roll-out: what was lost, its pace, and the spread's honesty."""
     k, six = model.shape.history, 6 * model.shape.joints
     truth = windows[:, k:]
     lost = 1 - torch.cat([valid.repeat_interleave(6, -1), valid[..., :1].expand(-1, -1, 4)], -1)
     std = model.core.std
-    miss = ((done.pose - truth) / std) ** 2
-    place = (miss * lost).sum() / lost.sum().clamp(min=1)
-    step = (done.pose[:, 1:] - done.pose[:, :-1]) - (truth[:, 1:] - truth[:, :-1])
-    pace = ((step / std) ** 2 * lost[:, 1:]).sum() / lost.sum().clamp(min=1)
-    spread = honesty(done.own, truth[..., :six], done.sigma)
-    return place + 5.0 * pace + 0.02 * spread + kl * done.kl
+    squared_error = ((rollout.pose - truth) / std) ** 2
+    position_loss = (squared_error * lost).sum() / lost.sum().clamp(min=1)
+    step_error = (rollout.pose[:, 1:] - rollout.pose[:, :-1]) - (truth[:, 1:] - truth[:, :-1])
+    pace_loss = ((step_error / std) ** 2 * lost[:, 1:]).sum() / lost.sum().clamp(min=1)
+    spread = honesty(rollout.own, truth[..., :six], rollout.sigma)
+    return position_loss + 5.0 * pace_loss + 0.02 * spread + kl * rollout.kl
 
 
 def honesty(own: Tensor, truth: Tensor, sigma: Tensor) -> Tensor:
@@ -285,6 +287,6 @@ def sample_windows(
     picks = torch.multinomial(room, batch, replacement=True, generator=random)
     windows = []
     for pick in picks.tolist():
-        at = int(torch.randint(int(room[pick]), (), generator=random))
-        windows.append(streams[pick][at : at + length])
+        start = int(torch.randint(int(room[pick]), (), generator=random))
+        windows.append(streams[pick][start : start + length])
     return torch.stack(windows)

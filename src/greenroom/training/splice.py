@@ -47,17 +47,17 @@ def with_style(graph: bytes, style: Style, shape: ModelShape) -> bytes:
 
     proto = onnx.load_from_string(graph)
     new = _exported(style, shape)
-    known = {one.domain: one.version for one in proto.opset_import}
-    if any(known.get(one.domain) != one.version for one in new.opset_import):
+    versions = {entry.domain: entry.version for entry in proto.opset_import}
+    if any(versions.get(entry.domain) != entry.version for entry in new.opset_import):
         raise BadInput("this graph was exported for other operations", then="train the model again")
     rows = _read_by_head(proto.graph)
     _cut(proto.graph)
     for kind in ("node", "initializer"):
-        for one in getattr(new.graph, kind):
-            getattr(proto.graph, kind).append(_renamed(one, rows))
-    for place, output in enumerate(proto.graph.output):
+        for entry in getattr(new.graph, kind):
+            getattr(proto.graph, kind).append(_renamed(entry, rows))
+    for index, output in enumerate(proto.graph.output):
         if output.name == _SAID:
-            proto.graph.output[place].CopyFrom(new.graph.output[0])
+            proto.graph.output[index].CopyFrom(new.graph.output[0])
     onnx.checker.check_model(proto)
     out: bytes = proto.SerializeToString()
     return out
@@ -84,13 +84,13 @@ def _exported(style: Style, shape: ModelShape) -> Any:
 
 def _read_by_head(graph: Any) -> str:
     """Return the name of the normalised states that the head reads; their mean it takes first."""
-    made = {name: node for node in graph.node for name in node.output}
+    producers = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
         if f"{_OWN}mean" in node.input:
-            whole = made.get(node.input[0])
-            first = made.get(whole.input[0]) if whole is not None else None
-            if first is not None and first.op_type == "ReduceMean":
-                return str(first.input[0])
+            producer = producers.get(node.input[0])
+            reduction = producers.get(producer.input[0]) if producer is not None else None
+            if reduction is not None and reduction.op_type == "ReduceMean":
+                return str(reduction.input[0])
     raise BadInput("no head for styles is found in this graph", then="train the model again")
 
 
@@ -102,17 +102,17 @@ def _cut(graph: Any) -> None:
         if needed & set(node.output):
             needed |= set(node.input)
             alive.append(node)
-    for field, kept in (
+    for field, entries in (
         ("node", alive[::-1]),
-        ("initializer", [one for one in graph.initializer if one.name in needed]),
-        ("value_info", [one for one in graph.value_info if one.name in needed]),
+        ("initializer", [entry for entry in graph.initializer if entry.name in needed]),
+        ("value_info", [entry for entry in graph.value_info if entry.name in needed]),
     ):
-        kept = [type(one).FromString(one.SerializeToString()) for one in kept]
+        entries = [type(entry).FromString(entry.SerializeToString()) for entry in entries]
         graph.ClearField(field)
-        getattr(graph, field).extend(kept)
+        getattr(graph, field).extend(entries)
 
 
-def _renamed(one: Any, rows: str) -> Any:
+def _renamed(entry: Any, rows: str) -> Any:
     """Return a node or an initializer of the head by names that nothing else in the graph has."""
 
     def name(old: str) -> str:
@@ -120,13 +120,13 @@ def _renamed(one: Any, rows: str) -> Any:
             return old
         return rows if old == _ROWS else _NEW + old
 
-    new = type(one)()
-    new.CopyFrom(one)
-    new.name = name(one.name)
-    if hasattr(one, "op_type"):
-        new.name = _NEW + one.name
+    new = type(entry)()
+    new.CopyFrom(entry)
+    new.name = name(entry.name)
+    if hasattr(entry, "op_type"):
+        new.name = _NEW + entry.name
         for field in ("input", "output"):
-            names = [name(old) for old in getattr(one, field)]
+            names = [name(old) for old in getattr(entry, field)]
             new.ClearField(field)
             getattr(new, field).extend(names)
     return new

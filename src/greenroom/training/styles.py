@@ -70,18 +70,21 @@ class Style(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Return probabilities (N, C) of normalised states (N, K, D)."""
         place = ((self.seen(rows) - self.mean) / self.std) @ self.axes
-        off = place.unsqueeze(1) - self.centres
-        far = (off * off).mean(-1)
-        near = -(-far).amax(-1, keepdim=True)  # a minimum is not among the portable operations
-        scores = torch.exp(-self.sharp * (far - near))
-        sure = scores / scores.sum(-1, keepdim=True)
-        others = far + _OFF * (1 - (far > near).float())
+        offsets = place.unsqueeze(1) - self.centres
+        squared_distance = (offsets * offsets).mean(-1)
+        # A minimum is not among the portable operations.
+        nearest = -(-squared_distance).amax(-1, keepdim=True)
+        scores = torch.exp(-self.sharp * (squared_distance - nearest))
+        probabilities = scores / scores.sum(-1, keepdim=True)
+        others = squared_distance + _OFF * (1 - (squared_distance > nearest).float())
         second = (-(-others).amax(-1, keepdim=True)).clamp(max=_OFF)
-        at, rate, lead, reach = self.doubt.unbind()
-        off, second = torch.log(near + 1e-6), torch.log(second + 1e-6)
-        known = torch.sigmoid(at - rate * off + lead * (second - off))
-        known = known * (reach / (near + 1e-6)).clamp(max=1.0)
-        return known * sure + (1 - known) / self.styles
+        midpoint, rate, lead, reach = self.doubt.unbind()
+        log_nearest, log_second = torch.log(nearest + 1e-6), torch.log(second + 1e-6)
+        familiarity = torch.sigmoid(
+            midpoint - rate * log_nearest + lead * (log_second - log_nearest)
+        )
+        familiarity = familiarity * (reach / (nearest + 1e-6)).clamp(max=1.0)
+        return familiarity * probabilities + (1 - familiarity) / self.styles
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,11 @@ class Discriminants:
     centres: Doubles
 
     @classmethod
-    def fit(cls, seen: Doubles, kinds: Ints, groups: Ints) -> Discriminants:
+    def fit(cls, features: Doubles, kinds: Ints, groups: Ints) -> Discriminants:
         """Return them for windows (N, F) of classes (N,) from 0 without a gap, and contents (N,)."""
         tiny = 1e-6
-        mean, std = seen.mean(axis=0), seen.std(axis=0) + 1e-3
-        x = (seen - mean) / std
+        mean, std = features.mean(axis=0), features.std(axis=0) + 1e-3
+        x = (features - mean) / std
         centres = []
         for kind in range(int(kinds.max()) + 1):
             own = kinds == kind
@@ -122,18 +125,20 @@ class Discriminants:
         )
         spread += tiny * np.eye(len(spread))  # takes that stand still differ by nothing
         root = np.linalg.cholesky(np.linalg.inv(spread))
-        left, _, _ = np.linalg.svd(root.T @ (middle - middle.mean(axis=0)).T, full_matrices=False)
-        axes = root @ left[:, : len(middle) - 1]
+        left_vectors, _, _ = np.linalg.svd(
+            root.T @ (middle - middle.mean(axis=0)).T, full_matrices=False
+        )
+        axes = root @ left_vectors[:, : len(middle) - 1]
         inner = within @ axes
         left_in = inner.T @ inner / len(inner) + tiny * np.eye(inner.shape[1])
         axes = axes @ np.linalg.cholesky(np.linalg.inv(left_in))
-        found = cls(mean, std, axes, middle @ axes)
-        unit = np.sqrt(np.median(found.distances(seen).min(axis=1)) + tiny)
-        return cls(mean, std, axes / unit, found.centres / unit)
+        discriminants = cls(mean, std, axes, middle @ axes)
+        unit = np.sqrt(np.median(discriminants.distances(features).min(axis=1)) + tiny)
+        return cls(mean, std, axes / unit, discriminants.centres / unit)
 
-    def distances(self, seen: Doubles) -> Doubles:
+    def distances(self, features: Doubles) -> Doubles:
         """Return mean squared distances (N, C) from the centres."""
-        place = ((seen - self.mean) / self.std) @ self.axes
+        place = ((features - self.mean) / self.std) @ self.axes
         return np.asarray(((place[:, None] - self.centres) ** 2).mean(axis=2))
 
 
@@ -166,35 +171,35 @@ def fit_styles(
                 f"no training take of style number {number + 1} lasts a second",
                 then="ingest longer takes of it, or without their labels",
             )
-    seen, of = _windows(rows)
+    features, of = _windows(rows)
     kind, group = np.asarray(kinds)[of], np.asarray(groups)[of]
-    far, truth = _left_out(seen, kind, group)
+    distances, truth = _left_out(features, kind, group)
     figures: dict[str, float] = {}
-    chosen = np.asarray([0.0, 9.0, 1.0, 0.0])  # nothing to learn doubt from: hardly any
+    parameters = np.asarray([0.0, 9.0, 1.0, 0.0])  # nothing to learn doubt from: hardly any
     reach = _OFF
     if len(truth) and (truth >= 0).any():
-        chosen = _doubt(far, truth)
-        reach = float(far[truth >= 0].min(axis=1).max())
-        said = _say(chosen, far)[truth >= 0]
-        right = truth[truth >= 0]
-        figures["style_left_out_accuracy"] = float((said.argmax(axis=1) == right).mean())
-        chance = said[np.arange(len(right)), right]
+        parameters = _fit_doubt(distances, truth)
+        reach = float(distances[truth >= 0].min(axis=1).max())
+        probabilities = _probabilities(parameters, distances)[truth >= 0]
+        target = truth[truth >= 0]
+        figures["style_left_out_accuracy"] = float((probabilities.argmax(axis=1) == target).mean())
+        chance = probabilities[np.arange(len(target)), target]
         figures["style_left_out_log_loss"] = float(-np.log(chance + 1e-6).mean())
-    found = Discriminants.fit(seen, kind, group)
+    discriminants = Discriminants.fit(features, kind, group)
     for name, value in {
-        "mean": found.mean,
-        "std": found.std,
-        "axes": found.axes,
-        "centres": found.centres,
-        "sharp": np.exp(chosen[0]),
-        "doubt": [chosen[1], abs(chosen[2]), abs(chosen[3]), reach],
+        "mean": discriminants.mean,
+        "std": discriminants.std,
+        "axes": discriminants.axes,
+        "centres": discriminants.centres,
+        "sharp": np.exp(parameters[0]),
+        "doubt": [parameters[1], abs(parameters[2]), abs(parameters[3]), reach],
     }.items():
         getattr(style, name).copy_(torch.from_numpy(np.asarray(value, dtype=np.float32)))
     return figures | {
-        "style_sharpness": float(np.exp(chosen[0])),
-        "style_doubt_at": float(chosen[1]),
-        "style_doubt_rate": float(abs(chosen[2])),
-        "style_doubt_lead": float(abs(chosen[3])),
+        "style_sharpness": float(np.exp(parameters[0])),
+        "style_doubt_at": float(parameters[1]),
+        "style_doubt_rate": float(abs(parameters[2])),
+        "style_doubt_lead": float(abs(parameters[3])),
     }
 
 
@@ -202,16 +207,16 @@ def _windows(rows: Sequence[Tensor]) -> tuple[Doubles, Ints]:
     """Return what is read of seconds along takes (N, 4 D), and of which take each is (N,)."""
     ticks = sum(len(take) for take in rows)
     every = max(5, ticks // _MOST)
-    seen, of = [], []
+    features, take_index = [], []
     for n, take in enumerate(rows):
         if len(take) >= STYLE_TICKS:
             cut = take.unfold(0, STYLE_TICKS, every).transpose(1, 2)
-            seen.append(Style.seen(cut).double().numpy())
-            of.append(np.full(len(cut), n))
-    return np.concatenate(seen), np.concatenate(of)
+            features.append(Style.seen(cut).double().numpy())
+            take_index.append(np.full(len(cut), n))
+    return np.concatenate(features), np.concatenate(take_index)
 
 
-def _left_out(seen: Doubles, kind: Ints, group: Ints) -> tuple[Doubles, Ints]:
+def _left_out(features: Doubles, kind: Ints, group: Ints) -> tuple[Doubles, Ints]:
     """Return distances (M, C) of windows left out, and their classes (M,), -1 for one never seen.
 
     In turn one group of contents is left out, and beside it no style or one; a missing class's
@@ -220,50 +225,51 @@ def _left_out(seen: Doubles, kind: Ints, group: Ints) -> tuple[Doubles, Ints]:
     classes, random = int(kind.max()) + 1, np.random.default_rng(0)
     order = random.permutation(np.unique(group))
     folds = np.array_split(order, min(_FOLDS, len(order)))
-    far, truth = [], []
+    distances, truth = [], []
     for fold in folds if len(order) > 1 else []:
-        away = np.isin(group, fold)
-        for stranger in (-1, *np.unique(kind[away])):
-            left = [k for k in range(classes) if k != stranger and (kind[~away] == k).any()]
-            use = ~away & np.isin(kind, left)
-            if len(left) < 2:
+        heldout = np.isin(group, fold)
+        for stranger in (-1, *np.unique(kind[heldout])):
+            remaining = [k for k in range(classes) if k != stranger and (kind[~heldout] == k).any()]
+            use = ~heldout & np.isin(kind, remaining)
+            if len(remaining) < 2:
                 continue
             place = np.full(classes, -1)
-            place[left] = np.arange(len(left))
-            found = Discriminants.fit(seen[use], place[kind[use]], group[use])
-            judged = away if stranger < 0 else away & (kind == stranger)
-            wide = np.full((int(judged.sum()), classes), _OFF)
-            wide[:, left] = found.distances(seen[judged])
-            far.append(wide)
-            truth.append(np.where(place[kind[judged]] < 0, -1, kind[judged]))
-    if not far:
+            place[remaining] = np.arange(len(remaining))
+            discriminants = Discriminants.fit(features[use], place[kind[use]], group[use])
+            evaluated = heldout if stranger < 0 else heldout & (kind == stranger)
+            padded = np.full((int(evaluated.sum()), classes), _OFF)
+            padded[:, remaining] = discriminants.distances(features[evaluated])
+            distances.append(padded)
+            truth.append(np.where(place[kind[evaluated]] < 0, -1, kind[evaluated]))
+    if not distances:
         return np.zeros((0, classes)), np.zeros(0, dtype=np.intp)
-    return np.concatenate(far), np.concatenate(truth)
+    return np.concatenate(distances), np.concatenate(truth)
 
 
-def _say(chosen: Doubles, far: Doubles) -> Doubles:
+def _probabilities(parameters: Doubles, distances: Doubles) -> Doubles:
     """Return probabilities (M, C) as :class:`Style` gives them of distances within its reach."""
-    near, second = np.hsplit(np.sort(far, axis=1)[:, :2], 2)
-    scores = np.exp(-np.exp(chosen[0]) * (far - near))
+    near, second = np.hsplit(np.sort(distances, axis=1)[:, :2], 2)
+    scores = np.exp(-np.exp(parameters[0]) * (distances - near))
     lead = np.log(second + 1e-6) - np.log(near + 1e-6)
-    doubt = abs(chosen[2]) * np.log(near + 1e-6) - chosen[1] - abs(chosen[3]) * lead
-    known = 1 / (1 + np.exp(np.clip(doubt, -60, 60)))
+    doubt = abs(parameters[2]) * np.log(near + 1e-6) - parameters[1] - abs(parameters[3]) * lead
+    familiarity = 1 / (1 + np.exp(np.clip(doubt, -60, 60)))
     return np.asarray(
-        known * scores / scores.sum(axis=1, keepdims=True) + (1 - known) / far.shape[1]
+        familiarity * scores / scores.sum(axis=1, keepdims=True)
+        + (1 - familiarity) / distances.shape[1]
     )
 
 
-def _doubt(far: Doubles, truth: Ints) -> Doubles:
+def _fit_doubt(distances: Doubles, truth: Ints) -> Doubles:
     """Return ln sharpness, and where and how fast doubt grows: what was left out surprises least."""
     from scipy.optimize import minimize
 
-    known = truth >= 0
-    rows = np.flatnonzero(known)
+    is_known = truth >= 0
+    rows = np.flatnonzero(is_known)
 
     def surprise(chosen: Doubles) -> float:
-        said = np.log(_say(chosen, far) + 1e-6)
-        own = float(-said[rows, truth[rows]].mean())
-        other = float(-said[~known].mean()) if (~known).any() else 0.0
+        log_probabilities = np.log(_probabilities(chosen, distances) + 1e-6)
+        own = float(-log_probabilities[rows, truth[rows]].mean())
+        other = float(-log_probabilities[~is_known].mean()) if (~is_known).any() else 0.0
         return own + _STRANGERS * other + 1e-3 * float((chosen**2).sum())
 
     start = np.asarray([-1.0, 3.0, 1.0, 0.5])

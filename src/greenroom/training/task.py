@@ -44,9 +44,9 @@ class DurableCheckpoints(CheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         """Write a checkpoint, its SHA-256 in front."""
-        held = io.BytesIO()
-        torch.save(checkpoint, held)
-        data = held.getvalue()
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        data = buffer.getvalue()
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_durably(Path(path), hashlib.sha256(data).digest() + data)
 
@@ -65,8 +65,8 @@ class DurableCheckpoints(CheckpointIO):
 
 def newest(folder: Path) -> Path | None:
     """Return the checkpoint with the most steps whose bytes are whole."""
-    found = sorted(folder.glob("*.ckpt"), key=lambda path: int(path.stem), reverse=True)
-    for path in found:
+    candidates = sorted(folder.glob("*.ckpt"), key=lambda path: int(path.stem), reverse=True)
+    for path in candidates:
         with suppress(ValueError, OSError):
             DurableCheckpoints().load_checkpoint(path)
             return path
@@ -92,7 +92,7 @@ class Told:
         self.thread.join()
 
 
-def _put(queue: Any, step: int, steps: int, figures: dict[str, float]) -> None:
+def _enqueue(queue: Any, step: int, steps: int, figures: dict[str, float]) -> None:
     queue.put((step, steps, figures))
 
 
@@ -107,10 +107,15 @@ class Keeper(L.Callback):
     """
 
     def __init__(
-        self, folder: Path | None, every: int, progress: Progress, shown: Shown | None
+        self, folder: Path | None, every: int, progress: Progress, clip_recorder: Shown | None
     ) -> None:
         """Keep what is given."""
-        self.folder, self.every, self.progress, self.shown = folder, every, progress, shown
+        self.folder, self.every, self.progress, self.clip_recorder = (
+            folder,
+            every,
+            progress,
+            clip_recorder,
+        )
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, n: int
@@ -118,10 +123,10 @@ class Keeper(L.Callback):
         """Write a checkpoint when it is time."""
         step = trainer.global_step
         if trainer.is_global_zero:
-            if self.shown is not None:
-                self.shown.keep(pl_module.model, step)
+            if self.clip_recorder is not None:
+                self.clip_recorder.keep(pl_module.model, step)
             self.progress(
-                step, trainer.max_steps, {"loss": float(outputs["loss"]), **pl_module.said}
+                step, trainer.max_steps, {"loss": float(outputs["loss"]), **pl_module.losses}
             )
         if self.folder is None or step % self.every or step >= trainer.max_steps:
             return
@@ -150,7 +155,7 @@ class Task(L.LightningModule):
         self.lessons = lessons_for(model, material, joints, recipe, self.encoder)
         learned = recipe.weights == "learned"
         self.doubts = nn.Parameter(torch.zeros(len(self.lessons))) if learned else None
-        self.said: dict[str, float] = {}
+        self.losses: dict[str, float] = {}
 
     def training_step(self, batch: Tensor, index: int) -> Tensor:
         """Return the loss of this step's windows."""
@@ -163,7 +168,7 @@ class Task(L.LightningModule):
         size = 1 / self.trainer.world_size
         losses = [lesson.loss(self.model, step / recipe.steps, size, random) for lesson in now]
         for lesson, loss in zip(now, losses, strict=True):
-            self.said[f"loss_{lesson.name}"] = float(loss.detach())
+            self.losses[f"loss_{lesson.name}"] = float(loss.detach())
         return balanced(losses, now, None if self.doubts is None else self.doubts[turns])
 
     def configure_optimizers(self) -> Any:
@@ -189,7 +194,7 @@ def run(
     folder: Path | None,
     progress: Progress,
     processes: int = 1,
-    shown: Shown | None = None,
+    clip_recorder: Shown | None = None,
 ) -> None:
     """Train a task to its end, going on from the newest whole checkpoint.
 
@@ -198,7 +203,7 @@ def run(
         folder: of the checkpoints; None keeps none.
         progress: called after each step.
         processes: that share each batch, on this machine.
-        shown: what clips show; None for none.
+        clip_recorder: what clips show; None for none.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     strategy: Any = "auto"
@@ -210,7 +215,7 @@ def run(
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning advises on workers and loggers
-        told = Told(progress) if processes > 1 else None
+        relay = Told(progress) if processes > 1 else None
         trainer = L.Trainer(
             accelerator="cpu",
             devices=processes,
@@ -219,7 +224,12 @@ def run(
             max_epochs=-1,
             plugins=[DurableCheckpoints()],
             callbacks=[
-                Keeper(folder, EVERY, partial(_put, told.queue) if told else progress, shown)
+                Keeper(
+                    folder,
+                    EVERY,
+                    partial(_enqueue, relay.queue) if relay else progress,
+                    clip_recorder,
+                )
             ],
             gradient_clip_val=1.0,
             logger=False,
@@ -228,11 +238,11 @@ def run(
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        found = None if folder is None else newest(folder)
+        checkpoint = None if folder is None else newest(folder)
         try:
-            trainer.fit(task, ckpt_path=found)
+            trainer.fit(task, ckpt_path=checkpoint)
         finally:
-            if told is not None:
-                told.close()
+            if relay is not None:
+                relay.close()
     if trainer.interrupted:
         raise KeyboardInterrupt

@@ -39,21 +39,21 @@ class Journal:
         """Open it; a line that a crash cut short is dropped."""
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = path.read_bytes() if path.exists() else b""
-        kept = whole[: whole.rfind(b"\n") + 1]
-        if kept != whole:
-            write_durably(path, kept)
-        events = [msgspec.json.decode(line) for line in kept.splitlines()]
-        self._begun = any(event["event"] == "begin" for event in events)
+        content = path.read_bytes() if path.exists() else b""
+        complete = content[: content.rfind(b"\n") + 1]
+        if complete != content:
+            write_durably(path, complete)
+        events = [msgspec.json.decode(line) for line in complete.splitlines()]
+        self._has_begin = any(event["event"] == "begin" for event in events)
         self._step = max((e["step"] for e in events if e["event"] == "figures"), default=0)
         self._clip = max((e["step"] for e in events if e["event"] == "clip"), default=0)
         self._file = path.open("ab")
 
     def begin(self, tags: dict[str, str], parameters: dict[str, Any]) -> None:
         """Say what run this is, once."""
-        if not self._begun:
+        if not self._has_begin:
             self._write({"event": "begin", "tags": tags, "parameters": parameters})
-        self._begun = True
+        self._has_begin = True
 
     def figures(self, step: int, values: dict[str, float]) -> None:
         """Note a step's figures; one that a resumed run repeats is the same and not noted again."""
@@ -116,14 +116,16 @@ class Mlflow:
         except ModuleNotFoundError as error:
             raise MissingExtra("tracking by MLflow", "track") from error
         client = MlflowClient(tracking_uri=self.uri)
-        found = client.get_experiment_by_name(EXPERIMENT)
-        place = (
-            found.experiment_id
-            if found
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        experiment_id = (
+            experiment.experiment_id
+            if experiment
             else client.create_experiment(EXPERIMENT, artifact_location=self.artifacts)
         )
-        known = client.search_runs([place], f"tags.greenroom_run = '{run}'")
-        run_id = (known[0] if known else client.create_run(place, run_name=run)).info.run_id
+        existing = client.search_runs([experiment_id], f"tags.greenroom_run = '{run}'")
+        run_id = (
+            existing[0] if existing else client.create_run(experiment_id, run_name=run)
+        ).info.run_id
         client.set_tag(run_id, "greenroom_run", run)
         metrics = []
         for event in events:
@@ -211,8 +213,8 @@ class TensorBoard:
                 image = Summary.Image(
                     width=width, height=height, colorspace=3, encoded_image_string=gif
                 )
-                shown = Summary(value=[Summary.Value(tag="clip", image=image)])
-                writer.file_writer.add_summary(shown, event["step"])
+                summary = Summary(value=[Summary.Value(tag="clip", image=image)])
+                writer.file_writer.add_summary(summary, event["step"])
         writer.close()
 
 
@@ -237,8 +239,8 @@ def open_tracker(text: str, home: Path) -> Tracker:
 
 def journals(home: Path) -> list[Path]:
     """Return every run's journal, oldest first."""
-    found = list((home / "tracking").glob("*.jsonl"))
-    return sorted(found, key=lambda path: path.stat().st_mtime_ns)
+    paths = list((home / "tracking").glob("*.jsonl"))
+    return sorted(paths, key=lambda path: path.stat().st_mtime_ns)
 
 
 def exported(workspace: Workspace) -> Callable[[Sequence[str]], bool]:
@@ -246,8 +248,8 @@ def exported(workspace: Workspace) -> Callable[[Sequence[str]], bool]:
 
     def may(takes: Sequence[str]) -> bool:
         day = datetime.datetime.now(datetime.UTC).date()
-        found = [workspace.objects.manifest(take, "take") for take in takes]
-        return not any(refusal(take, "export", day) for take in found)
+        manifests = [workspace.objects.manifest(take, "take") for take in takes]
+        return not any(refusal(take, "export", day) for take in manifests)
 
     return may
 
@@ -268,14 +270,14 @@ def mirror(
     mark = journal.with_suffix(f".{tracker.name}")
     start = int(mark.read_text()) if mark.exists() else 0
     data = journal.read_bytes()[start:]
-    whole = data[: data.rfind(b"\n") + 1]
-    events: list[Event] = [msgspec.json.decode(line) for line in whole.splitlines()]
+    complete = data[: data.rfind(b"\n") + 1]
+    events: list[Event] = [msgspec.json.decode(line) for line in complete.splitlines()]
     if not events:
         return 0
     for event in events:
         if "file" in event:
             event["file"] = str(journal.parent / event["file"])
-    kept = [
+    allowed = [
         event
         for event in events
         if "file" not in event or (Path(event["file"]).exists() and may(event.get("takes", ())))
@@ -283,16 +285,16 @@ def mirror(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the trackers' libraries warn of each other
-            tracker.send(journal.stem, kept)
+            tracker.send(journal.stem, allowed)
     except GreenroomError:
         raise
     except Exception as error:  # each tracker has errors of its own
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GreenroomError(
-            f"{tracker.name} could not be reached: {said[:200]}",
+            f"{tracker.name} could not be reached: {message[:200]}",
             then=f"nothing is lost: greenroom track --to {tracker.name}",
         ) from error
-    write_durably(mark, str(start + len(whole)).encode())
+    write_durably(mark, str(start + len(complete)).encode())
     return len(events)
 
 

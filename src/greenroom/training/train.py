@@ -87,19 +87,19 @@ def train(
         )
     spec = FeatureSpec.load(manifest["features"])
     size = preset_of(preset)
-    found = gather(workspace, manifest, spec)
-    _check(found, size.trunk > 0, recipe)
-    material = teaching(found["train"], spec, size, recipe.seed)
+    splits = gather(workspace, manifest, spec)
+    _check(splits, size.trunk > 0, recipe)
+    material = teaching(splits["train"], spec, size, recipe.seed)
     shape = size.shape(
         len(spec.joints),
         spec.state_width,
         len(CHANNELS),
-        len(found["train"].channels) if size.trunk else 0,
-        len(found["train"].styles) if size.trunk else 0,
+        len(splits["train"].channels) if size.trunk else 0,
+        len(splits["train"].styles) if size.trunk else 0,
     )
-    words = found["train"].vocabulary
+    words = splits["train"].vocabulary
     shape = replace(shape, phonemes=len(words.phonemes), context=len(words.context))
-    asked = {
+    settings = {
         "dataset": dataset,
         "preset": preset,
         "recipe": recipe.manifest(),
@@ -107,39 +107,39 @@ def train(
         "code": code_version(),
         **({"start": start} if start else {}),
     }
-    folder = workspace.home / "runs" / digest(canonical(asked))[:16]
+    folder = workspace.home / "runs" / digest(canonical(settings))[:16]
     run = folder.name
     journal = Journal(workspace.home / "tracking" / f"{run}.jsonl")
     mirrors = Mirrors(journal.path, trackers, warn, exported(workspace))
-    journal.begin(_tags(manifest, asked, spec), {**recipe.manifest(), "preset": preset})
+    journal.begin(_tags(manifest, settings, spec), {**recipe.manifest(), "preset": preset})
     mirrors.tell()
-    told = time.monotonic()
+    last_report_s = time.monotonic()
 
-    shown = shown_of(
+    clip_recorder = shown_of(
         workspace,
         manifest,
         spec,
         shape,
-        found["train"],
+        splits["train"],
         journal.path.with_suffix(".clips"),
         recipe.steps,
     )
 
     def note(step: int, steps: int, values: dict[str, float]) -> None:
-        nonlocal told
+        nonlocal last_report_s
         journal.figures(step, values)
-        if shown is not None and shown.path(step).exists():
-            journal.clip(step, shown.path(step), shown.takes)
-        if time.monotonic() - told > TELL_S:
+        if clip_recorder is not None and clip_recorder.path(step).exists():
+            journal.clip(step, clip_recorder.path(step), clip_recorder.takes)
+        if time.monotonic() - last_report_s > TELL_S:
             mirrors.tell()
-            told = time.monotonic()
+            last_report_s = time.monotonic()
         progress(step, steps, values)
 
-    held = found["validation"]
+    heldout = splits["validation"]
     model, figures = fit(
         material,
-        [states_of(spec, body) for body in found["train"].bodies],
-        [states_of(spec, b) for body in held.bodies for b in (body, mirrored(body))],
+        [states_of(spec, body) for body in splits["train"].bodies],
+        [states_of(spec, b) for body in heldout.bodies for b in (body, mirrored(body))],
         spec.joints,
         shape,
         size,
@@ -148,14 +148,14 @@ def train(
         folder,
         processes,
         begun_with(workspace, start, words) if start else None,
-        shown,
+        clip_recorder,
         warn,
     )
-    test = [states_of(spec, body) for body in found["test"].bodies]
+    test = [states_of(spec, body) for body in splits["test"].bodies]
     figures |= judge(model, spec.joints, test)
-    normal = usual(model, [states_of(spec, body) for body in _in_control(found)])
+    normal = usual(model, [states_of(spec, body) for body in _in_control(splits)])
     graph, operations = export(model)  # last: after it torch runs some ten times slower
-    check_parity(model, graph, [states_of(spec, body) for body in held.bodies])
+    check_parity(model, graph, [states_of(spec, body) for body in heldout.bodies])
     rights = rights_with(
         workspace, behind["rights"] if behind else [], manifest["parents"]["takes"]
     )
@@ -173,7 +173,7 @@ def train(
         "shape": shape.manifest(),
         "operations": operations,
         "rest": _rounded(at_rest(material.streams)),
-        "offsets": [_rounded(row) for row in found["train"].bodies[0].skeleton.offsets],
+        "offsets": [_rounded(row) for row in splits["train"].bodies[0].skeleton.offsets],
         "uses_speech": shape.face > 0,
         "figures": {name: round(value, 4) for name, value in sorted(figures.items())},
         "baselines": normal.baselines(),
@@ -187,22 +187,24 @@ def train(
         },
     }
     if shape.face:
-        out["rig"] = list(found["train"].channels)
+        out["rig"] = list(splits["train"].channels)
     if shape.styles:
-        out["styles"] = list(found["train"].styles)
+        out["styles"] = list(splits["train"].styles)
     if words.manifest():
         out["words"] = words.manifest()
     out |= parts_of(workspace, out, model, by)
     name = workspace.publish(out, by=by)
-    said = {key: round(value, 6) for key, value in sorted(figures.items())}
-    journal.end({"model": name, "performance_metrics": msgspec.json.encode(said).decode()}, said)
+    metrics = {key: round(value, 6) for key, value in sorted(figures.items())}
+    journal.end(
+        {"model": name, "performance_metrics": msgspec.json.encode(metrics).decode()}, metrics
+    )
     journal.close()
     Mirrors(journal.path, trackers, warn, exported(workspace)).tell()
     shutil.rmtree(folder, ignore_errors=True)
     return name
 
 
-def _check(found: dict[str, Found], direct: bool, recipe: Recipe) -> None:
+def _check(splits: dict[str, Found], direct: bool, recipe: Recipe) -> None:
     """Refuse, before anything is trained, what a lesson or a judge could not cut a window from.
 
     Raises:
@@ -210,10 +212,10 @@ def _check(found: dict[str, Found], direct: bool, recipe: Recipe) -> None:
     """
     history = STYLE_TICKS if direct else ModelShape.history
     need = {"train": GAP + 4 if direct else MIN_TICKS, "validation": history + GAP + 2}
-    if not are_joined(found["train"]):
+    if not are_joined(splits["train"]):
         need["train"] = history + recipe.rollout + 2
-    for split, has in found.items():
-        longest = max((len(body) for body in has.bodies), default=0)
+    for split, split_data in splits.items():
+        longest = max((len(body) for body in split_data.bodies), default=0)
         least = need.get(split, GAP + 3)
         if longest < least:
             raise BadInput(
@@ -223,34 +225,34 @@ def _check(found: dict[str, Found], direct: bool, recipe: Recipe) -> None:
             )
 
 
-def _in_control(found: dict[str, Found]) -> list[Body]:
+def _in_control(splits: dict[str, Found]) -> list[Body]:
     """Return the held-out bodies of styles that were taught, if styles are labelled: what is usual.
 
     A style that is held out whole is there to be judged by, and no show is expected to be like it.
     """
-    styles = {*found["train"].styles, ""}
+    styles = {*splits["train"].styles, ""}
     both = [
         (body, style)
         for split in ("validation", "test")
-        for body, style in zip(found[split].bodies, found[split].style, strict=True)
+        for body, style in zip(splits[split].bodies, splits[split].style, strict=True)
     ]
-    known = [body for body, style in both if style in styles or len(styles) == 1]
-    long_enough = any(len(body) > STYLE_TICKS + 1 for body in known)
-    return known if long_enough else [body for body, _ in both]
+    taught = [body for body, style in both if style in styles or len(styles) == 1]
+    long_enough = any(len(body) > STYLE_TICKS + 1 for body in taught)
+    return taught if long_enough else [body for body, _ in both]
 
 
-def _tags(dataset: dict[str, Any], asked: dict[str, Any], spec: FeatureSpec) -> dict[str, str]:
+def _tags(dataset: dict[str, Any], settings: dict[str, Any], spec: FeatureSpec) -> dict[str, str]:
     """Return what every run says of itself."""
     splits = {split: len(takes) for split, takes in dataset["splits"].items()}
     return {
         "actor_id": str(dataset["actor"]),
         "dataset_split": ", ".join(f"{split} {count}" for split, count in sorted(splits.items())),
         "framework_version": f"greenroom {__version__}, torch {torch.__version__}",
-        "hyperparameters": msgspec.json.encode(asked["recipe"]).decode(),
-        "dataset": str(asked["dataset"]),
+        "hyperparameters": msgspec.json.encode(settings["recipe"]).decode(),
+        "dataset": str(settings["dataset"]),
         "feature_spec": spec.hash,
-        "code": str(asked["code"]),
-        "seed": str(asked["recipe"]["seed"]),
+        "code": str(settings["code"]),
+        "seed": str(settings["recipe"]["seed"]),
         "hardware": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
     }
 

@@ -64,10 +64,10 @@ class Trunk(nn.Module):
         """Make the layers; what it says at first is nothing."""
         super().__init__()
         self.joints, self.horizons = shape.joints, shape.horizons
-        known = (len(LAGS) + 1) * shape.joints
+        mask_width = (len(LAGS) + 1) * shape.joints
         drop = _DROPPED * min(1.0, width / _FULL)
         self.blur = nn.Dropout(drop)
-        self.enter = nn.Linear((len(LAGS) + 1) * shape.state + known + shape.noise + 1, width)
+        self.enter = nn.Linear((len(LAGS) + 1) * shape.state + mask_width + shape.noise + 1, width)
         self.blocks = nn.Sequential(*(Residual(width, drop) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.fill = nn.Linear(width, shape.state)
@@ -92,7 +92,7 @@ class Trunk(nn.Module):
         base: Tensor,
         core: Tensor,
         rows: Tensor,
-        known: Tensor,
+        history_mask: Tensor,
         valid: Tensor,
         age: Tensor,
         noise: Tensor,
@@ -107,20 +107,20 @@ class Trunk(nn.Module):
             base: this tick where captured, else where the joint was last seen (N, D).
             core: this tick as the closed form completes it (N, D).
             rows: the history (N, K, D).
-            known: which of its joints were captured (N, K, J).
+            history_mask: which of its joints were captured (N, K, J).
             valid: which are captured now (N, J).
             age: ln(1 + ticks since a joint was captured) / 6 (N, J).
             noise: the draw (N, Z).
         """
         if self.training:
-            return self.say(base, core, rows, known, valid, age, noise)
+            return self.say(base, core, rows, history_mask, valid, age, noise)
         n, six = len(base), 6 * self.joints
         order, turned, sides = self.order, self.turned, self.sides
         states = [
             torch.cat([x, x.index_select(-1, order) * turned + self.shift])
             for x in (base, core, rows)
         ]
-        joints = [torch.cat([x, x.index_select(-1, sides)]) for x in (known, valid, age)]
+        joints = [torch.cat([x, x.index_select(-1, sides)]) for x in (history_mask, valid, age)]
         fill, ahead, spread = self.say(*(*states, *joints, torch.cat([noise, noise])))
         back = (
             fill[n:].index_select(-1, order) * turned,
@@ -138,31 +138,35 @@ class Trunk(nn.Module):
         base: Tensor,
         core: Tensor,
         rows: Tensor,
-        known: Tensor,
+        history_mask: Tensor,
         valid: Tensor,
         age: Tensor,
         noise: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the same of one side alone."""
-        captured, (size, there) = share_captured(valid), self.size(rows, known)
-        newer, steps, given = base, [], [valid]
+        captured = share_captured(valid)
+        amplitude_ratio, amplitude_known = self.size(rows, history_mask)
+        newer, steps, masks = base, [], [valid]
         for lag in LAGS[1:]:
-            older, see = rows[:, -lag], known[:, -lag]
+            older, mask = rows[:, -lag], history_mask[:, -lag]
             step, newer = 2 * (newer - older), older
             if lag > _NEAR:
-                see = captured * see
-                root = see[:, :1].expand(-1, step.shape[-1] - 6 * self.joints)
-                step = step * torch.cat([see.repeat_interleave(6, -1), root], -1)
+                mask = captured * mask
+                root = mask[:, :1].expand(-1, step.shape[-1] - 6 * self.joints)
+                step = step * torch.cat([mask.repeat_interleave(6, -1), root], -1)
             steps.append(step)
-            given.append(see)
-        amplitude = 1 - captured + captured * size.clamp(_LEAST, _MOST)
-        near = self.near(size, captured * there)
-        earned = self.earned[:, 0] + near[:, 1:] @ (self.earned[:, 1:] - self.earned[:, :1]).T
-        seen = [base, core - base, *steps, *given, 6 * age, noise, torch.log(amplitude)]
-        x = self.norm(self.blocks(self.enter(self.blur(torch.cat(seen, -1)))))
+            masks.append(mask)
+        amplitude = 1 - captured + captured * amplitude_ratio.clamp(_LEAST, _MOST)
+        amplitude_weights = self.near(amplitude_ratio, captured * amplitude_known)
+        gain = (
+            self.earned[:, 0]
+            + amplitude_weights[:, 1:] @ (self.earned[:, 1:] - self.earned[:, :1]).T
+        )
+        inputs = [base, core - base, *steps, *masks, 6 * age, noise, torch.log(amplitude)]
+        x = self.norm(self.blocks(self.enter(self.blur(torch.cat(inputs, -1)))))
         ahead = self.ahead(x).reshape(len(x), len(self.horizons), 6 * self.joints) * self.scale
         # What is missing moves as much as the body does, in styles too that were never seen.
-        return self.fill(amplitude * x), ahead * earned.unsqueeze(-1), self.spread(x)
+        return self.fill(amplitude * x), ahead * gain.unsqueeze(-1), self.spread(x)
 
     def reflect(self, joints: Sequence[str], mean: Tensor, std: Tensor) -> None:
         """Learn what a mirror does to states that are normalised by mean and std (D,), in place."""
@@ -173,29 +177,36 @@ class Trunk(nn.Module):
         self.turned.copy_(signs * std[order] / std)
         self.shift.copy_((signs * mean[order] - mean) / std)
 
-    def size(self, rows: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    def size(self, rows: Tensor, history_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return how much a body moves, over the usual, and whether that is known, 1 or 0: (N, 1) each.
 
         As usual where nothing was captured. A body that does not move at all was not there yet: of it
         nothing is known, whatever its size.
         """
-        size, there = moved(rows[..., : 6 * self.joints], known)
-        late = known[:, -LATELY:]
-        seen = (late[:, _STEP:] * late[:, :-_STEP]).sum((1, 2)).clamp(max=1.0).unsqueeze(-1)
-        return 1 - seen + seen * size / self.usual, there
+        amplitude, amplitude_known = moved(rows[..., : 6 * self.joints], history_mask)
+        recent_mask = history_mask[:, -LATELY:]
+        observed = (
+            (recent_mask[:, _STEP:] * recent_mask[:, :-_STEP])
+            .sum((1, 2))
+            .clamp(max=1.0)
+            .unsqueeze(-1)
+        )
+        return 1 - observed + observed * amplitude / self.usual, amplitude_known
 
-    def near(self, size: Tensor, there: Tensor) -> Tensor:
+    def near(self, amplitude: Tensor, known_share: Tensor) -> Tensor:
         """Return how near an amplitude is to each of `SIZES` (N, 6), rows sum to 1.
 
         Args:
-            size: (N, 1).
-            there: how far it counts (N, 1); where it does not, the amplitude is the usual one.
+            amplitude: (N, 1).
+            known_share: how far it counts (N, 1); where it does not, the amplitude is the usual one.
         """
-        place = torch.log((1 - there + there * size).clamp(SIZES[0], SIZES[-1]))
-        return torch.relu(1 - torch.abs(place - self.sizes) / math.log(2))
+        log_amplitude = torch.log(
+            (1 - known_share + known_share * amplitude).clamp(SIZES[0], SIZES[-1])
+        )
+        return torch.relu(1 - torch.abs(log_amplitude - self.sizes) / math.log(2))
 
 
-def moved(rows: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+def moved(rows: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return how much a body moved in the last half second, and whether it did, 1 or 0: (N, 1) each.
 
     The rms of its steps of four ticks. Steps of a body that did not move at all do not count, nor do
@@ -203,11 +214,11 @@ def moved(rows: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         rows: normalised rotations (N, K, 6 J), `LATELY` ticks at least, the newest last.
-        known: which joints were captured (N, K, J).
+        mask: which joints were captured (N, K, J).
     """
-    rows, there = rows[:, -LATELY:], known[:, -LATELY:]
+    rows, recent_mask = rows[:, -LATELY:], mask[:, -LATELY:]
     squares = (rows[:, _STEP:] - rows[:, :-_STEP]) ** 2
-    both = (there[:, _STEP:] * there[:, :-_STEP]).repeat_interleave(6, -1)
+    both = (recent_mask[:, _STEP:] * recent_mask[:, :-_STEP]).repeat_interleave(6, -1)
     both = both * some(squares.mean(-1, keepdim=True))
     count = both.sum((1, 2)).unsqueeze(-1)
     mean = (both * squares).sum((1, 2)).unsqueeze(-1) / count.clamp(min=1.0)
@@ -238,28 +249,30 @@ class Face(nn.Module):
         self.out = nn.Linear(width, shape.face)
         nn.init.zeros_(self.out.weight)
         self.register_buffer("rest", torch.zeros(shape.face))
-        told = shape.speech * shape.phonemes + shape.context
-        self.told = nn.Linear(told, width, bias=False) if told else None
+        conditioning_width = shape.speech * shape.phonemes + shape.context
+        self.told = nn.Linear(conditioning_width, width, bias=False) if conditioning_width else None
 
-    def weights(self, speech: Tensor, told: Sequence[Tensor] = ()) -> Tensor:
+    def weights(self, speech: Tensor, conditioning: Sequence[Tensor] = ()) -> Tensor:
         """Return weights (N, B) of speech (N, S, F) and what is told, not yet bounded.
 
         Args:
             speech: normalised.
-            told: phonemes (N, S, P) and context (N, X), those of them that the shape has.
+            conditioning: phonemes (N, S, P) and context (N, X), those of them that the shape has.
         """
         if self.told is None:
-            heard = self.body(speech)
+            hidden = self.body(speech)
         else:  # nothing told adds nothing
-            heard = self.body[:_FIRST](speech)
-            heard = heard + self.told(torch.cat([one.flatten(1) for one in told], -1))
-            heard = self.body[_FIRST:](heard)
-        out: Tensor = self.rest + self.out(heard)
+            hidden = self.body[:_FIRST](speech)
+            hidden = hidden + self.told(
+                torch.cat([tensor.flatten(1) for tensor in conditioning], -1)
+            )
+            hidden = self.body[_FIRST:](hidden)
+        out: Tensor = self.rest + self.out(hidden)
         return out
 
-    def forward(self, speech: Tensor, told: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, speech: Tensor, conditioning: Sequence[Tensor] = ()) -> Tensor:
         """Return weights (N, B) in [0, 1]."""
-        return self.weights(speech, told).clamp(0, 1)
+        return self.weights(speech, conditioning).clamp(0, 1)
 
 
 def heard_for(face: Tensor, speech: Tensor, ticks: int) -> tuple[Tensor, Tensor]:

@@ -67,40 +67,40 @@ def usual(model: Speaker, takes: Sequence[Floats]) -> Usual:
         takes: states (T, D) each, one of them longer than the model's history.
     """
     shape = model.shape
-    said = [_said(model, take) for take in takes if len(take) > shape.history]
-    means = [_means(rows) for rows in said]
-    confidence = np.concatenate([rows[:, : shape.joints] for rows in said])
+    rows_by_take = [_evaluate(model, take) for take in takes if len(take) > shape.history]
+    means = [_means(rows) for rows in rows_by_take]
+    confidence = np.concatenate([rows[:, : shape.joints] for rows in rows_by_take])
     return Usual(confidence, [len(rows) for rows in means], np.concatenate(means))
 
 
 def _means(rows: Floats) -> Floats:
     """Return the means (N, …) of whole stretches of rows (T, …), of what is there."""
     parts = rows[: len(rows) // USUAL_TICKS * USUAL_TICKS].reshape(-1, USUAL_TICKS, rows.shape[1])
-    there = np.isfinite(parts)
+    finite = np.isfinite(parts)
     with np.errstate(invalid="ignore"):
-        out: Floats = np.where(there, parts, 0).sum(axis=1) / there.sum(axis=1)
+        out: Floats = np.where(finite, parts, 0).sum(axis=1) / finite.sum(axis=1)
     return out
 
 
-def _said(model: Speaker, take: Floats) -> Floats:
+def _evaluate(model: Speaker, take: Floats) -> Floats:
     """Return (T - K, 2 J + C + …) of a take (T, D), from its first tick with a whole history on."""
     shape, k = model.shape, model.shape.history
     windows = sliding_window_view(take, k + 1, axis=0).transpose(0, 2, 1)
-    picked = [
-        torch.from_numpy(np.ascontiguousarray(windows[at : at + _AT_ONCE]))
-        for at in range(0, len(windows), _AT_ONCE)
+    batches = [
+        torch.from_numpy(np.ascontiguousarray(windows[start : start + _AT_ONCE]))
+        for start in range(0, len(windows), _AT_ONCE)
     ]
     with torch.no_grad():
-        parts = [model(*_captured(shape, part)) for part in picked]
-    whole = [torch.cat(same).numpy() for same in zip(*parts, strict=True)]
-    outputs = dict(zip(shape.outputs(), whole, strict=True))
+        parts = [model(*_captured(shape, part)) for part in batches]
+    arrays = [torch.cat(parts_of_output).numpy() for parts_of_output in zip(*parts, strict=True)]
+    outputs = dict(zip(shape.outputs(), arrays, strict=True))
     rows = [outputs[name] for name in ("confidence", "sigma", "style") if name in outputs]
     if AHEAD in shape.horizons:
         six = take[k:, : 6 * shape.joints].reshape(-1, shape.joints, 6)
-        told = outputs["forecast"][:, shape.horizons.index(AHEAD)].reshape(six.shape)
-        off = np.full((len(six), 1), np.nan)
-        off[AHEAD:, 0] = miss(told[:-AHEAD], six[:-AHEAD], six[AHEAD:])
-        rows.append(off)
+        forecast = outputs["forecast"][:, shape.horizons.index(AHEAD)].reshape(six.shape)
+        error = np.full((len(six), 1), np.nan)
+        error[AHEAD:, 0] = miss(forecast[:-AHEAD], six[:-AHEAD], six[AHEAD:])
+        rows.append(error)
     return np.concatenate(rows, axis=1).astype(np.float32)
 
 

@@ -34,21 +34,21 @@ class Words(nn.Module):
         self.context = nn.Linear(shape.context, width) if shape.context else None
         self.place = nn.Parameter(torch.randn(self.pairs, width) * 0.02)
 
-    def forward(self, told: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, conditioning: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return tokens (N, tokens, W), and what is added to their scores (N, tokens): 0, or far below.
 
         Args:
-            told: phonemes (N, S, P) and context (N, X), those of them that the shape has.
+            conditioning: phonemes (N, S, P) and context (N, X), those of them that the shape has.
         """
-        tokens, there = [], []
+        tokens, has_value = [], []
         if self.phonemes is not None:
-            pairs = told[0].reshape(len(told[0]), self.pairs, -1)
+            pairs = conditioning[0].reshape(len(conditioning[0]), self.pairs, -1)
             tokens.append(self.phonemes(pairs) + self.place)
-            there.append(pairs.amax(-1))
+            has_value.append(pairs.amax(-1))
         if self.context is not None:
-            tokens.append(self.context(told[-1]).unsqueeze(1))
-            there.append(told[-1].amax(-1, keepdim=True))
-        return torch.cat(tokens, 1), (1 - torch.cat(there, -1)) * -1e4
+            tokens.append(self.context(conditioning[-1]).unsqueeze(1))
+            has_value.append(conditioning[-1].amax(-1, keepdim=True))
+        return torch.cat(tokens, 1), (1 - torch.cat(has_value, -1)) * -1e4
 
 
 def told_of(shape: ModelShape, words: Tensor | None, count: int) -> tuple[Tensor, ...]:
@@ -62,7 +62,7 @@ def told_of(shape: ModelShape, words: Tensor | None, count: int) -> tuple[Tensor
     if words is None:
         words = torch.zeros(count, shape.speech, shape.phonemes + shape.context)
     out = (words[:, -shape.speech :, : shape.phonemes], words[:, -1, shape.phonemes :])
-    return tuple(one for one in out if one.shape[-1])
+    return tuple(tensor for tensor in out if tensor.shape[-1])
 
 
 def masked(shape: ModelShape, words: Tensor, random: torch.Generator) -> Tensor:
@@ -73,10 +73,10 @@ def masked(shape: ModelShape, words: Tensor, random: torch.Generator) -> Tensor:
     n, width = len(words), words.shape[-1]
     if not width:
         return words
-    spoken = (torch.rand(n, 1, 1, generator=random) >= MASKED).expand(-1, -1, shape.phonemes)
-    whole = torch.rand(n, 1, 1, generator=random) >= MASKED
-    each = torch.rand(n, 1, shape.context, generator=random) >= FORGOTTEN
-    return words * torch.cat([spoken, whole & each], -1)
+    keep_phonemes = (torch.rand(n, 1, 1, generator=random) >= MASKED).expand(-1, -1, shape.phonemes)
+    keep_all = torch.rand(n, 1, 1, generator=random) >= MASKED
+    keep_each = torch.rand(n, 1, shape.context, generator=random) >= FORGOTTEN
+    return words * torch.cat([keep_phonemes, keep_all & keep_each], -1)
 
 
 def beside(rows: Sequence[Tensor], words: Sequence[Tensor]) -> list[Tensor]:
