@@ -103,7 +103,7 @@ def perform_command(
         seed=seed,
         threads=threads,
         previous=previous,
-        told=told_of(playlist, scenes),
+        conditioning=told_of(playlist, scenes),
     )
     stage = Stage(context.workspace, out.page, release, playlist, ticks, context.user)
     notices = _notices(release, playlist)

@@ -148,22 +148,24 @@ def fitting(packets: Sequence[Packet]) -> list[Packet]:
 
     Perform from these alone: what isn't recorded must not be heard, or no replay hears the same.
     """
-    kept = list(packets)[-PACKETS:]
-    while sum(len(p.data) for p in kept) > PACKET_BYTES:
-        kept.pop(0)
-    return kept
+    newest = list(packets)[-PACKETS:]
+    while sum(len(p.data) for p in newest) > PACKET_BYTES:
+        newest.pop(0)
+    return newest
 
 
 def put_packets(row: NDArray[Any], packets: Sequence[Packet]) -> None:
     """Lay packets into a slot; the newest ones, as far as there is room."""
-    at = 0
-    kept = fitting(packets)
-    row["packets"] = len(kept)
-    for i, packet in enumerate(kept):
+    offset = 0
+    newest = fitting(packets)
+    row["packets"] = len(newest)
+    for i, packet in enumerate(newest):
         row["packet_arrival"][i] = packet.arrival_ns
         row["packet_length"][i] = len(packet.data)
-        row["packet_data"][at : at + len(packet.data)] = np.frombuffer(packet.data, np.uint8)
-        at += len(packet.data)
+        row["packet_data"][offset : offset + len(packet.data)] = np.frombuffer(
+            packet.data, np.uint8
+        )
+        offset += len(packet.data)
 
 
 def get_packets(row: NDArray[Any]) -> Iterator[Packet]:

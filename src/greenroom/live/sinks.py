@@ -121,12 +121,12 @@ def resolve(host: str, port: int) -> tuple[str, int]:
         BadInput: it has no address.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][4]
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][4]
     except (OSError, OverflowError, UnicodeError) as error:
         raise BadInput(
             f"vmc://{host}:{port} cannot be reached: {error}", then="check the host and the port"
         ) from error
-    return str(found[0]), int(found[1])
+    return str(address[0]), int(address[1])
 
 
 class VmcSink:

@@ -60,7 +60,7 @@ def stage(workspace: Workspace, show: str, role: Role, backend: Backend) -> Stag
     """
     manifest = workspace.objects.manifest(show, "show")
     recorded = opened(workspace, manifest).role.shape
-    performer = Performer(role, backend, manifest["seed"], told=manifest.get("told", {}))
+    performer = Performer(role, backend, manifest["seed"], conditioning=manifest.get("told", {}))
     done: list[Outcome] = []
     for row in rows_of(workspace, manifest, recorded):
         late = bool(row["late"]) or row["reason"] == ENGINE_LOST.encode()
