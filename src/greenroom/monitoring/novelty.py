@@ -93,8 +93,10 @@ class Novelty:
         self.places = ((features - self.mean) @ axes).astype(np.float32)
         stride = -(-len(features) // _MOST)
         self.raw = features[::stride].astype(np.float32)
-        self.kept = self.places[::stride].copy()
-        self.half_squares = (np.einsum("nk,nk->n", self.kept, self.kept) / 2).astype(np.float32)
+        self.exemplars = self.places[::stride].copy()
+        self.half_squares = (np.einsum("nk,nk->n", self.exemplars, self.exemplars) / 2).astype(
+            np.float32
+        )
         nearest, apart = self._left_out(times, times[::stride])
         self.log_scale = self._scales(apart[::stride])
         raw = np.log(np.maximum(apart, 1e-9)) - self.log_scale[nearest]
@@ -123,7 +125,7 @@ class Novelty:
         out = np.empty(len(apart))
         for start in range(0, len(apart), 500):
             rows = slice(start, start + 500)
-            squares = self._squares(self.kept[rows])
+            squares = self._squares(self.exemplars[rows])
             around = np.argpartition(squares, near - 1, axis=1)[:, :near]
             out[rows] = np.log(np.maximum(apart[around].mean(axis=1), 1e-9))
         return out
@@ -131,14 +133,14 @@ class Novelty:
     def _squares(self, places: Floats) -> Floats:
         own = np.einsum("nk,nk->n", places, places)
         out: Floats = np.maximum(
-            own[:, None] + 2 * (self.half_squares[None] - places @ self.kept.T), 0.0
+            own[:, None] + 2 * (self.half_squares[None] - places @ self.exemplars.T), 0.0
         )
         return out
 
     def score(self, features: Doubles) -> Scored:
         """Return how novel one window (F,) is."""
         at: Floats = (features - self.mean).astype(np.float32) @ self.axes
-        cross = self.kept @ at
+        cross = self.exemplars @ at
         cross -= self.half_squares
         nearest = int(cross.argmax())
         square = max(float(at @ at) - 2 * float(cross[nearest]), 1e-18)
