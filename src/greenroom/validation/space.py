@@ -46,29 +46,29 @@ SPACE: Space = {
 """What is searched without a file; the rest is as the recipe's own."""
 
 
-def read_space(found: Any, where: str, known: Mapping[str, Any]) -> Space:
+def read_space(document: Any, where: str, defaults: Mapping[str, Any]) -> Space:
     """Return a space, checked, from decoded JSON: {name: {"choices": […]} or {"low", "high", …}}.
 
     Args:
-        found: decoded JSON.
+        document: decoded JSON.
         where: the file, for messages.
-        known: {hyperparameter: its default}, whose type a value must have.
+        defaults: {hyperparameter: its default}, whose type a value must have.
 
     Raises:
         BadInput: it is no space.
     """
-    if not isinstance(found, dict) or not found:
+    if not isinstance(document, dict) or not document:
         raise BadInput(
             'a space is an object such as {"rate": {"low": 1e-4, "high": 1e-2, "log": true}}',
             where=where,
         )
     out = {}
-    for name, spec in found.items():
-        at = f"{where}, {name}"
-        if name not in known or name == "seed":
-            allowed = ", ".join(sorted(set(known) - {"seed"}))
-            raise BadInput(f"'{name}' is no hyperparameter; there are {allowed}", where=at)
-        out[name] = _read_choice(spec, at, type(known[name]))
+    for name, spec in document.items():
+        location = f"{where}, {name}"
+        if name not in defaults or name == "seed":
+            allowed = ", ".join(sorted(set(defaults) - {"seed"}))
+            raise BadInput(f"'{name}' is no hyperparameter; there are {allowed}", where=location)
+        out[name] = _read_choice(spec, location, type(defaults[name]))
     return out
 
 
