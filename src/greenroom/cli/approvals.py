@@ -69,8 +69,8 @@ def list_command(context: Context, as_json: bool) -> None:
 @click.pass_obj
 def revoke_key_command(context: Context, name: str, as_json: bool) -> None:
     """Withdraw somebody's key: what it signed counts no more."""
-    found = revoke_key(context.workspace, name, context.user)
-    answer(as_json, {"revoked": found}, f"revoked {len(found)} of {name}")
+    revoked_keys = revoke_key(context.workspace, name, context.user)
+    answer(as_json, {"revoked": revoked_keys}, f"revoked {len(revoked_keys)} of {name}")
 
 
 def _json(path: Path) -> Any:

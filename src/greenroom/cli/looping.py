@@ -127,8 +127,8 @@ class _Confidence:
 
     def between(self, first: float, last: float) -> float | None:
         ticks = np.asarray(self.ticks)
-        there = np.asarray(self.means)[(ticks >= first) & (ticks < last)]
-        return round(float(there.mean()), 4) if len(there) else None
+        window_means = np.asarray(self.means)[(ticks >= first) & (ticks < last)]
+        return round(float(window_means.mean()), 4) if len(window_means) else None
 
 
 class _Show:
@@ -153,7 +153,7 @@ class _Show:
         self.folder = Path(tempfile.mkdtemp(prefix="greenroom-loop-"))
         self.harvest = Harvest(workspace, plays.who, release.skeleton, "captured", context.user)
         self.confidence = _Confidence()
-        self.watch = Watch([motion(plays.known)], self._alert)
+        self.watch = Watch([motion(plays.reference)], self._alert)
         self.before = len(runs(workspace.log, release.actor))
         self.alert_s = self.promoted_s = 0.0
         self.run_: Run | None = None
@@ -176,7 +176,7 @@ class _Show:
         if not first:
             workspace = Workspace(self.context.workspace.home)  # a log is read by one thread
             learned = {take: body_of(workspace, take) for take in self.harvest.takes}
-            self.watch.renew(lambda: [motion({**self.plays.known, **learned})])
+            self.watch.renew(lambda: [motion({**self.plays.reference, **learned})])
 
     def _enough(self) -> bool:
         """Whether the run has ended, and the show went on for a while after it."""

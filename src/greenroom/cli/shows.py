@@ -243,15 +243,15 @@ def demo_command(
     playlist = open_playlist(context.workspace, takes, ticks)
     cut = (4 * ticks // 9, 5 * ticks // 9)
     order = Order(release, takes, ticks, cuts=[cut])
-    at = None if headless else ("127.0.0.1", port)
-    stage = Stage(context.workspace, at, release, playlist, ticks)
+    address = None if headless else ("127.0.0.1", port)
+    stage = Stage(context.workspace, address, release, playlist, ticks)
     try:
         credits = [wheel.credit for wheel in published.WHEELS]
         stage.open(hello(release, ticks, _notices(release, playlist), credits))
         if not as_json:
-            told = " ".join(_notices(release, playlist))
+            notices = " ".join(_notices(release, playlist))
             click.echo(
-                f"{release.actor} performs {short(release.name)} for {seconds:g} s. {told}",
+                f"{release.actor} performs {short(release.name)} for {seconds:g} s. {notices}",
                 err=True,
             )
         show = meter("on air", as_json)
