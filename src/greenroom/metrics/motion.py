@@ -57,19 +57,21 @@ AHEAD = 6
 _MOVED = 0.005  # rms of six numbers of a rotation below which nothing moved
 
 
-def miss(said: Array, before: Array, now: Array) -> Doubles:
+def miss(forecast: Array, previous: Array, current: Array) -> Doubles:
     """Return how far off forecasts were, over themselves and standing still, in [0, 1].
 
     Root mean squares over all joints' six numbers; NaN where nothing moved, or there is no joint.
 
     Args:
-        said: what was forecast (…, J, 6).
-        before: how it was when that was said.
-        now: how it is.
+        forecast: what was forecast (…, J, 6).
+        previous: how it was when that was said.
+        current: how it is.
     """
-    off, still = (_rms(np.asarray(guess, dtype=np.float64) - now) for guess in (said, before))
+    error, persistence_error = (
+        _rms(np.asarray(estimate, dtype=np.float64) - current) for estimate in (forecast, previous)
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(still > _MOVED, off / (off + still), np.nan)
+        return np.where(persistence_error > _MOVED, error / (error + persistence_error), np.nan)
 
 
 def _rms(difference: Doubles) -> Doubles:

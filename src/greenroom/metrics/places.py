@@ -88,19 +88,19 @@ def log_dimensionless_jerk(places: Array, rate: float = TICK_HZ) -> Doubles:
     return np.where(np.isfinite(out), out, np.nan)
 
 
-def jerk_tally(who: Mapping[str, Array]) -> Tally:
+def jerk_tally(places_by_source: Mapping[str, Array]) -> Tally:
     """Return the mean jerk of one take in m/s³ by everybody (the truth is one of them).
 
     Args:
-        who: {name: places (T, J, 3)}, all of one shape. What is missing in one counts in none.
+        places_by_source: {name: places (T, J, 3)}, all of one shape; missing in one, counted in none.
 
     Raises:
         BadInput: the shapes differ.
     """
-    found = {name: jerk(places) for name, places in _same(who).items()}
-    there = np.all([np.isfinite(values) for values in found.values()], axis=0)
-    sums = {name: float(values[there].sum()) for name, values in found.items()}
-    return Tally("mean", sums, float(there.sum()))
+    jerks = {name: jerk(places) for name, places in _same(places_by_source).items()}
+    finite = np.all([np.isfinite(values) for values in jerks.values()], axis=0)
+    sums = {name: float(values[finite].sum()) for name, values in jerks.items()}
+    return Tally("mean", sums, float(finite.sum()))
 
 
 def _same(who: Mapping[str, Array]) -> dict[str, Doubles]:
@@ -147,9 +147,9 @@ def resting(feet_places: Array) -> Doubles:
     """
     height = np.asarray(feet_places, dtype=np.float64)[..., 1]
     out = np.full(height.shape[1], np.nan)
-    there = np.isfinite(height).any(axis=0)
-    if len(height) and there.any():
-        out[there] = np.nanpercentile(height[:, there], 5, axis=0)
+    tracked = np.isfinite(height).any(axis=0)
+    if len(height) and tracked.any():
+        out[tracked] = np.nanpercentile(height[:, tracked], 5, axis=0)
     return out
 
 
@@ -201,7 +201,7 @@ def foot_skate_tally(truth: Array, who: Mapping[str, Array]) -> Tally:
     return Tally("mean", {name: total for name, (total, _) in slides.items()}, slides["truth"][1])
 
 
-def joint_error(truth: Array, said: Array, root: int = 0) -> Doubles:
+def joint_error(truth: Array, prediction: Array, root: int = 0) -> Doubles:
     """Return each joint's distance (T, J) to the truth in mm, both moved so that the roots agree.
 
     Its mean is MPJPE, protocol 1: aligned by the root's place alone, not by a turn or a scale. Source:
@@ -210,33 +210,37 @@ def joint_error(truth: Array, said: Array, root: int = 0) -> Doubles:
 
     Args:
         truth: (T, J, 3), metres.
-        said: (T, J, 3), metres.
+        prediction: (T, J, 3), metres.
         root: index of the joint that is aligned.
 
     Raises:
         BadInput: the shapes differ.
     """
-    both = _same({"truth": truth, "said": said})
-    own = {name: places - places[:, root : root + 1] for name, places in both.items()}
-    out: Doubles = np.linalg.norm(own["said"] - own["truth"], axis=-1) * 1000
+    aligned_inputs = _same({"truth": truth, "prediction": prediction})
+    root_relative = {
+        name: places - places[:, root : root + 1] for name, places in aligned_inputs.items()
+    }
+    out: Doubles = (
+        np.linalg.norm(root_relative["prediction"] - root_relative["truth"], axis=-1) * 1000
+    )
     return out
 
 
-def joint_error_tally(truth: Array, who: Mapping[str, Array], root: int = 0) -> Tally:
+def joint_error_tally(truth: Array, predictions: Mapping[str, Array], root: int = 0) -> Tally:
     """Return MPJPE in mm over all joints but the root; what is missing in one counts in none.
 
     Args:
         truth: (T, J, 3), metres.
-        who: {name: places (T, J, 3)}.
+        predictions: {name: places (T, J, 3)}.
         root: index of the joint that is aligned.
 
     Raises:
         BadInput: the shapes differ.
     """
-    found = {
+    errors = {
         name: np.delete(joint_error(truth, places, root), root, axis=1)
-        for name, places in who.items()
+        for name, places in predictions.items()
     }
-    there = np.all([np.isfinite(values) for values in found.values()], axis=0)
-    sums = {name: float(values[there].sum()) for name, values in found.items()}
-    return Tally("mean", sums, float(there.sum()))
+    finite = np.all([np.isfinite(values) for values in errors.values()], axis=0)
+    sums = {name: float(values[finite].sum()) for name, values in errors.items()}
+    return Tally("mean", sums, float(finite.sum()))
