@@ -93,47 +93,48 @@ def by_name(skeleton: Skeleton) -> Bones:
     folded = [fold(name) for name in skeleton.names]
     bones: Bones = {}
     for side in ("left", "right"):
-        known: dict[str, int] = {}
+        index_by_name: dict[str, int] = {}
         for j, (where, name) in enumerate(folded):
             if where == side:
-                known.setdefault(name, j)
-        bones.update(_sided(side, known))
+                index_by_name.setdefault(name, j)
+        bones.update(_sided(side, index_by_name))
         bones.update(_fingers(side, folded, skeleton.parents))
     middle: dict[str, int] = {}
     for j, (where, name) in enumerate(folded):
         if not where:
             middle.setdefault(name, j)
     for bone, names in (("head", ("head",)), ("jaw", ("jaw", "lowerjaw"))):
-        if found := [middle[name] for name in names if name in middle]:
-            bones[bone] = found[0]
+        if candidates := [middle[name] for name in names if name in middle]:
+            bones[bone] = candidates[0]
     legs = [bones[f"{s}UpperLeg"] for s in ("left", "right") if f"{s}UpperLeg" in bones]
     for name in _HIPS:
-        found_at = middle.get(name, -1)
-        if found_at >= 0 and all(found_at in _above(leg, skeleton.parents) for leg in legs):
-            bones["hips"] = found_at
+        joint = middle.get(name, -1)
+        if joint >= 0 and all(joint in _above(leg, skeleton.parents) for leg in legs):
+            bones["hips"] = joint
             break
     necks = [j for j, (where, name) in enumerate(folded) if not where and name.startswith("neck")]
     return _trunk(bones, necks, skeleton)
 
 
-def _sided(side: str, known: dict[str, int]) -> Bones:
+def _sided(side: str, index_by_name: dict[str, int]) -> Bones:
     out: Bones = {}
     for bone, names in _TABLE.items():
         for name in names:
-            if name in known:
-                out[side + bone] = known[name]
+            if name in index_by_name:
+                out[side + bone] = index_by_name[name]
                 break
     # "Leg" is the shin beside an "UpLeg", the thigh beside a "Knee"; "Arm" and "Shoulder" alike.
-    if "leg" in known:
+    if "leg" in index_by_name:
         out.setdefault(
-            side + ("LowerLeg" if side + "UpperLeg" in out else "UpperLeg"), known["leg"]
+            side + ("LowerLeg" if side + "UpperLeg" in out else "UpperLeg"), index_by_name["leg"]
         )
-    if "arm" in known:
+    if "arm" in index_by_name:
         lower = side + "UpperArm" in out and side + "LowerArm" not in out
-        out.setdefault(side + ("LowerArm" if lower else "UpperArm"), known["arm"])
-    if "shoulder" in known:
+        out.setdefault(side + ("LowerArm" if lower else "UpperArm"), index_by_name["arm"])
+    if "shoulder" in index_by_name:
         out.setdefault(
-            side + ("Shoulder" if side + "UpperArm" in out else "UpperArm"), known["shoulder"]
+            side + ("Shoulder" if side + "UpperArm" in out else "UpperArm"),
+            index_by_name["shoulder"],
         )
     return out
 

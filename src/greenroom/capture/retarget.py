@@ -48,9 +48,9 @@ def resample(motion: Motion) -> Motion:
     rate = motion.rate
     turns: Array
     places: Array
-    whole = round(rate / TICK_HZ)
-    if whole >= 1 and abs(rate / (whole * TICK_HZ) - 1) <= RATE_TOLERANCE:
-        places, turns = motion.translations[::whole], motion.rotations[::whole]
+    step = round(rate / TICK_HZ)
+    if step >= 1 and abs(rate / (step * TICK_HZ) - 1) <= RATE_TOLERANCE:
+        places, turns = motion.translations[::step], motion.rotations[::step]
     else:
         ticks = ticks_of(rate, len(motion))
         if ticks > MAX_TICKS:
@@ -117,12 +117,12 @@ def to_body(motion: Motion, mapping: Mapping = AUTOMATIC, *, where: str = "") ->
     return Body(pose.skeleton, root.astype(np.float32), _signed(rotations), validity)
 
 
-def _parent_in(known: set[str]) -> Callable[[str], str]:
-    """Return a function from a bone to its nearest ancestor among `known`."""
+def _parent_in(available: set[str]) -> Callable[[str], str]:
+    """Return a function from a bone to its nearest ancestor among `available`."""
 
     def parent(bone: str) -> str:
         i = PARENTS[BONE[bone]]
-        while BONES[i] not in known:
+        while BONES[i] not in available:
             i = PARENTS[i]
         return BONES[i]
 
