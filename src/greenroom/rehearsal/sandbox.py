@@ -42,7 +42,7 @@ class Contender:
         model: hash of the model.
         manifest: the model's.
         backend: runs its graph.
-        known: takes that it was trained on, or chosen by.
+        seen_takes: takes that it was trained on, or chosen by.
         role: how it is performed.
     """
 
@@ -50,7 +50,7 @@ class Contender:
     model: str
     manifest: Manifest
     backend: OnnxBackend
-    known: frozenset[str]
+    seen_takes: frozenset[str]
     role: Role
 
     @classmethod
@@ -70,9 +70,11 @@ class Contender:
         manifest = workspace.objects.manifest(model, "model")
         graph = workspace.objects.get(manifest["blobs"]["graph"])
         backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
-        behind = splits_behind(workspace, model)
-        known = frozenset(take for splits in behind for takes in splits.values() for take in takes)
-        return cls(name, model, manifest, backend, known, Role.of(workspace, manifest))
+        ancestor_splits = splits_behind(workspace, model)
+        seen_takes = frozenset(
+            take for splits in ancestor_splits for takes in splits.values() for take in takes
+        )
+        return cls(name, model, manifest, backend, seen_takes, Role.of(workspace, manifest))
 
 
 def compare(
@@ -111,12 +113,13 @@ def compare(
             then="whole takes and shows are compared; give more of them",
         )
     ours, theirs = (Contender.of(workspace, name) for name in (challenger, champion))
-    for key, what in (("features", "joints"), ("rig", "face")):
+    for key, target in (("features", "joints"), ("rig", "face")):
         if ours.manifest.get(key) != theirs.manifest.get(key):
             raise BadInput(
-                f"the two models do not drive the same {what}, so that their errors are of other things"
+                f"the two models do not drive the same {target}, so that "
+                "their errors are of other things"
             )
-    shows, takes, left_out = _chosen(workspace, ours, theirs, on)
+    shows, takes, left_out = _select_inputs(workspace, ours, theirs, on)
     steps = len(takes) * 2 + len(shows)
 
     def onward(at: int) -> Progress:
@@ -133,11 +136,11 @@ def compare(
         both = [tallies_of(workspace.objects.manifest(name)) for name in validations]
         pairs = _pairs(*both)
     for n, show in enumerate(shows):
-        for metric, pair in _performed(workspace, show, ours, theirs).items():
+        for metric, pair in _live_tallies(workspace, show, ours, theirs).items():
             pairs.setdefault(LIVE, {}).setdefault(metric, {})[show] = pair
         progress(2 * len(takes) + n + 1, steps)
-    found = {
-        task: {metric: _told(rows) for metric, rows in metrics.items()}
+    results = {
+        task: {metric: _compare_pairs(rows) for metric, rows in metrics.items()}
         for task, metrics in pairs.items()
     }
     sandbox = {
@@ -147,8 +150,10 @@ def compare(
         "unit": unit,
         "level": LEVEL,
         "left_out": left_out,
-        "figures": {t: {m: row["figures"] for m, row in ms.items()} for t, ms in found.items()},
-        "sequences": {t: {m: row["sequence"] for m, row in ms.items()} for t, ms in found.items()},
+        "figures": {t: {m: row["figures"] for m, row in ms.items()} for t, ms in results.items()},
+        "sequences": {
+            t: {m: row["sequence"] for m, row in ms.items()} for t, ms in results.items()
+        },
         "parents": {
             "challenger": ours.name,
             "champion": theirs.name,
@@ -160,7 +165,7 @@ def compare(
     return workspace.publish(sandbox, by=by)
 
 
-def _chosen(
+def _select_inputs(
     workspace: Workspace, ours: Contender, theirs: Contender, on: Sequence[str]
 ) -> tuple[list[str], list[str], dict[str, str]]:
     """Return shows, takes, and why others were left out.
@@ -170,26 +175,28 @@ def _chosen(
     """
     if not on:
         datasets = {c.manifest["parents"]["dataset"] for c in (ours, theirs)}
-        found = [workspace.objects.manifest(name)["splits"]["test"] for name in datasets]
-        on = [take for takes in found for take in takes]
+        test_splits = [workspace.objects.manifest(name)["splits"]["test"] for name in datasets]
+        on = [take for takes in test_splits for take in takes]
     day = datetime.datetime.now(datetime.UTC).date()
-    chosen: dict[str, list[str]] = {"show": [], "take": []}
+    selected: dict[str, list[str]] = {"show": [], "take": []}
     left_out = {}
     for name in sorted(set(on)):  # hashes are in no order that has to do with what they name
         manifest = workspace.objects.manifest(name)
         kind = manifest["kind"]
-        if kind not in chosen:
+        if kind not in selected:
             raise BadInput(f"{name[:12]} is a {kind}", then="give shows and takes")
         takes = manifest["parents"].get("takes", []) if kind == "show" else [name]
-        why = next(_objections(workspace, takes, ours, theirs, day), "")
-        if why:
-            left_out[name] = why
+        objection = next(_objections(workspace, takes, ours, theirs, day), "")
+        if objection:
+            left_out[name] = objection
         else:
-            chosen[kind].append(name)
-    if not chosen["show"] and not chosen["take"]:
-        said = "; ".join(sorted(set(left_out.values()))) or "no take is in both's test split"
-        raise Refused(f"there is nothing to compare them on: {said}", then="give other takes: --on")
-    return chosen["show"], chosen["take"], left_out
+            selected[kind].append(name)
+    if not selected["show"] and not selected["take"]:
+        reasons = "; ".join(sorted(set(left_out.values()))) or "no take is in both's test split"
+        raise Refused(
+            f"there is nothing to compare them on: {reasons}", then="give other takes: --on"
+        )
+    return selected["show"], selected["take"], left_out
 
 
 def _objections(
@@ -202,7 +209,7 @@ def _objections(
     """Yield what speaks against comparing the two on takes, or on a show in which they played."""
     for take in takes:
         for who, contender in (("challenger", ours), ("champion", theirs)):
-            if take in contender.known:
+            if take in contender.seen_takes:
                 yield f"the {who} was trained on it or chosen by it"
         why = refusal(workspace.objects.manifest(take, "take"), "perform", day)
         if why:
@@ -239,11 +246,11 @@ def _pairs(ours: Tallies, theirs: Tallies) -> dict[str, dict[str, dict[str, tupl
     }
 
 
-def _performed(
+def _live_tallies(
     workspace: Workspace, show: str, ours: Contender, theirs: Contender
 ) -> dict[str, tuple[Tally, Tally]]:
     """Return metric → both tallies of one show that both performed, on the champion's bones."""
-    one, other = (
+    challenger_tallies, champion_tallies = (
         live_errors(
             workspace,
             show,
@@ -253,16 +260,22 @@ def _performed(
         )
         for contender in (ours, theirs)
     )
-    return {metric: (tally, other[metric]) for metric, tally in one.items() if metric in other}
+    return {
+        metric: (tally, champion_tallies[metric])
+        for metric, tally in challenger_tallies.items()
+        if metric in champion_tallies
+    }
 
 
-def _told(rows: dict[str, tuple[Tally, Tally]]) -> dict[str, Any]:
+def _compare_pairs(rows: dict[str, tuple[Tally, Tally]]) -> dict[str, Any]:
     """Return the figures and the sequence of a metric's pairs, in the order of their hashes."""
     names = sorted(rows)
     ours, theirs = ([rows[name][side] for name in names] for side in (0, 1))
     errors = [[t.sums["model"] / t.weight for t in side] for side in (ours, theirs)]
-    found = sequence(relative_gain(*errors), LEVEL)
-    low, high, gain = ([round(float(v), 4) for v in s] for s in (found.low, found.high, found.gain))
+    result = sequence(relative_gain(*errors), LEVEL)
+    low, high, gain = (
+        [round(float(v), 4) for v in s] for s in (result.low, result.high, result.gain)
+    )
     return {
         "figures": {
             "challenger": round(figure(ours, "model"), 4),
@@ -270,8 +283,8 @@ def _told(rows: dict[str, tuple[Tally, Tally]]) -> dict[str, Any]:
             "better": "higher" if ours[0].kind == "skill" else "lower",
             "gain": gain[-1],
             "ci": [low[-1], high[-1]],
-            "verdict": found.verdict,
-            "told": found.told,
+            "verdict": result.verdict,
+            "told": result.told,
             "takes": len(names),
         },
         "sequence": {"takes": names, "gain": gain, "low": low, "high": high},
