@@ -60,14 +60,16 @@ def _facts(name: str, model: Manifest, dataset: str) -> str:
         *((f"part: {kind}", f"`{part}`") for kind, part in sorted(model.get("parts", {}).items())),
     ]
     if "words" in model:
-        known = sorted(model["words"].items())
-        rows.append(("may be told", ", ".join(f"{len(words)} {tier}" for tier, words in known)))
+        vocabularies = sorted(model["words"].items())
+        rows.append(
+            ("may be told", ", ".join(f"{len(words)} {tier}" for tier, words in vocabularies))
+        )
     return _table(("", ""), rows)
 
 
 def _data(workspace: Workspace, dataset: Manifest) -> str:
     rows: list[tuple[str, ...]] = []
-    seen: dict[str, set[str]] = {}
+    values_by_tier: dict[str, set[str]] = {}
     for split, takes in sorted(dataset["splits"].items()):
         manifests = [workspace.objects.manifest(take, "take") for take in takes]
         seconds = sum(manifest["ticks"] for manifest in manifests) / 30
@@ -75,10 +77,10 @@ def _data(workspace: Workspace, dataset: Manifest) -> str:
         for manifest in manifests:
             for tier, value in manifest.get("tiers", {}).items():
                 if isinstance(value, str):
-                    seen.setdefault(tier, set()).add(value)
+                    values_by_tier.setdefault(tier, set()).add(value)
     labels = [
         f"- {tier}: {', '.join(sorted(values))}"
-        for tier, values in sorted(seen.items())
+        for tier, values in sorted(values_by_tier.items())
         if len(values) <= 30
     ]
     table = _table(("split", "takes", "seconds"), rows)
@@ -131,8 +133,8 @@ def _grouped(validation: Manifest) -> list[tuple[str, str, dict[str, Any]]]:
     """Return (metric, "tier: value", figures) of every group."""
     return [
         (metric, f"{tier}: {value or 'not said'}", row)
-        for metric, whole in _measured(validation)
-        for tier, values in sorted(whole.get("groups", {}).items())
+        for metric, figures in _measured(validation)
+        for tier, values in sorted(figures.get("groups", {}).items())
         for value, row in sorted(values.items())
     ]
 
