@@ -87,17 +87,17 @@ class Workspace:
             BadInput: none, or more than one, begins or is called so.
         """
         if len(text) >= 6 and all(c in "0123456789abcdef" for c in text):
-            found = self.catalog.resolve(text, kind)
-            if len(found) == 1:
-                return found[0]
-            if len(found) > 1:
-                raise BadInput(f"{len(found)} {kind}s begin with {text}", then="give more digits")
-        named = [row.object for row in self.catalog.find(kind) if row.name == text]
-        if len(named) == 1:
-            return named[0]
-        if named:
-            hashes = ", ".join(name[:12] for name in named[-3:])
-            what = f"{len(named)} {kind}s are called '{text}'"
+            matches = self.catalog.resolve(text, kind)
+            if len(matches) == 1:
+                return matches[0]
+            if len(matches) > 1:
+                raise BadInput(f"{len(matches)} {kind}s begin with {text}", then="give more digits")
+        named_matches = [row.object for row in self.catalog.find(kind) if row.name == text]
+        if len(named_matches) == 1:
+            return named_matches[0]
+        if named_matches:
+            hashes = ", ".join(name[:12] for name in named_matches[-3:])
+            what = f"{len(named_matches)} {kind}s are called '{text}'"
             raise BadInput(what, then=f"give a hash; the newest are {hashes}")
         raise BadInput(
             f"there is no {kind} '{text}' in {self.home}",
