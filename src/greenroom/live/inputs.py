@@ -152,22 +152,22 @@ def _scenes(bodies: Sequence[_Scene], ticks: int | None) -> list[_Scene]:
     """Return what plays in order, again from the start until `ticks` are covered."""
     if ticks is None:
         return list(bodies)
-    out, at = [], 0
+    out, offset = [], 0
     for scene in cycle(bodies):
-        if at >= ticks:
+        if offset >= ticks:
             break
         out.append(scene)
-        at += len(scene.body)
+        offset += len(scene.body)
     return out
 
 
 def _bodies(
     scenes: Sequence[_Scene], once: int, ticks: int | None
 ) -> tuple[Body, tuple[tuple[int, str, bool], ...]]:
-    clips, at = [], 0
+    clips, offset = [], 0
     for k, scene in enumerate(scenes):
-        clips.append((at, scene.title, k >= once))
-        at += len(scene.body)
+        clips.append((offset, scene.title, k >= once))
+        offset += len(scene.body)
     joined = join([scene.body for scene in scenes])
     if ticks is not None:
         joined = Body(

@@ -235,11 +235,11 @@ def performed(workspace: Workspace, show: str) -> Body:
     release = opened(workspace, manifest)
     frames: list[Frame] = [frame_of(r) for r in rows_of(workspace, manifest, release.role.shape)]
     ticks = np.asarray([frame.tick for frame in frames])
-    at = np.searchsorted(ticks, np.arange(ticks[0], ticks[-1] + 1), side="right") - 1
-    rotations = np.stack([frame.rotations for frame in frames])[at]
+    indices = np.searchsorted(ticks, np.arange(ticks[0], ticks[-1] + 1), side="right") - 1
+    rotations = np.stack([frame.rotations for frame in frames])[indices]
     return Body(
         release.skeleton,
-        np.stack([frame.root for frame in frames])[at],
+        np.stack([frame.root for frame in frames])[indices],
         rotations,
         np.ones(rotations.shape[:2], dtype=np.float32),
     )

@@ -94,10 +94,10 @@ class Ring:
 
     def write(self, row: NDArray[Any]) -> None:
         """Publish a frame; `row` is a 0-d record of :func:`slot_type` and its seq is set here."""
-        at = self.written % SLOTS
+        slot = self.written % SLOTS
         row["seq"] = -1
-        self.slots[at] = row
-        self.slots["seq"][at] = self.written
+        self.slots[slot] = row
+        self.slots["seq"][slot] = self.written
         self.written += 1
 
     def read(self, start: int) -> tuple[list[NDArray[Any]], int, int]:
@@ -105,15 +105,15 @@ class Ring:
         out: list[NDArray[Any]] = []
         lost = 0
         while True:
-            at = start % SLOTS
-            seq = int(self.slots["seq"][at])
+            slot = start % SLOTS
+            seq = int(self.slots["seq"][slot])
             if seq == start:
-                copy = self.slots[at].copy()
-                if int(self.slots["seq"][at]) == start:
+                copy = self.slots[slot].copy()
+                if int(self.slots["seq"][slot]) == start:
                     out.append(copy)
                     start += 1
                     continue
-                seq = int(self.slots["seq"][at])
+                seq = int(self.slots["seq"][slot])
             if seq > start:  # overtaken: go on where the writer is not about to write
                 ahead = int(self.slots["seq"].max()) - SLOTS // 2
                 lost += ahead - start
@@ -170,11 +170,13 @@ def put_packets(row: NDArray[Any], packets: Sequence[Packet]) -> None:
 
 def get_packets(row: NDArray[Any]) -> Iterator[Packet]:
     """Yield the packets of a slot, as they were."""
-    at = 0
+    offset = 0
     for i in range(int(row["packets"])):
         length = int(row["packet_length"][i])
-        yield Packet(int(row["packet_arrival"][i]), row["packet_data"][at : at + length].tobytes())
-        at += length
+        yield Packet(
+            int(row["packet_arrival"][i]), row["packet_data"][offset : offset + length].tobytes()
+        )
+        offset += length
 
 
 def fits(room: ModelShape, shape: ModelShape) -> bool:

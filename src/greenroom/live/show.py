@@ -171,24 +171,24 @@ class _Ref:
             return
         self._next_s = now + FOLLOW_S
         try:
-            size = self.workspace.log.head()[0]
-            if size == self._entries:
+            entries = self.workspace.log.head()[0]
+            if entries == self._entries:
                 return
             for name in self.names:
-                at = self.workspace.log.ref(name)
-                if at is not None and at != self._positions[name]:
-                    self._bring(name, at)
+                release = self.workspace.log.ref(name)
+                if release is not None and release != self._positions[name]:
+                    self._bring(name, release)
             self._withdraw()
-            self._entries = size
+            self._entries = entries
         except (GreenroomError, OSError) as error:  # the show goes on, and it is tried again
             self._warn(f"no release comes on stage: {error}")
 
-    def _bring(self, ref: str, at: str) -> None:
+    def _bring(self, ref: str, release: str) -> None:
         try:
-            self.cast.swap(load_release(self.workspace, at))
+            self.cast.swap(load_release(self.workspace, release))
         except BadInput as error:  # it may not perform, or not in this show: asking again is no use
             self._warn(f"no release comes on stage: {error}")
-        self._positions[ref] = at
+        self._positions[ref] = release
 
     def _withdraw(self) -> None:
         """Where somebody revoked a release, let it wait no more, and leave the stage if it is there.

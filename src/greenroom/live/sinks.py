@@ -104,12 +104,12 @@ def _lay(
 ) -> None:
     """Append a message to the last datagram that has room, and note where its numbers are."""
     body = _padded(address) + _padded(tags) + (b"" if text is None else _padded(text))
-    size = len(body) + 4 * numbers
-    if not layout or len(layout[-1]) + 4 + size > DATAGRAM_LIMIT:
+    length = len(body) + 4 * numbers
+    if not layout or len(layout[-1]) + 4 + length > DATAGRAM_LIMIT:
         # "#bundle", time tag "immediately"
         layout.append(bytearray(b"#bundle\0" + struct.pack(">Q", 1)))
     datagram = layout[-1]
-    datagram += struct.pack(">i", size) + body
+    datagram += struct.pack(">i", length) + body
     places += [(len(layout) - 1, len(datagram) + 4 * i) for i in range(numbers)]
     datagram += bytes(4 * numbers)
 

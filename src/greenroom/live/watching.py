@@ -158,8 +158,10 @@ class Watch:
         """
         ticks = (alert.tick, alert.began, alert.began_low, alert.began_high)
         names = ("tick", "began", "began_low", "began_high")
-        moved = {name: max(0, at + shift) for name, at in zip(names, ticks, strict=True)}
-        alert = replace(alert, **moved)  # type: ignore[arg-type]  # ticks are whole numbers
+        shifted_ticks = {
+            name: max(0, position + shift) for name, position in zip(names, ticks, strict=True)
+        }
+        alert = replace(alert, **shifted_ticks)  # type: ignore[arg-type]  # ticks are whole numbers
         self._note_faults(alert.tick)
         if (
             alert.cause in _EXPLAINED
