@@ -291,7 +291,7 @@ class MotionChart:
         squares[(self._placed - 1 - np.arange(_AFRESH)) % MEMORY] = np.inf
         return bool((squares < (_REPEAT * novelty_score.usual) ** 2).any())
 
-    def _raise(self, signal: str, over: NDArray[np.bool_], size: float, worst: int) -> None:
+    def _raise(self, signal: str, over: NDArray[np.bool_], amplitude: float, worst: int) -> None:
         """Append an alert on the joints that are `over`, by the sum `worst`."""
         watch = self._watch["texture" if signal in texture.KINDS else signal]
         fault = signal != "style" or self.tick - self._fault_tick < TOGETHER
@@ -304,4 +304,6 @@ class MotionChart:
         also = range(len(watch.limit)) if signal == "style" else [worst]
         best, low, high = watch.began(worst, also, self.tick)
         cause = "capture fault" if fault else "new style"
-        self._alerts.append(Alert(signal, cause, names, size, self.tick, best, low, high, joints))
+        self._alerts.append(
+            Alert(signal, cause, names, amplitude, self.tick, best, low, high, joints)
+        )

@@ -256,14 +256,14 @@ class SignalChart:
         centre = np.nansum(every, axis=0) / count
         spread = np.maximum(np.sqrt(np.nansum((every - centre) ** 2, axis=0) / count), least)
         scores = [
-            (take[at : at + _STRETCH] - centre) / spread
+            (take[start : start + _STRETCH] - centre) / spread
             for take in takes
-            for at in range(0, len(take), _STRETCH)
+            for start in range(0, len(take), _STRETCH)
         ]
         places = np.stack([_mean(part) for part in scores])
         both = np.concatenate([places, -places], axis=1)
-        apart = np.tile(places.std(axis=0), 2)  # from stretch to stretch
-        slack = np.maximum(_SLACK * apart, _LEAST_SLACK) + np.maximum(0.0, both.max(axis=0))
+        stretch_std = np.tile(places.std(axis=0), 2)  # from stretch to stretch
+        slack = np.maximum(_SLACK * stretch_std, _LEAST_SLACK) + np.maximum(0.0, both.max(axis=0))
         evidence = [_evidence(part, slack) for part in scores]
         # A third of the budget is what one sum of the bootstrap gets: here each of all gets its part.
         hours = self.hours * len(slack) / 3

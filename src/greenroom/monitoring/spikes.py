@@ -127,7 +127,9 @@ class Spikes:
         rare = self.baseline <= RARE
         hours = self.hours * max(1, int(rare.sum()))
         stretches = [
-            take[at : at + _STRETCH] for take in takes for at in range(0, len(take), _STRETCH)
+            take[start : start + _STRETCH]
+            for take in takes
+            for start in range(0, len(take), _STRETCH)
         ]
         means = np.stack([part.mean(axis=0) for part in stretches])
         evidence = [self._evidence(part) for part in stretches]
@@ -199,10 +201,10 @@ class Spikes:
     def _tell(self, n: int, watch: Sums) -> None:
         best, low, high = watch.began(0, [0], self.tick)
         count = max(1, min((self.tick - high) // BLOCK, watch.blocks, len(watch.past)))
-        at = (watch.blocks - 1 - np.arange(count)) % len(watch.past)
+        slots = (watch.blocks - 1 - np.arange(count)) % len(watch.past)
         b = float(self.baseline[n])
         bet = (_OFTEN - b) / (b * (1 - b))
-        shares = np.expm1(watch.past[at, 0] / _OVERLAP) / bet + b
+        shares = np.expm1(watch.past[slots, 0] / _OVERLAP) / bet + b
         style, share = self.classes[n], float(shares.mean())
         self._alerts.append(
             Alert(SPIKE + style, "new style", (style,), share, self.tick, best, low, high)

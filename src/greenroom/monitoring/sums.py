@@ -59,9 +59,9 @@ class Sums:
 
     def pause(self, evidence: Doubles, tick: int) -> None:
         """Take a block whose evidence is below nought while nothing is above it."""
-        at = self.blocks % MEMORY
-        self.past[at] = evidence
-        self.ends[at] = tick
+        slot = self.blocks % MEMORY
+        self.past[slot] = evidence
+        self.ends[slot] = tick
         self.blocks += 1
 
     def fresh(self, tick: int) -> bool:

@@ -183,8 +183,8 @@ def _ratio(usual: Doubles, broken: Doubles) -> tuple[Doubles, Doubles, float]:
     usual = usual[np.isfinite(usual).all(axis=1)]
     broken = broken[np.isfinite(broken).all(axis=1)]
     if min(len(usual), len(broken)) < 2:
-        size = usual.shape[1]
-        return np.zeros((size, size)), np.zeros(size), 0.0
+        count = usual.shape[1]
+        return np.zeros((count, count)), np.zeros(count), 0.0
     inverses = [
         np.linalg.inv(np.cov(part.T) + _LEAST_VARIANCE * np.eye(part.shape[1]))
         for part in (usual, broken)
