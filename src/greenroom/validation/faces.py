@@ -31,8 +31,8 @@ that only their sum is compared."""
 
 def windows(speech: Floats, ticks: int, count: int) -> Floats:
     """Return the speech (count, S, F) that each tick's face is made from; the first tick repeats."""
-    at = np.arange(count)[:, None] + np.arange(LOOK_AHEAD - ticks + 1, LOOK_AHEAD + 1)
-    out: Floats = speech[np.clip(at, 0, len(speech) - 1)]
+    indices = np.arange(count)[:, None] + np.arange(LOOK_AHEAD - ticks + 1, LOOK_AHEAD + 1)
+    out: Floats = speech[np.clip(indices, 0, len(speech) - 1)]
     return out
 
 

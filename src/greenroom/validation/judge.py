@@ -45,8 +45,8 @@ def windows(take: Floats, history: int, most: int = WINDOWS) -> Iterator[Floats]
     last = len(padded) - history - GAP
     if last < 0:
         return
-    for at in np.unique(np.linspace(0, last, min(most, last + 1)).astype(int)):
-        yield padded[at : at + history + GAP]
+    for start in np.unique(np.linspace(0, last, min(most, last + 1)).astype(int)):
+        yield padded[start : start + history + GAP]
 
 
 class Judge:
@@ -174,8 +174,8 @@ def _angles(a: Any, b: Any) -> Any:
 def _sum(rows: list[tuple[dict[str, float], float]], kind: str = "mean") -> Tally:
     sums: dict[str, float] = {}
     for row, _ in rows:
-        for who, value in row.items():
-            sums[who] = sums.get(who, 0.0) + value
+        for source, value in row.items():
+            sums[source] = sums.get(source, 0.0) + value
     return Tally(kind, sums, sum(weight for _, weight in rows))
 
 

@@ -159,8 +159,8 @@ def _plot(estimate: dict[str, Any], baseline: str) -> str:
     """Return dots on one axis: the model with its interval, and everybody else."""
     rows = [("model", estimate["model"], estimate["ci"])]
     rows += [
-        (who + (" (floor)" if who == baseline else ""), value, None)
-        for who, value in sorted(estimate["floors"].items(), key=lambda item: item[1])
+        (source + (" (floor)" if source == baseline else ""), value, None)
+        for source, value in sorted(estimate["floors"].items(), key=lambda item: item[1])
     ]
     ends = [v for _, value, ci in rows for v in (value, *(ci or ()))]
     # A floor that is far off must not squeeze the rest: the axis keeps to thrice the model's size.
@@ -173,9 +173,9 @@ def _plot(estimate: dict[str, Any], baseline: str) -> str:
         return 150 + (_WIDTH - 230) * float(min(1.0, max(0.0, (value - low) / span)))
 
     parts = []
-    for i, (who, value, ci) in enumerate(rows):
+    for i, (source, value, ci) in enumerate(rows):
         y = _ROW * i + 15
-        parts.append(f'<text x="0" y="{y + 4}">{escape(who)}</text>')
+        parts.append(f'<text x="0" y="{y + 4}">{escape(source)}</text>')
         if ci:
             parts.append(
                 f'<line x1="{x(ci[0]):.1f}" x2="{x(ci[1]):.1f}" y1="{y}" y2="{y}" '
@@ -194,7 +194,7 @@ def _plot(estimate: dict[str, Any], baseline: str) -> str:
     )
 
 
-def _by_group(tier: str, groups: dict[str, Any], floor: str) -> str:
+def _by_group(tier: str, groups: dict[str, Any], baseline: str) -> str:
     """Return a table of a metric by the values of a tier; what nobody labelled is a dash."""
     rows = "".join(
         f"<tr><td>{escape(value) or '–'}</td><td>{row['model']:.3f}</td><td>{row['floor']:.3f}</td>"
@@ -203,16 +203,16 @@ def _by_group(tier: str, groups: dict[str, Any], floor: str) -> str:
     )
     return (
         f"<details><summary>by {escape(tier)}</summary><table><tr><th>{escape(tier)}</th><th>model</th>"
-        f"<th>{escape(floor)}</th><th>gain</th><th>takes</th></tr>{rows}</table></details>"
+        f"<th>{escape(baseline)}</th><th>gain</th><th>takes</th></tr>{rows}</table></details>"
     )
 
 
 def _table(takes: dict[str, Any]) -> str:
-    who = list(next(iter(takes.values())).sums)
-    head = "".join(f"<th>{escape(w)}</th>" for w in who)
+    sources = list(next(iter(takes.values())).sums)
+    head = "".join(f"<th>{escape(w)}</th>" for w in sources)
     rows = "".join(
         f"<tr><td><code>{escape(take[:24])}</code></td>"
-        + "".join(f"<td>{figure([tally], w):.3f}</td>" for w in who)
+        + "".join(f"<td>{figure([tally], w):.3f}</td>" for w in sources)
         + "</tr>"
         for take, tally in takes.items()
     )

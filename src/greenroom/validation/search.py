@@ -319,8 +319,8 @@ class _Trials:
                 "recipe": {name: trial.params[name] for name in sorted(trial.params)},
                 "state": trial.state.name.lower(),
                 "losses": {
-                    str(at): round(loss, 6)
-                    for at, loss in sorted(trial.intermediate_values.items())
+                    str(step): round(loss, 6)
+                    for step, loss in sorted(trial.intermediate_values.items())
                 },
             }
             if trial.state.name == "COMPLETE":
@@ -384,19 +384,19 @@ class Watch:
             weight = min(1.0, 2 * PARTS / max(steps, 1))
             self.loss = now if self.loss is None else self.loss + weight * (now - self.loss)
         self.part(900 * step // max(steps, 1))
-        at = PARTS * step // max(steps, 1)
-        if self.loss is None or at <= self.reached:
+        part = PARTS * step // max(steps, 1)
+        if self.loss is None or part <= self.reached:
             return
-        self.reached = at
-        self.note(self.loss, at)
+        self.reached = part
+        self.note(self.loss, part)
         self.best = min(self.best, self.loss)
-        if at < PARTS and behind(self.best, at, self.earlier):
+        if part < PARTS and behind(self.best, part, self.earlier):
             import optuna
 
             raise optuna.TrialPruned
 
 
-def behind(best: float, at: int, earlier: Sequence[Mapping[int, float]]) -> bool:
+def behind(best: float, step: int, earlier: Sequence[Mapping[int, float]]) -> bool:
     """Tell whether the best loss so far is above the median of others' best by the same part.
 
     >>> behind(5.0, 6, [{5: 1.0, 6: 2.0}, {6: 3.0}, {6: 4.0}])
@@ -404,12 +404,12 @@ def behind(best: float, at: int, earlier: Sequence[Mapping[int, float]]) -> bool
     >>> behind(2.5, 6, [{5: 1.0, 6: 2.0}, {6: 3.0}, {6: 4.0}])
     False
     """
-    if at < LEARN:
+    if step < LEARN:
         return False
     others = sorted(
-        min(loss for part, loss in losses.items() if part <= at)
+        min(loss for part, loss in losses.items() if part <= step)
         for losses in earlier
-        if at in losses
+        if step in losses
     )
     if len(others) < ENOUGH:
         return False

@@ -115,13 +115,15 @@ def _axes(points: Sequence[tuple[float, float]], x: str, y: str, names: list[str
         f'<text x="0" y="11">{escape(y)}</text>',
     ]
     for value in sorted({min(up), max(up)}):
-        at = _at(value, ys, _HEIGHT - _EDGE, 22) + 4
-        out.append(f'<text x="{_EDGE - 4}" y="{at:.1f}" text-anchor="end">{value:.4g}</text>')
+        position = _at(value, ys, _HEIGHT - _EDGE, 22) + 4
+        out.append(f'<text x="{_EDGE - 4}" y="{position:.1f}" text-anchor="end">{value:.4g}</text>')
     marks = [(float(n), name) for n, name in enumerate(names or [])]
     marks = marks or [(value, f"{value:.3g}") for value in sorted({min(across), max(across)})]
     for value, name in marks:
-        at = _at(value, xs, _EDGE, _WIDTH - 10)
-        out.append(f'<text x="{at:.1f}" y="{base}" text-anchor="middle">{escape(name)}</text>')
+        position = _at(value, xs, _EDGE, _WIDTH - 10)
+        out.append(
+            f'<text x="{position:.1f}" y="{base}" text-anchor="middle">{escape(name)}</text>'
+        )
     return xs, ys, out
 
 
@@ -171,7 +173,7 @@ def _line(
 def _curves(trials: Sequence[dict[str, Any]], best: int | None) -> str:
     """Return each trial's smoothed loss; the best drawn fully, those ended early dashed."""
     curves = [
-        (n, trial, [(float(at), loss) for at, loss in _sorted(trial["losses"])])
+        (n, trial, [(float(step), loss) for step, loss in _sorted(trial["losses"])])
         for n, trial in enumerate(trials)
         if trial["losses"]
     ]
@@ -188,7 +190,7 @@ def _curves(trials: Sequence[dict[str, Any]], best: int | None) -> str:
 
 
 def _sorted(losses: dict[str, float]) -> list[tuple[int, float]]:
-    return sorted((int(at), loss) for at, loss in losses.items())
+    return sorted((int(step), loss) for step, loss in losses.items())
 
 
 def _svg(parts: Sequence[str], label: str) -> str:

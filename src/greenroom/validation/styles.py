@@ -105,15 +105,15 @@ class StyleJudge:
         self.backend, self.shape, self.styles = backend, shape, tuple(styles)
         cut = [(seconds(states), style) for states, style in training if style in self.styles]
         kinds = np.concatenate([np.full(len(w), self.styles.index(s)) for w, s in cut])
-        self.floor = Logistic(np.concatenate([w for w, _ in cut]), kinds, len(self.styles))
+        self.baseline = Logistic(np.concatenate([w for w, _ in cut]), kinds, len(self.styles))
         self.predictions: dict[str, tuple[str, dict[str, Doubles]]] = {}
 
     def add(self, name: str, states: Floats, style: str) -> None:
         """Judge one take; one shorter than a second says nothing."""
         windows = seconds(states)
         if len(windows):
-            who = {"model": self._say(windows), "logistic": self.floor.say(windows)}
-            self.predictions[name] = (style, who)
+            probabilities = {"model": self._say(windows), "logistic": self.baseline.say(windows)}
+            self.predictions[name] = (style, probabilities)
 
     def _say(self, windows: Floats) -> Doubles:
         shape = self.shape
@@ -186,8 +186,8 @@ class StyleJudge:
         }
 
 
-def _above(sure: Doubles, other: Array) -> Doubles:
+def _above(confidences: Doubles, other: Array) -> Doubles:
     """Return, for each confidence in the unseen, the share of the seen that is not above it."""
-    below = np.searchsorted(sure, other, "left")
-    equal = np.searchsorted(sure, other, "right") - below
-    return np.asarray((below + 0.5 * equal) / len(sure))
+    below = np.searchsorted(confidences, other, "left")
+    equal = np.searchsorted(confidences, other, "right") - below
+    return np.asarray((below + 0.5 * equal) / len(confidences))
