@@ -118,8 +118,8 @@ def policy_command(
     bounded = None if standing is None else read_standing(_json(standing), str(standing))
     when = None if learning is None else read_rules(_json(learning), str(learning)).manifest()
     name = set_policy(context.workspace, actor, by, needed, approver, rules, bounded, when)
-    who = ", ".join(approver) or "anybody"
-    answer(as_json, {"policy": name}, f"policy {short(name)}: {needed} of {who}")
+    approvers = ", ".join(approver) or "anybody"
+    answer(as_json, {"policy": name}, f"policy {short(name)}: {needed} of {approvers}")
 
 
 @click.command("revoke")

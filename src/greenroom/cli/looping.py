@@ -151,7 +151,9 @@ class _Show:
         playlist = open_playlist(workspace, plays.takes, self.ticks)
         self.stage = Stage(workspace, page, release, playlist, self.ticks, context.user)
         self.folder = Path(tempfile.mkdtemp(prefix="greenroom-loop-"))
-        self.harvest = Harvest(workspace, plays.who, release.skeleton, "captured", context.user)
+        self.harvest = Harvest(
+            workspace, plays.attribution, release.skeleton, "captured", context.user
+        )
         self.confidence = _Confidence()
         self.watch = Watch([motion(plays.reference)], self._alert)
         self.before = len(runs(workspace.log, release.actor))
@@ -287,7 +289,7 @@ def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_j
 
 
 def _text(result: dict[str, Any], done: Performed) -> str:
-    sure = result["confidence"]
+    means = result["confidence"]
     lines = [summary(done), f"  alerts ({result['style_second']:g} s: the style changes)"]
     lines += [
         f"    {a['second']:6.1f} s  {a['signal']:8} {a['cause']}: {', '.join(a['where'])}"
@@ -302,8 +304,8 @@ def _text(result: dict[str, Any], done: Performed) -> str:
     if result["alert_to_promoted_s"] is not None:
         lines.append(f"  from alert to champion {result['alert_to_promoted_s']:.0f} s")
     lines.append(
-        f"  confidence {sure['reference']} on the reference, {sure['in_the_dark']} in the dark, "
-        f"{sure['light_back']} after it; {sure['new_style']} in the new style, {sure['after_swap']} "
+        f"  confidence {means['reference']} on the reference, {means['in_the_dark']} in the dark, "
+        f"{means['light_back']} after it; {means['new_style']} in the new style, {means['after_swap']} "
         "after the swap"
     )
     verdict = result["replay"]

@@ -64,14 +64,14 @@ class Programme:
         takes: what plays, in order.
         starts_s: when the style changes, seconds.
         notice: what the page says of it.
-        who: is captured, for the actor that learns.
+        attribution: is captured, for the actor that learns.
     """
 
     reference: dict[str, Body]
     takes: list[str]
     starts_s: float
     notice: str
-    who: Who
+    attribution: Who
 
 
 def number(clips: dict[str, Body], random: np.random.Generator, style: Variation | None) -> Body:
@@ -113,7 +113,7 @@ def made(workspace: Workspace, by: str) -> Programme:
 
 
 def real(
-    workspace: Workspace, paths: Sequence[Path], pattern: str, new: str, who: Who, by: str
+    workspace: Workspace, paths: Sequence[Path], pattern: str, new: str, attribution: Who, by: str
 ) -> Programme:
     """Return a programme of recordings: every style but one is the reference, that one is new.
 
@@ -122,7 +122,7 @@ def real(
         paths: files, folders, archives.
         pattern: of file names, with a field `{style}`.
         new: the style that is new.
-        who: is in them, for the actor that learns.
+        attribution: is in them, for the actor that learns.
         by: who keeps them.
 
     Raises:
@@ -148,7 +148,7 @@ def real(
         for i in random.permutation(len(reference_takes))[: len(reference_takes) // EVERY]
     ]
     left_out = {path for path, _ in playing}
-    stream = Who("stream", who.participant, who.rights)
+    stream = Who("stream", attribution.participant, attribution.rights)
     takes: list[str] = []
     ticks = 0
     for _, recording in playing:
@@ -163,7 +163,7 @@ def real(
     bodies = {
         path: r.body for path, r in reference_takes if path not in left_out and r.body is not None
     }
-    return Programme(bodies, takes + after * repeats, ticks / TICK_HZ, REAL, who)
+    return Programme(bodies, takes + after * repeats, ticks / TICK_HZ, REAL, attribution)
 
 
 def body_of(workspace: Workspace, take: str) -> Body:

@@ -227,8 +227,8 @@ def demo_command(
         def programme(workspace: Workspace, by: str) -> Programme:
             if not recordings or new_style is None or label_pattern is None:
                 return made(workspace, by)
-            who = Who(embedded.ACTOR, participant, read_rights(rights, participant))
-            return real(workspace, recordings, label_pattern, new_style, who, by)
+            attribution = Who(embedded.ACTOR, participant, read_rights(rights, participant))
+            return real(workspace, recordings, label_pattern, new_style, attribution, by)
 
         loop_demo(context, None if headless else ("127.0.0.1", port), as_json, programme)
         return
