@@ -51,10 +51,10 @@ def onsets(mel: Array) -> Ticks:
         return np.zeros(0, dtype=np.int64)
     power = np.maximum(power, power.mean(axis=1).max() - _RANGE)
     flux = np.append(0.0, np.maximum(np.diff(power, axis=0), 0).mean(axis=1))
-    near = _around(flux, 3).max(axis=1)
+    local_maximum = _around(flux, 3).max(axis=1)
     wide = _around(flux, TICK_HZ // 2)
     above = np.nanmean(wide, axis=1) + np.maximum(0.5 * np.nanstd(wide, axis=1), _LEAST)
-    picked = (flux >= near) & (flux > above)
+    picked = (flux >= local_maximum) & (flux > above)
     picked[1:] &= ~picked[:-1]  # a plateau begins once
     return np.flatnonzero(picked)
 

@@ -44,8 +44,8 @@ class Reliability:
             raise BadInput(f"{len(p)} confidences for {len(hits)} predictions")
         if not bool(np.all((p >= 0) & (p <= 1))):
             raise BadInput("a confidence is in 0 to 1")
-        at = np.minimum((p * bins).astype(int), bins - 1)
-        sums = [np.bincount(at, weights, bins) for weights in (np.ones(len(p)), p, hits)]
+        bin_index = np.minimum((p * bins).astype(int), bins - 1)
+        sums = [np.bincount(bin_index, weights, bins) for weights in (np.ones(len(p)), p, hits)]
         return cls(*(np.asarray(values, dtype=np.float64) for values in sums))
 
     def __add__(self, other: Reliability) -> Reliability:

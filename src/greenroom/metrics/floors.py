@@ -74,16 +74,16 @@ def ridge_of_folds(parts: list[tuple[int, Doubles, Doubles]]) -> Doubles:
     Args:
         parts: of each take (fold below 5, regressors (n, X) of which the last is 1, values (n, Y)).
     """
-    size, width = parts[0][1].shape[1], parts[0][2].shape[1]
-    grams = np.zeros((FOLDS, size, size))
-    crosses = np.zeros((FOLDS, size, width))
+    features, width = parts[0][1].shape[1], parts[0][2].shape[1]
+    grams = np.zeros((FOLDS, features, features))
+    crosses = np.zeros((FOLDS, features, width))
     for fold, x, y in parts:
         grams[fold] += x.T @ x
         crosses[fold] += x.T @ y
     gram, cross = grams.sum(axis=0), crosses.sum(axis=0)
 
     def solve(fold: int | None, penalty: float) -> Doubles:
-        eye = penalty * np.eye(size)
+        eye = penalty * np.eye(features)
         eye[-1, -1] = 1e-6  # the constant is not shrunk
         if fold is None:
             return np.asarray(np.linalg.solve(gram + eye, cross))

@@ -141,7 +141,10 @@ def chance_of_match(scores: Array) -> Doubles:
 
 
 def match_tally(
-    matcher: Matcher, sounds: Sequence[Array], takes: Sequence[str], who: dict[str, Sequence[Array]]
+    matcher: Matcher,
+    sounds: Sequence[Array],
+    takes: Sequence[str],
+    motions_by_source: dict[str, Sequence[Array]],
 ) -> dict[str, Tally]:
     """Return take → tally of how often the right sound wins; higher is better, 0.5 is chance.
 
@@ -152,7 +155,7 @@ def match_tally(
         matcher: fitted on training takes.
         sounds: N stretches (L, A) of one length.
         takes: whose each is (N,).
-        who: {name: N stretches of motion (L, M)}; the truth may be one of them.
+        motions_by_source: {name: N stretches of motion (L, M)}; the truth may be one of them.
 
     Raises:
         BadInput: lengths or numbers differ.
@@ -160,7 +163,8 @@ def match_tally(
     if len(takes) != len(sounds):
         raise BadInput(f"{len(sounds)} stretches of sound of {len(takes)} takes")
     chances = {
-        name: chance_of_match(matcher.scores(sounds, motions)) for name, motions in who.items()
+        name: chance_of_match(matcher.scores(sounds, motions))
+        for name, motions in motions_by_source.items()
     }
     out = {}
     for take in sorted(set(takes)):

@@ -94,10 +94,10 @@ class Tally:
     weight: float
 
 
-def figure(tallies: list[Tally], who: str) -> float:
+def figure(tallies: list[Tally], source: str) -> float:
     """Return the figure of somebody over takes; NaN where there is nothing to divide by."""
     weight = sum(t.weight for t in tallies)
     if weight <= 0:
         return float("nan")
-    ratio = sum(t.sums[who] for t in tallies) / weight
+    ratio = sum(t.sums[source] for t in tallies) / weight
     return 1 - ratio if tallies[0].kind == "skill" else ratio

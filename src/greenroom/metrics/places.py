@@ -103,8 +103,8 @@ def jerk_tally(places_by_source: Mapping[str, Array]) -> Tally:
     return Tally("mean", sums, float(finite.sum()))
 
 
-def _same(who: Mapping[str, Array]) -> dict[str, Doubles]:
-    out = {name: _checked(places) for name, places in who.items()}
+def _same(places_by_source: Mapping[str, Array]) -> dict[str, Doubles]:
+    out = {name: _checked(places) for name, places in places_by_source.items()}
     shapes = {places.shape for places in out.values()}
     if len(shapes) != 1:
         raise BadInput(f"places of one take have one shape, not {sorted(shapes)}")
@@ -180,7 +180,7 @@ def foot_skate(feet_places: Array, weight: NDArray[np.float64] | None = None) ->
     return total / below if below > 0 else float("nan")
 
 
-def foot_skate_tally(truth: Array, who: Mapping[str, Array]) -> Tally:
+def foot_skate_tally(truth: Array, places_by_source: Mapping[str, Array]) -> Tally:
     """Return foot skate in mm/s over the ticks at which the truth's feet stand.
 
     All are judged at the truth's contacts: feet that drift in the air instead of standing slide too, and
@@ -188,12 +188,14 @@ def foot_skate_tally(truth: Array, who: Mapping[str, Array]) -> Tally:
 
     Args:
         truth: places (T, 55, 3), metres.
-        who: {name: places (T, 55, 3)}; the truth is added as "truth".
+        places_by_source: {name: places (T, 55, 3)}; the truth is added as "truth".
 
     Raises:
         BadInput: the shapes differ.
     """
-    placed = {name: feet(places) for name, places in _same({**who, "truth": truth}).items()}
+    placed = {
+        name: feet(places) for name, places in _same({**places_by_source, "truth": truth}).items()
+    }
     weight = contact(placed["truth"])
     for values in placed.values():
         weight = np.where(np.isfinite(values).all(axis=-1), weight, 0.0)

@@ -63,9 +63,9 @@ def _sums(ratings: Sequence[Rating]) -> tuple[list[str], Doubles, Doubles]:
     count = np.zeros_like(total)
     rows = {rater: n for n, rater in enumerate(raters)}
     for r in ratings:
-        at = rows[r.rater], conditions.index(r.condition)
-        total[at] += r.value
-        count[at] += 1
+        cell = rows[r.rater], conditions.index(r.condition)
+        total[cell] += r.value
+        count[cell] += 1
     return conditions, total, count
 
 
