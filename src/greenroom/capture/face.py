@@ -135,13 +135,13 @@ def to_face(rows: Array, channels: tuple[str, ...], rate: float, *, where: str) 
     return Face(channels, np.clip(rows, 0, 1).astype(np.float32))
 
 
-def _resampled(rows: Array, at: Array) -> Array:
+def _resampled(rows: Array, positions: Array) -> Array:
     """Return rows between rows; between a missing one and another nothing is known."""
-    near = np.round(at)
-    at = np.where(np.abs(at - near) < 1e-6, near, at)
-    left = np.minimum(at.astype(np.int64), len(rows) - 1)
+    nearest = np.round(positions)
+    positions = np.where(np.abs(positions - nearest) < 1e-6, nearest, positions)
+    left = np.minimum(positions.astype(np.int64), len(rows) - 1)
     right = np.minimum(left + 1, len(rows) - 1)
-    part = (at - left)[:, None]
+    part = (positions - left)[:, None]
     early, late = rows[left].astype(np.float64), rows[right].astype(np.float64)
     return np.where(part > 0, early * (1 - part) + late * part, early)
 

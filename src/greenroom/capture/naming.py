@@ -225,16 +225,20 @@ def by_shape(skeleton: Skeleton, places: Doubles) -> Bones:
     children: dict[int, list[int]] = {}
     for j, parent in enumerate(skeleton.parents):
         children.setdefault(parent, []).append(j)
-    size = _sizes(skeleton.parents)
+    subtree_sizes = _sizes(skeleton.parents)
     for hips in range(len(skeleton.names)):
-        branches = [c for c in children.get(hips, []) if size[c] >= 3]
+        branches = [c for c in children.get(hips, []) if subtree_sizes[c] >= 3]
         if len(branches) < 3:
             continue
-        trunks = [(c, split) for c in branches if (split := _split(c, children, size)) is not None]
+        trunks = [
+            (c, split)
+            for c in branches
+            if (split := _split(c, children, subtree_sizes)) is not None
+        ]
         if not trunks:
             continue
-        trunk, split = max(trunks, key=lambda item: size[item[0]])
-        legs = sorted((c for c in branches if c != trunk), key=lambda c: -size[c])[:2]
+        trunk, split = max(trunks, key=lambda item: subtree_sizes[item[0]])
+        legs = sorted((c for c in branches if c != trunk), key=lambda c: -subtree_sizes[c])[:2]
         arms = sorted(children[split], key=lambda c: -_reach(c, children, skeleton))
         chains = [_chain(c, children, skeleton) for c in (*legs, *arms[:2])]
         neck = [_chain(c, children, skeleton) for c in arms[2:3]]
@@ -244,18 +248,18 @@ def by_shape(skeleton: Skeleton, places: Doubles) -> Bones:
 
 
 def _sizes(parents: tuple[int, ...]) -> list[int]:
-    size = [1] * len(parents)
+    subtree_sizes = [1] * len(parents)
     for j in range(len(parents) - 1, 0, -1):
         if parents[j] >= 0:
-            size[parents[j]] += size[j]
-    return size
+            subtree_sizes[parents[j]] += subtree_sizes[j]
+    return subtree_sizes
 
 
-def _split(j: int, children: dict[int, list[int]], size: list[int]) -> int | None:
+def _split(j: int, children: dict[int, list[int]], subtree_sizes: list[int]) -> int | None:
     """Return the first joint from j on with three branches, two of them as long as an arm."""
     while True:
-        under = sorted(children.get(j, []), key=lambda c: -size[c])
-        if len(under) >= 3 and size[under[1]] >= 3:
+        under = sorted(children.get(j, []), key=lambda c: -subtree_sizes[c])
+        if len(under) >= 3 and subtree_sizes[under[1]] >= 3:
             return j
         if not under:
             return None

@@ -73,10 +73,10 @@ def _between(
     np.ndarray[tuple[int], np.dtype[np.intp]], np.ndarray[tuple[int], np.dtype[np.intp]], Array
 ]:
     """Return for each tick the source frames around it and how far between them it lies."""
-    at = np.minimum(np.arange(ticks) * (rate / TICK_HZ), frames - 1)
-    left = np.minimum(at.astype(np.intp), max(frames - 2, 0))
+    positions = np.minimum(np.arange(ticks) * (rate / TICK_HZ), frames - 1)
+    left = np.minimum(positions.astype(np.intp), max(frames - 2, 0))
     right = np.minimum(left + 1, frames - 1)
-    return left, right, at - left
+    return left, right, positions - left
 
 
 def to_body(motion: Motion, mapping: Mapping = AUTOMATIC, *, where: str = "") -> Body:
