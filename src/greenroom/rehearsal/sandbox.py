@@ -122,8 +122,8 @@ def compare(
     shows, takes, left_out = _select_inputs(workspace, ours, theirs, on)
     steps = len(takes) * 2 + len(shows)
 
-    def onward(at: int) -> Progress:
-        return lambda done, total: progress(at + done, steps)
+    def onward(offset: int) -> Progress:
+        return lambda done, total: progress(offset + done, steps)
 
     pairs: dict[str, dict[str, dict[str, tuple[Tally, Tally]]]] = {}
     validations: list[str] = []
@@ -208,9 +208,9 @@ def _objections(
 ) -> Iterator[str]:
     """Yield what speaks against comparing the two on takes, or on a show in which they played."""
     for take in takes:
-        for who, contender in (("challenger", ours), ("champion", theirs)):
+        for side, contender in (("challenger", ours), ("champion", theirs)):
             if take in contender.seen_takes:
-                yield f"the {who} was trained on it or chosen by it"
+                yield f"the {side} was trained on it or chosen by it"
         why = refusal(workspace.objects.manifest(take, "take"), "perform", day)
         if why:
             yield why

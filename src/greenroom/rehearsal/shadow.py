@@ -95,10 +95,10 @@ def rows_behind(workspace: Workspace, actor: str, ticks: int) -> tuple[Iterator[
 
 def coming(ring: Ring) -> Iterator[Row]:
     """Yield the rows of a show as they come; it ends where none comes for some seconds."""
-    at = max(0, ring.end() - WARM_TICKS)
+    position = max(0, ring.end() - WARM_TICKS)
     last = time.monotonic()
     while time.monotonic() < last + _PATIENCE_S:
-        rows, at, _ = ring.read(at)
+        rows, position, _ = ring.read(position)
         if rows:
             last = time.monotonic()
         yield from rows
