@@ -143,9 +143,9 @@ def _groups(validation: Manifest | None) -> str:
     """Of each metric and tier the group that gains least: a mean may hide it."""
     least: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
     for metric, group, row in _grouped(validation) if validation is not None else []:
-        at = metric, group.split(": ")[0]
-        if at not in least or row["gain"][0] < least[at][1]["gain"][0]:
-            least[at] = group, row
+        key = metric, group.split(": ")[0]
+        if key not in least or row["gain"][0] < least[key][1]["gain"][0]:
+            least[key] = group, row
     if not least:
         return ""
     rows = [
