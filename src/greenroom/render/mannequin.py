@@ -291,16 +291,16 @@ def _limb(
     along, square, radius = _nearest(x, y, a, b, ra, rb)
     inside = square < radius**2
     out = np.sqrt(np.maximum(radius**2 - square, 0))
-    at = a[2] + along * (b[2] - a[2]) + out
+    surface = a[2] + along * (b[2] - a[2]) + out
     part = depth[top:bottom, left:right]
-    mine = inside & (at > part)
-    part[mine] = at[mine]
+    mine = inside & (surface > part)
+    part[mine] = surface[mine]
     axis = a[:2, None, None] + along * (b - a)[:2, None, None]
     normal = np.stack([x - axis[0], y - axis[1], out])[:, mine] / radius[mine]
     lit = _shaded(normal, lamp)
-    near = (at[mine] - reach[0]) / max(reach[1] - reach[0] + 2 * most, 1e-6)
+    depth_share = (surface[mine] - reach[0]) / max(reach[1] - reach[0] + 2 * most, 1e-6)
     far, skin = (tone[:, None] for tone in tones)
-    tone = far + (skin - far) * (0.25 + 0.75 * np.clip(near, 0, 1))
+    tone = far + (skin - far) * (0.25 + 0.75 * np.clip(depth_share, 0, 1))
     colour[top:bottom, left:right][mine] = (tone * lit).T
 
 
