@@ -124,8 +124,8 @@ def reference_of(workspace: Workspace, release: Release) -> Reference:
         if recording.body is not None:
             reference.bodies[take] = recording.body
             tiers = manifest.get("tiers", {})
-            named = (tiers.get(tier) for tier in ("scene", "content"))
-            scene = next((name for name in named if isinstance(name, str)), None)
+            scene_labels = (tiers.get(tier) for tier in ("scene", "content"))
+            scene = next((name for name in scene_labels if isinstance(name, str)), None)
             reference.scenes.update({} if scene is None else {take: scene})
         if recording.audio is not None:
             reference.sounds[take] = recording.audio.samples

@@ -193,8 +193,8 @@ def _sound(
         first, length = sample_offset // SAMPLES_PER_TICK, len(segment) // SAMPLES_PER_TICK
         phonemes: Stretches = ()
         if scene.voice is not None:
-            own = scene.voice.samples[: len(segment)]
-            segment[: len(own)] = own
+            scene_samples = scene.voice.samples[: len(segment)]
+            segment[: len(scene_samples)] = scene_samples
             phonemes = _cut(scene.voice.phonemes, 0, length)
         elif voices:
             segment[:] = _looped(voices, voice_offset, length)

@@ -28,9 +28,9 @@ def unity_name(bone: str) -> str:
     >>> unity_name("leftThumbMetacarpal"), unity_name("leftIndexProximal"), unity_name("hips")
     ('LeftThumbProximal', 'LeftIndexProximal', 'Hips')
     """
-    for ours, theirs in _THUMBS.items():
-        if bone.endswith(f"Thumb{ours}"):
-            bone = bone.removesuffix(ours) + theirs
+    for vrm_name, unity_thumb in _THUMBS.items():
+        if bone.endswith(f"Thumb{vrm_name}"):
+            bone = bone.removesuffix(vrm_name) + unity_thumb
             break
     return bone[0].upper() + bone[1:]
 
