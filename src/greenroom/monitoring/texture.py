@@ -163,9 +163,9 @@ def left_out(
     """
     out: list[Doubles] = [np.empty(0)] * len(owner)
     for fold in range(_FOLDS):
-        theirs = owner % _FOLDS == fold
-        judge = learn(taught, groups, ~theirs)
-        for i in np.flatnonzero(theirs):
+        heldout = owner % _FOLDS == fold
+        judge = learn(taught, groups, ~heldout)
+        for i in np.flatnonzero(heldout):
             out[i] = judge.evidence(taught.usual[i])
     return out
 
