@@ -58,8 +58,8 @@ def detach(home: Path, command: Sequence[str]) -> str:
             pass_fds=[lock.fileno()],
             start_new_session=True,
         )
-        what = {"command": list(command), "started": started, "pid": process.pid}
-        write_durably(folder / "job.json", json.dumps(what).encode())
+        job_record = {"command": list(command), "started": started, "pid": process.pid}
+        write_durably(folder / "job.json", json.dumps(job_record).encode())
     assert process.stdin is not None
     process.stdin.close()  # now it may begin
     return name

@@ -118,17 +118,17 @@ def show_command(context: Context, run: str, as_json: bool) -> None:
 def work_command(context: Context, once: bool, as_json: bool) -> None:
     """Attend to alerts and schedules, and do the runs; goes on with what a crash left."""
     need_extras()
-    done: list[Run] = []
+    finished_runs: list[Run] = []
     while True:
         attend(context.workspace, context.user)
         ended = work_off(context.workspace, tell=_meters(as_json))
-        done += ended
+        finished_runs += ended
         for run in ended if not as_json else ():
             click.echo(_line(run))
         if once or _left():
             break
     if as_json:
-        answer(True, {"runs": [_run_json(run) for run in done]}, "")
+        answer(True, {"runs": [_run_json(run) for run in finished_runs]}, "")
 
 
 def _left() -> bool:

@@ -232,12 +232,14 @@ class _Show:
             worker.communicate()
 
 
-def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_json: bool) -> None:
+def _close(
+    context: Context, show: _Show, show_result: Performed, starts_s: float, as_json: bool
+) -> None:
     """Replay, and say what came of it."""
     stage = show.stage
     try:
-        stage.say("end", {k: done.json[k] for k in ("show", "frames", "late", "rungs")})
-        verdict = replayed(context, done.show)
+        stage.say("end", {k: show_result.json[k] for k in ("show", "frames", "late", "rungs")})
+        verdict = replayed(context, show_result.show)
         stage.say("verdict", verdict)
         run = show.run_
         alerts = [
@@ -249,11 +251,11 @@ def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_j
             }
             for a in stage.teller.alerts
         ]
-        swap = done.json["swaps"][0][0] if done.json["swaps"] else None
+        swap = show_result.json["swaps"][0][0] if show_result.json["swaps"] else None
         style = starts_s * TICK_HZ
         dark, light = (second * TICK_HZ for second in DARK_S)
         result = {
-            **done.json,
+            **show_result.json,
             "simulated": True,
             "alerts": alerts,
             "style_second": round(starts_s, 1),
@@ -273,8 +275,8 @@ def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_j
             },
             "replay": verdict,
         }
-        answer(as_json, result, _text(result, done))
-        if verdict["exact"] != done.json["frames"]:
+        answer(as_json, result, _text(result, show_result))
+        if verdict["exact"] != show_result.json["frames"]:
             raise CheckFailed(f"the replay differs: {verdict['first_difference']}")
         if run is None or run.outcome != PROMOTED:
             errors = show.errors()
@@ -288,9 +290,9 @@ def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_j
         shutil.rmtree(show.folder, ignore_errors=True)
 
 
-def _text(result: dict[str, Any], done: Performed) -> str:
+def _text(result: dict[str, Any], show_result: Performed) -> str:
     means = result["confidence"]
-    lines = [summary(done), f"  alerts ({result['style_second']:g} s: the style changes)"]
+    lines = [summary(show_result), f"  alerts ({result['style_second']:g} s: the style changes)"]
     lines += [
         f"    {a['second']:6.1f} s  {a['signal']:8} {a['cause']}: {', '.join(a['where'])}"
         for a in result["alerts"]

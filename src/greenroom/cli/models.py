@@ -191,13 +191,15 @@ def validate_command(
 
 def _scenes(paths: Sequence[Path], pattern: str | None) -> dict[str, Scene]:
     """Return recordings as scenes, by path; what cannot be read is told on stderr."""
-    named = None if pattern is None else read_pattern(pattern)
+    label_pattern = None if pattern is None else read_pattern(pattern)
     out = {}
     for recording in Handed(list(paths), AUTOMATIC):
         if isinstance(recording, Refusal):
             click.echo(f"left out {recording.path}: {recording.reason}", err=True)
             continue
-        out[recording.path] = Scene.of(recording, named.of([recording.path]) if named else {})
+        out[recording.path] = Scene.of(
+            recording, label_pattern.of([recording.path]) if label_pattern else {}
+        )
     return out
 
 

@@ -49,10 +49,14 @@ def sandbox_command(
 ) -> None:
     """Let two releases or models perform the same shows and takes, and tell them apart."""
     workspace = context.workspace
-    ours, theirs = (_any_of(workspace, n, ("release", "model")) for n in (challenger, champion))
+    challenger_hash, champion_hash = (
+        _any_of(workspace, n, ("release", "model")) for n in (challenger, champion)
+    )
     inputs = [_any_of(workspace, name, ("show", "take")) for name in on]
     show = meter("comparing", as_json)
-    sandbox = compare(workspace, ours, theirs, context.user, inputs, task, unit, show)
+    sandbox = compare(
+        workspace, challenger_hash, champion_hash, context.user, inputs, task, unit, show
+    )
     manifest = workspace.objects.manifest(sandbox, "sandbox")
     if report is not None:
         write_durably(report, page(sandbox, manifest).encode())
