@@ -35,5 +35,9 @@ def gain(tallies: list[Tally], source: str, reference: str) -> Doubles:
 
     Positive is better: fewer degrees, or more skill.
     """
-    ours, theirs = resampled(tallies, source), resampled(tallies, reference)
-    return ours - theirs if tallies[0].kind == "skill" else theirs - ours
+    source_rounds, reference_rounds = resampled(tallies, source), resampled(tallies, reference)
+    return (
+        source_rounds - reference_rounds
+        if tallies[0].kind == "skill"
+        else reference_rounds - source_rounds
+    )

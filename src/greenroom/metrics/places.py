@@ -114,11 +114,11 @@ def _same(places_by_source: Mapping[str, Array]) -> dict[str, Doubles]:
 def feet(places: Array) -> Doubles:
     """Return the places (T, 2, 3) of the feet of a humanoid (T, 55, 3): toes, or ankles without toes."""
     placed = _checked(places)
-    chosen = []
+    columns = []
     for toes, ankle in _FEET:
         has_toes = bool(np.isfinite(placed[:, BONE[toes]]).all())
-        chosen.append(placed[:, BONE[toes if has_toes else ankle]])
-    return np.stack(chosen, axis=1)
+        columns.append(placed[:, BONE[toes if has_toes else ankle]])
+    return np.stack(columns, axis=1)
 
 
 def contact(feet_places: Array, rest: Array | None = None) -> Doubles:
