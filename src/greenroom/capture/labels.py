@@ -322,8 +322,8 @@ def read_pattern(text: str) -> Pattern:
     if not fields or len(text) > MAX_TEXT or any(sign in "".join(literals) for sign in "{}"):
         what, then = f"{text[:80]!r} names no tier", "such as 'set_{content}_{style}_{n}'"
         raise BadInput(what, where=where, then=then)
-    named = [check_tier(field, where) for field in fields if field != "_"]
-    if len(set(named)) < len(named) or not named or PHONEMES in named:
+    tiers = [check_tier(field, where) for field in fields if field != "_"]
+    if len(set(tiers)) < len(tiers) or not tiers or PHONEMES in tiers:
         raise BadInput(
             f"{text!r} names a tier twice, or none that a whole take can have",
             where=where,
@@ -335,4 +335,4 @@ def read_pattern(text: str) -> Pattern:
     for k, (field, after) in enumerate(zip(fields, literals[1:], strict=True)):
         body = ".+" if k == len(fields) - 1 else f"[^{re.escape(after[0])}]+"
         out += (body if field == "_" else f"({body})") + re.escape(after)
-    return Pattern(text, tuple(named), re.compile(out))
+    return Pattern(text, tuple(tiers), re.compile(out))

@@ -173,15 +173,15 @@ def map_joints(motion: Motion, mapping: Mapping = AUTOMATIC, *, where: str = "")
             where=where,
             then=f"joints: {', '.join(skeleton.names)[:200]}",
         )
-    named = _overlay(by_name(skeleton), mapping, index)
-    problems = _problems(named, skeleton.parents)
+    bones_by_name = _overlay(by_name(skeleton), mapping, index)
+    problems = _problems(bones_by_name, skeleton.parents)
     if not problems:
-        return named
+        return bones_by_name
     places, _ = skeleton.world(motion.translations[:1], motion.rotations[:1])
     shaped = _overlay(by_shape(skeleton, places[0]), mapping, index)
     if not _problems(shaped, skeleton.parents):
         return shaped
-    if len(shaped) > len(named):  # the attempt that came further says more
+    if len(shaped) > len(bones_by_name):  # the attempt that came further says more
         problems = _problems(shaped, skeleton.parents)
     raise BadInput(
         f"cannot find the humanoid in joints {', '.join(skeleton.names)[:120]}: {problems[0]}",

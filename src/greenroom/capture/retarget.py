@@ -104,12 +104,12 @@ def to_body(motion: Motion, mapping: Mapping = AUTOMATIC, *, where: str = "") ->
     # Bone by tick, so that each product runs over one stretch of memory.
     source = np.ascontiguousarray(np.moveaxis(turns[:, [bones[bone] for bone in driven]], 1, 0))
     world = multiply(multiply(pose.turn, source), undo[:, None])
-    own = world.copy()
+    local = world.copy()
     above = [driven.index(parent) for parent in map(_parent_in(set(driven)), driven[1:])]
-    own[1:] = multiply(inverse(world[above]), world[1:])
+    local[1:] = multiply(inverse(world[above]), world[1:])
     rotations = np.full((len(ticks), len(BONES), 4), np.nan, dtype=np.float32)
     validity = np.zeros((len(ticks), len(BONES)), dtype=np.float32)
-    rotations[:, rows] = np.moveaxis(own, 0, 1)
+    rotations[:, rows] = np.moveaxis(local, 0, 1)
     validity[:, rows] = 1.0
     root = turn(np.broadcast_to(pose.turn, (len(ticks), 4)), places)
     if not np.isfinite(root).all():
