@@ -166,7 +166,7 @@ def compare(
 
 
 def _select_inputs(
-    workspace: Workspace, ours: Contender, theirs: Contender, on: Sequence[str]
+    workspace: Workspace, challenger: Contender, champion: Contender, on: Sequence[str]
 ) -> tuple[list[str], list[str], dict[str, str]]:
     """Return shows, takes, and why others were left out.
 
@@ -174,7 +174,7 @@ def _select_inputs(
         Refused: nothing is left.
     """
     if not on:
-        datasets = {c.manifest["parents"]["dataset"] for c in (ours, theirs)}
+        datasets = {c.manifest["parents"]["dataset"] for c in (challenger, champion)}
         test_splits = [workspace.objects.manifest(name)["splits"]["test"] for name in datasets]
         on = [take for takes in test_splits for take in takes]
     day = datetime.datetime.now(datetime.UTC).date()
@@ -186,7 +186,7 @@ def _select_inputs(
         if kind not in selected:
             raise BadInput(f"{name[:12]} is a {kind}", then="give shows and takes")
         takes = manifest["parents"].get("takes", []) if kind == "show" else [name]
-        objection = next(_objections(workspace, takes, ours, theirs, day), "")
+        objection = next(_objections(workspace, takes, challenger, champion, day), "")
         if objection:
             left_out[name] = objection
         else:
@@ -202,13 +202,13 @@ def _select_inputs(
 def _objections(
     workspace: Workspace,
     takes: Sequence[str],
-    ours: Contender,
-    theirs: Contender,
+    challenger: Contender,
+    champion: Contender,
     day: datetime.date,
 ) -> Iterator[str]:
     """Yield what speaks against comparing the two on takes, or on a show in which they played."""
     for take in takes:
-        for side, contender in (("challenger", ours), ("champion", theirs)):
+        for side, contender in (("challenger", challenger), ("champion", champion)):
             if take in contender.seen_takes:
                 yield f"the {side} was trained on it or chosen by it"
         why = refusal(workspace.objects.manifest(take, "take"), "perform", day)
@@ -228,26 +228,28 @@ def _judged(
     return validate(workspace, contender.model, backend, by, scenes, tuple(tasks) or None, progress)
 
 
-def _pairs(ours: Tallies, theirs: Tallies) -> dict[str, dict[str, dict[str, tuple[Tally, Tally]]]]:
+def _pairs(
+    challenger_tallies: Tallies, champion_tallies: Tallies
+) -> dict[str, dict[str, dict[str, tuple[Tally, Tally]]]]:
     """Return task → metric → take → both tallies, of takes that both were judged on."""
     return {
         task: {
             metric: {
-                take: (tally, theirs[task][metric][take])
+                take: (tally, champion_tallies[task][metric][take])
                 for take, tally in rows.items()
-                if take in theirs[task][metric]
-                and min(tally.weight, theirs[task][metric][take].weight) > 0
+                if take in champion_tallies[task][metric]
+                and min(tally.weight, champion_tallies[task][metric][take].weight) > 0
             }
             for metric, rows in metrics.items()
-            if metric in theirs[task]
+            if metric in champion_tallies[task]
         }
-        for task, metrics in ours.items()
-        if task in theirs
+        for task, metrics in challenger_tallies.items()
+        if task in champion_tallies
     }
 
 
 def _live_tallies(
-    workspace: Workspace, show: str, ours: Contender, theirs: Contender
+    workspace: Workspace, show: str, challenger: Contender, champion: Contender
 ) -> dict[str, tuple[Tally, Tally]]:
     """Return metric → both tallies of one show that both performed, on the champion's bones."""
     challenger_tallies, champion_tallies = (
@@ -256,9 +258,9 @@ def _live_tallies(
             show,
             stage(workspace, show, contender.role, contender.backend),
             contender.role,
-            theirs.role,
+            champion.role,
         )
-        for contender in (ours, theirs)
+        for contender in (challenger, champion)
     )
     return {
         metric: (tally, champion_tallies[metric])
@@ -270,17 +272,20 @@ def _live_tallies(
 def _compare_pairs(rows: dict[str, tuple[Tally, Tally]]) -> dict[str, Any]:
     """Return the figures and the sequence of a metric's pairs, in the order of their hashes."""
     names = sorted(rows)
-    ours, theirs = ([rows[name][side] for name in names] for side in (0, 1))
-    errors = [[t.sums["model"] / t.weight for t in side] for side in (ours, theirs)]
+    challenger_tallies, champion_tallies = ([rows[name][side] for name in names] for side in (0, 1))
+    errors = [
+        [t.sums["model"] / t.weight for t in side]
+        for side in (challenger_tallies, champion_tallies)
+    ]
     result = sequence(relative_gain(*errors), LEVEL)
     low, high, gain = (
         [round(float(v), 4) for v in s] for s in (result.low, result.high, result.gain)
     )
     return {
         "figures": {
-            "challenger": round(figure(ours, "model"), 4),
-            "champion": round(figure(theirs, "model"), 4),
-            "better": "higher" if ours[0].kind == "skill" else "lower",
+            "challenger": round(figure(challenger_tallies, "model"), 4),
+            "champion": round(figure(champion_tallies, "model"), 4),
+            "better": "higher" if challenger_tallies[0].kind == "skill" else "lower",
             "gain": gain[-1],
             "ci": [low[-1], high[-1]],
             "verdict": result.verdict,
