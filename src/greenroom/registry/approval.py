@@ -31,8 +31,10 @@ def give(workspace: Workspace, release: str, by: str, until: datetime.date | Non
     manifest = workspace.objects.manifest(release, "release")
     rules = policy_of(workspace, manifest["actor"])
     if rules["approvers"] and by not in rules["approvers"]:
-        named = ", ".join(rules["approvers"])
-        raise Refused(f"'{by}' may not approve for {manifest['actor']}", then=f"ask {named}")
+        approver_names = ", ".join(rules["approvers"])
+        raise Refused(
+            f"'{by}' may not approve for {manifest['actor']}", then=f"ask {approver_names}"
+        )
     if by in approvers(workspace, release):
         entries = workspace.log.entries()
         return next(

@@ -166,12 +166,12 @@ def _groups(validation: Manifest | None) -> str:
 def _limits(validation: Manifest | None) -> str:
     if validation is None:
         return ""
-    named = [
+    named_rows = [
         *_measured(validation),
         *((f"{metric} ({group})", row) for metric, group, row in _grouped(validation)),
     ]
-    worse = [name for name, row in named if row["gain"][1] < 0]
-    unsure = [name for name, row in named if row["gain"][0] <= 0 <= row["gain"][1]]
+    worse = [name for name, row in named_rows if row["gain"][1] < 0]
+    unsure = [name for name, row in named_rows if row["gain"][0] <= 0 <= row["gain"][1]]
     limits = []
     if worse:
         limits.append(f"It is worse than the floor at {', '.join(worse)}.")
