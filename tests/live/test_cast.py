@@ -14,10 +14,10 @@ class Named(Cast):
     def __init__(self, *releases: str, on: int | None, coming: int | None = None) -> None:
         self.releases = [SimpleNamespace(name=name) for name in releases]  # type: ignore[misc]
         self._dismissed = set()
-        self._on, self._coming, self._waiting = None, None, None
-        self._last = self._engine(0 if on is None else on, -1)
-        self._on = None if on is None else self._last
-        self._coming = None if coming is None else self._engine(coming, -1)
+        self._active, self._incoming, self._standby = None, None, None
+        self._last_active = self._engine(0 if on is None else on, -1)
+        self._active = None if on is None else self._last_active
+        self._incoming = None if coming is None else self._engine(coming, -1)
         self.dropped: list[int] = []
 
     def _engine(self, release: int, previous: int) -> Any:
@@ -28,7 +28,7 @@ class Named(Cast):
 
     @property
     def comes(self) -> str | None:
-        return None if self._coming is None else self.releases[self._coming.release].name
+        return None if self._incoming is None else self.releases[self._incoming.release].name
 
 
 def test_a_release_that_comes_is_dropped_and_the_one_on_stage_goes_on() -> None:

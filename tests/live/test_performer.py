@@ -299,7 +299,7 @@ TOLD = {"phonemes": [(2, 4, "B"), (4, 5, "?")], "scene": [(0, 3, "walk")], "emot
 
 
 def test_what_is_told_of_a_tick_comes_with_it_and_nothing_else() -> None:
-    performer = Performer(listener(), FakeModel(shape=TOLD_SHAPE), 0, told=TOLD)
+    performer = Performer(listener(), FakeModel(shape=TOLD_SHAPE), 0, conditioning=TOLD)
     for tick in range(6):
         flat = play(performer, range(tick, tick + 1))[0].inputs
         given = get_tensors(flat, TOLD_SHAPE.inputs())

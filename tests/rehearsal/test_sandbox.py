@@ -223,7 +223,7 @@ def made_up(count: int, gain: float) -> Manifest:
         f"{n:064x}": (Tally("mean", {"model": a}, 1.0), Tally("mean", {"model": b}, 1.0))
         for n, (a, b) in enumerate(zip(ours, theirs, strict=True))
     }
-    told = sandbox._told(rows)
+    told = sandbox._compare_pairs(rows)
     return {
         "actor": "mira",
         "level": 0.95,

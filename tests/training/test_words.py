@@ -250,7 +250,9 @@ def test_from_labels_to_a_show_that_is_told_and_replays(
     splits = workspace.objects.manifest(dataset, "dataset")["splits"]
     script = [Scene(0, 30, "walk", (("emotion", "sad"),))]
     told = told_of(open_playlist(workspace, splits["test"], 60), script)
-    done = perform(workspace, Order(release, splits["test"], 60, cuts=[(20, 40)], told=told), "t")
+    done = perform(
+        workspace, Order(release, splits["test"], 60, cuts=[(20, 40)], conditioning=told), "t"
+    )
     show = workspace.objects.manifest(done.show, "show")
     assert show["told"]["emotion"] == [[0, 30, "sad"]] and show["told"]["phonemes"]
     rows = list(rows_of(workspace, show, shape))

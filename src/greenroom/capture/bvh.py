@@ -75,12 +75,12 @@ def read_bvh(data: bytes, *, where: str, metres_per_unit: float | None = None) -
             f"{len(data)} bytes; a BVH may have {MAX_BYTES}", where=where, then="split it"
         )
     data = data.removeprefix(b"\xef\xbb\xbf")
-    found = _MOTION.search(data, 0, MAX_HEADER)
-    if found is None:
+    motion_line = _MOTION.search(data, 0, MAX_HEADER)
+    if motion_line is None:
         problem = "no MOTION line" if b"HIERARCHY" in data[:200].upper() else "not a BVH file"
         raise BadInput(problem, where=where, then="the file is cut short or of another format")
-    tree = _read_tree(data[: found.start()], where)
-    frames, rate, start = _read_timing(data, found.end(), where)
+    tree = _read_tree(data[: motion_line.start()], where)
+    frames, rate, start = _read_timing(data, motion_line.end(), where)
     columns = sum(len(joint.channels or ()) for joint in tree.joints)
     values = _read_block(data, start, frames, columns, where)
     return _assemble(tree, values, rate, metres_per_unit, where)

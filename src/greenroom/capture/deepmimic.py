@@ -119,9 +119,9 @@ def _table(data: bytes, where: str) -> Array:
     for k, frame in enumerate(frames):
         numbers = isinstance(frame, list) and all(type(v) in (int, float) for v in frame)
         if not numbers or len(frame) != _WIDTH:
-            found = f"{len(frame)} values" if isinstance(frame, list) else "no list"
+            actual = f"{len(frame)} values" if isinstance(frame, list) else "no list"
             raise BadInput(
-                f"{found} where {_WIDTH} numbers belong",
+                f"{actual} where {_WIDTH} numbers belong",
                 where=f"{where}: frame {k}",
                 then="copy it again",
             )

@@ -39,8 +39,8 @@ def is_face(head: bytes) -> bool:
     """Return whether a file that begins so is an .npy array, other than of text (a list of names)."""
     if not head.startswith(MAGIC):
         return False
-    found = _KEY["descr"].search(head[:256])
-    return found is None or found[1] is None or found[1].lstrip(b"<>=|")[:1] not in (b"U", b"S")
+    descr = _KEY["descr"].search(head[:256])
+    return descr is None or descr[1] is None or descr[1].lstrip(b"<>=|")[:1] not in (b"U", b"S")
 
 
 def read_rows(data: bytes, *, where: str) -> Array:
@@ -84,10 +84,14 @@ def read_rows(data: bytes, *, where: str) -> Array:
             f"shape {tuple(sizes)}",
             f"an array has two axes: frames, then 1 to {MAX_CHANNELS} channels",
         )
-    there, wanted = len(data) - start - length, sizes[0] * sizes[1] * np.dtype(kind).itemsize
-    if there != wanted:
+    actual_bytes, expected_bytes = (
+        len(data) - start - length,
+        sizes[0] * sizes[1] * np.dtype(kind).itemsize,
+    )
+    if actual_bytes != expected_bytes:
         raise fail(
-            f"{there} bytes of weights where shape {tuple(sizes)} needs {wanted}", "copy it again"
+            f"{actual_bytes} bytes of weights where shape {tuple(sizes)} needs {expected_bytes}",
+            "copy it again",
         )
     flat = np.frombuffer(data, dtype=kind, offset=start + length)
     return flat.reshape(sizes, order="F" if order[1] == b"True" else "C")
@@ -110,9 +114,9 @@ def to_face(rows: Array, channels: tuple[str, ...], rate: float, *, where: str) 
     [[0.0], [1.0]]
     """
     if len(channels) != rows.shape[1]:
-        found = f"{rows.shape[1]} columns but {len(channels)} names"
+        problem = f"{rows.shape[1]} columns but {len(channels)} names"
         then = "name every column, in its order" if channels else NAME_THEM
-        raise BadInput(found, where=where, then=then)
+        raise BadInput(problem, where=where, then=then)
     wrong = ~((rows >= -OVERSHOOT) & (rows <= 1 + OVERSHOOT) | np.isnan(rows))
     if wrong.any():
         frame, column = (int(index) for index in np.argwhere(wrong)[0])
@@ -131,13 +135,13 @@ def to_face(rows: Array, channels: tuple[str, ...], rate: float, *, where: str) 
     return Face(channels, np.clip(rows, 0, 1).astype(np.float32))
 
 
-def _resampled(rows: Array, at: Array) -> Array:
+def _resampled(rows: Array, positions: Array) -> Array:
     """Return rows between rows; between a missing one and another nothing is known."""
-    near = np.round(at)
-    at = np.where(np.abs(at - near) < 1e-6, near, at)
-    left = np.minimum(at.astype(np.int64), len(rows) - 1)
+    nearest = np.round(positions)
+    positions = np.where(np.abs(positions - nearest) < 1e-6, nearest, positions)
+    left = np.minimum(positions.astype(np.int64), len(rows) - 1)
     right = np.minimum(left + 1, len(rows) - 1)
-    part = (at - left)[:, None]
+    part = (positions - left)[:, None]
     early, late = rows[left].astype(np.float64), rows[right].astype(np.float64)
     return np.where(part > 0, early * (1 - part) + late * part, early)
 
@@ -160,8 +164,8 @@ def read_names(data: bytes, *, where: str) -> Mapping:
     if where.lower().endswith(".json"):
         if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"[":
             data = b'{"channels": ' + data.removeprefix(b"\xef\xbb\xbf") + b"}"
-        said = read_mapping(data, where=where)
-        return Mapping(rate=said.rate, channels=check_channels(list(said.channels), where))
+        mapping = read_mapping(data, where=where)
+        return Mapping(rate=mapping.rate, channels=check_channels(list(mapping.channels), where))
     try:
         lines = data[: 1 << 21].decode("utf-8-sig").split("\n")
     except UnicodeDecodeError:

@@ -54,11 +54,11 @@ class Labels:
 
     Attributes:
         where: the file.
-        said: by the take's name as the file has it.
+        labels_by_take: by the take's name as the file has it.
     """
 
     where: str
-    said: dict[str, tuple[Label, ...]]
+    labels_by_take: dict[str, tuple[Label, ...]]
 
     def of(self, paths: Iterable[str], ticks: int) -> Tiers:
         """Return the tiers of the take that came from `paths`, cut to its `ticks`.
@@ -66,9 +66,9 @@ class Labels:
         Raises:
             BadInput: a stretch begins after the take's end, or overlaps another of its tier.
         """
-        names = sorted(set().union(*(names_of(path) for path in paths)) & set(self.said))
+        names = sorted(set().union(*(names_of(path) for path in paths)) & set(self.labels_by_take))
         out: Tiers = {}
-        for label in (label for name in names for label in self.said[name]):
+        for label in (label for name in names for label in self.labels_by_take[name]):
             if label.span is None:
                 if out.get(label.tier, label.value) != label.value:
                     raise _twice(label)
@@ -87,13 +87,16 @@ class Labels:
             if end > first:  # shorter than half a tick it covers none
                 stretches.append((first, min(end, ticks), label.value))
             stretches.sort()
-            if any(one[1] > other[0] for one, other in zip(stretches, stretches[1:], strict=False)):
+            if any(
+                stretch[1] > following[0]
+                for stretch, following in zip(stretches, stretches[1:], strict=False)
+            ):
                 raise _twice(label)
-        return {tier: said for tier, said in out.items() if said}
+        return {tier: labels for tier, labels in out.items() if labels}
 
     def meant(self, paths: Iterable[str]) -> set[str]:
         """Return which of the takes it speaks of are among the files at `paths`."""
-        return set(self.said) & set().union(*(names_of(path) for path in paths))
+        return set(self.labels_by_take) & set().union(*(names_of(path) for path in paths))
 
 
 def _twice(label: Label) -> BadInput:
@@ -135,25 +138,29 @@ def read_labels(data: bytes, *, where: str) -> Labels:
     except UnicodeDecodeError:
         raise BadInput("not UTF-8", where=where, then="save it as UTF-8") from None
     rows = _json_rows(text, where) if text.lstrip()[:1] in ("[", "{") else _csv_rows(text, where)
-    said: dict[str, list[Label]] = {}
-    for place, row in rows:
-        take = _text(row.get("take"), "take", place)
+    labels_by_take: dict[str, list[Label]] = {}
+    for location, row in rows:
+        take = _text(row.get("take"), "take", location)
         if not take:
-            raise BadInput("a row without a take", where=place, then="name it by its file's stem")
-        span = _span(row, place)
-        labels = said.setdefault(str(PurePosixPath(take.replace("\\", "/"))).lstrip("/"), [])
+            raise BadInput(
+                "a row without a take", where=location, then="name it by its file's stem"
+            )
+        span = _span(row, location)
+        labels = labels_by_take.setdefault(
+            str(PurePosixPath(take.replace("\\", "/"))).lstrip("/"), []
+        )
         for tier, cell in row.items():
-            if tier not in ("take", *_TIMES) and (value := _text(cell, tier, place)):
+            if tier not in ("take", *_TIMES) and (value := _text(cell, tier, location)):
                 if tier == PHONEMES and span is None:
                     raise BadInput(
                         f"phoneme {value!r} has no time",
-                        where=place,
+                        where=location,
                         then="give each phoneme its start and end in seconds",
                     )
-                labels.append(Label(check_tier(tier, place), value, span, place))
-    if not any(said.values()):
+                labels.append(Label(check_tier(tier, location), value, span, location))
+    if not any(labels_by_take.values()):
         raise BadInput("no label in it", where=where, then="give it rows: take,style")
-    return Labels(where, {take: tuple(labels) for take, labels in said.items()})
+    return Labels(where, {take: tuple(labels) for take, labels in labels_by_take.items()})
 
 
 def check_tier(name: str, where: str) -> str:
@@ -233,12 +240,12 @@ def _spread(takes: dict[str, Any]) -> Iterator[Any]:
         if not isinstance(tiers, dict):
             yield tiers
             continue
-        for tier, said in tiers.items():
-            for one in said if isinstance(said, list) else [[None, None, said]]:
-                if not isinstance(one, list) or len(one) != 3:
-                    yield one
+        for tier, cell in tiers.items():
+            for stretch in cell if isinstance(cell, list) else [[None, None, cell]]:
+                if not isinstance(stretch, list) or len(stretch) != 3:
+                    yield stretch
                 else:
-                    yield {"take": take, "start": one[0], "end": one[1], tier: one[2]}
+                    yield {"take": take, "start": stretch[0], "end": stretch[1], tier: stretch[2]}
 
 
 def _text(cell: Any, column: str, where: str) -> str:
@@ -291,9 +298,9 @@ class Pattern:
         """Return what the first file whose stem, or name, fits says; nothing where none fits."""
         for path in paths:
             name = PurePosixPath(path)
-            found = self.match.fullmatch(name.stem) or self.match.fullmatch(name.name)
-            if found:
-                return dict(zip(self.tiers, found.groups(), strict=True))
+            match = self.match.fullmatch(name.stem) or self.match.fullmatch(name.name)
+            if match:
+                return dict(zip(self.tiers, match.groups(), strict=True))
         return {}
 
 
@@ -315,8 +322,8 @@ def read_pattern(text: str) -> Pattern:
     if not fields or len(text) > MAX_TEXT or any(sign in "".join(literals) for sign in "{}"):
         what, then = f"{text[:80]!r} names no tier", "such as 'set_{content}_{style}_{n}'"
         raise BadInput(what, where=where, then=then)
-    named = [check_tier(field, where) for field in fields if field != "_"]
-    if len(set(named)) < len(named) or not named or PHONEMES in named:
+    tiers = [check_tier(field, where) for field in fields if field != "_"]
+    if len(set(tiers)) < len(tiers) or not tiers or PHONEMES in tiers:
         raise BadInput(
             f"{text!r} names a tier twice, or none that a whole take can have",
             where=where,
@@ -328,4 +335,4 @@ def read_pattern(text: str) -> Pattern:
     for k, (field, after) in enumerate(zip(fields, literals[1:], strict=True)):
         body = ".+" if k == len(fields) - 1 else f"[^{re.escape(after[0])}]+"
         out += (body if field == "_" else f"({body})") + re.escape(after)
-    return Pattern(text, tuple(named), re.compile(out))
+    return Pattern(text, tuple(tiers), re.compile(out))

@@ -71,17 +71,17 @@ def read_mapping(data: bytes, *, where: str) -> Mapping:
     except (ValueError, RecursionError) as error:
         raise fail(f"not a mapping file: {error}", "write it as JSON in UTF-8") from None
     if not isinstance(raw, dict) or (extra := sorted(set(raw) - set(KEYS))):
-        found = f"unknown keys {extra}" if isinstance(raw, dict) else "not an object"
-        raise fail(found, f"allowed keys: {', '.join(KEYS)}")
+        problem = f"unknown keys {extra}" if isinstance(raw, dict) else "not an object"
+        raise fail(problem, f"allowed keys: {', '.join(KEYS)}")
     names = raw.get("names", {})
     if not isinstance(names, dict):
         raise fail("'names' must be an object", 'such as {"Becken": "hips"}')
     for source, bone in names.items():
         if bone is not None and (not isinstance(bone, str) or bone not in BONE):
             raise fail(f"names: {source!r}: unknown bone {bone!r}", "use VRM 1.0's bones, or null")
-    given = [bone for bone in names.values() if bone]
-    if twice := sorted({bone for bone in given if given.count(bone) > 1}):
-        raise fail(f"names: {', '.join(twice)} given twice", "name one joint for each bone")
+    named_bones = [bone for bone in names.values() if bone]
+    if duplicates := sorted({bone for bone in named_bones if named_bones.count(bone) > 1}):
+        raise fail(f"names: {', '.join(duplicates)} given twice", "name one joint for each bone")
     unit = raw.get("unit")
     if isinstance(unit, str):
         if unit not in UNITS:
@@ -94,9 +94,9 @@ def read_mapping(data: bytes, *, where: str) -> Mapping:
     up = raw.get("up")
     if up is not None and up not in AXES:
         raise fail(f"up: {up!r}", f"use one of {', '.join(AXES)}")
-    wanted = {source: bone or "" for source, bone in names.items()}
+    bone_by_source = {source: bone or "" for source, bone in names.items()}
     return Mapping(
-        wanted,
+        bone_by_source,
         None if unit is None else float(unit),
         up,
         _rate(raw.get("rate"), where),
@@ -127,9 +127,11 @@ def check_channels(names: object, where: str) -> tuple[str, ...]:
         BadInput: no list of 1 to 4096 different printable names.
     """
     if not isinstance(names, list) or not 1 <= len(names) <= MAX_CHANNELS:
-        found = f"{len(names)} names" if isinstance(names, list) else "no list"
+        count_text = f"{len(names)} names" if isinstance(names, list) else "no list"
         raise BadInput(
-            f"channels: {found}", where=where, then=f"list 1 to {MAX_CHANNELS} names of channels"
+            f"channels: {count_text}",
+            where=where,
+            then=f"list 1 to {MAX_CHANNELS} names of channels",
         )
     for k, name in enumerate(names):
         if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= MAX_NAME:
@@ -139,8 +141,8 @@ def check_channels(names: object, where: str) -> tuple[str, ...]:
                 then=f"name it in 1 to {MAX_NAME} printable letters",
             )
     if len(set(names)) < len(names):
-        twice = next(name for k, name in enumerate(names) if name in names[:k])
-        raise BadInput(f"channel {twice!r} is named twice", where=where, then="name each once")
+        duplicate = next(name for k, name in enumerate(names) if name in names[:k])
+        raise BadInput(f"channel {duplicate!r} is named twice", where=where, then="name each once")
     return tuple(names)
 
 
@@ -171,15 +173,15 @@ def map_joints(motion: Motion, mapping: Mapping = AUTOMATIC, *, where: str = "")
             where=where,
             then=f"joints: {', '.join(skeleton.names)[:200]}",
         )
-    named = _overlay(by_name(skeleton), mapping, index)
-    problems = _problems(named, skeleton.parents)
+    bones_by_name = _overlay(by_name(skeleton), mapping, index)
+    problems = _problems(bones_by_name, skeleton.parents)
     if not problems:
-        return named
+        return bones_by_name
     places, _ = skeleton.world(motion.translations[:1], motion.rotations[:1])
     shaped = _overlay(by_shape(skeleton, places[0]), mapping, index)
     if not _problems(shaped, skeleton.parents):
         return shaped
-    if len(shaped) > len(named):  # the attempt that came further says more
+    if len(shaped) > len(bones_by_name):  # the attempt that came further says more
         problems = _problems(shaped, skeleton.parents)
     raise BadInput(
         f"cannot find the humanoid in joints {', '.join(skeleton.names)[:120]}: {problems[0]}",
@@ -189,10 +191,10 @@ def map_joints(motion: Motion, mapping: Mapping = AUTOMATIC, *, where: str = "")
 
 
 def _overlay(bones: Bones, mapping: Mapping, index: dict[str, int]) -> Bones:
-    said = {index[source]: bone for source, bone in mapping.names.items()}
-    taken = set(said.values())
-    out = {bone: j for bone, j in bones.items() if j not in said and bone not in taken}
-    out.update({bone: j for j, bone in said.items() if bone})
+    mapped = {index[source]: bone for source, bone in mapping.names.items()}
+    mapped_bones = set(mapped.values())
+    out = {bone: j for bone, j in bones.items() if j not in mapped and bone not in mapped_bones}
+    out.update({bone: j for j, bone in mapped.items() if bone})
     return {bone: out[bone] for bone in BONE if bone in out}
 
 

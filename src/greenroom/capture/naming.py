@@ -93,47 +93,48 @@ def by_name(skeleton: Skeleton) -> Bones:
     folded = [fold(name) for name in skeleton.names]
     bones: Bones = {}
     for side in ("left", "right"):
-        known: dict[str, int] = {}
+        index_by_name: dict[str, int] = {}
         for j, (where, name) in enumerate(folded):
             if where == side:
-                known.setdefault(name, j)
-        bones.update(_sided(side, known))
+                index_by_name.setdefault(name, j)
+        bones.update(_sided(side, index_by_name))
         bones.update(_fingers(side, folded, skeleton.parents))
     middle: dict[str, int] = {}
     for j, (where, name) in enumerate(folded):
         if not where:
             middle.setdefault(name, j)
     for bone, names in (("head", ("head",)), ("jaw", ("jaw", "lowerjaw"))):
-        if found := [middle[name] for name in names if name in middle]:
-            bones[bone] = found[0]
+        if candidates := [middle[name] for name in names if name in middle]:
+            bones[bone] = candidates[0]
     legs = [bones[f"{s}UpperLeg"] for s in ("left", "right") if f"{s}UpperLeg" in bones]
     for name in _HIPS:
-        found_at = middle.get(name, -1)
-        if found_at >= 0 and all(found_at in _above(leg, skeleton.parents) for leg in legs):
-            bones["hips"] = found_at
+        joint = middle.get(name, -1)
+        if joint >= 0 and all(joint in _above(leg, skeleton.parents) for leg in legs):
+            bones["hips"] = joint
             break
     necks = [j for j, (where, name) in enumerate(folded) if not where and name.startswith("neck")]
     return _trunk(bones, necks, skeleton)
 
 
-def _sided(side: str, known: dict[str, int]) -> Bones:
+def _sided(side: str, index_by_name: dict[str, int]) -> Bones:
     out: Bones = {}
     for bone, names in _TABLE.items():
         for name in names:
-            if name in known:
-                out[side + bone] = known[name]
+            if name in index_by_name:
+                out[side + bone] = index_by_name[name]
                 break
     # "Leg" is the shin beside an "UpLeg", the thigh beside a "Knee"; "Arm" and "Shoulder" alike.
-    if "leg" in known:
+    if "leg" in index_by_name:
         out.setdefault(
-            side + ("LowerLeg" if side + "UpperLeg" in out else "UpperLeg"), known["leg"]
+            side + ("LowerLeg" if side + "UpperLeg" in out else "UpperLeg"), index_by_name["leg"]
         )
-    if "arm" in known:
+    if "arm" in index_by_name:
         lower = side + "UpperArm" in out and side + "LowerArm" not in out
-        out.setdefault(side + ("LowerArm" if lower else "UpperArm"), known["arm"])
-    if "shoulder" in known:
+        out.setdefault(side + ("LowerArm" if lower else "UpperArm"), index_by_name["arm"])
+    if "shoulder" in index_by_name:
         out.setdefault(
-            side + ("Shoulder" if side + "UpperArm" in out else "UpperArm"), known["shoulder"]
+            side + ("Shoulder" if side + "UpperArm" in out else "UpperArm"),
+            index_by_name["shoulder"],
         )
     return out
 
@@ -224,16 +225,20 @@ def by_shape(skeleton: Skeleton, places: Doubles) -> Bones:
     children: dict[int, list[int]] = {}
     for j, parent in enumerate(skeleton.parents):
         children.setdefault(parent, []).append(j)
-    size = _sizes(skeleton.parents)
+    subtree_sizes = _sizes(skeleton.parents)
     for hips in range(len(skeleton.names)):
-        branches = [c for c in children.get(hips, []) if size[c] >= 3]
+        branches = [c for c in children.get(hips, []) if subtree_sizes[c] >= 3]
         if len(branches) < 3:
             continue
-        trunks = [(c, split) for c in branches if (split := _split(c, children, size)) is not None]
+        trunks = [
+            (c, split)
+            for c in branches
+            if (split := _split(c, children, subtree_sizes)) is not None
+        ]
         if not trunks:
             continue
-        trunk, split = max(trunks, key=lambda item: size[item[0]])
-        legs = sorted((c for c in branches if c != trunk), key=lambda c: -size[c])[:2]
+        trunk, split = max(trunks, key=lambda item: subtree_sizes[item[0]])
+        legs = sorted((c for c in branches if c != trunk), key=lambda c: -subtree_sizes[c])[:2]
         arms = sorted(children[split], key=lambda c: -_reach(c, children, skeleton))
         chains = [_chain(c, children, skeleton) for c in (*legs, *arms[:2])]
         neck = [_chain(c, children, skeleton) for c in arms[2:3]]
@@ -243,18 +248,18 @@ def by_shape(skeleton: Skeleton, places: Doubles) -> Bones:
 
 
 def _sizes(parents: tuple[int, ...]) -> list[int]:
-    size = [1] * len(parents)
+    subtree_sizes = [1] * len(parents)
     for j in range(len(parents) - 1, 0, -1):
         if parents[j] >= 0:
-            size[parents[j]] += size[j]
-    return size
+            subtree_sizes[parents[j]] += subtree_sizes[j]
+    return subtree_sizes
 
 
-def _split(j: int, children: dict[int, list[int]], size: list[int]) -> int | None:
+def _split(j: int, children: dict[int, list[int]], subtree_sizes: list[int]) -> int | None:
     """Return the first joint from j on with three branches, two of them as long as an arm."""
     while True:
-        under = sorted(children.get(j, []), key=lambda c: -size[c])
-        if len(under) >= 3 and size[under[1]] >= 3:
+        under = sorted(children.get(j, []), key=lambda c: -subtree_sizes[c])
+        if len(under) >= 3 and subtree_sizes[under[1]] >= 3:
             return j
         if not under:
             return None

@@ -89,11 +89,11 @@ class Handed:
     def _list_archive(self, path: Path, root: Path) -> None:
         if str(path) in self._members:
             return
-        found: list[str] = []
+        recordings: list[str] = []
 
         def note(name: str) -> bool:
             if _wanted(name) and not _helps(name):
-                found.append(name)
+                recordings.append(name)
             return _helps(name)
 
         try:
@@ -102,16 +102,16 @@ class Handed:
         except BadInput as error:
             self._missing.append(Refusal(str(path), str(error)))
             return
-        self._members[str(path)] = found = list(dict.fromkeys(found))
-        for name in found:
+        self._members[str(path)] = recordings = list(dict.fromkeys(recordings))
+        for name in recordings:
             self._add(f"{path}/{name}", root)
 
     def __iter__(self) -> Iterator[Found]:
         """Yield every recording or refusal: of files, of archives, of what could not be listed."""
         for group in clocks(list(self._files)):
             yield from self._open([(path, self._bytes(path)) for path in group])
-        for path, found in self._members.items():
-            yield from self._open_archive(path, found)
+        for path, names in self._members.items():
+            yield from self._open_archive(path, names)
         yield from self._missing
 
     def _bytes(self, path: str) -> bytes | BadInput:
@@ -123,9 +123,9 @@ class Handed:
             problem = error.strerror or str(error)
             return BadInput(problem, where=path, then="check that it can be read")
 
-    def _open_archive(self, path: str, found: list[str]) -> Iterator[Found]:
+    def _open_archive(self, path: str, names: list[str]) -> Iterator[Found]:
         """Read an archive once, in its order; a file waits until its whole group is there."""
-        groups = clocks(found)
+        groups = clocks(names)
         group_of = {name: k for k, group in enumerate(groups) for name in group}
         waiting: dict[int, list[tuple[str, bytes | BadInput]]] = {}
         problem = None
@@ -150,29 +150,34 @@ class Handed:
                 if not self._files.get(path) and reader_of(data[:HEAD], path) is None:
                     continue
                 try:
-                    parts.append(read_recording(data, path, self._said_of(path)))
+                    parts.append(read_recording(data, path, self._mapping_of(path)))
                     continue
                 except BadInput as error:
                     data = error
             yield Refusal(path, str(data))
         sound = next((part for part in parts if "audio" in part.originals), None)
         if sound is not None:
-            near = [abs(part.seconds - sound.seconds) <= APART_S for part in parts]
-            one = together([part for part, is_near in zip(parts, near, strict=True) if is_near])
-            parts = [one, *(part for part, is_near in zip(parts, near, strict=True) if not is_near)]
+            same_length = [abs(part.seconds - sound.seconds) <= APART_S for part in parts]
+            merged = together(
+                [part for part, is_near in zip(parts, same_length, strict=True) if is_near]
+            )
+            parts = [
+                merged,
+                *(part for part, is_near in zip(parts, same_length, strict=True) if not is_near),
+            ]
         yield from parts
 
-    def _said_of(self, path: str) -> Mapping:
+    def _mapping_of(self, path: str) -> Mapping:
         """Return the mapping, with the names beside a face where it says none itself."""
         if not path.lower().endswith(_FACES) or self.mapping.channels:
             return self.mapping
-        own = tuple(PurePosixPath(path).stem + ending for ending in _OWN_NAMES)
-        found = self.nearest(path, (*own, *NAMES_FILES))
-        if found is None:
+        own_names = tuple(PurePosixPath(path).stem + ending for ending in _OWN_NAMES)
+        names_file = self.nearest(path, (*own_names, *NAMES_FILES))
+        if names_file is None:
             return self.mapping
-        said = read_names(found[1], where=found[0])
-        rate = self.mapping.rate or said.rate
-        return replace(self.mapping, channels=said.channels, rate=rate)
+        names_mapping = read_names(names_file[1], where=names_file[0])
+        rate = self.mapping.rate or names_mapping.rate
+        return replace(self.mapping, channels=names_mapping.channels, rate=rate)
 
     def nearest(self, path: str, names: Sequence[str]) -> tuple[str, bytes] | None:
         """Return the nearest file of these names: beside `path`, or in a folder above it.
@@ -267,11 +272,11 @@ def _sound_of(path: str, by_stem: dict[str, list[str]]) -> tuple[str | None, int
     """Return the sound whose stem is the longest end of a face's, and how much longer the face's is."""
     folder, stem = _split(path)
     for cut in range(len(stem)):
-        found = by_stem.get(stem[cut:]) if cut == 0 or stem[cut - 1] in "_-. " else None
-        if found:
-            shared = [_shared(folder, sound) for sound in found]
+        candidates = by_stem.get(stem[cut:]) if cut == 0 or stem[cut - 1] in "_-. " else None
+        if candidates:
+            shared = [_shared(folder, sound) for sound in candidates]
             nearest = shared.index(max(shared))
-            return (found[nearest] if shared.count(max(shared)) == 1 else None), cut
+            return (candidates[nearest] if shared.count(max(shared)) == 1 else None), cut
     return None, 0
 
 

@@ -154,29 +154,29 @@ def _download(wheel: Wheel, cache: Path) -> None:
     label = f"{wheel.project} {wheel.version}"
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache) as temporary:
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 _command(wheel, Path(temporary)),
                 capture_output=True,
                 text=True,
                 timeout=TIMEOUT_S,
                 check=False,
             )
-            problem = done.stderr.strip().splitlines()[-1:] if done.returncode else []
+            problem = process.stderr.strip().splitlines()[-1:] if process.returncode else []
         except (OSError, subprocess.TimeoutExpired) as error:
             problem = [str(error)[:200]]
-        got = Path(temporary) / wheel.file
-        if problem or not got.is_file():
+        downloaded = Path(temporary) / wheel.file
+        if problem or not downloaded.is_file():
             raise BadInput(
                 f"cannot download {label}: {problem[0][:200] if problem else 'another file came'}",
                 then=f"connect to the network and try again, or put {wheel.file} into {cache}",
             )
-        if (found := _sha256(got)) != wheel.sha256:
+        if (actual_sha256 := _sha256(downloaded)) != wheel.sha256:
             raise BadInput(
-                f"{label} has SHA-256 {found}, expected {wheel.sha256}",
+                f"{label} has SHA-256 {actual_sha256}, expected {wheel.sha256}",
                 where=wheel.file,
                 then="do not use it; check which package index pip is set to",
             )
-        os.replace(got, cache / wheel.file)
+        os.replace(downloaded, cache / wheel.file)
 
 
 def _sha256(path: Path) -> str:
@@ -201,16 +201,16 @@ def clips(cache: Path, wheels: tuple[Wheel, ...] = WHEELS) -> list[Clip]:
             state = "is not the pinned file" if path.is_file() else "is not there"
             raise BadInput(f"{wheel.file} {state}", where=str(cache), then="run: make setup")
         paths = {f"{wheel.folder}{name}{wheel.suffix}" for name in wheel.names}
-        found = dict(members(path, paths.__contains__))
+        contents = dict(members(path, paths.__contains__))
         for member in sorted(paths):
-            if member not in found:
+            if member not in contents:
                 raise BadInput(f"no {member}", where=wheel.file, then="run: make setup")
             out.append(
                 Clip(
                     PurePosixPath(member).stem,
                     wheel.kind,
                     f"{wheel.file}/{member}",
-                    found[member],
+                    contents[member],
                     wheel.licence,
                     wheel.credit,
                 )

@@ -78,8 +78,8 @@ def check_audio(samples: Floats) -> list[Finding]:
     """
     clipped = float((np.abs(samples) >= CLIP).mean())
     block = SAMPLE_RATE // 100
-    whole = samples[: len(samples) // block * block].reshape(-1, block)
-    quiet = np.abs(whole).max(axis=1) < SILENCE if len(whole) else np.zeros(0, dtype=np.bool_)
+    blocks = samples[: len(samples) // block * block].reshape(-1, block)
+    quiet = np.abs(blocks).max(axis=1) < SILENCE if len(blocks) else np.zeros(0, dtype=np.bool_)
     silent = float(quiet.mean()) if len(quiet) else 0.0
     return [
         Finding("clipping", clipped, 0.001, f"{clipped:.2%} of the samples are clipped"),

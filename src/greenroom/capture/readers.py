@@ -75,19 +75,19 @@ class Recording:
 def together(parts: Sequence[Recording]) -> Recording:
     """Return recordings of different media as one; they were made on one clock."""
     parts = sorted(parts, key=lambda part: min(map(MEDIA.index, part.originals)))
-    whole = parts[0]
+    merged = parts[0]
     for part in parts[1:]:
-        whole = Recording(
-            {**whole.originals, **part.originals},
-            whole.seconds,
-            whole.motion or part.motion,
-            whole.body or part.body,
-            whole.face or part.face,
-            whole.face_rate or part.face_rate,
-            whole.audio or part.audio,
-            {**whole.facts, **part.facts},
+        merged = Recording(
+            {**merged.originals, **part.originals},
+            merged.seconds,
+            merged.motion or part.motion,
+            merged.body or part.body,
+            merged.face or part.face,
+            merged.face_rate or part.face_rate,
+            merged.audio or part.audio,
+            {**merged.facts, **part.facts},
         )
-    return whole
+    return merged
 
 
 @dataclass(frozen=True)
@@ -239,6 +239,6 @@ def read_recording(data: bytes, path: str, mapping: Mapping = AUTOMATIC) -> Reco
     """
     reader = reader_of(data[:HEAD], path)
     if reader is None:
-        known = ", ".join(suffix for reader in READERS for suffix in reader.suffixes)
-        raise BadInput("no reader knows this file", where=path, then=f"known: {known}")
+        suffixes = ", ".join(suffix for reader in READERS for suffix in reader.suffixes)
+        raise BadInput("no reader knows this file", where=path, then=f"known: {suffixes}")
     return reader.read(data, path, mapping)

@@ -48,9 +48,9 @@ def resample(motion: Motion) -> Motion:
     rate = motion.rate
     turns: Array
     places: Array
-    whole = round(rate / TICK_HZ)
-    if whole >= 1 and abs(rate / (whole * TICK_HZ) - 1) <= RATE_TOLERANCE:
-        places, turns = motion.translations[::whole], motion.rotations[::whole]
+    step = round(rate / TICK_HZ)
+    if step >= 1 and abs(rate / (step * TICK_HZ) - 1) <= RATE_TOLERANCE:
+        places, turns = motion.translations[::step], motion.rotations[::step]
     else:
         ticks = ticks_of(rate, len(motion))
         if ticks > MAX_TICKS:
@@ -73,10 +73,10 @@ def _between(
     np.ndarray[tuple[int], np.dtype[np.intp]], np.ndarray[tuple[int], np.dtype[np.intp]], Array
 ]:
     """Return for each tick the source frames around it and how far between them it lies."""
-    at = np.minimum(np.arange(ticks) * (rate / TICK_HZ), frames - 1)
-    left = np.minimum(at.astype(np.intp), max(frames - 2, 0))
+    positions = np.minimum(np.arange(ticks) * (rate / TICK_HZ), frames - 1)
+    left = np.minimum(positions.astype(np.intp), max(frames - 2, 0))
     right = np.minimum(left + 1, frames - 1)
-    return left, right, at - left
+    return left, right, positions - left
 
 
 def to_body(motion: Motion, mapping: Mapping = AUTOMATIC, *, where: str = "") -> Body:
@@ -104,12 +104,12 @@ def to_body(motion: Motion, mapping: Mapping = AUTOMATIC, *, where: str = "") ->
     # Bone by tick, so that each product runs over one stretch of memory.
     source = np.ascontiguousarray(np.moveaxis(turns[:, [bones[bone] for bone in driven]], 1, 0))
     world = multiply(multiply(pose.turn, source), undo[:, None])
-    own = world.copy()
+    local = world.copy()
     above = [driven.index(parent) for parent in map(_parent_in(set(driven)), driven[1:])]
-    own[1:] = multiply(inverse(world[above]), world[1:])
+    local[1:] = multiply(inverse(world[above]), world[1:])
     rotations = np.full((len(ticks), len(BONES), 4), np.nan, dtype=np.float32)
     validity = np.zeros((len(ticks), len(BONES)), dtype=np.float32)
-    rotations[:, rows] = np.moveaxis(own, 0, 1)
+    rotations[:, rows] = np.moveaxis(local, 0, 1)
     validity[:, rows] = 1.0
     root = turn(np.broadcast_to(pose.turn, (len(ticks), 4)), places)
     if not np.isfinite(root).all():
@@ -117,12 +117,12 @@ def to_body(motion: Motion, mapping: Mapping = AUTOMATIC, *, where: str = "") ->
     return Body(pose.skeleton, root.astype(np.float32), _signed(rotations), validity)
 
 
-def _parent_in(known: set[str]) -> Callable[[str], str]:
-    """Return a function from a bone to its nearest ancestor among `known`."""
+def _parent_in(available: set[str]) -> Callable[[str], str]:
+    """Return a function from a bone to its nearest ancestor among `available`."""
 
     def parent(bone: str) -> str:
         i = PARENTS[BONE[bone]]
-        while BONES[i] not in known:
+        while BONES[i] not in available:
             i = PARENTS[i]
         return BONES[i]
 

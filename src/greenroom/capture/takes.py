@@ -68,40 +68,48 @@ class Who:
 
 
 def ingest(
-    workspace: Workspace, paths: Sequence[Path], who: Who, by: str, said: Said | None = None
+    workspace: Workspace,
+    paths: Sequence[Path],
+    attribution: Who,
+    by: str,
+    options: Said | None = None,
 ) -> Ingested:
     """Keep every recording under `paths` as a take; files on one clock are one take.
 
     Args:
         workspace: where.
         paths: files, folders, archives.
-        who: in them.
+        attribution: in them.
         by: who ingests.
-        said: a mapping, labels.
+        options: a mapping, labels.
 
     Raises:
         BadInput: the mapping is wrong, or the labels or the pattern speak of none of the files.
     """
-    said = said or Said()
-    mapping = AUTOMATIC if said.mapping is None else read_mapping(said.mapping, where="--mapping")
+    options = options or Said()
+    mapping = (
+        AUTOMATIC if options.mapping is None else read_mapping(options.mapping, where="--mapping")
+    )
     handed = Handed(paths, mapping)
-    tiers = _Tiers(handed, said)
+    tiers = _Tiers(handed, options)
     out = Ingested()
-    for found in handed:
-        if isinstance(found, Recording):
+    for recording in handed:
+        if isinstance(recording, Recording):
             try:
-                labels = tiers.of(found)
-                out.takes.append(keep(workspace, found, who, by, said.mapping, labels))
+                labels = tiers.of(recording)
+                out.takes.append(
+                    keep(workspace, recording, attribution, by, options.mapping, labels)
+                )
             except BadInput as error:
-                out.refused.append(Refusal(found.path, str(error)))
+                out.refused.append(Refusal(recording.path, str(error)))
             except OSError as error:
                 raise GreenroomError(
                     f"{error.strerror or error}: {len(out.takes)} takes were kept before it",
-                    where=found.path,
+                    where=recording.path,
                     then="mend the disk and ingest the same again: what was kept is recognised",
                 ) from error
         else:
-            out.refused.append(found)
+            out.refused.append(recording)
     out.notes.extend(tiers.notes())
     return out
 
@@ -109,12 +117,12 @@ def ingest(
 class _Tiers:
     """Find what labels files and file names say of each recording of one ingest."""
 
-    def __init__(self, handed: Handed, said: Said) -> None:
-        self.handed, self.said = handed, said
+    def __init__(self, handed: Handed, options: Said) -> None:
+        self.handed, self.options = handed, options
         self.files: dict[str, Labels] = {}
         self.meant: dict[str, set[str]] = {}
         self.without: list[str] = []  # recordings that the pattern does not fit
-        labels, pattern = said.labels, said.pattern
+        labels, pattern = options.labels, options.pattern
         if handed.names and labels and not labels.meant(handed.names):
             then = (
                 f"call a take by its file's stem, such as {PurePosixPath(handed.names[0]).stem!r}"
@@ -125,13 +133,13 @@ class _Tiers:
             raise BadInput(f"no file's name fits --label-pattern {pattern.text!r}", then=then)
 
     def of(self, recording: Recording) -> Tiers:
-        paths = [recording.path, *(one.path for one in recording.originals.values())]
+        paths = [recording.path, *(original.path for original in recording.originals.values())]
         out: Tiers = {}
-        if self.said.pattern:
-            out = self.said.pattern.of(paths)
+        if self.options.pattern:
+            out = self.options.pattern.of(paths)
             if not out:
                 self.without.append(recording.path)
-        labels = self.said.labels or self._beside(recording.path)
+        labels = self.options.labels or self._beside(recording.path)
         if labels:
             self.files[labels.where] = labels
             self.meant.setdefault(labels.where, set()).update(labels.meant(paths))
@@ -139,15 +147,15 @@ class _Tiers:
         return out
 
     def _beside(self, path: str) -> Labels | None:
-        found = self.handed.nearest(path, LABELS_FILES)
-        if found is None:
+        labels_file = self.handed.nearest(path, LABELS_FILES)
+        if labels_file is None:
             return None
-        where, data = found
+        where, data = labels_file
         return self.files.get(where) or read_labels(data, where=where)
 
     def notes(self) -> Iterator[str]:
         for where, labels in self.files.items():
-            lost = sorted(set(labels.said) - self.meant[where])
+            lost = sorted(set(labels.labels_by_take) - self.meant[where])
             if lost:
                 yield f"{where}: no recording here for {_some(lost)}"
         if self.without:
@@ -162,7 +170,7 @@ def _some(names: Sequence[str]) -> str:
 def keep(
     workspace: Workspace,
     recording: Recording,
-    who: Who,
+    attribution: Who,
     by: str,
     mapping: bytes | None = None,
     tiers: Tiers | None = None,
@@ -172,24 +180,24 @@ def keep(
     Args:
         workspace: where.
         recording: with one medium or several.
-        who: in it.
+        attribution: in it.
         by: who keeps it.
         mapping: a mapping file's bytes, for a body.
         tiers: its labels; the same recording with others is another take.
     """
     originals = recording.originals
-    blobs = {medium: workspace.objects.put(one.data) for medium, one in originals.items()}
-    formats = {medium: one.format for medium, one in originals.items()}
+    blobs = {medium: workspace.objects.put(original.data) for medium, original in originals.items()}
+    formats = {medium: original.format for medium, original in originals.items()}
     if mapping is not None and "body" in originals:
         blobs["mapping"] = workspace.objects.put(mapping)
     title = PurePosixPath(recording.path).stem
     manifest: Manifest = {
         "kind": "take",
         "version": 1,
-        "actor": who.actor,
+        "actor": attribution.actor,
         "name": title.encode("utf-8", "replace").decode(),  # it may hold bytes that are no UTF-8
-        "participant": who.participant,
-        "rights": who.rights,
+        "participant": attribution.participant,
+        "rights": attribution.rights,
         "ticks": ticks_of(recording),
         "blobs": blobs,
     }
@@ -240,7 +248,9 @@ def load(workspace: Workspace, name: str, only: Collection[str] = MEDIA) -> Reco
         CorruptObject: its bytes changed.
     """
     manifest = workspace.objects.manifest(name, "take")
-    media = {medium: said for medium, said in media_of(manifest).items() if medium in only}
+    media = {
+        medium: format_name for medium, format_name in media_of(manifest).items() if medium in only
+    }
     if not media:
         raise BadInput(f"take {name[:12]} has no {' or '.join(only)}", then="give another take")
     blobs = manifest["blobs"]
@@ -252,9 +262,11 @@ def load(workspace: Workspace, name: str, only: Collection[str] = MEDIA) -> Reco
         mapping = replace(mapping, channels=tuple(channels), rate=manifest["face_rate"])
     readers = {reader.name: reader for reader in READERS}
     parts = []
-    for medium, said in media.items():
-        if said not in readers:
-            raise BadInput(f"no reader for '{said}'", where=name[:12], then="update Greenroom")
+    for medium, format_name in media.items():
+        if format_name not in readers:
+            raise BadInput(
+                f"no reader for '{format_name}'", where=name[:12], then="update Greenroom"
+            )
         data = workspace.objects.get(blobs[medium])
-        parts.append(readers[said].read(data, manifest["name"], mapping))
+        parts.append(readers[format_name].read(data, manifest["name"], mapping))
     return together(parts)

@@ -280,7 +280,7 @@ def _lengths(places: Array, turns: Array, bones: Bones, poses: dict[str, Array])
     """Return the 55 bones in the T-pose; a missing one lies on its line, or at a scaled default."""
     own = to_matrix(turns)
     upright = dict(zip(poses, to_matrix(np.stack(list(poses.values()))), strict=True))
-    at: dict[str, Array] = {"hips": np.zeros(3)}
+    positions: dict[str, Array] = {"hips": np.zeros(3)}
     for bone in BONES[1:]:
         if bone not in bones:
             continue
@@ -289,19 +289,22 @@ def _lengths(places: Array, turns: Array, bones: Bones, poses: dict[str, Array])
             parent = PARENTS[parent]
         above = BONES[parent]
         way = places[bones[bone]] - places[bones[above]]
-        at[bone] = at[above] + upright[above] @ (own[bones[above]].T @ way)
-    scale = abs(float(at["leftFoot"][1])) / 0.87
-    for bone in [bone for bone in BONES if bone not in at]:
-        parent_at = at[BONES[PARENTS[BONE[bone]]]]
+        positions[bone] = positions[above] + upright[above] @ (own[bones[above]].T @ way)
+    scale = abs(float(positions["leftFoot"][1])) / 0.87
+    for bone in [bone for bone in BONES if bone not in positions]:
+        parent_at = positions[BONES[PARENTS[BONE[bone]]]]
         line = _line_to_mapped(bone, bones)
         if line:
-            at[bone] = parent_at + (at[line[-1]] - parent_at) / len(line)
+            positions[bone] = parent_at + (positions[line[-1]] - parent_at) / len(line)
         else:
-            at[bone] = parent_at + HUMANOID.offsets[BONE[bone]] * scale
+            positions[bone] = parent_at + HUMANOID.offsets[BONE[bone]] * scale
     offsets = np.array(
-        [at[b] - (at[BONES[PARENTS[i]]] if i else np.zeros(3)) for i, b in enumerate(BONES)]
+        [
+            positions[b] - (positions[BONES[PARENTS[i]]] if i else np.zeros(3))
+            for i, b in enumerate(BONES)
+        ]
     )
-    offsets[0] = (0.0, -min(float(place[1]) for place in at.values()), 0.0)
+    offsets[0] = (0.0, -min(float(place[1]) for place in positions.values()), 0.0)
     return Skeleton(BONES, PARENTS, offsets)
 
 

@@ -60,9 +60,9 @@ class Variation:
 def _faster(body: Body, tempo: float) -> Body:
     """Return the body played `tempo` times as fast, between its ticks by slerp."""
     count = max(2, int((len(body) - 1) / tempo) + 1)
-    at = np.minimum(np.arange(count) * tempo, len(body) - 1)
-    before = np.minimum(at.astype(int), len(body) - 2)
-    share = (at - before).astype(np.float32)
+    positions = np.minimum(np.arange(count) * tempo, len(body) - 1)
+    before = np.minimum(positions.astype(int), len(body) - 2)
+    share = (positions - before).astype(np.float32)
     rotations = slerp(body.rotations[before], body.rotations[before + 1], share[:, None])
     root = body.root[before] + share[:, None] * (body.root[before + 1] - body.root[before])
     validity = np.minimum(body.validity[before], body.validity[before + 1])

@@ -99,8 +99,8 @@ def _at_24k(samples: Doubles, rate: int) -> Doubles:
     shared = math.gcd(rate, SAMPLE_RATE)
     up, down = SAMPLE_RATE // shared, rate // shared
     if max(up, down) > 24_000:  # an odd rate: the filter would be longer than the recording
-        at = np.arange(math.ceil(len(samples) * SAMPLE_RATE / rate)) * (rate / SAMPLE_RATE)
-        return np.asarray(np.interp(at, np.arange(len(samples)), samples), dtype=np.float64)
+        positions = np.arange(math.ceil(len(samples) * SAMPLE_RATE / rate)) * (rate / SAMPLE_RATE)
+        return np.asarray(np.interp(positions, np.arange(len(samples)), samples), dtype=np.float64)
     out: Doubles = resample_poly(samples, up, down)
     return out
 

@@ -69,8 +69,8 @@ def list_command(context: Context, as_json: bool) -> None:
 @click.pass_obj
 def revoke_key_command(context: Context, name: str, as_json: bool) -> None:
     """Withdraw somebody's key: what it signed counts no more."""
-    found = revoke_key(context.workspace, name, context.user)
-    answer(as_json, {"revoked": found}, f"revoked {len(found)} of {name}")
+    revoked_keys = revoke_key(context.workspace, name, context.user)
+    answer(as_json, {"revoked": revoked_keys}, f"revoked {len(revoked_keys)} of {name}")
 
 
 def _json(path: Path) -> Any:
@@ -118,8 +118,8 @@ def policy_command(
     bounded = None if standing is None else read_standing(_json(standing), str(standing))
     when = None if learning is None else read_rules(_json(learning), str(learning)).manifest()
     name = set_policy(context.workspace, actor, by, needed, approver, rules, bounded, when)
-    who = ", ".join(approver) or "anybody"
-    answer(as_json, {"policy": name}, f"policy {short(name)}: {needed} of {who}")
+    approvers = ", ".join(approver) or "anybody"
+    answer(as_json, {"policy": name}, f"policy {short(name)}: {needed} of {approvers}")
 
 
 @click.command("revoke")

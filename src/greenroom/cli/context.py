@@ -74,7 +74,7 @@ def meter(label: str, quiet: bool) -> Callable[[int, int], None]:
     """Return a progress line for `(done, total)`: on a terminal's stderr, or into a job's folder."""
     job = os.environ.get(JOB)
     if job is not None:
-        return _noted(label, Path(job))
+        return _file_progress(label, Path(job))
     if quiet or not sys.stderr.isatty():
         return lambda done, total: None
 
@@ -87,16 +87,16 @@ def meter(label: str, quiet: bool) -> Callable[[int, int], None]:
     return show
 
 
-def _noted(label: str, folder: Path) -> Callable[[int, int], None]:
+def _file_progress(label: str, folder: Path) -> Callable[[int, int], None]:
     """Return a progress that is written down once a second, and at the end."""
     last = 0.0
 
     def show(done: int, total: int) -> None:
         nonlocal last
         if time.monotonic() - last > 1 or done >= total:
-            said = {"label": label, "done": done, "total": total}
+            note = {"label": label, "done": done, "total": total}
             with suppress(OSError):  # a note that cannot be written is no reason to end a run
-                (folder / "progress.new").write_bytes(json.dumps(said).encode())
+                (folder / "progress.new").write_bytes(json.dumps(note).encode())
                 os.replace(folder / "progress.new", folder / "progress")
             last = time.monotonic()
 

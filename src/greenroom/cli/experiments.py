@@ -60,7 +60,7 @@ def crossval_command(
     """
     workspace = context.workspace
     name = workspace.resolve(dataset, "dataset")
-    found = cross_validate(
+    crossval = cross_validate(
         workspace,
         name,
         context.user,
@@ -68,15 +68,17 @@ def crossval_command(
         Plan(folds, preset, steps, seed),
         meter("folds, in thousandths", as_json),
     )
-    done = workspace.objects.manifest(found, "crossval")
+    manifest = workspace.objects.manifest(crossval, "crossval")
     result = {
-        "crossval": found,
-        "grouped_by": done["grouped_by"],
-        "folds": done["folds"],
-        "figures": done["figures"],
+        "crossval": crossval,
+        "grouped_by": manifest["grouped_by"],
+        "folds": manifest["folds"],
+        "figures": manifest["figures"],
     }
-    said = f"{folds} folds, no {done['grouped_by']} in two of them"
-    answer(as_json, result, "\n".join([said, *table(done["figures"]), f"crossval {found}"]))
+    headline = f"{folds} folds, no {manifest['grouped_by']} in two of them"
+    answer(
+        as_json, result, "\n".join([headline, *table(manifest["figures"]), f"crossval {crossval}"])
+    )
 
 
 @click.command("search", cls=Heavy)
@@ -115,22 +117,24 @@ def search_command(
     name = workspace.resolve(dataset, "dataset")
     plan = SearchPlan(trials, metric, preset, steps, seed, _space(space))
     show = meter("trials, in thousandths", as_json)
-    found = search(workspace, name, context.user, opener(workspace), plan, show)
-    done = workspace.objects.manifest(found, "search")
+    search_hash = search(workspace, name, context.user, opener(workspace), plan, show)
+    manifest = workspace.objects.manifest(search_hash, "search")
     if report is not None:
-        write_durably(report, page(found, done).encode())
-    best = None if done["best"] is None else done["trials"][done["best"]]
-    result = {"search": found, "best": best, "trials": done["trials"], "metric": metric}
-    whole = sum("value" in trial for trial in done["trials"])
-    lines = [f"{len(done['trials'])} trials, {len(done['trials']) - whole} of them ended early"]
+        write_durably(report, page(search_hash, manifest).encode())
+    best = None if manifest["best"] is None else manifest["trials"][manifest["best"]]
+    result = {"search": search_hash, "best": best, "trials": manifest["trials"], "metric": metric}
+    completed = sum("value" in trial for trial in manifest["trials"])
+    lines = [
+        f"{len(manifest['trials'])} trials, {len(manifest['trials']) - completed} of them ended early"
+    ]
     if best is not None:
         recipe = ", ".join(
             f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
             for key, value in best["recipe"].items()
         )
         lines.append(f"best {metric} {best['value']:.4g}: {recipe}")
-        lines.append(f"next: greenroom train {short(name)} --search {short(found)}")
-    answer(as_json, result, "\n".join([*lines, f"search {found}"]))
+        lines.append(f"next: greenroom train {short(name)} --search {short(search_hash)}")
+    answer(as_json, result, "\n".join([*lines, f"search {search_hash}"]))
 
 
 def _space(path: Path | None) -> Space:
@@ -139,14 +143,14 @@ def _space(path: Path | None) -> Space:
         from greenroom.training.rollout import Recipe
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom search", "train") from error
-    known = {**Recipe().manifest(), "preset": "mini"}
+    defaults = {**Recipe().manifest(), "preset": "mini"}
     if path is None:
-        return {name: choice for name, choice in SPACE.items() if name in known}
+        return {name: choice for name, choice in SPACE.items() if name in defaults}
     try:
-        found = json.loads(path.read_bytes())
+        document = json.loads(path.read_bytes())
     except ValueError as error:
         raise BadInput(f"this is no JSON: {error}", where=str(path)) from None
-    return read_space(found, str(path), known)
+    return read_space(document, str(path), defaults)
 
 
 @click.command("ratings")
@@ -154,8 +158,8 @@ def _space(path: Path | None) -> Space:
 @as_json
 def ratings_command(csv: Path, as_json: bool) -> None:
     """Print what a study's ratings come to: opinions with intervals, and how far raters agree."""
-    told = summary(read_ratings(csv.read_bytes(), str(csv)))
-    answer(as_json, told, "\n".join(lines_of(told)))
+    study = summary(read_ratings(csv.read_bytes(), str(csv)))
+    answer(as_json, study, "\n".join(lines_of(study)))
 
 
 COMMANDS = (crossval_command, search_command, ratings_command)

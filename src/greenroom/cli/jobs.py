@@ -58,8 +58,8 @@ def detach(home: Path, command: Sequence[str]) -> str:
             pass_fds=[lock.fileno()],
             start_new_session=True,
         )
-        what = {"command": list(command), "started": started, "pid": process.pid}
-        write_durably(folder / "job.json", json.dumps(what).encode())
+        job_record = {"command": list(command), "started": started, "pid": process.pid}
+        write_durably(folder / "job.json", json.dumps(job_record).encode())
     assert process.stdin is not None
     process.stdin.close()  # now it may begin
     return name
@@ -72,9 +72,9 @@ def supervise(folder: Path, lock: int) -> int:
         folder: of the job.
         lock: the open file that is locked.
     """
-    told: list[int] = []
+    pending_signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):  # caught here, so not ignored there
-        signal.signal(number, lambda number, frame: told.append(number))
+        signal.signal(number, lambda number, frame: pending_signals.append(number))
     sys.stdin.read()  # until the job is written down
     command = json.loads((folder / "job.json").read_bytes())["command"]
     home = folder.parents[1]
@@ -85,8 +85,8 @@ def supervise(folder: Path, lock: int) -> int:
         pass_fds=[lock],
     )
     while (code := process.poll()) is None:
-        if told:
-            told.clear()
+        if pending_signals:
+            pending_signals.clear()
             process.send_signal(signal.SIGINT)
         time.sleep(0.1)
     write_durably(folder / "exit", str(code).encode())
@@ -95,8 +95,8 @@ def supervise(folder: Path, lock: int) -> int:
 
 def jobs(home: Path) -> list[dict[str, Any]]:
     """Return what is known of every job, the newest last."""
-    found = [job(home, path.parent.name) for path in (home / "jobs").glob("*/job.json")]
-    return sorted(found, key=lambda each: str(each["started"]))
+    all_jobs = [job(home, path.parent.name) for path in (home / "jobs").glob("*/job.json")]
+    return sorted(all_jobs, key=lambda each: str(each["started"]))
 
 
 def job(home: Path, name: str) -> dict[str, Any]:
@@ -108,22 +108,22 @@ def job(home: Path, name: str) -> dict[str, Any]:
     Raises:
         BadInput: there is none of that name, or more than one.
     """
-    everyone = [path.parent for path in (home / "jobs").glob("*/job.json")]
-    found = [folder for folder in everyone if folder.name.startswith(name)]
-    if len(found) != 1:
-        what = "no job" if not found else f"{len(found)} jobs"
+    folders = [path.parent for path in (home / "jobs").glob("*/job.json")]
+    matches = [folder for folder in folders if folder.name.startswith(name)]
+    if len(matches) != 1:
+        what = "no job" if not matches else f"{len(matches)} jobs"
         raise BadInput(f"there is {what} '{name}'", then="see: greenroom jobs")
-    folder = found[0]
+    folder = matches[0]
     out = {"job": folder.name, **json.loads((folder / "job.json").read_bytes())}
-    running = _held(folder / "lock")
+    running = _is_locked(folder / "lock")
     code = int((folder / "exit").read_text()) if (folder / "exit").exists() else None
     state = "running" if running else "lost" if code is None else "failed" if code else "done"
     progress = folder / "progress"
-    said = json.loads(progress.read_bytes()) if progress.exists() else None
-    return {**out, "state": state, "exit": code, "progress": said}
+    last_progress = json.loads(progress.read_bytes()) if progress.exists() else None
+    return {**out, "state": state, "exit": code, "progress": last_progress}
 
 
-def _held(lock: Path) -> bool:
+def _is_locked(lock: Path) -> bool:
     if not lock.exists():
         return False
     with lock.open("rb") as file:
@@ -140,14 +140,14 @@ def stop(home: Path, name: str) -> None:
     Raises:
         BadInput: it does not run.
     """
-    found = job(home, name)
-    if found["state"] != "running":
-        raise BadInput(f"job {found['job']} is {found['state']}", then="see: greenroom jobs")
+    status = job(home, name)
+    if status["state"] != "running":
+        raise BadInput(f"job {status['job']} is {status['state']}", then="see: greenroom jobs")
     # The supervisor leads the group; where it was killed alone, its command is of the group still.
     try:
-        os.kill(found["pid"], signal.SIGTERM)
+        os.kill(status["pid"], signal.SIGTERM)
     except ProcessLookupError:
-        os.killpg(found["pid"], signal.SIGTERM)
+        os.killpg(status["pid"], signal.SIGTERM)
 
 
 @click.command("jobs")
@@ -162,27 +162,30 @@ def jobs_command(
     """List what `greenroom --detach COMMAND` started, or show one with what it printed."""
     home = context.workspace.home
     if name is None:
-        found = jobs(home)
-        answer(as_json, {"jobs": found}, "\n".join(map(_line, found)) or "no jobs")
+        all_jobs = jobs(home)
+        answer(as_json, {"jobs": all_jobs}, "\n".join(map(_line, all_jobs)) or "no jobs")
         return
     if stops:
         stop(home, name)
-    while (found_job := job(home, name))["state"] == "running" and (waits or stops):
+    while (status := job(home, name))["state"] == "running" and (waits or stops):
         time.sleep(0.1)
-    folder = home / "jobs" / found_job["job"]
+    folder = home / "jobs" / status["job"]
     out, err = ((folder / n).read_bytes().decode("utf-8", "replace") for n in ("out", "err"))
-    lines = [_line(found_job), out[-_TAIL:].rstrip(), err[-_TAIL:].rstrip()]
-    answer(as_json, {**found_job, "out": out, "err": err}, "\n".join(filter(None, lines)))
-    code = found_job["exit"]
+    lines = [_line(status), out[-_TAIL:].rstrip(), err[-_TAIL:].rstrip()]
+    answer(as_json, {**status, "out": out, "err": err}, "\n".join(filter(None, lines)))
+    code = status["exit"]
     if waits and code != 0:  # a signal's number as a shell gives it; a lost job failed
         click.get_current_context().exit(1 if code is None else code if code > 0 else 128 - code)
 
 
-def _line(found: dict[str, Any]) -> str:
-    said = found["progress"]
-    far = f"{said['label']} {said['done']:,}/{said['total']:,}" if said else ""
-    command = " ".join(found["command"])
-    return f"{found['job']}  {found['state']:8}{found['started'][:19]}  {command}  {far}".rstrip()
+def _line(status: dict[str, Any]) -> str:
+    progress = status["progress"]
+    progress_text = (
+        f"{progress['label']} {progress['done']:,}/{progress['total']:,}" if progress else ""
+    )
+    command = " ".join(status["command"])
+    head = f"{status['job']}  {status['state']:8}{status['started'][:19]}"
+    return f"{head}  {command}  {progress_text}".rstrip()
 
 
 COMMANDS = (jobs_command,)

@@ -27,11 +27,11 @@ _LOOK_S = 2.0
 
 def _meters(as_json: bool) -> Callable[[str, str, int, int], None]:
     """Return a progress line a step."""
-    shown: dict[str, Callable[[int, int], None]] = {}
+    meters: dict[str, Callable[[int, int], None]] = {}
 
     def tell(run: str, step: str, done: int, total: int) -> None:
         label = f"{run} {step}"
-        shown.setdefault(label, meter(label, as_json))(done, total)
+        meters.setdefault(label, meter(label, as_json))(done, total)
 
     return tell
 
@@ -72,11 +72,11 @@ def retrain_command(
     """
     context: Context = ctx.obj
     need_extras()
-    said = {"preset": preset, "steps": steps, "canary_s": canary, "online": online or None}
-    job = {name: value for name, value in said.items() if value is not None}
+    options = {"preset": preset, "steps": steps, "canary_s": canary, "online": online or None}
+    job = {name: value for name, value in options.items() if value is not None}
     run = ask(context.workspace, actor, why, context.user, job=job)
     ended = [r for r in work_off(context.workspace, tell=_meters(as_json)) if r.name == run.name]
-    answer(as_json, _told(ended[0]), _line(ended[0]))
+    answer(as_json, _run_json(ended[0]), _line(ended[0]))
     if ended[0].outcome in (REJECTED, FAILED):
         ctx.exit(1)
 
@@ -92,9 +92,9 @@ def pipeline_group() -> None:
 @click.pass_obj
 def list_command(context: Context, actor: str | None, as_json: bool) -> None:
     """List the runs, oldest first: who asked, why, and what became of each."""
-    found = runs(context.workspace.log, actor)
-    lines = [_line(run) for run in found] or ["no runs yet"]
-    answer(as_json, {"runs": [_told(run) for run in found]}, "\n".join(lines))
+    matching_runs = runs(context.workspace.log, actor)
+    lines = [_line(run) for run in matching_runs] or ["no runs yet"]
+    answer(as_json, {"runs": [_run_json(run) for run in matching_runs]}, "\n".join(lines))
 
 
 @pipeline_group.command("show")
@@ -103,12 +103,12 @@ def list_command(context: Context, actor: str | None, as_json: bool) -> None:
 @click.pass_obj
 def show_command(context: Context, run: str, as_json: bool) -> None:
     """Show one run."""
-    found = [known for known in runs(context.workspace.log) if known.name == run]
-    if not found:
+    matches = [candidate for candidate in runs(context.workspace.log) if candidate.name == run]
+    if not matches:
         raise BadInput(f"there is no run '{run}'", then="list them: greenroom pipeline list")
-    told = _told(found[0])
-    lines = [f"{name:9} {value}" for name, value in told.items() if value not in ("", None, {})]
-    answer(as_json, told, "\n".join(lines))
+    run_json = _run_json(matches[0])
+    lines = [f"{name:9} {value}" for name, value in run_json.items() if value not in ("", None, {})]
+    answer(as_json, run_json, "\n".join(lines))
 
 
 @pipeline_group.command("work", cls=Heavy)
@@ -118,17 +118,17 @@ def show_command(context: Context, run: str, as_json: bool) -> None:
 def work_command(context: Context, once: bool, as_json: bool) -> None:
     """Attend to alerts and schedules, and do the runs; goes on with what a crash left."""
     need_extras()
-    done: list[Run] = []
+    finished_runs: list[Run] = []
     while True:
         attend(context.workspace, context.user)
         ended = work_off(context.workspace, tell=_meters(as_json))
-        done += ended
+        finished_runs += ended
         for run in ended if not as_json else ():
             click.echo(_line(run))
         if once or _left():
             break
     if as_json:
-        answer(True, {"runs": [_told(run) for run in done]}, "")
+        answer(True, {"runs": [_run_json(run) for run in finished_runs]}, "")
 
 
 def _left() -> bool:
@@ -148,14 +148,14 @@ def _time(ns: int) -> str | None:
     )
 
 
-def _told(run: Run) -> dict[str, Any]:
-    said = asdict(run)
-    said["run"] = said.pop("name")
-    said["asked"], said["ended"] = _time(said.pop("asked_ns")), _time(said.pop("ended_ns"))
-    said["outcome"] = run.outcome or "going on"
-    said["release"] = run.release or None
-    said["alert"] = None if run.alert < 0 else run.alert
-    return said
+def _run_json(run: Run) -> dict[str, Any]:
+    fields = asdict(run)
+    fields["run"] = fields.pop("name")
+    fields["asked"], fields["ended"] = _time(fields.pop("asked_ns")), _time(fields.pop("ended_ns"))
+    fields["outcome"] = run.outcome or "going on"
+    fields["release"] = run.release or None
+    fields["alert"] = None if run.alert < 0 else run.alert
+    return fields
 
 
 def _line(run: Run) -> str:

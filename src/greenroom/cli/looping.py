@@ -127,8 +127,8 @@ class _Confidence:
 
     def between(self, first: float, last: float) -> float | None:
         ticks = np.asarray(self.ticks)
-        there = np.asarray(self.means)[(ticks >= first) & (ticks < last)]
-        return round(float(there.mean()), 4) if len(there) else None
+        window_means = np.asarray(self.means)[(ticks >= first) & (ticks < last)]
+        return round(float(window_means.mean()), 4) if len(window_means) else None
 
 
 class _Show:
@@ -151,9 +151,11 @@ class _Show:
         playlist = open_playlist(workspace, plays.takes, self.ticks)
         self.stage = Stage(workspace, page, release, playlist, self.ticks, context.user)
         self.folder = Path(tempfile.mkdtemp(prefix="greenroom-loop-"))
-        self.harvest = Harvest(workspace, plays.who, release.skeleton, "captured", context.user)
+        self.harvest = Harvest(
+            workspace, plays.attribution, release.skeleton, "captured", context.user
+        )
         self.confidence = _Confidence()
-        self.watch = Watch([motion(plays.known)], self._alert)
+        self.watch = Watch([motion(plays.reference)], self._alert)
         self.before = len(runs(workspace.log, release.actor))
         self.alert_s = self.promoted_s = 0.0
         self.run_: Run | None = None
@@ -176,7 +178,7 @@ class _Show:
         if not first:
             workspace = Workspace(self.context.workspace.home)  # a log is read by one thread
             learned = {take: body_of(workspace, take) for take in self.harvest.takes}
-            self.watch.renew(lambda: [motion({**self.plays.known, **learned})])
+            self.watch.renew(lambda: [motion({**self.plays.reference, **learned})])
 
     def _enough(self) -> bool:
         """Whether the run has ended, and the show went on for a while after it."""
@@ -230,12 +232,14 @@ class _Show:
             worker.communicate()
 
 
-def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_json: bool) -> None:
+def _close(
+    context: Context, show: _Show, show_result: Performed, starts_s: float, as_json: bool
+) -> None:
     """Replay, and say what came of it."""
     stage = show.stage
     try:
-        stage.say("end", {k: done.json[k] for k in ("show", "frames", "late", "rungs")})
-        verdict = replayed(context, done.show)
+        stage.say("end", {k: show_result.json[k] for k in ("show", "frames", "late", "rungs")})
+        verdict = replayed(context, show_result.show)
         stage.say("verdict", verdict)
         run = show.run_
         alerts = [
@@ -247,11 +251,11 @@ def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_j
             }
             for a in stage.teller.alerts
         ]
-        swap = done.json["swaps"][0][0] if done.json["swaps"] else None
+        swap = show_result.json["swaps"][0][0] if show_result.json["swaps"] else None
         style = starts_s * TICK_HZ
         dark, light = (second * TICK_HZ for second in DARK_S)
         result = {
-            **done.json,
+            **show_result.json,
             "simulated": True,
             "alerts": alerts,
             "style_second": round(starts_s, 1),
@@ -271,8 +275,8 @@ def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_j
             },
             "replay": verdict,
         }
-        answer(as_json, result, _text(result, done))
-        if verdict["exact"] != done.json["frames"]:
+        answer(as_json, result, _text(result, show_result))
+        if verdict["exact"] != show_result.json["frames"]:
             raise CheckFailed(f"the replay differs: {verdict['first_difference']}")
         if run is None or run.outcome != PROMOTED:
             errors = show.errors()
@@ -286,9 +290,9 @@ def _close(context: Context, show: _Show, done: Performed, starts_s: float, as_j
         shutil.rmtree(show.folder, ignore_errors=True)
 
 
-def _text(result: dict[str, Any], done: Performed) -> str:
-    sure = result["confidence"]
-    lines = [summary(done), f"  alerts ({result['style_second']:g} s: the style changes)"]
+def _text(result: dict[str, Any], show_result: Performed) -> str:
+    means = result["confidence"]
+    lines = [summary(show_result), f"  alerts ({result['style_second']:g} s: the style changes)"]
     lines += [
         f"    {a['second']:6.1f} s  {a['signal']:8} {a['cause']}: {', '.join(a['where'])}"
         for a in result["alerts"]
@@ -302,8 +306,8 @@ def _text(result: dict[str, Any], done: Performed) -> str:
     if result["alert_to_promoted_s"] is not None:
         lines.append(f"  from alert to champion {result['alert_to_promoted_s']:.0f} s")
     lines.append(
-        f"  confidence {sure['reference']} on the reference, {sure['in_the_dark']} in the dark, "
-        f"{sure['light_back']} after it; {sure['new_style']} in the new style, {sure['after_swap']} "
+        f"  confidence {means['reference']} on the reference, {means['in_the_dark']} in the dark, "
+        f"{means['light_back']} after it; {means['new_style']} in the new style, {means['after_swap']} "
         "after the swap"
     )
     verdict = result["replay"]

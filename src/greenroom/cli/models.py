@@ -72,20 +72,20 @@ def train_command(
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom train", "train") from error
     name = context.workspace.resolve(dataset, "dataset")
-    chosen: dict[str, Any] = {"steps": steps, "seed": seed, "preset": preset}
+    hyperparameters: dict[str, Any] = {"steps": steps, "seed": seed, "preset": preset}
     if search is not None:
-        found = context.workspace.resolve(search, "search")
-        chosen |= best_of(context.workspace.objects.manifest(found, "search"))
-    size = str(chosen.pop("preset"))
-    chosen["steps"] = chosen["steps"] or preset_of(size).steps
+        search_hash = context.workspace.resolve(search, "search")
+        hyperparameters |= best_of(context.workspace.objects.manifest(search_hash, "search"))
+    preset_name = str(hyperparameters.pop("preset"))
+    hyperparameters["steps"] = hyperparameters["steps"] or preset_of(preset_name).steps
     show = meter("training", as_json)
     trackers = [open_tracker(text, context.workspace.home) for text in track]
     model = train(
         context.workspace,
         name,
         context.user,
-        size,
-        Recipe(**chosen),
+        preset_name,
+        Recipe(**hyperparameters),
         lambda step, total, figures: show(step, total),
         processes,
         trackers,
@@ -157,11 +157,11 @@ def validate_command(
     """Judge a model on whole takes, beside floors fitted on its own training takes."""
     workspace = context.workspace
     name = workspace.resolve(model, "model")
-    said = None if ratings is None else read_ratings(ratings.read_bytes(), str(ratings))
+    rating_rows = None if ratings is None else read_ratings(ratings.read_bytes(), str(ratings))
     manifest = workspace.objects.manifest(name, "model")
     graph = workspace.objects.get(manifest["blobs"]["graph"])
     backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
-    found = validate(
+    validation = validate(
         workspace,
         name,
         backend,
@@ -171,17 +171,19 @@ def validate_command(
         meter("judging", as_json),
         alone,
     )
-    judged = workspace.objects.manifest(found, "validation")
-    study = None if said is None else summary(said)
+    validation_manifest = workspace.objects.manifest(validation, "validation")
+    study = None if rating_rows is None else summary(rating_rows)
     if report is not None:
         clip = clip_for(workspace, name, backend)
-        write_durably(report, write_report(found, judged, clip=clip, study=study).encode())
-    lines = table(judged["figures"])
-    result = judged["figures"]
-    if said is not None and study is not None:
-        keep_study(workspace, found, said, context.user)
+        write_durably(
+            report, write_report(validation, validation_manifest, clip=clip, study=study).encode()
+        )
+    lines = table(validation_manifest["figures"])
+    result = validation_manifest["figures"]
+    if rating_rows is not None and study is not None:
+        keep_study(workspace, validation, rating_rows, context.user)
         result, lines = {**result, "study": study}, [*lines, *lines_of(study)]
-    lines.append(f"validation {found}")
+    lines.append(f"validation {validation}")
     if not on:
         lines.append(f"next: greenroom approve {short(name)} --by NAME")
     answer(as_json, result, "\n".join(lines))
@@ -189,13 +191,15 @@ def validate_command(
 
 def _scenes(paths: Sequence[Path], pattern: str | None) -> dict[str, Scene]:
     """Return recordings as scenes, by path; what cannot be read is told on stderr."""
-    named = None if pattern is None else read_pattern(pattern)
+    label_pattern = None if pattern is None else read_pattern(pattern)
     out = {}
     for recording in Handed(list(paths), AUTOMATIC):
         if isinstance(recording, Refusal):
             click.echo(f"left out {recording.path}: {recording.reason}", err=True)
             continue
-        out[recording.path] = Scene.of(recording, named.of([recording.path]) if named else {})
+        out[recording.path] = Scene.of(
+            recording, label_pattern.of([recording.path]) if label_pattern else {}
+        )
     return out
 
 
@@ -260,8 +264,8 @@ def promote_command(context: Context, actor: str, release: str, as_json: bool) -
     name = context.workspace.resolve(release, "release")
     previous = promote(context.workspace, actor, name, context.user)
     result = {"actor": actor, "release": name, "previous": previous}
-    said = f"{actor} performs {short(name)}; before: {short(previous)}"
-    answer(as_json, result, f"{said}\nnext: greenroom perform {actor} --in take:TAKE")
+    headline = f"{actor} performs {short(name)}; before: {short(previous)}"
+    answer(as_json, result, f"{headline}\nnext: greenroom perform {actor} --in take:TAKE")
 
 
 @click.command("rollback")

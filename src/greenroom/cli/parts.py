@@ -37,9 +37,11 @@ def list_command(context: Context, model: str, as_json: bool) -> None:
 def style_command(context: Context, model: str, dataset: str, as_json: bool) -> None:
     """Fit the part that tells styles apart on a dataset; make the model that has it."""
     workspace = context.workspace
-    start = workspace.resolve(model, "model")
-    found = workspace.resolve(dataset, "dataset")
-    _tell(context, exchange_style(workspace, start, found, context.user), "style", as_json)
+    base_model = workspace.resolve(model, "model")
+    dataset_hash = workspace.resolve(dataset, "dataset")
+    _report(
+        context, exchange_style(workspace, base_model, dataset_hash, context.user), "style", as_json
+    )
 
 
 @part_group.command("rig")
@@ -50,9 +52,9 @@ def style_command(context: Context, model: str, dataset: str, as_json: bool) -> 
 def rig_command(context: Context, model: str, file: Path, as_json: bool) -> None:
     """Say what a face's channels drive of ARKit's 52; make the model that has this rig."""
     workspace = context.workspace
-    start = workspace.resolve(model, "model")
-    made = exchange_rig(workspace, start, file.read_bytes(), str(file), context.user)
-    _tell(context, made, "rig", as_json)
+    base_model = workspace.resolve(model, "model")
+    adapted_model = exchange_rig(workspace, base_model, file.read_bytes(), str(file), context.user)
+    _report(context, adapted_model, "rig", as_json)
 
 
 @part_group.command("face")
@@ -63,16 +65,16 @@ def rig_command(context: Context, model: str, file: Path, as_json: bool) -> None
 def face_command(context: Context, model: str, take: str, as_json: bool) -> None:
     """Fit a face to the person in the first half minute of a take; make the model that has it."""
     workspace = context.workspace
-    start, shown = workspace.resolve(model, "model"), workspace.resolve(take, "take")
-    made = fit_face(workspace, start, shown, context.user)
-    _tell(context, made, "face", as_json)
+    base_model, take_hash = workspace.resolve(model, "model"), workspace.resolve(take, "take")
+    adapted_model = fit_face(workspace, base_model, take_hash, context.user)
+    _report(context, adapted_model, "face", as_json)
 
 
-def _tell(context: Context, model: str, part: str, as_json: bool) -> None:
+def _report(context: Context, model: str, part: str, as_json: bool) -> None:
     """Say which part and model came of it, with the part's figures, and what comes next."""
     objects = context.workspace.objects
     name = objects.manifest(model, "model")["parts"][part]
-    found: dict[str, object] = {"model": model, "part": name}
+    result: dict[str, object] = {"model": model, "part": name}
     lines = [
         f"part {name}",
         f"model {model}",
@@ -81,9 +83,9 @@ def _tell(context: Context, model: str, part: str, as_json: bool) -> None:
     if part == "rig":
         lines[-1] = f"next: greenroom approve {short(model)} --by NAME"
     if part == "face":
-        figures = found["figures"] = objects.manifest(name, "part")["figures"]
+        figures = result["figures"] = objects.manifest(name, "part")["figures"]
         lines = [*(f"{figure} {value}" for figure, value in figures.items()), *lines]
-    answer(as_json, found, "\n".join(lines))
+    answer(as_json, result, "\n".join(lines))
 
 
 COMMANDS = (part_group,)

@@ -60,18 +60,18 @@ class Programme:
     """What plays.
 
     Attributes:
-        known: the reference, by name, in the order in which a show would play it.
+        reference: the reference, by name, in the order in which a show would play it.
         takes: what plays, in order.
         starts_s: when the style changes, seconds.
         notice: what the page says of it.
-        who: is captured, for the actor that learns.
+        attribution: is captured, for the actor that learns.
     """
 
-    known: dict[str, Body]
+    reference: dict[str, Body]
     takes: list[str]
     starts_s: float
     notice: str
-    who: Who
+    attribution: Who
 
 
 def number(clips: dict[str, Body], random: np.random.Generator, style: Variation | None) -> Body:
@@ -95,9 +95,9 @@ def made(workspace: Workspace, by: str) -> Programme:
     names = embedded.ingest_clips(workspace, by)
     clips = {name: body_of(workspace, names[f"humanoid3d_{name}"]) for name in SETLIST}
     random = np.random.default_rng(0)
-    known = {f"number {n}": number(clips, random, None) for n in range(REFERENCE)}
+    reference = {f"number {n}": number(clips, random, None) for n in range(REFERENCE)}
     rights = read_rights("Zlib", "deepmimic")
-    who = Who("stream", "deepmimic", rights)
+    attribution = Who("stream", "deepmimic", rights)
     out: list[list[str]] = [[], []]
     ticks = 0
     for n in range(BEFORE + AFTER):
@@ -106,14 +106,14 @@ def made(workspace: Workspace, by: str) -> Programme:
         ticks += len(body) if style is None else 0
         data = write_bvh(body_to_motion(body))
         recording = read_recording(data, f"number-{n:02d}{'-style' if style else ''}.bvh")
-        out[style is not None].append(keep(workspace, recording, who, by))
-    again = int(LONGEST_S / 14) // AFTER + 1
-    who = Who(embedded.ACTOR, "deepmimic", rights)
-    return Programme(known, out[0] + out[1] * again, ticks / TICK_HZ, MADE, who)
+        out[style is not None].append(keep(workspace, recording, attribution, by))
+    repeats = int(LONGEST_S / 14) // AFTER + 1
+    attribution = Who(embedded.ACTOR, "deepmimic", rights)
+    return Programme(reference, out[0] + out[1] * repeats, ticks / TICK_HZ, MADE, attribution)
 
 
 def real(
-    workspace: Workspace, paths: Sequence[Path], pattern: str, new: str, who: Who, by: str
+    workspace: Workspace, paths: Sequence[Path], pattern: str, new: str, attribution: Who, by: str
 ) -> Programme:
     """Return a programme of recordings: every style but one is the reference, that one is new.
 
@@ -122,30 +122,33 @@ def real(
         paths: files, folders, archives.
         pattern: of file names, with a field `{style}`.
         new: the style that is new.
-        who: is in them, for the actor that learns.
+        attribution: is in them, for the actor that learns.
         by: who keeps them.
 
     Raises:
         BadInput: no take is of the new style, or none of another.
     """
-    named = read_pattern(pattern)
+    label_pattern = read_pattern(pattern)
     styles: dict[bool, list[tuple[str, Recording]]] = {True: [], False: []}
     for recording in Handed(list(paths), AUTOMATIC):
         if isinstance(recording, Refusal) or recording.body is None:
             continue
-        style = named.of([recording.path]).get("style")
+        style = label_pattern.of([recording.path]).get("style")
         if isinstance(style, str):
             styles[style == new].append((recording.path, recording))
-    known, later = sorted(styles[False]), sorted(styles[True])
-    if not known or not later:
+    reference_takes, new_takes = sorted(styles[False]), sorted(styles[True])
+    if not reference_takes or not new_takes:
         raise BadInput(
-            f"{len(later)} takes are of the style '{new}', {len(known)} of others",
+            f"{len(new_takes)} takes are of the style '{new}', {len(reference_takes)} of others",
             then="see --label-pattern and --new-style",
         )
     random = np.random.default_rng(0)
-    playing = [known[i] for i in random.permutation(len(known))[: len(known) // EVERY]]
+    playing = [
+        reference_takes[i]
+        for i in random.permutation(len(reference_takes))[: len(reference_takes) // EVERY]
+    ]
     left_out = {path for path, _ in playing}
-    stream = Who("stream", who.participant, who.rights)
+    stream = Who("stream", attribution.participant, attribution.rights)
     takes: list[str] = []
     ticks = 0
     for _, recording in playing:
@@ -153,12 +156,14 @@ def real(
         if ticks < CHANGE_S * TICK_HZ:
             takes.append(keep(workspace, recording, stream, by))
             ticks += len(recording.body)
-    order = [later[i] for i in random.permutation(len(later))]
+    order = [new_takes[i] for i in random.permutation(len(new_takes))]
     after = [keep(workspace, recording, stream, by) for _, recording in order]
-    lasts = sum(len(r.body) for _, r in order if r.body is not None) / TICK_HZ
-    again = int(LONGEST_S / lasts) + 1
-    bodies = {path: r.body for path, r in known if path not in left_out and r.body is not None}
-    return Programme(bodies, takes + after * again, ticks / TICK_HZ, REAL, who)
+    duration_s = sum(len(r.body) for _, r in order if r.body is not None) / TICK_HZ
+    repeats = int(LONGEST_S / duration_s) + 1
+    bodies = {
+        path: r.body for path, r in reference_takes if path not in left_out and r.body is not None
+    }
+    return Programme(bodies, takes + after * repeats, ticks / TICK_HZ, REAL, attribution)
 
 
 def body_of(workspace: Workspace, take: str) -> Body:

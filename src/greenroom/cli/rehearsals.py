@@ -49,32 +49,36 @@ def sandbox_command(
 ) -> None:
     """Let two releases or models perform the same shows and takes, and tell them apart."""
     workspace = context.workspace
-    ours, theirs = (_any_of(workspace, n, ("release", "model")) for n in (challenger, champion))
-    given = [_any_of(workspace, name, ("show", "take")) for name in on]
+    challenger_hash, champion_hash = (
+        _any_of(workspace, n, ("release", "model")) for n in (challenger, champion)
+    )
+    inputs = [_any_of(workspace, name, ("show", "take")) for name in on]
     show = meter("comparing", as_json)
-    found = compare(workspace, ours, theirs, context.user, given, task, unit, show)
-    done = workspace.objects.manifest(found, "sandbox")
+    sandbox = compare(
+        workspace, challenger_hash, champion_hash, context.user, inputs, task, unit, show
+    )
+    manifest = workspace.objects.manifest(sandbox, "sandbox")
     if report is not None:
-        write_durably(report, page(found, done).encode())
-    result = {"sandbox": found, "figures": done["figures"], "left_out": done["left_out"]}
-    lines = [*_table(done["figures"]), *_left_out(done["left_out"]), f"sandbox {found}"]
+        write_durably(report, page(sandbox, manifest).encode())
+    result = {"sandbox": sandbox, "figures": manifest["figures"], "left_out": manifest["left_out"]}
+    lines = [*_table(manifest["figures"]), *_left_out(manifest["left_out"]), f"sandbox {sandbox}"]
     answer(as_json, result, "\n".join(lines))
 
 
 def _any_of(workspace: Workspace, text: str, kinds: Sequence[str]) -> str:
     """Return the hash of what is called so, of the first kind that has it."""
-    wrong: list[BadInput] = []
+    errors: list[BadInput] = []
     for kind in kinds:
         try:
             return workspace.resolve(text, kind)
         except BadInput as error:
-            wrong.append(error)
+            errors.append(error)
     # Where one kind knows the name more than once, that is the better answer.
-    told = [error for error in wrong if not error.what.startswith("there is no ")]
-    if told:
-        raise told[0]
+    ambiguities = [error for error in errors if not error.what.startswith("there is no ")]
+    if ambiguities:
+        raise ambiguities[0]
     what = f"there is no {' or '.join(kinds)} '{text}' in {workspace.home}"
-    raise BadInput(what, then=wrong[-1].then)
+    raise BadInput(what, then=errors[-1].then)
 
 
 def _table(figures: dict[str, Any]) -> list[str]:

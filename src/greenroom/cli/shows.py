@@ -103,7 +103,7 @@ def perform_command(
         seed=seed,
         threads=threads,
         previous=previous,
-        told=told_of(playlist, scenes),
+        conditioning=told_of(playlist, scenes),
     )
     stage = Stage(context.workspace, out.page, release, playlist, ticks, context.user)
     notices = _notices(release, playlist)
@@ -113,24 +113,24 @@ def perform_command(
     try:
         stage.open(hello(release, ticks, notices, []))
         show = meter("on air", as_json)
-        done = perform(
+        show_result = perform(
             context.workspace, order, context.user, stage.observers, show, warned, stage.staged
         )
-        stage.say("end", {k: done.json[k] for k in ("show", "frames", "late", "rungs")})
+        stage.say("end", {k: show_result.json[k] for k in ("show", "frames", "late", "rungs")})
     finally:
         stage.close()
-    answer(as_json, done.json, summary(done))
+    answer(as_json, show_result.json, summary(show_result))
 
 
-def summary(done: Performed) -> str:
+def summary(show_result: Performed) -> str:
     """Return what a show came to, as people read it."""
     lines = [
-        f"show {done.show}",
-        f"  {done.json['frames']:,} frames, {done.json['late']} late, "
-        + ", ".join(f"{name} {count:,}" for name, count in done.json["rungs"].items()),
+        f"show {show_result.show}",
+        f"  {show_result.json['frames']:,} frames, {show_result.json['late']} late, "
+        + ", ".join(f"{name} {count:,}" for name, count in show_result.json["rungs"].items()),
         "  milliseconds      p50      p99      max",
     ]
-    for name, values in done.ledger.items():
+    for name, values in show_result.ledger.items():
         row = "".join(f"{values[key]:9.3f}" for key in ("p50", "p99", "max"))
         lines.append(f"  {name.removesuffix('_ms'):12}{row}")
     return "\n".join(lines)
@@ -227,8 +227,8 @@ def demo_command(
         def programme(workspace: Workspace, by: str) -> Programme:
             if not recordings or new_style is None or label_pattern is None:
                 return made(workspace, by)
-            who = Who(embedded.ACTOR, participant, read_rights(rights, participant))
-            return real(workspace, recordings, label_pattern, new_style, who, by)
+            attribution = Who(embedded.ACTOR, participant, read_rights(rights, participant))
+            return real(workspace, recordings, label_pattern, new_style, attribution, by)
 
         loop_demo(context, None if headless else ("127.0.0.1", port), as_json, programme)
         return
@@ -243,28 +243,28 @@ def demo_command(
     playlist = open_playlist(context.workspace, takes, ticks)
     cut = (4 * ticks // 9, 5 * ticks // 9)
     order = Order(release, takes, ticks, cuts=[cut])
-    at = None if headless else ("127.0.0.1", port)
-    stage = Stage(context.workspace, at, release, playlist, ticks)
+    address = None if headless else ("127.0.0.1", port)
+    stage = Stage(context.workspace, address, release, playlist, ticks)
     try:
         credits = [wheel.credit for wheel in published.WHEELS]
         stage.open(hello(release, ticks, _notices(release, playlist), credits))
         if not as_json:
-            told = " ".join(_notices(release, playlist))
+            notices = " ".join(_notices(release, playlist))
             click.echo(
-                f"{release.actor} performs {short(release.name)} for {seconds:g} s. {told}",
+                f"{release.actor} performs {short(release.name)} for {seconds:g} s. {notices}",
                 err=True,
             )
         show = meter("on air", as_json)
-        done = perform(
+        show_result = perform(
             context.workspace, order, context.user, stage.observers, show, warned, stage.staged
         )
-        stage.say("end", {k: done.json[k] for k in ("show", "frames", "late", "rungs")})
-        verdict = replayed(context, done.show)
+        stage.say("end", {k: show_result.json[k] for k in ("show", "frames", "late", "rungs")})
+        verdict = replayed(context, show_result.show)
         stage.say("verdict", verdict)
         proof = f"bit-exact {verdict['exact']}/{verdict['frames']} ({verdict['class']})"
-        text = f"{summary(done)}\nreplay in a fresh process: {proof}"
-        answer(as_json, {**done.json, "replay": verdict}, text)
-        if verdict["exact"] != done.json["frames"]:
+        text = f"{summary(show_result)}\nreplay in a fresh process: {proof}"
+        answer(as_json, {**show_result.json, "replay": verdict}, text)
+        if verdict["exact"] != show_result.json["frames"]:
             raise CheckFailed(f"the replay differs: {verdict['first_difference']}")
         stage.close(linger_s=2.0)
     except BaseException:
@@ -275,15 +275,15 @@ def demo_command(
 def replayed(context: Context, show: str) -> dict[str, Any]:
     """Return the verdict of a replay in a process of its own."""
     command = [sys.executable, "-m", "greenroom", "--home", str(context.workspace.home)]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, "replay", show, "--verify", "--json"],
         capture_output=True,
         text=True,
         check=False,
     )
-    if not done.stdout:
-        raise CheckFailed(f"the replay could not run: {done.stderr.strip()}")
-    verdict: dict[str, Any] = json.loads(done.stdout)
+    if not process.stdout:
+        raise CheckFailed(f"the replay could not run: {process.stderr.strip()}")
+    verdict: dict[str, Any] = json.loads(process.stdout)
     return verdict
 
 

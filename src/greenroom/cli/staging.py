@@ -67,12 +67,12 @@ def read_outputs(urls: Sequence[str]) -> Outputs:
     out = Outputs()
     for url in urls:
         if url.startswith("vmc://"):
-            at = _host_port(url, "vmc", 39539)
-            if not at[1]:
+            address = _host_port(url, "vmc", 39539)
+            if not address[1]:
                 raise BadInput(
                     f"'{url}' has no usable port", then="give the receiver's, 1 to 65535"
                 )
-            out.vmc.append(at)
+            out.vmc.append(address)
         elif url.startswith("ws://"):
             out.page = _host_port(url, "ws", PAGE_PORT)
         else:

@@ -13,12 +13,14 @@ from greenroom.cli.context import Context, Heavy, answer, as_json
 def fsck_command(ctx: click.Context, as_json: bool) -> None:
     """Hash every object again, check the log, and compare every ref with it."""
     context: Context = ctx.obj
-    found = context.workspace.fsck()
-    bad = [{"what": f.what, "name": f.name, "reason": f.reason} for f in found.bad]
-    lines = [f"{found.objects} objects, {found.entries} log entries, {found.refs} refs"]
-    lines += [f"  bad {b['what']} {b['name']}: {b['reason']}" for b in bad] or ["  all sound"]
-    answer(as_json, {"objects": found.objects, "bad": bad}, "\n".join(lines))
-    if bad:
+    fsck_report = context.workspace.fsck()
+    corrupt = [{"what": f.what, "name": f.name, "reason": f.reason} for f in fsck_report.bad]
+    lines = [
+        f"{fsck_report.objects} objects, {fsck_report.entries} log entries, {fsck_report.refs} refs"
+    ]
+    lines += [f"  bad {b['what']} {b['name']}: {b['reason']}" for b in corrupt] or ["  all sound"]
+    answer(as_json, {"objects": fsck_report.objects, "bad": corrupt}, "\n".join(lines))
+    if corrupt:
         ctx.exit(1)
 
 

@@ -60,23 +60,23 @@ def ingest_command(
             "--participant and --rights belong together", then="give both, or neither: quarantine"
         )
     record = read_rights(rights, participant) if rights else None
-    who = Who(actor, participant, record)
-    said = Said(
+    attribution = Who(actor, participant, record)
+    options = Said(
         mapping.read_bytes() if mapping else None,
         read_labels(labels.read_bytes(), where=str(labels)) if labels else None,
         read_pattern(label_pattern) if label_pattern is not None else None,
     )
-    found = ingest(context.workspace, paths, who, context.user, said)
-    refused = [{"path": r.path, "reason": r.reason} for r in found.refused]
-    lines = [f"{len(found.takes)} takes, {len(refused)} refused"]
+    ingested = ingest(context.workspace, paths, attribution, context.user, options)
+    refused = [{"path": r.path, "reason": r.reason} for r in ingested.refused]
+    lines = [f"{len(ingested.takes)} takes, {len(refused)} refused"]
     lines += [f"  refused {r['path']}: {r['reason']}" for r in refused]
-    lines += [f"  note: {note}" for note in found.notes]
-    if record is None and found.takes:
+    lines += [f"  note: {note}" for note in ingested.notes]
+    if record is None and ingested.takes:
         lines.append("  quarantined: nobody said who is in them; nothing will use them")
-    elif found.takes:
+    elif ingested.takes:
         lines.append(f"next: greenroom dataset build NAME --actor {actor}")
-    answer(as_json, {"takes": found.takes, "refused": refused}, "\n".join(lines))
-    if not found.takes:
+    answer(as_json, {"takes": ingested.takes, "refused": refused}, "\n".join(lines))
+    if not ingested.takes:
         first = f"; the first: {refused[0]['reason']}" if refused else ""
         click.echo(
             f"greenroom: nothing was taken: {len(refused)} refused{first}"
@@ -117,18 +117,18 @@ def take_list(context: Context, actor: str | None, as_json: bool) -> None:
         )
     text = "\n".join(
         f"{short(r['take'])}  {r['medium']:10}  {r['seconds']:8.2f} s  {r['name']}"
-        + (f"  {_told(r['tiers'])}" if r["tiers"] else "")
+        + (f"  {_tiers_text(r['tiers'])}" if r["tiers"] else "")
         + ("" if r["usable"] else f"  ({r['reason']})")
         for r in rows
     )
     answer(as_json, {"takes": rows}, text or "no takes yet; run: greenroom ingest PATH --actor A")
 
 
-def _told(tiers: Tiers) -> str:
+def _tiers_text(tiers: Tiers) -> str:
     """Return tiers as people read them: values, and how many stretches there are of others."""
     return " ".join(
-        f"{tier}={said}" if isinstance(said, str) else f"{tier}[{len(said)}]"
-        for tier, said in sorted(tiers.items())
+        f"{tier}={labels}" if isinstance(labels, str) else f"{tier}[{len(labels)}]"
+        for tier, labels in sorted(tiers.items())
     )
 
 
@@ -212,20 +212,27 @@ def dataset_group() -> None:
 @dataset_group.command("build", cls=Heavy)
 @click.argument("name")
 @click.option("--actor", required=True)
-@click.option("--held", type=_FILE, help="JSON: patterns of names held out; else 80/10/10 by hash.")
+@click.option(
+    "--held",
+    "heldout",
+    type=_FILE,
+    help="JSON: patterns of names held out; else 80/10/10 by hash.",
+)
 @as_json
 @click.pass_obj
 def dataset_build(
-    context: Context, name: str, actor: str, held: Path | None, as_json: bool
+    context: Context, name: str, actor: str, heldout: Path | None, as_json: bool
 ) -> None:
     """Freeze every allowed take of an actor with a body, or with a face and its voice."""
-    out = read_held(held.read_bytes(), where=str(held)) if held else None
-    built = build(context.workspace, name, actor, context.user, datetime.date.today(), out)
+    heldout_patterns = read_held(heldout.read_bytes(), where=str(heldout)) if heldout else None
+    built = build(
+        context.workspace, name, actor, context.user, datetime.date.today(), heldout_patterns
+    )
     result = {"dataset": built.dataset, "takes": built.takes, "left_out": built.left_out}
     text = (
         f"dataset {short(built.dataset)}: {len(built.takes)} takes, {len(built.left_out)} left out"
     )
-    why = Counter(one["reason"] for one in built.left_out)
+    why = Counter(omission["reason"] for omission in built.left_out)
     lines = [text, *(f"  {count}: {reason}" for reason, count in why.most_common())]
     answer(as_json, result, "\n".join([*lines, f"next: greenroom train {short(built.dataset)}"]))
 

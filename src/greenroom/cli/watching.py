@@ -29,19 +29,19 @@ from greenroom.monitoring.satisfaction import (
 @click.pass_obj
 def alerts_command(context: Context, actor: str | None, cause: str | None, as_json: bool) -> None:
     """List the alerts of shows, oldest first: what, where, how much, since when, and why."""
-    found = entered(context.workspace.log, actor, cause)
+    records = entered(context.workspace.log, actor, cause)
     head = f"{'when (UTC)':19} {'actor':10} {'signal':16} {'size':>8} {'since tick':>10}"
     why = "  cause, where, source"
-    lines = [head + why, *map(_line, found)] if found else ["no alerts"]
-    answer(as_json, {"alerts": [told(known) for known in found]}, "\n".join(lines))
+    lines = [head + why, *map(_line, records)] if records else ["no alerts"]
+    answer(as_json, {"alerts": [told(record) for record in records]}, "\n".join(lines))
 
 
-def _line(known: Entered) -> str:
-    at = datetime.datetime.fromtimestamp(known.entry.at_ns / 1e9, datetime.UTC)
-    alert = known.alert
-    why = ", ".join((alert.cause, *alert.where, known.source))
+def _line(record: Entered) -> str:
+    timestamp = datetime.datetime.fromtimestamp(record.entry.at_ns / 1e9, datetime.UTC)
+    alert = record.alert
+    why = ", ".join((alert.cause, *alert.where, record.source))
     return (
-        f"{at:%Y-%m-%d %H:%M:%S} {known.actor:10} {alert.signal:16} {alert.size:8.3f}"
+        f"{timestamp:%Y-%m-%d %H:%M:%S} {record.actor:10} {alert.signal:16} {alert.size:8.3f}"
         f" {alert.began:10,}  {why}"
     )
 
@@ -64,10 +64,12 @@ def satisfaction_command(context: Context, csv: Path | None, show: str, as_json:
     releases = by_release(surveys)
     result = {
         "surveys": [_survey(survey) for survey in surveys],
-        "releases": [{"release": name, **asdict(said)} for name, said in releases.items()],
+        "releases": [{"release": name, **asdict(rate)} for name, rate in releases.items()],
     }
-    lines = [f"show {short(s.show)}  {_said(s.satisfaction)}" for s in surveys]
-    lines += [f"release {short(name)}  {_said(said)}" for name, said in releases.items()]
+    lines = [f"show {short(s.show)}  {_satisfaction_text(s.satisfaction)}" for s in surveys]
+    lines += [
+        f"release {short(name)}  {_satisfaction_text(rate)}" for name, rate in releases.items()
+    ]
     answer(as_json, result, "\n".join(lines) or "no surveys yet")
 
 
@@ -76,10 +78,10 @@ def _survey(survey: Survey) -> dict[str, Any]:
     return {**about, "show": survey.show or None, **asdict(survey.satisfaction)}
 
 
-def _said(said: Satisfaction) -> str:
+def _satisfaction_text(rate: Satisfaction) -> str:
     return (
-        f"{said.ratio:.0%} satisfied, 95 % interval {said.low:.0%} to {said.high:.0%},"
-        f" {said.respondents} answered"
+        f"{rate.ratio:.0%} satisfied, 95 % interval {rate.low:.0%} to {rate.high:.0%},"
+        f" {rate.respondents} answered"
     )
 
 

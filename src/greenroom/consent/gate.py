@@ -44,15 +44,15 @@ def require(take: dict[str, Any], name: str, purpose: str, day: datetime.date) -
 
 
 def rights_with(
-    workspace: Workspace, known: Sequence[dict[str, Any]], takes: Sequence[str]
+    workspace: Workspace, existing_rights: Sequence[dict[str, Any]], takes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return rights that are known, such as a start's, and those of takes, each once."""
-    found = list(known)
+    all_rights = list(existing_rights)
     for take in takes:
         rights = workspace.objects.manifest(take, "take")["rights"]
-        if rights not in found:
-            found.append(rights)
-    return found
+        if rights not in all_rights:
+            all_rights.append(rights)
+    return all_rights
 
 
 def start_refusal(model: dict[str, Any], day: datetime.date) -> str:

@@ -42,9 +42,9 @@ def read_rights(text: str, participant: str) -> dict[str, Any]:
     Raises:
         BadInput: neither, or a record with a field missing or wrong.
     """
-    known = PUBLISHED.get(text.lower())
-    if known:
-        return {"licence": known[0], "participant": participant, "purposes": list(known[1])}
+    published = PUBLISHED.get(text.lower())
+    if published:
+        return {"licence": published[0], "participant": participant, "purposes": list(published[1])}
     path = Path(text)
     if not path.is_file():
         names = ", ".join(licence for licence, _ in PUBLISHED.values())

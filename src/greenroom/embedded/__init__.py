@@ -62,18 +62,18 @@ def pack(workspace: Workspace, release: str, folder: Path = FOLDER) -> None:
     bundle = Objects(folder / "objects")
     for name in _closure(workspace, release):
         bundle.put(workspace.objects.get(name))
-    given = [
+    approvals = [
         e.body["approval"]
         for e in workspace.log.entries()
         if e.event == "approve" and e.body["release"] == release
     ]
     keys = keys_of(workspace)
-    signers = [keys[workspace.objects.manifest(name)["key"]] for name in given]
-    for name in given:
+    signers = [keys[workspace.objects.manifest(name)["key"]] for name in approvals]
+    for name in approvals:
         bundle.put(workspace.objects.get(name))
     order = {
         "release": release,
-        "approvals": given,
+        "approvals": approvals,
         "keys": [{"public": key.public, "owner": key.owner} for key in signers],
     }
     (folder / "release.json").write_bytes(msgspec.json.encode(order) + b"\n")

@@ -122,18 +122,20 @@ def self_test(backend: Tried, golden: bytes | None) -> None:
         CheckFailed: it says something else, or no number.
     """
     clip = golden_clip(backend.shape)
-    said = np.stack([np.concatenate([*backend.run(tick).values()], axis=None) for tick in clip])
-    if not np.isfinite(said).all():
+    outputs = np.stack([np.concatenate([*backend.run(tick).values()], axis=None) for tick in clip])
+    if not np.isfinite(outputs).all():
         raise CheckFailed("the graph gives no finite numbers on the golden clip")
     if golden is None:
         return
-    known = np.frombuffer(golden, dtype="<f4")
-    if known.size != said.size:
+    expected = np.frombuffer(golden, dtype="<f4")
+    if expected.size != outputs.size:
         raise CheckFailed("the graph gives other outputs than those of its golden clip")
-    known = known.reshape(said.shape)
-    off = float((np.abs(said - known) / np.maximum(1, np.abs(known))).max())
-    if off > GOLDEN:
-        raise CheckFailed(f"on the golden clip the graph is {off:.2g} off what it was when trained")
+    expected = expected.reshape(outputs.shape)
+    error = float((np.abs(outputs - expected) / np.maximum(1, np.abs(expected))).max())
+    if error > GOLDEN:
+        raise CheckFailed(
+            f"on the golden clip the graph is {error:.2g} off what it was when trained"
+        )
 
 
 @cache

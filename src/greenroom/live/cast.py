@@ -50,7 +50,7 @@ class Order:
         seed: of the draws by which the performer goes on without capture.
         threads: of the model.
         previous: the release that was on stage before it: its rung, and where a rollback goes.
-        told: what models that know words are told of its ticks: see `inputs.told_of`.
+        conditioning: what models that know words are told of its ticks: see `inputs.told_of`.
     """
 
     release: Release
@@ -62,7 +62,7 @@ class Order:
     seed: int = 0
     threads: int = 1
     previous: Release | None = None
-    told: Told = field(default_factory=dict)
+    conditioning: Told = field(default_factory=dict)
 
 
 @dataclass
@@ -124,9 +124,9 @@ class Cast:
         self._end_s: float | None = None
         self._dismissed: set[str] = set()
         # A file, for a pipe holds no hour of phonemes and nobody may wait for one to be read.
-        self._told = ring.path.with_suffix(".told")
-        self._told.write_bytes(msgspec.json.encode(dict(order.told)))
-        self._said = {
+        self._conditioning_path = ring.path.with_suffix(".told")
+        self._conditioning_path.write_bytes(msgspec.json.encode(dict(order.conditioning)))
+        self._engine_order = {
             "home": str(workspace.home),
             "inputs": list(order.takes),
             "ticks": order.ticks,
@@ -134,16 +134,16 @@ class Cast:
             "dark": [list(stretch) for stretch in order.dark],
             "vmc": [list(pair) for pair in vmc],
             "seed": order.seed,
-            "told": str(self._told),
+            "told": str(self._conditioning_path),
             "threads": order.threads,
             "ring": str(ring.path),
             "room": order.release.role.shape.manifest(),
         }
         self._watchdog, _ = self._process("watchdog", {"release": order.release.name})
-        self._on: _Engine | None = self._engine(0, 1 if len(self.releases) > 1 else -1)
-        self._coming: _Engine | None = None
-        self._waiting: _Engine | None = None
-        self._last = self._on  # whoever performs or performed last
+        self._active: _Engine | None = self._engine(0, 1 if len(self.releases) > 1 else -1)
+        self._incoming: _Engine | None = None
+        self._standby: _Engine | None = None
+        self._last_active = self._active  # whoever performs or performed last
 
     def _process(self, module: str, more: dict[str, Any]) -> tuple[subprocess.Popen[bytes], Lines]:
         process = subprocess.Popen(
@@ -153,7 +153,7 @@ class Cast:
             env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"},
             start_new_session=True,  # an interrupt from the keyboard is this side's to handle
         )
-        say(process.stdin, {**self._said, **more})
+        say(process.stdin, {**self._engine_order, **more})
         assert process.stdout is not None
         return process, Lines(process.stdout.fileno())
 
@@ -164,18 +164,18 @@ class Cast:
         names = {"release": self.releases[release].name, "previous": behind}
         return _Engine(*self._process("engine", names), release, previous)
 
-    def _there(self) -> list[_Engine]:
-        return [e for e in (self._on, self._coming, self._waiting) if e is not None]
+    def _engines(self) -> list[_Engine]:
+        return [e for e in (self._active, self._incoming, self._standby) if e is not None]
 
     @property
     def lost_datagrams(self) -> int:
         """Datagrams that no socket took, of every engine that could say so."""
-        return self._lost_datagrams + sum(engine.lost for engine in self._there())
+        return self._lost_datagrams + sum(engine.lost for engine in self._engines())
 
     @property
     def performing(self) -> Release:
         """The release that performs."""
-        return self.releases[self._last.release]
+        return self.releases[self._last_active.release]
 
     def start(self) -> None:
         """Wait until the engine is ready, and begin.
@@ -183,7 +183,7 @@ class Cast:
         Raises:
             GreenroomError: it could not start.
         """
-        engine = self._last
+        engine = self._last_active
         try:
             self._hear(engine, engine.lines.wait(START_S))
         except GreenroomError as error:
@@ -193,7 +193,7 @@ class Cast:
                 f"the engine could not start: {what}", then="check the release: greenroom fsck"
             ) from None
         if len(self.releases) > 1:
-            self._waiting = self._engine(1, -1)  # loads while the show has begun
+            self._standby = self._engine(1, -1)  # loads while the show has begun
         self.start_ns, self.utc_ns = time.monotonic_ns() + LEAD_NS, time.time_ns() + LEAD_NS
         self._call(engine, 0)
 
@@ -233,36 +233,38 @@ class Cast:
                 f"release {release.name[:12]} is much larger than the one that opened the show",
                 then="it can perform from the next show on",
             )
-        names = [known.name for known in self.releases]
+        names = [candidate.name for candidate in self.releases]
         if release.name not in names:
             self.releases.append(release)
             names.append(release.name)
         index = names.index(release.name)
-        if self._coming is not None:
-            if self._coming.release == index:
+        if self._incoming is not None:
+            if self._incoming.release == index:
                 return
-            self._drop(self._coming)
-            self._coming = None
-        if self._on is not None and self._on.release == index:
+            self._drop(self._incoming)
+            self._incoming = None
+        if self._active is not None and self._active.release == index:
             return
-        if self._waiting is not None and self._waiting.release == index:
-            self._coming, self._waiting = self._waiting, None
+        if self._standby is not None and self._standby.release == index:
+            self._incoming, self._standby = self._standby, None
         else:
-            self._coming = self._engine(index, self._last.release)
+            self._incoming = self._engine(index, self._last_active.release)
 
     def dismiss(self, name: str) -> bool:
         """Let a release that may not perform any more come back no more; tell if it performs now."""
         self._dismissed.add(name)
-        coming = self._coming
-        if coming is not None and self._is_dismissed(coming):
+        incoming = self._incoming
+        if incoming is not None and self._is_dismissed(incoming):
             others = [
-                n for n, known in enumerate(self.releases) if known.name not in self._dismissed
+                i
+                for i, candidate in enumerate(self.releases)
+                if candidate.name not in self._dismissed
             ]
-            if self._on is not None or others:  # else nobody would perform at all
-                self._drop(coming)
-                self._coming = None
-            if self._on is None and others:
-                self._coming = self._engine(others[-1], -1)
+            if self._active is not None or others:  # else nobody would perform at all
+                self._drop(incoming)
+                self._incoming = None
+            if self._active is None and others:
+                self._incoming = self._engine(others[-1], -1)
         return self.performing.name == name
 
     def _is_dismissed(self, engine: _Engine) -> bool:
@@ -270,24 +272,24 @@ class Cast:
 
     def check(self) -> bool:
         """Replace a lost engine or watchdog, let who is ready take over; tell whether it is over."""
-        for engine in self._there():
+        for engine in self._engines():
             for line in engine.lines.read():
                 self._hear(engine, line)
         tick = self._tick
-        if self._waiting is not None and (
-            self._waiting.process.poll() is not None
+        if self._standby is not None and (
+            self._standby.process.poll() is not None
             # Who leaves performs until the other begins.
-            or (self._is_dismissed(self._waiting) and tick >= self.firsts[-1])
+            or (self._is_dismissed(self._standby) and tick >= self.firsts[-1])
         ):
-            self._drop(self._waiting)  # nobody to go back to at once; an engine is started then
-            self._waiting = None
+            self._drop(self._standby)  # nobody to go back to at once; an engine is started then
+            self._standby = None
         over = tick >= self.order.ticks or self._end_s is not None
         # One hand-over after the other: each is told to two engines and the watchdog.
         if not over and tick >= self.firsts[-1]:
-            self._bring(tick)
-        if self._on is None:
+            self._promote_incoming(tick)
+        if self._active is None:
             return over
-        status = self._on.process.poll()
+        status = self._active.process.poll()
         if status is None:
             # Nobody else ends an engine that hangs when the watchdog has gone home.
             if tick >= self.order.ticks + GRACE_S * TICK_HZ:
@@ -302,70 +304,72 @@ class Cast:
         self._lost(status)
         return False
 
-    def _bring(self, tick: int) -> None:
+    def _promote_incoming(self, tick: int) -> None:
         """Let the engine that comes take over as soon as it is ready; give up one that cannot."""
-        coming = self._coming
-        if coming is None:
+        incoming = self._incoming
+        if incoming is None:
             return
-        name = self.releases[coming.release].name[:12]
-        status = coming.process.poll()
-        late = not coming.lead and time.monotonic() > coming.asked_s + START_S
+        name = self.releases[incoming.release].name[:12]
+        status = incoming.process.poll()
+        late = not incoming.lead and time.monotonic() > incoming.asked_s + START_S
         if status is not None or late:
-            said = "was not ready in time" if status is None else f"ended with status {status}"
-            self.warn(f"release {name} {said} before it took over; the show goes on without it")
-            self._drop(coming)
+            cause = "was not ready in time" if status is None else f"ended with status {status}"
+            self.warn(f"release {name} {cause} before it took over; the show goes on without it")
+            self._drop(incoming)
             # One that had been ready may have been lost while it waited; it is tried once more.
-            again = coming.lead > 0
-            self._coming = self._engine(coming.release, self._last.release) if again else None
-            if self._on is None and not again:
-                self._coming = self._engine(self._last.release, self._last.previous)
-        elif coming.lead and tick + coming.lead < self.order.ticks:
-            self._relieve(coming, tick + coming.lead)
+            retry = incoming.lead > 0
+            self._incoming = (
+                self._engine(incoming.release, self._last_active.release) if retry else None
+            )
+            if self._active is None and not retry:
+                self._incoming = self._engine(self._last_active.release, self._last_active.previous)
+        elif incoming.lead and tick + incoming.lead < self.order.ticks:
+            self._relieve(incoming, tick + incoming.lead)
             self.warn(f"release {name} takes over at tick {self.firsts[-1]}")
 
-    def _relieve(self, coming: _Engine, first: int) -> None:
+    def _relieve(self, incoming: _Engine, first: int) -> None:
         """Let an engine take over from whoever performs, who waits from then on."""
-        if self._on is not None:
-            say(self._on.process.stdin, {"until": first})
-        self._call(coming, first)
-        if coming.release != self._last.release:
-            self.swaps.append((first, coming.release))
-        if self._on is not None:
-            if self._waiting is not None:
-                self._drop(self._waiting)
-            self._waiting = self._on
-        self._on = self._last = coming
-        self._coming = None
+        if self._active is not None:
+            say(self._active.process.stdin, {"until": first})
+        self._call(incoming, first)
+        if incoming.release != self._last_active.release:
+            self.swaps.append((first, incoming.release))
+        if self._active is not None:
+            if self._standby is not None:
+                self._drop(self._standby)
+            self._standby = self._active
+        self._active = self._last_active = incoming
+        self._incoming = None
 
     def _lost(self, status: int) -> None:
         """Bring in who waits, else a new engine, for one that was lost."""
-        assert self._on is not None
-        self._drop(self._on)
-        self._on = None
-        if self._waiting is not None and self._is_dismissed(self._waiting):
-            self._drop(self._waiting)
-            self._waiting = None
-        if self._coming is not None:
+        assert self._active is not None
+        self._drop(self._active)
+        self._active = None
+        if self._standby is not None and self._is_dismissed(self._standby):
+            self._drop(self._standby)
+            self._standby = None
+        if self._incoming is not None:
             self.warn(f"the engine ended with status {status}; another comes already")
-        elif self._waiting is not None:
+        elif self._standby is not None:
             self.warn(f"the engine ended with status {status}; the release before it goes on")
-            self._coming, self._waiting = self._waiting, None
+            self._incoming, self._standby = self._standby, None
         else:
             self.warn(f"the engine ended with status {status}; starting another")
-            self._coming = self._engine(self._last.release, self._last.previous)
+            self._incoming = self._engine(self._last_active.release, self._last_active.previous)
 
     def _replace_watchdog(self) -> None:
         self.warn(f"the watchdog ended with status {self._watchdog.poll()}; starting another")
         _close(self._watchdog)
         self._watchdog, _ = self._process("watchdog", {"release": self.order.release.name})
-        say(self._watchdog.stdin, self._go(self._last, self.firsts[-1]))
+        say(self._watchdog.stdin, self._go(self._last_active, self.firsts[-1]))
 
     def stop(self) -> None:
         """End the show before its time."""
         if self._end_s is not None:
             return
         self._end_s = time.monotonic()
-        for process in (self._watchdog, *(engine.process for engine in self._there())):
+        for process in (self._watchdog, *(engine.process for engine in self._engines())):
             assert process.stdin is not None
             with suppress(BrokenPipeError):
                 process.stdin.close()
@@ -378,9 +382,9 @@ class Cast:
     def close(self) -> None:
         """Let nothing run on."""
         _close(self._watchdog)
-        for engine in self._there():
+        for engine in self._engines():
             self._drop(engine)
-        self._told.unlink(missing_ok=True)
+        self._conditioning_path.unlink(missing_ok=True)
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

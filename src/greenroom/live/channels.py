@@ -31,9 +31,9 @@ def motion(bodies: Mapping[str, Body], scenes: Mapping[str, str] | None = None) 
         scenes: what each take shows, if that is known.
     """
     shares = [(body.validity > 0).mean(axis=0) for body in bodies.values()]
-    there = np.mean(shares, axis=0) if shares else np.zeros(len(BONE))
+    availability = np.mean(shares, axis=0) if shares else np.zeros(len(BONE))
     # What the reference never had is no loss where it is missing.
-    joints = tuple(joint for joint in JOINTS if there[BONE[joint]] > 0.5)
+    joints = tuple(joint for joint in JOINTS if availability[BONE[joint]] > 0.5)
     mean = mean_pose((body.rotations for body in bodies.values()), joints)
     takes = [rotation_vectors(_valid(body), mean, joints) for body in bodies.values()]
     context = None if scenes is None else [scenes.get(take, take) for take in bodies]
@@ -63,14 +63,14 @@ def voice(sounds: Mapping[str, Floats]) -> Channel:
         return voice_rows(Hearing().run(cut, np.ones(ticks, dtype=np.float32)), cut)
 
     chart = SignalChart(VOICE).fit([rows(sound) for sound in sounds.values()])
-    hearing, one = Hearing(), np.ones(1, dtype=np.float32)
+    hearing, validity = Hearing(), np.ones(1, dtype=np.float32)
     nothing = np.full(len(VOICE), np.nan)
 
     def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Doubles:
         _, sound = newest(get_packets(row))
         if sound is None:
             return nothing
-        (now,) = voice_rows(hearing.run(sound[None], one), sound[None])
+        (now,) = voice_rows(hearing.run(sound[None], validity), sound[None])
         return np.asarray(now)
 
     return Channel(chart, read, "voice")
@@ -86,7 +86,7 @@ class Reference:
         sounds: samples by take.
         role: of the release.
         styles: that its model tells apart.
-        said: what the model says of takes that it did not learn from: of `usual_of`.
+        predictions: what the model says of takes that it did not learn from: of `usual_of`.
     """
 
     bodies: dict[str, Body]
@@ -94,15 +94,15 @@ class Reference:
     sounds: dict[str, Floats]
     role: Role
     styles: Sequence[str]
-    said: Sequence[Floats]
+    predictions: Sequence[Floats]
 
     def channels(self) -> list[Channel]:
         """Return what can be charted against it."""
         out = [motion(self.bodies, self.scenes or None)] if self.bodies else []
         out += [voice(self.sounds)] if self.sounds else []
-        if self.said:
-            out.append(sureness(self.role, self.said))
-            out += [seen_styles(self.role, self.styles, self.said)] if self.styles else []
+        if self.predictions:
+            out.append(sureness(self.role, self.predictions))
+            out += [seen_styles(self.role, self.styles, self.predictions)] if self.styles else []
         return out
 
 
@@ -113,23 +113,23 @@ def reference_of(workspace: Workspace, release: Release) -> Reference:
     """
     dataset = workspace.objects.manifest(release.model["parents"]["dataset"], "dataset")
     styles = release.model.get("styles", ())
-    found = Reference({}, {}, {}, release.role, styles, usual_of(workspace, release))
+    reference = Reference({}, {}, {}, release.role, styles, usual_of(workspace, release))
     for take in dataset["splits"]["train"]:
         manifest = workspace.objects.manifest(take, "take")
         media = [name for name in media_of(manifest) if name in ("body", "audio")]
-        here = [name for name in media if manifest["blobs"][name] in workspace.objects]
-        if not here:
+        available = [name for name in media if manifest["blobs"][name] in workspace.objects]
+        if not available:
             continue
-        recording = load(workspace, take, here)
+        recording = load(workspace, take, available)
         if recording.body is not None:
-            found.bodies[take] = recording.body
+            reference.bodies[take] = recording.body
             tiers = manifest.get("tiers", {})
-            named = (tiers.get(tier) for tier in ("scene", "content"))
-            scene = next((name for name in named if isinstance(name, str)), None)
-            found.scenes.update({} if scene is None else {take: scene})
+            scene_labels = (tiers.get(tier) for tier in ("scene", "content"))
+            scene = next((name for name in scene_labels if isinstance(name, str)), None)
+            reference.scenes.update({} if scene is None else {take: scene})
         if recording.audio is not None:
-            found.sounds[take] = recording.audio.samples
-    return found
+            reference.sounds[take] = recording.audio.samples
+    return reference
 
 
 def _valid(body: Body) -> Doubles:

@@ -56,11 +56,11 @@ class _Mute:
 
     def __init__(self, role: Role) -> None:
         shapes = role.shape.outputs()
-        self._said = get_tensors(np.zeros(width_of(shapes), dtype=np.float32), shapes)
-        self._said["pose"][0] = role.rest
+        self._outputs = get_tensors(np.zeros(width_of(shapes), dtype=np.float32), shapes)
+        self._outputs["pose"][0] = role.rest
 
     def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
-        return self._said
+        return self._outputs
 
     def fingerprint(self) -> dict[str, str]:
         return {}
@@ -98,7 +98,7 @@ class Engine:
         self._followed = -1
         self._at = 0
         self._packets: Sequence[Packet] = ()
-        self._took = _LONGEST_NS
+        self._duration_ns = _LONGEST_NS
         self._understudy = Performer(performer.role, _Mute(performer.role), 0)
         performer.mark = self._mark
 
@@ -153,17 +153,21 @@ class Engine:
         After 30 ms of sleep the processor is slow and has everything to fetch again; the tick's own
         work is a third to half shorter after this (docs/log.md).
         """
-        took = self._took
-        for before in REHEARSALS_NS:
-            self.clock.sleep_until(due_ns - before)
-            begun = self.clock.now_ns()
-            if begun + took + took // 2 > due_ns:  # it might come into the tick's way
+        duration_ns = self._duration_ns
+        for margin_ns in REHEARSALS_NS:
+            self.clock.sleep_until(due_ns - margin_ns)
+            start_ns = self.clock.now_ns()
+            if (
+                start_ns + duration_ns + duration_ns // 2 > due_ns
+            ):  # it might come into the tick's way
                 break
             frame = self._understudy.step(tick, self._packets, late=False).frame
             for sink in self.sinks:
                 sink.rehearse(frame)
-            took = max(self.clock.now_ns() - begun, took * 7 // 8)
-        self._took = took * 15 // 16  # a slow machine is remembered, and tried again after a while
+            duration_ns = max(self.clock.now_ns() - start_ns, duration_ns * 7 // 8)
+        self._duration_ns = (
+            duration_ns * 15 // 16
+        )  # a slow machine is remembered, and tried again after a while
 
     def _take_over(self) -> None:
         if self._followed >= 0:
@@ -222,10 +226,10 @@ def _prepare() -> None:
 
 def _lead(backend: OnnxBackend) -> int:
     """Return how many ticks an engine needs between being called and its first tick."""
-    begun = time.monotonic_ns()
+    start_ns = time.monotonic_ns()
     backend.warm()
-    took = (time.monotonic_ns() - begun) // WARM_RUNS
-    return LEAD_TICKS + math.ceil(2 * FOLLOWED * took / PERIOD_NS)
+    duration_ns = (time.monotonic_ns() - start_ns) // WARM_RUNS
+    return LEAD_TICKS + math.ceil(2 * FOLLOWED * duration_ns / PERIOD_NS)
 
 
 def _behind(workspace: Workspace, name: str | None) -> Part | None:
@@ -260,19 +264,21 @@ def main() -> int:
     calls: deque[dict[str, Any]] = deque()
     while not lines.closed:
         try:
-            said = calls.popleft() if calls else lines.wait()
+            call = calls.popleft() if calls else lines.wait()
         except GreenroomError:  # the show is over
             break
-        told = msgspec.json.decode(Path(order["told"]).read_bytes())
-        performer = Performer(release.role, backend, order["seed"], previous=previous, told=told)
-        receiver = playlist.player(cuts, said["first"])
-        billing = (said["release"], -1 if previous is None else said["previous"])
+        conditioning = msgspec.json.decode(Path(order["told"]).read_bytes())
+        performer = Performer(
+            release.role, backend, order["seed"], previous=previous, conditioning=conditioning
+        )
+        receiver = playlist.player(cuts, call["first"])
+        billing = (call["release"], -1 if previous is None else call["previous"])
         engine = Engine(performer, receiver, sinks, ring, WallClock(), billing)
-        stopped = partial(_heard, engine, lines, calls)
-        done = engine.run(said["start_ns"], said["first"], order["ticks"], stopped)
+        is_stopped = partial(_read_calls, engine, lines, calls)
+        frames = engine.run(call["start_ns"], call["first"], order["ticks"], is_stopped)
         receiver.close()
         lost = sum(sink.lost for sink in sinks)
-        report = {"frames": done, "lost_datagrams": lost}
+        report = {"frames": frames, "lost_datagrams": lost}
         say(sys.stdout.buffer, report)
         if engine.until == order["ticks"]:
             break
@@ -281,13 +287,13 @@ def main() -> int:
     return 0
 
 
-def _heard(engine: Engine, lines: Lines, calls: deque[dict[str, Any]]) -> bool:
+def _read_calls(engine: Engine, lines: Lines, calls: deque[dict[str, Any]]) -> bool:
     """Hear at which tick another engine takes over; tell whether the show was ended."""
-    for said in lines.read():
-        if "until" in said:
-            engine.until = min(said["until"], engine.ends)
+    for call in lines.read():
+        if "until" in call:
+            engine.until = min(call["until"], engine.ends)
         else:  # called back before it had left
-            calls.append(said)
+            calls.append(call)
     return lines.closed
 
 

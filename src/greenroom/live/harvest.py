@@ -43,15 +43,15 @@ class Harvest:
     def __init__(
         self,
         workspace: Workspace,
-        who: Who,
+        attribution: Who,
         skeleton: Skeleton,
         name: str,
         by: str,
-        told: Callable[[str], None] = lambda take: None,
+        on_take: Callable[[str], None] = lambda take: None,
     ) -> None:
         """Remember, and keep nothing yet."""
-        self.workspace, self.who, self.skeleton = workspace, who, skeleton
-        self.name, self.by, self.told = name, by, told
+        self.workspace, self.attribution, self.skeleton = workspace, attribution, skeleton
+        self.name, self.by, self.on_take = name, by, on_take
         self.takes: list[str] = []
         self._from: int | None = None
         self._past: deque[tuple[int, BodySample]] = deque(maxlen=BEFORE)
@@ -103,6 +103,6 @@ class Harvest:
         )
         data = write_bvh(body_to_motion(body))
         recording = read_recording(data, f"{self.name}-{piece[0][0]:06d}.bvh")
-        take = keep(self.workspace, recording, self.who, self.by)
+        take = keep(self.workspace, recording, self.attribution, self.by)
         self.takes.append(take)
-        self.told(take)
+        self.on_take(take)

@@ -78,8 +78,8 @@ def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None)
         manifest = workspace.objects.manifest(name, "take")
         voice = None
         if recording.audio is not None:
-            said = manifest.get("tiers", {}).get(PHONEMES, ())
-            voice = _Voice(recording.audio.samples, () if isinstance(said, str) else said)
+            phonemes = manifest.get("tiers", {}).get(PHONEMES, ())
+            voice = _Voice(recording.audio.samples, () if isinstance(phonemes, str) else phonemes)
         if recording.body is not None:
             bodies.append(_Scene(str(manifest["name"]), recording.body, voice))
         elif voice is not None:
@@ -88,14 +88,14 @@ def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None)
         raise BadInput("there is nothing to play", then="give --in take:HASH")
     if not bodies:
         sound = _looped(voices, 0, ticks)
-        said = _said(voices, 0, -(-len(sound) // SAMPLES_PER_TICK))
-        return Playlist(None, sound, (), False, phonemes=said)
+        phonemes = _looped_phonemes(voices, 0, -(-len(sound) // SAMPLES_PER_TICK))
+        return Playlist(None, sound, (), False, phonemes=phonemes)
     scenes = _scenes(bodies, ticks)
     body, clips = _bodies(scenes, len(bodies), ticks)
     apart = bool(voices) and any(scene.voice is None for scene in scenes)
     repeats = any(clip[2] for clip in clips)
-    audio, said = _sound(scenes, voices, len(body))
-    return Playlist(body, audio, clips, repeats, apart, said)
+    audio, phonemes = _sound(scenes, voices, len(body))
+    return Playlist(body, audio, clips, repeats, apart, phonemes)
 
 
 def told_of(playlist: Playlist, script: Sequence[Scene]) -> dict[str, Stretches]:
@@ -152,22 +152,22 @@ def _scenes(bodies: Sequence[_Scene], ticks: int | None) -> list[_Scene]:
     """Return what plays in order, again from the start until `ticks` are covered."""
     if ticks is None:
         return list(bodies)
-    out, at = [], 0
+    out, offset = [], 0
     for scene in cycle(bodies):
-        if at >= ticks:
+        if offset >= ticks:
             break
         out.append(scene)
-        at += len(scene.body)
+        offset += len(scene.body)
     return out
 
 
 def _bodies(
     scenes: Sequence[_Scene], once: int, ticks: int | None
 ) -> tuple[Body, tuple[tuple[int, str, bool], ...]]:
-    clips, at = [], 0
+    clips, offset = [], 0
     for k, scene in enumerate(scenes):
-        clips.append((at, scene.title, k >= once))
-        at += len(scene.body)
+        clips.append((offset, scene.title, k >= once))
+        offset += len(scene.body)
     joined = join([scene.body for scene in scenes])
     if ticks is not None:
         joined = Body(
@@ -185,45 +185,47 @@ def _sound(
     """
     if not voices and all(scene.voice is None for scene in scenes):
         return None, ()
-    said: list[tuple[int, int, str]] = []
+    out_phonemes: list[tuple[int, int, str]] = []
     out = np.zeros(ticks * SAMPLES_PER_TICK, dtype=np.float32)
-    at, heard = 0, 0
+    sample_offset, voice_offset = 0, 0
     for scene in scenes:
-        part = out[at : at + len(scene.body) * SAMPLES_PER_TICK]
-        first, length = at // SAMPLES_PER_TICK, len(part) // SAMPLES_PER_TICK
+        segment = out[sample_offset : sample_offset + len(scene.body) * SAMPLES_PER_TICK]
+        first, length = sample_offset // SAMPLES_PER_TICK, len(segment) // SAMPLES_PER_TICK
         phonemes: Stretches = ()
         if scene.voice is not None:
-            own = scene.voice.samples[: len(part)]
-            part[: len(own)] = own
+            scene_samples = scene.voice.samples[: len(segment)]
+            segment[: len(scene_samples)] = scene_samples
             phonemes = _cut(scene.voice.phonemes, 0, length)
         elif voices:
-            part[:] = _looped(voices, heard, length)
-            phonemes = _said(voices, heard // SAMPLES_PER_TICK, length)
-            heard += len(part)
-        said += [(first + a, first + b, symbol) for a, b, symbol in phonemes]
-        at += len(part)
-    return out, tuple(said)
+            segment[:] = _looped(voices, voice_offset, length)
+            phonemes = _looped_phonemes(voices, voice_offset // SAMPLES_PER_TICK, length)
+            voice_offset += len(segment)
+        out_phonemes += [(first + a, first + b, symbol) for a, b, symbol in phonemes]
+        sample_offset += len(segment)
+    return out, tuple(out_phonemes)
 
 
-def _said(voices: Sequence[_Voice], first: int, ticks: int) -> Stretches:
+def _looped_phonemes(voices: Sequence[_Voice], first: int, ticks: int) -> Stretches:
     """Return the phonemes of looped voices from tick `first` on, to the nearest tick."""
     out: list[tuple[int, int, str]] = []
     total = sum(len(voice.samples) for voice in voices) / SAMPLES_PER_TICK
     if not total or not any(voice.phonemes for voice in voices):
         return ()
-    at = first // total * total
-    while at < first + ticks:
+    offset = first // total * total
+    while offset < first + ticks:
         for voice in voices:
-            moved = [(round(at + a), round(at + b), symbol) for a, b, symbol in voice.phonemes]
-            out += _cut(moved, first, ticks)
-            at += len(voice.samples) / SAMPLES_PER_TICK
+            shifted = [
+                (round(offset + a), round(offset + b), symbol) for a, b, symbol in voice.phonemes
+            ]
+            out += _cut(shifted, first, ticks)
+            offset += len(voice.samples) / SAMPLES_PER_TICK
     return tuple(out)
 
 
 def _cut(stretches: Stretches, first: int, ticks: int) -> Stretches:
     """Return the parts of stretches that lie in so many ticks from `first` on, counted from there."""
-    moved = [(max(0, a - first), min(b - first, ticks), value) for a, b, value in stretches]
-    return tuple(one for one in moved if one[0] < one[1])
+    clipped = [(max(0, a - first), min(b - first, ticks), value) for a, b, value in stretches]
+    return tuple(stretch for stretch in clipped if stretch[0] < stretch[1])
 
 
 def _looped(voices: Sequence[_Voice], first: int, ticks: int | None) -> Floats:

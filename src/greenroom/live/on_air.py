@@ -30,14 +30,14 @@ class OnAir:
     def __init__(self, home: Path, actor: str) -> None:
         """Nothing is said yet."""
         self.path = home / "on-air" / f"{actor}.json"
-        self._said: list[str] = []
+        self._published: list[str] = []
 
     def put(self, ring: Ring, releases: Sequence[Release]) -> None:
         """Say it, or say it anew where a release has come."""
         names = [release.name for release in releases]
-        if names == self._said:
+        if names == self._published:
             return
-        self._said = names
+        self._published = names
         message = {
             "pid": os.getpid(),
             "ring": str(ring.path),
@@ -51,7 +51,7 @@ class OnAir:
 
     def take_down(self) -> None:
         """The show is over."""
-        if self._said and _read(self.path).get("pid") == os.getpid():  # else another show's
+        if self._published and _read(self.path).get("pid") == os.getpid():  # else another show's
             self.path.unlink(missing_ok=True)
 
 
@@ -70,18 +70,18 @@ class Looking:
 
 def look(home: Path, actor: str) -> Looking | None:
     """Return the show that is on for an actor; None where none is."""
-    said = _read(home / "on-air" / f"{actor}.json")
+    message = _read(home / "on-air" / f"{actor}.json")
     try:
-        os.kill(said["pid"], 0)  # a show that was killed takes nothing down
-        ring = Ring(Path(said["ring"]), ModelShape.load(said["room"]))
+        os.kill(message["pid"], 0)  # a show that was killed takes nothing down
+        ring = Ring(Path(message["ring"]), ModelShape.load(message["room"]))
     except (OSError, KeyError):
         return None
-    return Looking(ring, tuple(said["releases"]))
+    return Looking(ring, tuple(message["releases"]))
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        said: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+        message: dict[str, Any] = msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError):
         return {}
-    return said
+    return message

@@ -43,7 +43,7 @@ _ZERO, _ONE, _SIX = np.float32(0), np.float32(1), np.float32(6)
 _NOTHING: Told = {}
 _SILENCE = np.zeros((1, SAMPLES_PER_TICK), dtype=np.float32)
 _NO_NUMBER = "the model's output is not finite"
-_HEARD = {heard: np.full(1, heard, dtype=np.float32) for heard in (True, False)}
+_SOUND_FLAG = {has_sound: np.full(1, has_sound, dtype=np.float32) for has_sound in (True, False)}
 
 
 @dataclass(frozen=True)
@@ -101,21 +101,23 @@ class Part:
             self._mix = np.zeros((len(drives), len(gives)), dtype=np.float32)
             for channel, name, weight in role.arkit:
                 self._mix[drives.index(channel), gives.index(name)] = weight
-        self._said = np.asarray([first + role.rig.index(c) for c in drives], dtype=np.intp)
+        self._driven_indices = np.asarray(
+            [first + role.rig.index(c) for c in drives], dtype=np.intp
+        )
 
     def ask(self, inputs: dict[str, Floats]) -> tuple[Floats, bool]:
         """Return what the model says of a tick, flat, and whether all of it is finite."""
-        said = self.backend.run(inputs)
-        flat = np.concatenate([said[name] for name in self._gives], axis=None)
+        tensors = self.backend.run(inputs)
+        flat = np.concatenate([tensors[name] for name in self._gives], axis=None)
         return flat, bool(np.logical_and.reduce(np.isfinite(flat)))
 
-    def face(self, words: Floats) -> Floats:
+    def face(self, outputs: Floats) -> Floats:
         """Return the weights that a frame can carry, as `places`, of all that the model said."""
-        said = words[self._said]
+        driven = outputs[self._driven_indices]
         if self._mix is None:
-            return said
+            return driven
         # Row after row: a product of matrices rounds differently on other processors.
-        mixed: Floats = np.add.reduce(said[:, None] * self._mix, axis=0)
+        mixed: Floats = np.add.reduce(driven[:, None] * self._mix, axis=0)
         return np.clip(mixed, _ZERO, _ONE, out=mixed)
 
     def stands_in_for(self, other: Part) -> bool:
@@ -158,7 +160,7 @@ class Performer:
         seed: int,
         mark: Callable[[str], None] = lambda name: None,
         previous: Part | None = None,
-        told: Told = _NOTHING,
+        conditioning: Told = _NOTHING,
     ) -> None:
         """Stand at the middle of the stage, in the rest pose."""
         self.role, self.mark = role, mark
@@ -176,7 +178,7 @@ class Performer:
         self.inputs["history"][0] = role.rest
         self._now = {name: tensor[0] for name, tensor in self.inputs.items()}
         self._draws = Draws(seed, shape.noise)
-        self._prompter = Prompter(role.words, told)
+        self._prompter = Prompter(role.words, conditioning)
         self.state = role.rest
         self.ages = np.zeros(shape.joints, dtype=np.float32)
         self._trust: list[float] = []
@@ -214,24 +216,24 @@ class Performer:
             override: input tensors to ask the model with instead of its own, laid out alike, for
                 judging a replay.
         """
-        sample, sound, heard = self._align(packets)
-        features = self._features(sample, sound, heard)
+        sample, sound, has_sound = self._align(packets)
+        features = self._features(sample, sound, has_sound)
         self._inputs(features)
         self._hear_words(tick)
         self.mark("features")
         outputs: Floats | None = None
-        told: tuple[Part, Floats] | None = None
+        prediction: tuple[Part, Floats] | None = None
         if not late:
             inputs = self.inputs
             if override is not None:
                 inputs = get_tensors(override, self.role.shape.inputs())
             outputs, finite = self.part.ask(inputs)
-            told = (self.part, outputs) if finite else None
-            if told is None and self.previous is not None:
-                instead, finite = self.previous.ask(inputs)
-                told = (self.previous, instead) if finite else None
+            prediction = (self.part, outputs) if finite else None
+            if prediction is None and self.previous is not None:
+                fallback_outputs, finite = self.previous.ask(inputs)
+                prediction = (self.previous, fallback_outputs) if finite else None
         self.mark("inference")
-        outcome = self._emit(tick, sample, features, outputs, told)
+        outcome = self._emit(tick, sample, features, outputs, prediction)
         self.mark("post")
         return outcome
 
@@ -242,19 +244,19 @@ class Performer:
             return sample, _SILENCE, False
         return sample, sound[None], True
 
-    def _features(self, sample: BodySample | None, sound: Floats, heard: bool) -> Features:
+    def _features(self, sample: BodySample | None, sound: Floats, has_sound: bool) -> Features:
         root, rotations, validity = (
             (_NAN3, _NAN4, _NONE)
             if sample is None
             else (sample.root, sample.rotations, sample.validity)
         )
-        self.silent = 0 if heard else self.silent + 1
+        self.silent = 0 if has_sound else self.silent + 1
         return self.pipeline.run(
             root[None],
             rotations[None],
             validity[None],
             sound,
-            _HEARD[heard],
+            _SOUND_FLAG[has_sound],
         )
 
     def _inputs(self, features: Features) -> None:
@@ -291,7 +293,7 @@ class Performer:
         sample: BodySample | None,
         features: Features,
         outputs: Floats | None,
-        told: tuple[Part, Floats] | None,
+        prediction: tuple[Part, Floats] | None,
     ) -> Outcome:
         """Climb as high on the ladder as what was told allows.
 
@@ -300,7 +302,7 @@ class Performer:
             sample: captured.
             features: of it.
             outputs: what this release's model said; None where it was late and not asked.
-            told: whose words are performed, and the words; None where nobody's can be.
+            prediction: whose words are performed, and the words; None where nobody's can be.
         """
         captured = any(self._trust)
         if captured:
@@ -308,38 +310,40 @@ class Performer:
         rung, reason = CAPTURE, ""
         if outputs is None:
             rung, reason = HOLD, "late"
-        elif told is None:
+        elif prediction is None:
             rung, reason = HOLD, _NO_NUMBER
-        elif told[0] is not self.part:
+        elif prediction[0] is not self.part:
             rung, reason = PREVIOUS, _NO_NUMBER
         elif not captured:
             rung, reason = SPEECH, "capture lost"
-        if told is not None and not captured and self.silent > SILENT_TICKS:
+        if prediction is not None and not captured and self.silent > SILENT_TICKS:
             rung, reason = HOLD, "capture and voice lost"
-        if rung == HOLD or told is None:
+        if rung == HOLD or prediction is None:
             frame, now = self._hold(tick), features.state[0]
             self.state = np.where(np.isfinite(now), now, self.state)
         else:
-            part, words = told
-            self.state = words[: self.role.shape.state]  # the pose comes first
-            frame = self._perform(tick, rung, sample, self.state, self._face(part.face(words)))
+            part, flat_outputs = prediction
+            self.state = flat_outputs[: self.role.shape.state]  # the pose comes first
+            frame = self._perform(
+                tick, rung, sample, self.state, self._face(part.face(flat_outputs))
+            )
         return Outcome(frame, rung, reason, self.flat, outputs, sample, features)
 
-    def _face(self, said: Floats | None) -> Floats:
+    def _face(self, weights: Floats | None) -> Floats:
         """Return the face's weights (52,): missing where nothing drives them, at rest without a voice.
 
         What begins or ends is eased like the bones: the difference at the change dies away.
 
         Args:
-            said: of the weights that a frame can carry, what the model says; None where nobody speaks.
+            weights: the predicted weights that a frame can carry; None where nobody speaks.
         """
         if not self._mouth.size:
             return no_face()
-        speaking = said is not None and bool(self._now["heard"].any())
-        wanted = said if said is not None and speaking else np.zeros_like(self._mouth)
-        self._off = self._mouth - wanted if speaking != self._speaking else self._off * _FACE_FADE
+        speaking = weights is not None and bool(self._now["heard"].any())
+        target = weights if weights is not None and speaking else np.zeros_like(self._mouth)
+        self._off = self._mouth - target if speaking != self._speaking else self._off * _FACE_FADE
         self._speaking = speaking
-        self._mouth = np.clip(wanted + self._off, 0, 1)
+        self._mouth = np.clip(target + self._off, 0, 1)
         face = no_face().copy()
         face[self.part.places] = self._mouth
         return face

@@ -127,15 +127,15 @@ def rows_of(workspace: Workspace, show: Manifest, shape: ModelShape) -> Iterator
 
 def percentiles(stamps: list[tuple[int, ...]]) -> dict[str, dict[str, float]]:
     """Return milliseconds a frame: whole, without the model, the model alone, and each section."""
-    ledger = np.asarray(stamps, dtype=np.float64) / 1e6
-    if not len(ledger):
+    stamps_ms = np.asarray(stamps, dtype=np.float64) / 1e6
+    if not len(stamps_ms):
         return {}
-    due, arrival, features, inference, post, emit = ledger.T
+    due, arrival, features, inference, post, emit = stamps_ms.T
     model = inference - features
-    whole = emit - due
+    total = emit - due
     work = emit - arrival - model
     out = {
-        "frame_ms": whole,
+        "frame_ms": total,
         "overhead_ms": work,
         "model_ms": model,
         "wait_ms": arrival - due,

@@ -154,9 +154,9 @@ class Again:
         told: of it in words.
     """
 
-    def __init__(self, part: Callable[[int], Part], seed: int, told: Told) -> None:
+    def __init__(self, part: Callable[[int], Part], seed: int, conditioning: Told) -> None:
         """Begin before the first row."""
-        self.part, self.seed, self.told = part, seed, told
+        self.part, self.seed, self.conditioning = part, seed, conditioning
         self.performer: Performer | None = None
         self.standby: Standby | None = None
         self.emitted: list[Frame] = []
@@ -172,17 +172,17 @@ class Again:
         else:
             performer = self._engine(row)
             shape = performer.role.shape
-            given = row["inputs"][: width_of(shape.inputs())]
+            inputs = row["inputs"][: width_of(shape.inputs())]
             outcome = performer.step(
-                int(row["tick"]), list(get_packets(row)), bool(row["late"]), given
+                int(row["tick"]), list(get_packets(row)), bool(row["late"]), inputs
             )
             frame = outcome.frame
-            wrong_in = _differing(outcome.inputs, given, shape.inputs())
+            wrong_in = _differing(outcome.inputs, inputs, shape.inputs())
             if (outcome.outputs is not None) != bool(row["asked"]):
                 wrong_out.append("whether the model was asked")
             elif outcome.outputs is not None:
-                said = row["outputs"][: len(outcome.outputs)]
-                wrong_out = _differing(outcome.outputs, said, shape.outputs())
+                recorded_outputs = row["outputs"][: len(outcome.outputs)]
+                wrong_out = _differing(outcome.outputs, recorded_outputs, shape.outputs())
         recorded = frame_of(row)
         for part in ("root", "rotations", "face"):
             if getattr(frame, part).tobytes() != getattr(recorded, part).tobytes():
@@ -198,7 +198,7 @@ class Again:
             self.standby = None
             behind = self.part(previous) if previous >= 0 else None
             self.performer = Performer(
-                part.role, part.backend, self.seed, previous=behind, told=self.told
+                part.role, part.backend, self.seed, previous=behind, conditioning=self.conditioning
             )
             for past in list(self._past)[len(self._past) - max(0, int(row["followed"])) :]:
                 self.performer.step(int(past["tick"]), list(get_packets(past)), late=False)
@@ -207,12 +207,16 @@ class Again:
         return self.performer
 
 
-def _differing(one: Floats, other: Floats, shapes: dict[str, tuple[int, ...]]) -> list[str]:
+def _differing(expected: Floats, actual: Floats, shapes: dict[str, tuple[int, ...]]) -> list[str]:
     """Return the names of the tensors that are not the same in every bit."""
-    if one.tobytes() == other.tobytes():
+    if expected.tobytes() == actual.tobytes():
         return []
-    others = get_tensors(other, shapes)
-    return [n for n, v in get_tensors(one, shapes).items() if v.tobytes() != others[n].tobytes()]
+    actual_tensors = get_tensors(actual, shapes)
+    return [
+        n
+        for n, v in get_tensors(expected, shapes).items()
+        if v.tobytes() != actual_tensors[n].tobytes()
+    ]
 
 
 def _difference(frame: int, tick: int, inputs: list[str], outputs: list[str]) -> dict[str, Any]:
@@ -231,11 +235,11 @@ def performed(workspace: Workspace, show: str) -> Body:
     release = opened(workspace, manifest)
     frames: list[Frame] = [frame_of(r) for r in rows_of(workspace, manifest, release.role.shape)]
     ticks = np.asarray([frame.tick for frame in frames])
-    at = np.searchsorted(ticks, np.arange(ticks[0], ticks[-1] + 1), side="right") - 1
-    rotations = np.stack([frame.rotations for frame in frames])[at]
+    indices = np.searchsorted(ticks, np.arange(ticks[0], ticks[-1] + 1), side="right") - 1
+    rotations = np.stack([frame.rotations for frame in frames])[indices]
     return Body(
         release.skeleton,
-        np.stack([frame.root for frame in frames])[at],
+        np.stack([frame.root for frame in frames])[indices],
         rotations,
         np.ones(rotations.shape[:2], dtype=np.float32),
     )

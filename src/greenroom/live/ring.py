@@ -94,10 +94,10 @@ class Ring:
 
     def write(self, row: NDArray[Any]) -> None:
         """Publish a frame; `row` is a 0-d record of :func:`slot_type` and its seq is set here."""
-        at = self.written % SLOTS
+        slot = self.written % SLOTS
         row["seq"] = -1
-        self.slots[at] = row
-        self.slots["seq"][at] = self.written
+        self.slots[slot] = row
+        self.slots["seq"][slot] = self.written
         self.written += 1
 
     def read(self, start: int) -> tuple[list[NDArray[Any]], int, int]:
@@ -105,15 +105,15 @@ class Ring:
         out: list[NDArray[Any]] = []
         lost = 0
         while True:
-            at = start % SLOTS
-            seq = int(self.slots["seq"][at])
+            slot = start % SLOTS
+            seq = int(self.slots["seq"][slot])
             if seq == start:
-                copy = self.slots[at].copy()
-                if int(self.slots["seq"][at]) == start:
+                copy = self.slots[slot].copy()
+                if int(self.slots["seq"][slot]) == start:
                     out.append(copy)
                     start += 1
                     continue
-                seq = int(self.slots["seq"][at])
+                seq = int(self.slots["seq"][slot])
             if seq > start:  # overtaken: go on where the writer is not about to write
                 ahead = int(self.slots["seq"].max()) - SLOTS // 2
                 lost += ahead - start
@@ -148,31 +148,35 @@ def fitting(packets: Sequence[Packet]) -> list[Packet]:
 
     Perform from these alone: what isn't recorded must not be heard, or no replay hears the same.
     """
-    kept = list(packets)[-PACKETS:]
-    while sum(len(p.data) for p in kept) > PACKET_BYTES:
-        kept.pop(0)
-    return kept
+    newest = list(packets)[-PACKETS:]
+    while sum(len(p.data) for p in newest) > PACKET_BYTES:
+        newest.pop(0)
+    return newest
 
 
 def put_packets(row: NDArray[Any], packets: Sequence[Packet]) -> None:
     """Lay packets into a slot; the newest ones, as far as there is room."""
-    at = 0
-    kept = fitting(packets)
-    row["packets"] = len(kept)
-    for i, packet in enumerate(kept):
+    offset = 0
+    newest = fitting(packets)
+    row["packets"] = len(newest)
+    for i, packet in enumerate(newest):
         row["packet_arrival"][i] = packet.arrival_ns
         row["packet_length"][i] = len(packet.data)
-        row["packet_data"][at : at + len(packet.data)] = np.frombuffer(packet.data, np.uint8)
-        at += len(packet.data)
+        row["packet_data"][offset : offset + len(packet.data)] = np.frombuffer(
+            packet.data, np.uint8
+        )
+        offset += len(packet.data)
 
 
 def get_packets(row: NDArray[Any]) -> Iterator[Packet]:
     """Yield the packets of a slot, as they were."""
-    at = 0
+    offset = 0
     for i in range(int(row["packets"])):
         length = int(row["packet_length"][i])
-        yield Packet(int(row["packet_arrival"][i]), row["packet_data"][at : at + length].tobytes())
-        at += length
+        yield Packet(
+            int(row["packet_arrival"][i]), row["packet_data"][offset : offset + length].tobytes()
+        )
+        offset += length
 
 
 def fits(room: ModelShape, shape: ModelShape) -> bool:

@@ -72,7 +72,7 @@ def sureness(role: Role, takes: Sequence[Floats]) -> Channel:
     forecasts, sight = AHEAD in role.shape.horizons, Sight(role.shape)
     signals = prediction_signals(groups) + (FORECAST,) * forecasts
 
-    def told(row: NDArray[Any]) -> bool:
+    def is_conditioned(row: NDArray[Any]) -> bool:
         """What is usual was said by a model that was told nothing."""
         sizes = role.shape.inputs()
         if not (role.shape.phonemes or role.shape.context):
@@ -82,19 +82,20 @@ def sureness(role: Role, takes: Sequence[Floats]) -> Channel:
 
     def rows(take: Floats) -> Doubles:
         both = take[:, :joints], take[:, joints : 2 * joints]
-        sure: Doubles = prediction_rows(*both, groups)
-        whole = np.concatenate([sure, take[:, take.shape[1] - forecasts :]], axis=1)
-        return np.repeat(whole, USUAL_TICKS, axis=0)
+        values: Doubles = prediction_rows(*both, groups)
+        columns = np.concatenate([values, take[:, take.shape[1] - forecasts :]], axis=1)
+        return np.repeat(columns, USUAL_TICKS, axis=0)
 
     def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Doubles:
-        there = steady.see(row)
-        off = sight.read(row, outputs).miss  # of each frame, or what comes due is another's
-        if not row["asked"] or told(row):
+        trusted = steady.see(row)
+        # Of each frame, or what comes due is another's.
+        forecast_error = sight.read(row, outputs).miss
+        if not row["asked"] or is_conditioned(row):
             return np.full(len(signals), np.nan)
-        confidence = np.where(there, outputs["confidence"].ravel(), np.nan)
-        sigma = np.where(there, outputs["sigma"].ravel(), np.nan)
+        confidence = np.where(trusted, outputs["confidence"].ravel(), np.nan)
+        sigma = np.where(trusted, outputs["sigma"].ravel(), np.nan)
         now: Doubles = prediction_rows(confidence[None], sigma[None], groups)[0]
-        return np.append(now, off if there.all() else np.nan) if forecasts else now
+        return np.append(now, forecast_error if trusted.all() else np.nan) if forecasts else now
 
     chart = SignalChart(signals).fit([rows(take) for take in takes])
     return Channel(chart, read, words=True)

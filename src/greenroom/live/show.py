@@ -120,7 +120,7 @@ def _facts(order: Order, cast: Cast) -> dict[str, Any]:
     """Return what a show's manifest says beside what was recorded."""
     release = order.release
     backend = OnnxBackend(release.graph, release.role.shape, order.threads)
-    releases = [known.name for known in cast.releases]
+    releases = [candidate.name for candidate in cast.releases]
     return {
         "actor": release.actor,
         "parents": {"releases": releases, "takes": sorted(set(order.takes))},
@@ -133,7 +133,7 @@ def _facts(order: Order, cast: Cast) -> dict[str, Any]:
         "engines": cast.firsts,
         "swaps": [{"tick": first, "release": releases[index]} for first, index in cast.swaps],
         "lost_datagrams": cast.lost_datagrams,
-        **({"told": dict(order.told)} if order.told else {}),
+        **({"told": dict(order.conditioning)} if order.conditioning else {}),
     }
 
 
@@ -159,10 +159,10 @@ class _Ref:
         """Note where the ref is: it is only followed from there."""
         self.workspace, self.actor, self.cast, self.by, self.warn = workspace, actor, cast, by, warn
         self.names = (live_ref(actor), canary_ref(actor))
-        self._at = {name: workspace.log.ref(name) for name in self.names}
+        self._positions = {name: workspace.log.ref(name) for name in self.names}
         self._next_s = 0.0
         self._entries = workspace.log.head()[0]
-        self._told = ""
+        self._last_warning = ""
 
     def look(self) -> None:
         """Bring a release on stage where the ref has moved to it."""
@@ -171,24 +171,24 @@ class _Ref:
             return
         self._next_s = now + FOLLOW_S
         try:
-            size = self.workspace.log.head()[0]
-            if size == self._entries:
+            entries = self.workspace.log.head()[0]
+            if entries == self._entries:
                 return
             for name in self.names:
-                at = self.workspace.log.ref(name)
-                if at is not None and at != self._at[name]:
-                    self._bring(name, at)
+                release = self.workspace.log.ref(name)
+                if release is not None and release != self._positions[name]:
+                    self._bring(name, release)
             self._withdraw()
-            self._entries = size
+            self._entries = entries
         except (GreenroomError, OSError) as error:  # the show goes on, and it is tried again
             self._warn(f"no release comes on stage: {error}")
 
-    def _bring(self, ref: str, at: str) -> None:
+    def _bring(self, ref: str, release: str) -> None:
         try:
-            self.cast.swap(load_release(self.workspace, at))
+            self.cast.swap(load_release(self.workspace, release))
         except BadInput as error:  # it may not perform, or not in this show: asking again is no use
             self._warn(f"no release comes on stage: {error}")
-        self._at[ref] = at
+        self._positions[ref] = release
 
     def _withdraw(self) -> None:
         """Where somebody revoked a release, let it wait no more, and leave the stage if it is there.
@@ -197,7 +197,7 @@ class _Ref:
         """
         new = self.workspace.log.entries()[self._entries :]
         revoked = {entry.body["release"] for entry in new if entry.event == "revoke"}
-        for release in [known for known in self.cast.releases if known.name in revoked]:
+        for release in [candidate for candidate in self.cast.releases if candidate.name in revoked]:
             try:
                 require_approved(self.workspace, release.name, release.manifest)
             except Refused as error:
@@ -216,10 +216,10 @@ class _Ref:
         else:
             self._warn(f"what performs may not: {why}; going back to release {back[:12]}")
 
-    def _warn(self, what: str) -> None:
-        if what != self._told:
-            self._told = what
-            self.warn(what)
+    def _warn(self, message: str) -> None:
+        if message != self._last_warning:
+            self._last_warning = message
+            self.warn(message)
 
 
 @dataclass

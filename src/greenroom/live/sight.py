@@ -42,7 +42,7 @@ class Sight:
     def __init__(self, shape: ModelShape) -> None:
         """Begin before the first frame."""
         self.shape = shape
-        self._said: deque[tuple[Floats, Floats, NDArray[np.bool_]] | None] = deque(maxlen=AHEAD)
+        self._pending: deque[tuple[Floats, Floats, NDArray[np.bool_]] | None] = deque(maxlen=AHEAD)
 
     def read(self, row: NDArray[Any], outputs: Mapping[str, Any]) -> Figures:
         """Return the figures of one frame.
@@ -51,25 +51,25 @@ class Sight:
             row: of the ring.
             outputs: what the model said, by name, with or without a batch of one in front.
         """
-        due = self._said[0] if len(self._said) == AHEAD else None
+        due = self._pending[0] if len(self._pending) == AHEAD else None
         if not row["asked"]:
-            self._said.append(None)
+            self._pending.append(None)
             return Figures(float("nan"), True)
         sizes = self.shape.inputs()
         inputs = get_tensors(np.asarray(row["inputs"][: width_of(sizes)]), sizes)
         valid = inputs["valid"][0] >= 1
         state = inputs["state"][0, : 6 * len(valid)].reshape(-1, 6).copy()
-        sure: Doubles = np.asarray(outputs["confidence"], dtype=np.float64).reshape(-1)
-        finite = all(bool(np.isfinite(said).all()) for said in outputs.values())
+        confidences: Doubles = np.asarray(outputs["confidence"], dtype=np.float64).reshape(-1)
+        finite = all(bool(np.isfinite(tensor).all()) for tensor in outputs.values())
         now = None
         if AHEAD in self.shape.horizons and finite:
-            at = self.shape.horizons.index(AHEAD)
-            said = np.asarray(outputs["forecast"]).reshape(len(self.shape.horizons), -1, 6)[at]
-            now = said.copy(), state, valid
-        self._said.append(now)
-        confidence = float(sure[valid].mean()) if finite and valid.any() else float("nan")
-        off = float("nan")
+            horizon_index = self.shape.horizons.index(AHEAD)
+            forecasts = np.asarray(outputs["forecast"]).reshape(len(self.shape.horizons), -1, 6)
+            now = forecasts[horizon_index].copy(), state, valid
+        self._pending.append(now)
+        confidence = float(confidences[valid].mean()) if finite and valid.any() else float("nan")
+        forecast_error = float("nan")
         if due is not None:
-            both = valid & due[2]
-            off = float(miss(due[0][both], due[1][both], state[both]))
-        return Figures(confidence, finite, off)
+            mask = valid & due[2]
+            forecast_error = float(miss(due[0][mask], due[1][mask], state[mask]))
+        return Figures(confidence, finite, forecast_error)

@@ -28,9 +28,9 @@ def unity_name(bone: str) -> str:
     >>> unity_name("leftThumbMetacarpal"), unity_name("leftIndexProximal"), unity_name("hips")
     ('LeftThumbProximal', 'LeftIndexProximal', 'Hips')
     """
-    for ours, theirs in _THUMBS.items():
-        if bone.endswith(f"Thumb{ours}"):
-            bone = bone.removesuffix(ours) + theirs
+    for vrm_name, unity_thumb in _THUMBS.items():
+        if bone.endswith(f"Thumb{vrm_name}"):
+            bone = bone.removesuffix(vrm_name) + unity_thumb
             break
     return bone[0].upper() + bone[1:]
 
@@ -104,12 +104,12 @@ def _lay(
 ) -> None:
     """Append a message to the last datagram that has room, and note where its numbers are."""
     body = _padded(address) + _padded(tags) + (b"" if text is None else _padded(text))
-    size = len(body) + 4 * numbers
-    if not layout or len(layout[-1]) + 4 + size > DATAGRAM_LIMIT:
+    length = len(body) + 4 * numbers
+    if not layout or len(layout[-1]) + 4 + length > DATAGRAM_LIMIT:
         # "#bundle", time tag "immediately"
         layout.append(bytearray(b"#bundle\0" + struct.pack(">Q", 1)))
     datagram = layout[-1]
-    datagram += struct.pack(">i", size) + body
+    datagram += struct.pack(">i", length) + body
     places += [(len(layout) - 1, len(datagram) + 4 * i) for i in range(numbers)]
     datagram += bytes(4 * numbers)
 
@@ -121,12 +121,12 @@ def resolve(host: str, port: int) -> tuple[str, int]:
         BadInput: it has no address.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][4]
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][4]
     except (OSError, OverflowError, UnicodeError) as error:
         raise BadInput(
             f"vmc://{host}:{port} cannot be reached: {error}", then="check the host and the port"
         ) from error
-    return str(found[0]), int(found[1])
+    return str(address[0]), int(address[1])
 
 
 class VmcSink:

@@ -56,12 +56,12 @@ class Standby:
         self.rest = rest_pose(role, heading_of(last.rotations[0]))
         self.blender = Blender(self.rest)
         self.blender.resume(frames)
-        self.begun = False
+        self.started = False
 
     def step(self, tick: int) -> Frame:
         """Return the next frame."""
-        root, rotations = self.blender.step(self.root, self.rest, not self.begun, HOLD_HALF_LIFE)
-        self.begun = True
+        root, rotations = self.blender.step(self.root, self.rest, not self.started, HOLD_HALF_LIFE)
+        self.started = True
         return Frame(tick, root, rotations, no_face())
 
 
@@ -89,7 +89,7 @@ class Watchdog:
         """Ends that one."""
         self.next_release = 0
         """Which of the show's releases that one performs."""
-        self.seen = 0
+        self.frames_seen = 0
         self.silent = 0
         self.standby: Standby | None = None
         self._row = np.zeros((), dtype=slot_type(ring.shape))
@@ -104,18 +104,18 @@ class Watchdog:
             self._row["release"] = self.next_release
             if self.standby is not None:
                 self.standby = None
-                self.seen = self.ring.end(self.seen)
+                self.frames_seen = self.ring.end(self.frames_seen)
         if self.standby is None:
-            end = self.ring.end(self.seen)
-            self.silent = 0 if end > self.seen else self.silent + 1
-            self.seen = end
+            end = self.ring.end(self.frames_seen)
+            self.silent = 0 if end > self.frames_seen else self.silent + 1
+            self.frames_seen = end
             if self.silent < (PATIENCE if end else FIRST_PATIENCE):
                 return
             self.kill()
-            self.seen = self.ring.end(self.seen)
-            frames = [frame_of(row) for row in self.ring.latest(self.seen, 2)]
+            self.frames_seen = self.ring.end(self.frames_seen)
+            frames = [frame_of(row) for row in self.ring.latest(self.frames_seen, 2)]
             self.standby = Standby(self.role, frames)
-            self.ring.written = self.seen
+            self.ring.written = self.frames_seen
         self._perform(tick, self.standby)
 
     def _perform(self, tick: int, standby: Standby) -> None:
@@ -124,7 +124,7 @@ class Watchdog:
         now = self.clock.now_ns() - self.start_ns
         for stamp in ("arrival", "features", "inference"):
             row[stamp] = now
-        row["begun"] = not standby.begun
+        row["begun"] = not standby.started
         frame = standby.step(tick)
         row["post"] = self.clock.now_ns() - self.start_ns
         for sink in self.sinks:
@@ -160,18 +160,18 @@ def main() -> int:
     sinks = [VmcSink(host, port, release.skeleton.offsets) for host, port in order["vmc"]]
     ring = Ring(Path(order["ring"]), ModelShape.load(order["room"]))
     clock = WallClock()
-    said = lines.wait()
-    watchdog = Watchdog(release.role, ring, sinks, clock, grip(said["engine"]))
-    watchdog.start_ns = said["start_ns"]
+    call = lines.wait()
+    watchdog = Watchdog(release.role, ring, sinks, clock, grip(call["engine"]))
+    watchdog.start_ns = call["start_ns"]
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
     pacer = Pacer(clock, watchdog.start_ns + _OFFSET_NS)
     tick = 0
     while tick < order["ticks"] and not lines.closed:
         pacer.wait(tick)
-        for said in lines.read():
-            watchdog.until, watchdog.next_kill = said["first"], grip(said["engine"])
-            watchdog.next_release = said["release"]
+        for call in lines.read():
+            watchdog.until, watchdog.next_kill = call["first"], grip(call["engine"])
+            watchdog.next_release = call["release"]
         watchdog.tick(tick)
         tick = max(tick, tick_at(max(0, clock.now_ns() - pacer.start_ns))) + 1
     for sink in sinks:

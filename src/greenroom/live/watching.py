@@ -91,7 +91,7 @@ class Watch:
         self._faults: dict[str, int] = {}
 
     def _take(self, channels: Sequence[Channel]) -> None:
-        self.channels, self._seen, self._frames = channels, [0] * len(channels), 0
+        self.channels, self._alert_counts, self._frames = channels, [0] * len(channels), 0
 
     def renew(self, make: Callable[[], Sequence[Channel]]) -> None:
         """Go on with other channels, once a thread has made them: another release is on stage.
@@ -102,17 +102,17 @@ class Watch:
         self._renewals += 1
         number = self._renewals
         self._new = None
-        kept = [i for i, channel in enumerate(self.channels) if not channel.words]
+        kept_indices = [i for i, channel in enumerate(self.channels) if not channel.words]
         self._end(self._tick, [channel for channel in self.channels if channel.words])
-        self.channels = [self.channels[i] for i in kept]
-        self._seen = [self._seen[i] for i in kept]
+        self.channels = [self.channels[i] for i in kept_indices]
+        self._alert_counts = [self._alert_counts[i] for i in kept_indices]
 
         def work() -> None:
             try:
                 new = make()
             except Exception as error:  # whatever it is, the show goes on and somebody is told
-                said = " ".join(str(error).split())[:_MOST_SAID] or type(error).__name__
-                self._failed = (number, said)
+                message = " ".join(str(error).split())[:_MOST_SAID] or type(error).__name__
+                self._failed = (number, message)
                 return
             if number == self._renewals:
                 self._new = new
@@ -127,11 +127,13 @@ class Watch:
             self._end(tick, self.channels)
             self._take(new)
         self._note_unwatched(tick, new is not None)
-        for i, (channel, seen) in enumerate(zip(self.channels, self._seen, strict=True)):
+        for i, (channel, alert_count) in enumerate(
+            zip(self.channels, self._alert_counts, strict=True)
+        ):
             channel.chart.update(channel.read(row, outputs), excused=self.excused(tick))
-            raised = channel.chart.alerts[seen:]
-            self._seen[i] += len(raised)
-            for alert in raised:
+            new_alerts = channel.chart.alerts[alert_count:]
+            self._alert_counts[i] += len(new_alerts)
+            for alert in new_alerts:
                 self._begin(alert, channel, tick - self._frames)
         self._frames += 1
         if self._frames % _EVERY == 0:
@@ -156,8 +158,10 @@ class Watch:
         """
         ticks = (alert.tick, alert.began, alert.began_low, alert.began_high)
         names = ("tick", "began", "began_low", "began_high")
-        moved = {name: max(0, at + shift) for name, at in zip(names, ticks, strict=True)}
-        alert = replace(alert, **moved)  # type: ignore[arg-type]  # ticks are whole numbers
+        shifted_ticks = {
+            name: max(0, position + shift) for name, position in zip(names, ticks, strict=True)
+        }
+        alert = replace(alert, **shifted_ticks)  # type: ignore[arg-type]  # ticks are whole numbers
         self._note_faults(alert.tick)
         if (
             alert.cause in _EXPLAINED
@@ -172,9 +176,9 @@ class Watch:
             if alert.cause == FAULT:
                 self._faults[channel.sense] = tick
 
-    def _end(self, tick: int, gone: Sequence[Channel] = ()) -> None:
+    def _end(self, tick: int, removed: Sequence[Channel] = ()) -> None:
         self._note_faults(tick)
         for signal, (alert, channel) in list(self.active.items()):
-            if channel in gone or not channel.chart.lasts(signal):
+            if channel in removed or not channel.chart.lasts(signal):
                 del self.active[signal]
                 self.tell(replace(alert, tick=tick), False)

@@ -31,8 +31,8 @@ def read_answers(
     except UnicodeDecodeError:
         raise BadInput("this is not UTF-8", where=where) from None
     head = text.split("\n", 1)[0]
-    comma = ";" if head.count(";") > head.count(",") else ","
-    reader = csv.DictReader(io.StringIO(text), delimiter=comma, skipinitialspace=True)
+    delimiter = ";" if head.count(";") > head.count(",") else ","
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
     try:
         names = [str(name).strip().lower() for name in reader.fieldnames or ()]
         missing = [column for column in columns if column not in names]
@@ -44,11 +44,11 @@ def read_answers(
             )
         reader.fieldnames = names
         for row in reader:
-            at = f"{where}, line {reader.line_num}"
-            said = {column: str(row.get(column) or "").strip() for column in (*columns, *optional)}
-            empty = [column for column in columns if not said[column]]
+            location = f"{where}, line {reader.line_num}"
+            cells = {column: str(row.get(column) or "").strip() for column in (*columns, *optional)}
+            empty = [column for column in columns if not cells[column]]
             if empty:
-                raise BadInput(f"{', '.join(empty)} is empty", where=at)
-            yield at, said
+                raise BadInput(f"{', '.join(empty)} is empty", where=location)
+            yield location, cells
     except csv.Error as error:
         raise BadInput(f"{error}", where=f"{where}, line {reader.line_num}") from None

@@ -51,10 +51,10 @@ def onsets(mel: Array) -> Ticks:
         return np.zeros(0, dtype=np.int64)
     power = np.maximum(power, power.mean(axis=1).max() - _RANGE)
     flux = np.append(0.0, np.maximum(np.diff(power, axis=0), 0).mean(axis=1))
-    near = _around(flux, 3).max(axis=1)
+    local_maximum = _around(flux, 3).max(axis=1)
     wide = _around(flux, TICK_HZ // 2)
     above = np.nanmean(wide, axis=1) + np.maximum(0.5 * np.nanstd(wide, axis=1), _LEAST)
-    picked = (flux >= near) & (flux > above)
+    picked = (flux >= local_maximum) & (flux > above)
     picked[1:] &= ~picked[:-1]  # a plateau begins once
     return np.flatnonzero(picked)
 
@@ -82,12 +82,12 @@ def motion_beats(places: Array) -> Ticks:
     speed = np.linalg.norm(np.diff(placed, axis=0), axis=-1).mean(axis=1) * TICK_HZ
     speed = gaussian_filter1d(speed, _SMOOTH, mode="nearest")
     least = _DEEP * float(np.median(speed))
-    found = []
+    beats = []
     for t in np.flatnonzero((speed[1:-1] < speed[:-2]) & (speed[1:-1] <= speed[2:])) + 1:
         before, after = _rise(speed[t::-1]), _rise(speed[t:])
         if min(before, after) > max(least, 1e-6):
-            found.append(int(t) + 1)  # speed t is that from place t to t + 1
-    return np.asarray(found, dtype=np.int64)
+            beats.append(int(t) + 1)  # speed t is that from place t to t + 1
+    return np.asarray(beats, dtype=np.int64)
 
 
 def _rise(speed: Doubles) -> float:
@@ -96,7 +96,7 @@ def _rise(speed: Doubles) -> float:
     return float(speed[: below[0] if len(below) else None].max() - speed[0])
 
 
-def consistency(beats: Ticks, heard: Ticks, spread_s: float = SPREAD_S) -> float:
+def consistency(beats: Ticks, onset_ticks: Ticks, spread_s: float = SPREAD_S) -> float:
     """Return how near motion beats are to onsets, in [0, 1]; NaN without beats or onsets.
 
     Mean over beats b of exp(-min over onsets a of (b - a)² / 2σ²). Source: Li et al. 2021, "AI
@@ -104,19 +104,21 @@ def consistency(beats: Ticks, heard: Ticks, spread_s: float = SPREAD_S) -> float
 
     Args:
         beats: ticks of the motion.
-        heard: ticks of the sound.
+        onset_ticks: ticks of the sound.
         spread_s: σ, seconds.
 
     >>> consistency(np.asarray([10, 40]), np.asarray([10, 40, 70]))
     1.0
     """
-    if not len(beats) or not len(heard):
+    if not len(beats) or not len(onset_ticks):
         return float("nan")
-    apart = np.abs(np.asarray(beats)[:, None] - np.asarray(heard)[None]).min(axis=1) / TICK_HZ
-    return float(np.exp(-(apart**2) / (2 * spread_s**2)).mean())
+    distance_s = (
+        np.abs(np.asarray(beats)[:, None] - np.asarray(onset_ticks)[None]).min(axis=1) / TICK_HZ
+    )
+    return float(np.exp(-(distance_s**2) / (2 * spread_s**2)).mean())
 
 
-def beat_tally(mel: Array, truth: Array, who: Mapping[str, Array]) -> Tally:
+def beat_tally(mel: Array, truth: Array, places_by_source: Mapping[str, Array]) -> Tally:
     """Return |consistency - the truth's own| of one take, weighted by its ticks; lower is better.
 
     A motion without a beat has consistency 0; a take whose truth has none, or without onsets, weighs
@@ -125,20 +127,24 @@ def beat_tally(mel: Array, truth: Array, who: Mapping[str, Array]) -> Tally:
     Args:
         mel: log-mel power (T, 40) of the take's sound.
         truth: places (T, J, 3), metres.
-        who: {name: places (T, J, 3)}.
+        places_by_source: {name: places (T, J, 3)}.
 
     Raises:
         BadInput: sound and motion differ in length.
     """
-    if len(mel) != len(truth) or any(len(places) != len(truth) for places in who.values()):
+    if len(mel) != len(truth) or any(
+        len(places) != len(truth) for places in places_by_source.values()
+    ):
         raise BadInput(f"sound has {len(mel)} ticks, motion {len(truth)}")
-    heard = onsets(mel)
-    own = consistency(motion_beats(truth), heard)
-    if not np.isfinite(own):
-        return Tally("mean", dict.fromkeys(who, 0.0), 0.0)
+    onset_ticks = onsets(mel)
+    truth_consistency = consistency(motion_beats(truth), onset_ticks)
+    if not np.isfinite(truth_consistency):
+        return Tally("mean", dict.fromkeys(places_by_source, 0.0), 0.0)
     weight = float(len(truth))
-    apart = {
-        name: abs(float(np.nan_to_num(consistency(motion_beats(places), heard))) - own)
-        for name, places in who.items()
+    deviation = {
+        name: abs(
+            float(np.nan_to_num(consistency(motion_beats(places), onset_ticks))) - truth_consistency
+        )
+        for name, places in places_by_source.items()
     }
-    return Tally("mean", {name: value * weight for name, value in apart.items()}, weight)
+    return Tally("mean", {name: value * weight for name, value in deviation.items()}, weight)

@@ -18,12 +18,12 @@ class Reliability:
 
     Attributes:
         counts: predictions (B,).
-        said: confidences summed (B,).
+        confidence_sums: confidences summed (B,).
         right: hits summed (B,).
     """
 
     counts: Doubles
-    said: Doubles
+    confidence_sums: Doubles
     right: Doubles
 
     @classmethod
@@ -44,14 +44,16 @@ class Reliability:
             raise BadInput(f"{len(p)} confidences for {len(hits)} predictions")
         if not bool(np.all((p >= 0) & (p <= 1))):
             raise BadInput("a confidence is in 0 to 1")
-        at = np.minimum((p * bins).astype(int), bins - 1)
-        sums = [np.bincount(at, weights, bins) for weights in (np.ones(len(p)), p, hits)]
+        bin_index = np.minimum((p * bins).astype(int), bins - 1)
+        sums = [np.bincount(bin_index, weights, bins) for weights in (np.ones(len(p)), p, hits)]
         return cls(*(np.asarray(values, dtype=np.float64) for values in sums))
 
     def __add__(self, other: Reliability) -> Reliability:
         """Return both pooled."""
         return Reliability(
-            self.counts + other.counts, self.said + other.said, self.right + other.right
+            self.counts + other.counts,
+            self.confidence_sums + other.confidence_sums,
+            self.right + other.right,
         )
 
     @property
@@ -62,7 +64,11 @@ class Reliability:
         2015; 15 equal bins as Guo et al. 2017, "On calibration of modern neural networks", equation 3.
         """
         total = float(self.counts.sum())
-        return float(np.abs(self.right - self.said).sum() / total) if total else float("nan")
+        return (
+            float(np.abs(self.right - self.confidence_sums).sum() / total)
+            if total
+            else float("nan")
+        )
 
 
 def expected_calibration_error(confidence: Array, hit: Array, bins: int = BINS) -> float:

@@ -15,31 +15,31 @@ ACTIVE = 0.01
 """A channel whose standard deviation in the truth is less does not move (face weights, of 1)."""
 
 
-def _both(truth: Array, said: Array) -> tuple[Doubles, Doubles]:
+def _both(truth: Array, prediction: Array) -> tuple[Doubles, Doubles]:
     """Return both as doubles, NaN where either is missing.
 
     Raises:
         BadInput: the shapes differ.
     """
-    a, b = np.asarray(truth, dtype=np.float64), np.asarray(said, dtype=np.float64)
+    a, b = np.asarray(truth, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 2:
         raise BadInput(f"channels are (T, C) and alike, not {a.shape} and {b.shape}")
-    gone = np.logical_not(np.isfinite(a) & np.isfinite(b))
-    return np.where(gone, np.nan, a), np.where(gone, np.nan, b)
+    missing = np.logical_not(np.isfinite(a) & np.isfinite(b))
+    return np.where(missing, np.nan, a), np.where(missing, np.nan, b)
 
 
 def active(truth: Array, least: float = ACTIVE) -> NDArray[np.bool_]:
     """Return which channels (C,) of a truth (T, C) move: standard deviation of `least` at least."""
     values = np.asarray(truth, dtype=np.float64)
-    there = np.isfinite(values)
-    count = np.maximum(there.sum(axis=0), 1)
-    mean = np.where(there, values, 0).sum(axis=0) / count
-    spread = np.sqrt((np.where(there, values - mean, 0) ** 2).sum(axis=0) / count)
-    return np.asarray((spread >= least) & (there.sum(axis=0) >= 2))
+    finite = np.isfinite(values)
+    count = np.maximum(finite.sum(axis=0), 1)
+    mean = np.where(finite, values, 0).sum(axis=0) / count
+    spread = np.sqrt((np.where(finite, values - mean, 0) ** 2).sum(axis=0) / count)
+    return np.asarray((spread >= least) & (finite.sum(axis=0) >= 2))
 
 
 def r2_tally(
-    truth: Array, who: Mapping[str, Array], mean: Array | None = None, least: float = ACTIVE
+    truth: Array, predictions: Mapping[str, Array], mean: Array | None = None, least: float = ACTIVE
 ) -> Tally:
     """Return the sums of the variance-weighted R² of one take; "skill" makes 1 - SSE / SST of them.
 
@@ -49,7 +49,7 @@ def r2_tally(
 
     Args:
         truth: (T, C).
-        who: {name: (T, C)}. What is missing (NaN) in one counts in none.
+        predictions: {name: (T, C)}. What is missing (NaN) in one counts in none.
         mean: (C,) of the training takes, against which the truth's variance is taken, so that takes can
             be pooled; by default the take's own.
         least: channels that move less are left out.
@@ -58,24 +58,26 @@ def r2_tally(
         BadInput: the shapes differ.
     """
     moving = active(truth, least)
-    there = np.isfinite(np.asarray(truth, dtype=np.float64))
-    for said in who.values():
-        there &= np.isfinite(_both(truth, said)[1])
-    a = np.where(there, np.asarray(truth, dtype=np.float64), 0)[:, moving]
-    kept = there[:, moving]
+    finite = np.isfinite(np.asarray(truth, dtype=np.float64))
+    for prediction in predictions.values():
+        finite &= np.isfinite(_both(truth, prediction)[1])
+    a = np.where(finite, np.asarray(truth, dtype=np.float64), 0)[:, moving]
+    mask = finite[:, moving]
     if mean is None:
-        middle = a.sum(axis=0) / np.maximum(kept.sum(axis=0), 1)
+        baseline = a.sum(axis=0) / np.maximum(mask.sum(axis=0), 1)
     else:
-        middle = np.asarray(mean, dtype=np.float64)[moving]
-    total = float((np.where(kept, a - middle, 0) ** 2).sum())
+        baseline = np.asarray(mean, dtype=np.float64)[moving]
+    total = float((np.where(mask, a - baseline, 0) ** 2).sum())
     sums = {
-        name: float((np.where(kept, np.asarray(said, np.float64)[:, moving] - a, 0) ** 2).sum())
-        for name, said in who.items()
+        name: float(
+            (np.where(mask, np.asarray(prediction, np.float64)[:, moving] - a, 0) ** 2).sum()
+        )
+        for name, prediction in predictions.items()
     }
     return Tally("skill", sums, total)
 
 
-def r2(truth: Array, said: Array, least: float = ACTIVE) -> float:
+def r2(truth: Array, prediction: Array, least: float = ACTIVE) -> float:
     """Return the variance-weighted R² over active channels (T, C); NaN where none is.
 
     >>> t = np.linspace(0, 6, 50)
@@ -83,51 +85,53 @@ def r2(truth: Array, said: Array, least: float = ACTIVE) -> float:
     >>> r2(y, y), round(r2(y, 0 * y + y.mean(0)), 6)
     (1.0, 0.0)
     """
-    tally = r2_tally(truth, {"said": said}, least=least)
-    return 1 - tally.sums["said"] / tally.weight if tally.weight > 0 else float("nan")
+    tally = r2_tally(truth, {"prediction": prediction}, least=least)
+    return 1 - tally.sums["prediction"] / tally.weight if tally.weight > 0 else float("nan")
 
 
-def pearson(truth: Array, said: Array, least: float = ACTIVE) -> Doubles:
+def pearson(truth: Array, prediction: Array, least: float = ACTIVE) -> Doubles:
     """Return Pearson's r of each channel (C,); NaN where the truth is not active.
 
     A prediction that does not move has r 0: it follows nothing. Source: Pearson 1895.
 
     Args:
         truth: (T, C), NaN where missing.
-        said: (T, C), NaN where missing.
+        prediction: (T, C), NaN where missing.
         least: channels that move less are left out.
 
     Raises:
         BadInput: the shapes differ.
     """
-    a, b = _both(truth, said)
-    there = np.isfinite(a)
-    count = np.maximum(there.sum(axis=0), 1)
+    a, b = _both(truth, prediction)
+    finite = np.isfinite(a)
+    count = np.maximum(finite.sum(axis=0), 1)
     out = []
     for values in (a, b):
-        middle = np.where(there, values, 0).sum(axis=0) / count
-        out.append(np.where(there, values - middle, 0))
-    below = np.sqrt((out[0] ** 2).sum(axis=0) * (out[1] ** 2).sum(axis=0))
-    above = (out[0] * out[1]).sum(axis=0)
+        means = np.where(finite, values, 0).sum(axis=0) / count
+        out.append(np.where(finite, values - means, 0))
+    denominator = np.sqrt((out[0] ** 2).sum(axis=0) * (out[1] ** 2).sum(axis=0))
+    numerator = (out[0] * out[1]).sum(axis=0)
     # Rounding leaves a constant a spread of some 1e-16 of its size; such a one follows nothing.
     scale = 1e-12 * count * np.maximum(np.nanmax(np.abs(np.nan_to_num(b)), axis=0, initial=0), 1e-9)
-    moves = (below > 0) & (np.sqrt((out[1] ** 2).sum(axis=0)) > scale)
-    r = np.where(moves, above / np.where(moves, below, 1), 0.0)
+    moves = (denominator > 0) & (np.sqrt((out[1] ** 2).sum(axis=0)) > scale)
+    r = np.where(moves, numerator / np.where(moves, denominator, 1), 0.0)
     return np.where(active(a, least), np.clip(r, -1, 1), np.nan)
 
 
-def pearson_tally(truth: Array, who: Mapping[str, Array], least: float = ACTIVE) -> Tally:
+def pearson_tally(truth: Array, predictions: Mapping[str, Array], least: float = ACTIVE) -> Tally:
     """Return r summed over a take's active channels, and how many they are: the mean r over takes.
 
     Args:
         truth: (T, C).
-        who: {name: (T, C)}.
+        predictions: {name: (T, C)}.
         least: channels that move less are left out.
 
     Raises:
         BadInput: the shapes differ.
     """
-    found = {name: pearson(truth, said, least) for name, said in who.items()}
-    there = np.all([np.isfinite(r) for r in found.values()], axis=0)
-    sums = {name: float(r[there].sum()) for name, r in found.items()}
-    return Tally("mean", sums, float(there.sum()))
+    correlations = {
+        name: pearson(truth, prediction, least) for name, prediction in predictions.items()
+    }
+    defined = np.all([np.isfinite(r) for r in correlations.values()], axis=0)
+    sums = {name: float(r[defined].sum()) for name, r in correlations.items()}
+    return Tally("mean", sums, float(defined.sum()))

@@ -74,16 +74,16 @@ def ridge_of_folds(parts: list[tuple[int, Doubles, Doubles]]) -> Doubles:
     Args:
         parts: of each take (fold below 5, regressors (n, X) of which the last is 1, values (n, Y)).
     """
-    size, width = parts[0][1].shape[1], parts[0][2].shape[1]
-    grams = np.zeros((FOLDS, size, size))
-    crosses = np.zeros((FOLDS, size, width))
+    features, width = parts[0][1].shape[1], parts[0][2].shape[1]
+    grams = np.zeros((FOLDS, features, features))
+    crosses = np.zeros((FOLDS, features, width))
     for fold, x, y in parts:
         grams[fold] += x.T @ x
         crosses[fold] += x.T @ y
     gram, cross = grams.sum(axis=0), crosses.sum(axis=0)
 
     def solve(fold: int | None, penalty: float) -> Doubles:
-        eye = penalty * np.eye(size)
+        eye = penalty * np.eye(features)
         eye[-1, -1] = 1e-6  # the constant is not shrunk
         if fold is None:
             return np.asarray(np.linalg.solve(gram + eye, cross))
@@ -128,19 +128,21 @@ class Gaussian:
         share = _MOST // len(takes)
         rows = []
         for take in takes:
-            found = self._rows(np.asarray(take, dtype=np.float64))
-            few = len(found) <= share
-            rows.append(found if few else found[random.choice(len(found), share, False)])
-        rows = [found for found in rows if len(found)]
+            take_rows = self._rows(np.asarray(take, dtype=np.float64))
+            few = len(take_rows) <= share
+            rows.append(
+                take_rows if few else take_rows[random.choice(len(take_rows), share, False)]
+            )
+        rows = [take_rows for take_rows in rows if len(take_rows)]
         errors = dict.fromkeys(_RAISES, 0.0)
         for fold in range(min(FOLDS, len(rows)) if len(rows) > 1 else 0):
-            held = np.concatenate([r for i, r in enumerate(rows) if i % FOLDS == fold])
+            heldout = np.concatenate([r for i, r in enumerate(rows) if i % FOLDS == fold])
             self._fit(np.concatenate([r for i, r in enumerate(rows) if i % FOLDS != fold]))
             plain = self.covariance
             for raised in _RAISES:
                 self._raise(plain, raised)
                 for lost in masks:
-                    error = self._guess(held, lost) - held[:, : self.width][:, lost]
+                    error = self._guess(heldout, lost) - heldout[:, : self.width][:, lost]
                     errors[raised] += float((error**2).sum())
         self._fit(np.concatenate(rows))
         chosen = len(rows) > 1 and len(masks) > 0
@@ -180,13 +182,15 @@ class Gaussian:
 
     def _guess(self, rows: Doubles, lost: NDArray[np.bool_]) -> Doubles:
         """Return the lost displacements (n, lost) of rows (n, 3 W), whatever stands there."""
-        known = np.concatenate([np.logical_not(lost), np.ones(2 * self.width, dtype=bool)])
-        hidden = np.logical_not(known)
+        observed = np.concatenate([np.logical_not(lost), np.ones(2 * self.width, dtype=bool)])
+        hidden = np.logical_not(observed)
         key = lost.tobytes()
         if key not in self._solved:
             c = self.covariance
-            self._solved[key] = np.linalg.solve(c[np.ix_(known, known)], c[np.ix_(known, hidden)])
-        guess = self.mean[hidden] + (rows - self.mean)[:, known] @ self._solved[key]
+            self._solved[key] = np.linalg.solve(
+                c[np.ix_(observed, observed)], c[np.ix_(observed, hidden)]
+            )
+        guess = self.mean[hidden] + (rows - self.mean)[:, observed] @ self._solved[key]
         return np.asarray(guess)
 
     def fill(self, before: Array, last: Array, now: Array, lost: NDArray[np.bool_]) -> Doubles:
@@ -221,8 +225,8 @@ class Retrieval:
         """Keep at most 20,000 ticks, evenly."""
         self.mean, self.std = _scaled(takes)
         self.width, reach = width, max(horizons)
-        found = [(i, t) for i, take in enumerate(takes) for t in range(3, len(take) - reach)]
-        self.at_ticks = found[:: max(1, len(found) // 20_000)]
+        positions = [(i, t) for i, take in enumerate(takes) for t in range(3, len(take) - reach)]
+        self.at_ticks = positions[:: max(1, len(positions) // 20_000)]
         self.takes = takes
         keys = [self._key(takes[i][: t + 1]) for i, t in self.at_ticks]
         self.keys = np.asarray(keys)

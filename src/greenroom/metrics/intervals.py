@@ -14,9 +14,9 @@ from greenroom.metrics.motion import Tally
 ROUNDS = 2000
 
 
-def resampled(tallies: list[Tally], who: str, rounds: int = ROUNDS, seed: int = 0) -> Doubles:
+def resampled(tallies: list[Tally], source: str, rounds: int = ROUNDS, seed: int = 0) -> Doubles:
     """Return the figure (rounds,) over resampled takes; the same takes each time for one seed."""
-    sums = np.asarray([t.sums[who] for t in tallies])
+    sums = np.asarray([t.sums[source] for t in tallies])
     weights = np.asarray([t.weight for t in tallies])
     picks = np.random.default_rng(seed).integers(0, len(tallies), (rounds, len(tallies)))
     below = weights[picks].sum(axis=1)
@@ -30,10 +30,14 @@ def interval(values: Doubles, level: float = 0.95) -> tuple[float, float]:
     return float(cuts[0]), float(cuts[1])
 
 
-def gain(tallies: list[Tally], who: str, than: str) -> Doubles:
+def gain(tallies: list[Tally], source: str, reference: str) -> Doubles:
     """Return how much better one is than another (rounds,) over the same resampled takes.
 
     Positive is better: fewer degrees, or more skill.
     """
-    ours, theirs = resampled(tallies, who), resampled(tallies, than)
-    return ours - theirs if tallies[0].kind == "skill" else theirs - ours
+    source_rounds, reference_rounds = resampled(tallies, source), resampled(tallies, reference)
+    return (
+        source_rounds - reference_rounds
+        if tallies[0].kind == "skill"
+        else reference_rounds - source_rounds
+    )

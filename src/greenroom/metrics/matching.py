@@ -54,11 +54,11 @@ class Matcher:
     ) -> None:
         """Fit on pairs that belong together."""
         _check_pairs(sounds, motions)
-        heard = np.concatenate([_with_lags(np.asarray(s, dtype=np.float64)) for s in sounds])
-        moved = np.concatenate([np.asarray(m, dtype=np.float64) for m in motions])
-        self._sound = heard.mean(axis=0), np.maximum(heard.std(axis=0), 1e-6)
-        self._motion = moved.mean(axis=0), np.maximum(moved.std(axis=0), 1e-6)
-        x, y = self._scaled(heard, self._sound), self._scaled(moved, self._motion)
+        sound_rows = np.concatenate([_with_lags(np.asarray(s, dtype=np.float64)) for s in sounds])
+        motion_rows = np.concatenate([np.asarray(m, dtype=np.float64) for m in motions])
+        self._sound = sound_rows.mean(axis=0), np.maximum(sound_rows.std(axis=0), 1e-6)
+        self._motion = motion_rows.mean(axis=0), np.maximum(motion_rows.std(axis=0), 1e-6)
+        x, y = self._scaled(sound_rows, self._sound), self._scaled(motion_rows, self._motion)
         white = [_root(values.T @ values / len(values), shrink) for values in (x, y)]
         u, _, vt = np.linalg.svd(white[0] @ (x.T @ y / len(x)) @ white[1], full_matrices=False)
         self._maps = white[0] @ u[:, :parts], white[1] @ vt[:parts].T
@@ -67,11 +67,11 @@ class Matcher:
     def _scaled(values: Doubles, by: tuple[Doubles, Doubles]) -> Doubles:
         return np.asarray((values - by[0]) / by[1])
 
-    def _said(self, sound: Array) -> Doubles:
-        heard = _with_lags(np.asarray(sound, dtype=np.float64))
-        return _unit(self._scaled(heard, self._sound) @ self._maps[0])
+    def _embed_sound(self, sound: Array) -> Doubles:
+        lagged = _with_lags(np.asarray(sound, dtype=np.float64))
+        return _unit(self._scaled(lagged, self._sound) @ self._maps[0])
 
-    def _moved(self, motion: Array) -> Doubles:
+    def _embed_motion(self, motion: Array) -> Doubles:
         values = self._scaled(np.asarray(motion, dtype=np.float64), self._motion)
         return _unit(values @ self._maps[1])
 
@@ -86,7 +86,7 @@ class Matcher:
             BadInput: they differ in length.
         """
         _check_pairs([sound], [motion])
-        return float((self._said(sound) * self._moved(motion)).sum(axis=0).mean())
+        return float((self._embed_sound(sound) * self._embed_motion(motion)).sum(axis=0).mean())
 
     def scores(self, sounds: Sequence[Array], motions: Sequence[Array]) -> Doubles:
         """Return the score (sounds, motions) of every pair; all of one length.
@@ -97,9 +97,12 @@ class Matcher:
         _check_pairs(sounds, motions)
         if len({len(s) for s in sounds}) != 1:
             raise BadInput("stretches that are compared are of one length")
-        said = np.asarray([self._said(s) for s in sounds])
-        moved = np.asarray([self._moved(m) for m in motions])
-        return np.asarray(np.einsum("itp,jtp->ij", said, moved) / said.shape[-1])
+        sound_embeddings = np.asarray([self._embed_sound(s) for s in sounds])
+        motion_embeddings = np.asarray([self._embed_motion(m) for m in motions])
+        return np.asarray(
+            np.einsum("itp,jtp->ij", sound_embeddings, motion_embeddings)
+            / sound_embeddings.shape[-1]
+        )
 
 
 def _unit(values: Doubles) -> Doubles:
@@ -138,7 +141,10 @@ def chance_of_match(scores: Array) -> Doubles:
 
 
 def match_tally(
-    matcher: Matcher, sounds: Sequence[Array], takes: Sequence[str], who: dict[str, Sequence[Array]]
+    matcher: Matcher,
+    sounds: Sequence[Array],
+    takes: Sequence[str],
+    motions_by_source: dict[str, Sequence[Array]],
 ) -> dict[str, Tally]:
     """Return take → tally of how often the right sound wins; higher is better, 0.5 is chance.
 
@@ -149,7 +155,7 @@ def match_tally(
         matcher: fitted on training takes.
         sounds: N stretches (L, A) of one length.
         takes: whose each is (N,).
-        who: {name: N stretches of motion (L, M)}; the truth may be one of them.
+        motions_by_source: {name: N stretches of motion (L, M)}; the truth may be one of them.
 
     Raises:
         BadInput: lengths or numbers differ.
@@ -157,7 +163,8 @@ def match_tally(
     if len(takes) != len(sounds):
         raise BadInput(f"{len(sounds)} stretches of sound of {len(takes)} takes")
     chances = {
-        name: chance_of_match(matcher.scores(sounds, motions)) for name, motions in who.items()
+        name: chance_of_match(matcher.scores(sounds, motions))
+        for name, motions in motions_by_source.items()
     }
     out = {}
     for take in sorted(set(takes)):

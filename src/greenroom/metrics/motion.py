@@ -57,19 +57,21 @@ AHEAD = 6
 _MOVED = 0.005  # rms of six numbers of a rotation below which nothing moved
 
 
-def miss(said: Array, before: Array, now: Array) -> Doubles:
+def miss(forecast: Array, previous: Array, current: Array) -> Doubles:
     """Return how far off forecasts were, over themselves and standing still, in [0, 1].
 
     Root mean squares over all joints' six numbers; NaN where nothing moved, or there is no joint.
 
     Args:
-        said: what was forecast (…, J, 6).
-        before: how it was when that was said.
-        now: how it is.
+        forecast: what was forecast (…, J, 6).
+        previous: how it was when that was said.
+        current: how it is.
     """
-    off, still = (_rms(np.asarray(guess, dtype=np.float64) - now) for guess in (said, before))
+    error, persistence_error = (
+        _rms(np.asarray(estimate, dtype=np.float64) - current) for estimate in (forecast, previous)
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(still > _MOVED, off / (off + still), np.nan)
+        return np.where(persistence_error > _MOVED, error / (error + persistence_error), np.nan)
 
 
 def _rms(difference: Doubles) -> Doubles:
@@ -92,10 +94,10 @@ class Tally:
     weight: float
 
 
-def figure(tallies: list[Tally], who: str) -> float:
+def figure(tallies: list[Tally], source: str) -> float:
     """Return the figure of somebody over takes; NaN where there is nothing to divide by."""
     weight = sum(t.weight for t in tallies)
     if weight <= 0:
         return float("nan")
-    ratio = sum(t.sums[who] for t in tallies) / weight
+    ratio = sum(t.sums[source] for t in tallies) / weight
     return 1 - ratio if tallies[0].kind == "skill" else ratio

@@ -88,23 +88,23 @@ def log_dimensionless_jerk(places: Array, rate: float = TICK_HZ) -> Doubles:
     return np.where(np.isfinite(out), out, np.nan)
 
 
-def jerk_tally(who: Mapping[str, Array]) -> Tally:
+def jerk_tally(places_by_source: Mapping[str, Array]) -> Tally:
     """Return the mean jerk of one take in m/s³ by everybody (the truth is one of them).
 
     Args:
-        who: {name: places (T, J, 3)}, all of one shape. What is missing in one counts in none.
+        places_by_source: {name: places (T, J, 3)}, all of one shape; missing in one, counted in none.
 
     Raises:
         BadInput: the shapes differ.
     """
-    found = {name: jerk(places) for name, places in _same(who).items()}
-    there = np.all([np.isfinite(values) for values in found.values()], axis=0)
-    sums = {name: float(values[there].sum()) for name, values in found.items()}
-    return Tally("mean", sums, float(there.sum()))
+    jerks = {name: jerk(places) for name, places in _same(places_by_source).items()}
+    finite = np.all([np.isfinite(values) for values in jerks.values()], axis=0)
+    sums = {name: float(values[finite].sum()) for name, values in jerks.items()}
+    return Tally("mean", sums, float(finite.sum()))
 
 
-def _same(who: Mapping[str, Array]) -> dict[str, Doubles]:
-    out = {name: _checked(places) for name, places in who.items()}
+def _same(places_by_source: Mapping[str, Array]) -> dict[str, Doubles]:
+    out = {name: _checked(places) for name, places in places_by_source.items()}
     shapes = {places.shape for places in out.values()}
     if len(shapes) != 1:
         raise BadInput(f"places of one take have one shape, not {sorted(shapes)}")
@@ -114,11 +114,11 @@ def _same(who: Mapping[str, Array]) -> dict[str, Doubles]:
 def feet(places: Array) -> Doubles:
     """Return the places (T, 2, 3) of the feet of a humanoid (T, 55, 3): toes, or ankles without toes."""
     placed = _checked(places)
-    chosen = []
+    columns = []
     for toes, ankle in _FEET:
         has_toes = bool(np.isfinite(placed[:, BONE[toes]]).all())
-        chosen.append(placed[:, BONE[toes if has_toes else ankle]])
-    return np.stack(chosen, axis=1)
+        columns.append(placed[:, BONE[toes if has_toes else ankle]])
+    return np.stack(columns, axis=1)
 
 
 def contact(feet_places: Array, rest: Array | None = None) -> Doubles:
@@ -147,9 +147,9 @@ def resting(feet_places: Array) -> Doubles:
     """
     height = np.asarray(feet_places, dtype=np.float64)[..., 1]
     out = np.full(height.shape[1], np.nan)
-    there = np.isfinite(height).any(axis=0)
-    if len(height) and there.any():
-        out[there] = np.nanpercentile(height[:, there], 5, axis=0)
+    tracked = np.isfinite(height).any(axis=0)
+    if len(height) and tracked.any():
+        out[tracked] = np.nanpercentile(height[:, tracked], 5, axis=0)
     return out
 
 
@@ -180,7 +180,7 @@ def foot_skate(feet_places: Array, weight: NDArray[np.float64] | None = None) ->
     return total / below if below > 0 else float("nan")
 
 
-def foot_skate_tally(truth: Array, who: Mapping[str, Array]) -> Tally:
+def foot_skate_tally(truth: Array, places_by_source: Mapping[str, Array]) -> Tally:
     """Return foot skate in mm/s over the ticks at which the truth's feet stand.
 
     All are judged at the truth's contacts: feet that drift in the air instead of standing slide too, and
@@ -188,12 +188,14 @@ def foot_skate_tally(truth: Array, who: Mapping[str, Array]) -> Tally:
 
     Args:
         truth: places (T, 55, 3), metres.
-        who: {name: places (T, 55, 3)}; the truth is added as "truth".
+        places_by_source: {name: places (T, 55, 3)}; the truth is added as "truth".
 
     Raises:
         BadInput: the shapes differ.
     """
-    placed = {name: feet(places) for name, places in _same({**who, "truth": truth}).items()}
+    placed = {
+        name: feet(places) for name, places in _same({**places_by_source, "truth": truth}).items()
+    }
     weight = contact(placed["truth"])
     for values in placed.values():
         weight = np.where(np.isfinite(values).all(axis=-1), weight, 0.0)
@@ -201,7 +203,7 @@ def foot_skate_tally(truth: Array, who: Mapping[str, Array]) -> Tally:
     return Tally("mean", {name: total for name, (total, _) in slides.items()}, slides["truth"][1])
 
 
-def joint_error(truth: Array, said: Array, root: int = 0) -> Doubles:
+def joint_error(truth: Array, prediction: Array, root: int = 0) -> Doubles:
     """Return each joint's distance (T, J) to the truth in mm, both moved so that the roots agree.
 
     Its mean is MPJPE, protocol 1: aligned by the root's place alone, not by a turn or a scale. Source:
@@ -210,33 +212,37 @@ def joint_error(truth: Array, said: Array, root: int = 0) -> Doubles:
 
     Args:
         truth: (T, J, 3), metres.
-        said: (T, J, 3), metres.
+        prediction: (T, J, 3), metres.
         root: index of the joint that is aligned.
 
     Raises:
         BadInput: the shapes differ.
     """
-    both = _same({"truth": truth, "said": said})
-    own = {name: places - places[:, root : root + 1] for name, places in both.items()}
-    out: Doubles = np.linalg.norm(own["said"] - own["truth"], axis=-1) * 1000
+    aligned_inputs = _same({"truth": truth, "prediction": prediction})
+    root_relative = {
+        name: places - places[:, root : root + 1] for name, places in aligned_inputs.items()
+    }
+    out: Doubles = (
+        np.linalg.norm(root_relative["prediction"] - root_relative["truth"], axis=-1) * 1000
+    )
     return out
 
 
-def joint_error_tally(truth: Array, who: Mapping[str, Array], root: int = 0) -> Tally:
+def joint_error_tally(truth: Array, predictions: Mapping[str, Array], root: int = 0) -> Tally:
     """Return MPJPE in mm over all joints but the root; what is missing in one counts in none.
 
     Args:
         truth: (T, J, 3), metres.
-        who: {name: places (T, J, 3)}.
+        predictions: {name: places (T, J, 3)}.
         root: index of the joint that is aligned.
 
     Raises:
         BadInput: the shapes differ.
     """
-    found = {
+    errors = {
         name: np.delete(joint_error(truth, places, root), root, axis=1)
-        for name, places in who.items()
+        for name, places in predictions.items()
     }
-    there = np.all([np.isfinite(values) for values in found.values()], axis=0)
-    sums = {name: float(values[there].sum()) for name, values in found.items()}
-    return Tally("mean", sums, float(there.sum()))
+    finite = np.all([np.isfinite(values) for values in errors.values()], axis=0)
+    sums = {name: float(values[finite].sum()) for name, values in errors.items()}
+    return Tally("mean", sums, float(finite.sum()))

@@ -47,8 +47,8 @@ class Sequence:
     @property
     def told(self) -> int | None:
         """How many takes it took to tell them apart; None where they are not."""
-        apart = np.flatnonzero((self.low > 0) | (self.high < 0))
-        return int(apart[0]) + 1 if len(apart) else None
+        decided = np.flatnonzero((self.low > 0) | (self.high < 0))
+        return int(decided[0]) + 1 if len(decided) else None
 
 
 def relative_gain(ours: ArrayLike, theirs: ArrayLike) -> Doubles:

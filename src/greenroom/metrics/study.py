@@ -63,9 +63,9 @@ def _sums(ratings: Sequence[Rating]) -> tuple[list[str], Doubles, Doubles]:
     count = np.zeros_like(total)
     rows = {rater: n for n, rater in enumerate(raters)}
     for r in ratings:
-        at = rows[r.rater], conditions.index(r.condition)
-        total[at] += r.value
-        count[at] += 1
+        cell = rows[r.rater], conditions.index(r.condition)
+        total[cell] += r.value
+        count[cell] += 1
     return conditions, total, count
 
 
@@ -77,10 +77,10 @@ def _rounds(total: Doubles, count: Doubles, seed: int) -> Doubles:
 
 
 def _ends(values: Doubles, level: float) -> tuple[float, float]:
-    found = values[np.isfinite(values)]
-    if not len(found):
+    finite = values[np.isfinite(values)]
+    if not len(finite):
         return float("nan"), float("nan")
-    low, high = np.percentile(found, [50 - 50 * level, 50 + 50 * level])
+    low, high = np.percentile(finite, [50 - 50 * level, 50 + 50 * level])
     return float(low), float(high)
 
 
@@ -113,7 +113,11 @@ def opinions(ratings: Sequence[Rating], level: float = 0.95, seed: int = 0) -> d
 
 
 def difference(
-    ratings: Sequence[Rating], one: str, other: str, level: float = 0.95, seed: int = 0
+    ratings: Sequence[Rating],
+    condition_a: str,
+    condition_b: str,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> tuple[float, float, float]:
     """Return how much better one condition is than another, and the interval's ends.
 
@@ -121,8 +125,8 @@ def difference(
 
     Args:
         ratings: all of a study's.
-        one: a condition.
-        other: another one.
+        condition_a: a condition.
+        condition_b: another one.
         level: of the interval.
         seed: of the draws.
 
@@ -130,15 +134,15 @@ def difference(
         BadInput: a condition that nobody rated.
     """
     conditions, total, count = _sums(ratings)
-    for condition in (one, other):
+    for condition in (condition_a, condition_b):
         if condition not in conditions:
             raise BadInput(f"nobody rated '{condition}'", then=f"there are {', '.join(conditions)}")
-    a, b = conditions.index(one), conditions.index(other)
+    index_a, index_b = conditions.index(condition_a), conditions.index(condition_b)
     mean = total.sum(axis=0) / count.sum(axis=0)
     drawn = _rounds(total, count, seed)
     nobody = float("nan"), float("nan")
-    ends = _ends(drawn[:, a] - drawn[:, b], level) if len(total) > 1 else nobody
-    return float(mean[a] - mean[b]), *ends
+    ends = _ends(drawn[:, index_a] - drawn[:, index_b], level) if len(total) > 1 else nobody
+    return float(mean[index_a] - mean[index_b]), *ends
 
 
 def agreement(ratings: Sequence[Rating], level: str = "ordinal") -> float:
@@ -162,21 +166,23 @@ def agreement(ratings: Sequence[Rating], level: str = "ordinal") -> float:
     for r in ratings:
         units.setdefault((r.clip, r.condition), []).append(r.value)
     values = sorted({r.value for r in ratings})
-    at = {value: n for n, value in enumerate(values)}
-    together = np.zeros((len(values), len(values)))
-    for said in units.values():
-        if len(said) > 1:
-            counts = np.bincount([at[value] for value in said], minlength=len(values))
+    value_index = {value: n for n, value in enumerate(values)}
+    coincidences = np.zeros((len(values), len(values)))
+    for unit_ratings in units.values():
+        if len(unit_ratings) > 1:
+            counts = np.bincount(
+                [value_index[value] for value in unit_ratings], minlength=len(values)
+            )
             pairs = np.outer(counts, counts) - np.diag(counts)
-            together += pairs / (len(said) - 1)
-    number = together.sum(axis=1)
+            coincidences += pairs / (len(unit_ratings) - 1)
+    totals = coincidences.sum(axis=1)
     if level == "interval":
         place = np.asarray(values)
     else:
         # Between two ranks lie half of each and all that is between: differences of middle ranks.
-        place = np.cumsum(number) - number / 2
-    apart = (place[:, None] - place[None]) ** 2
-    expected = float((np.outer(number, number) * apart).sum())
+        place = np.cumsum(totals) - totals / 2
+    squared_distance = (place[:, None] - place[None]) ** 2
+    expected = float((np.outer(totals, totals) * squared_distance).sum())
     if expected <= 0:
         return float("nan")
-    return float(1 - (number.sum() - 1) * (together * apart).sum() / expected)
+    return float(1 - (totals.sum() - 1) * (coincidences * squared_distance).sum() / expected)

@@ -66,12 +66,12 @@ def sentence(alert: Alert) -> str:
     'Left arm lost. Check the camera or the tracker.'
     """
     where = ", ".join(alert.where) or "the whole body"
-    said = _SAID.get("spike" if alert.signal.startswith(SPIKE) else alert.signal)
-    if said is None:
-        said = "{signal} out of control ({where}). " + _DO[alert.cause]
+    template = _SAID.get("spike" if alert.signal.startswith(SPIKE) else alert.signal)
+    if template is None:
+        template = "{signal} out of control ({where}). " + _DO[alert.cause]
     elif alert.cause != "capture fault" and alert.signal != UNWATCHED:
-        said += " " + _DO[alert.cause]
-    text = said.format(where=where, signal=alert.signal)
+        template += " " + _DO[alert.cause]
+    text = template.format(where=where, signal=alert.signal)
     return f"{text[0].upper()}{text[1:]}"
 
 
@@ -94,10 +94,10 @@ def enter(
         raise BadInput(
             f"an alert's cause is not '{alert.cause}'", then=f"one of {', '.join(CAUSES)}"
         )
-    said = {**asdict(alert), "where": list(alert.where), "joints": list(alert.joints)}
-    body = {"key": key, "actor": actor, "release": release, "source": source, "alert": said}
+    payload = {**asdict(alert), "where": list(alert.where), "joints": list(alert.joints)}
+    body = {"key": key, "actor": actor, "release": release, "source": source, "alert": payload}
 
-    def known(entries: Sequence[Entry]) -> Entry | None:
+    def find_existing(entries: Sequence[Entry]) -> Entry | None:
         same = (
             entry
             for entry in reversed(entries)
@@ -105,12 +105,12 @@ def enter(
         )
         return next(same, None)
 
-    return _read(log.append(EVENT, body, by=by, unless=known))
+    return _read(log.append(EVENT, body, by=by, unless=find_existing))
 
 
 def entered(log: Log, actor: str | None = None, cause: str | None = None) -> list[Entered]:
     """Return every alert in the log, oldest first; of one actor, or of one cause, if named."""
-    return [known for known in among(log.entries(), actor) if cause in (None, known.alert.cause)]
+    return [record for record in among(log.entries(), actor) if cause in (None, record.alert.cause)]
 
 
 def among(entries: Iterable[Entry], actor: str | None = None) -> list[Entered]:
@@ -122,22 +122,22 @@ def among(entries: Iterable[Entry], actor: str | None = None) -> list[Entered]:
     ]
 
 
-def told(known: Entered) -> dict[str, Any]:
+def told(record: Entered) -> dict[str, Any]:
     """Return an alert of the log as JSON: what it says, and when and by whom it was entered."""
     return {
-        "at_ns": str(known.entry.at_ns),
-        "actor": known.actor,
-        "release": known.release,
-        "source": known.source,
-        **asdict(known.alert),
+        "at_ns": str(record.entry.at_ns),
+        "actor": record.actor,
+        "release": record.release,
+        "source": record.source,
+        **asdict(record.alert),
     }
 
 
 def _read(entry: Entry) -> Entered:
     body = entry.body
-    said = dict(body["alert"])
-    said |= {"where": tuple(said["where"]), "joints": tuple(said["joints"])}
-    said["size"] = float(said["size"])
+    payload = dict(body["alert"])
+    payload |= {"where": tuple(payload["where"]), "joints": tuple(payload["joints"])}
+    payload["size"] = float(payload["size"])
     return Entered(
-        body["key"], body["actor"], body["release"], body["source"], Alert(**said), entry
+        body["key"], body["actor"], body["release"], body["source"], Alert(**payload), entry
     )

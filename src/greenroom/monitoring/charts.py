@@ -72,13 +72,13 @@ class MotionChart:
     ) -> None:
         """Store the configuration; the default one is what is measured in `docs/benchmarks.md`."""
         self.limbs, self.hours, self.seed = limbs, hours, seed
-        self._known: reference.Reference | None = None
+        self._reference: reference.Reference | None = None
         self._alerts: list[Alert] = []
 
     @property
     def ready(self) -> tuple[str, ...]:
         """Which charts may alarm: "gaps" (missing, held), "texture" (jitter, freeze), "drift"."""
-        return () if self._known is None else self._known.ready
+        return () if self._reference is None else self._reference.ready
 
     @property
     def learning(self) -> bool:
@@ -98,7 +98,9 @@ class MotionChart:
         Raises:
             BadInput: there are no takes, they differ in channels, or a limb has no such joint.
         """
-        self._known = reference.learn(reference_takes, self.limbs, context, self.hours, self.seed)
+        self._reference = reference.learn(
+            reference_takes, self.limbs, context, self.hours, self.seed
+        )
         self.reset()
         return self
 
@@ -109,25 +111,27 @@ class MotionChart:
         self._alerts = []
         self.tick = 0
         self._watch: dict[str, Sums] = {}
-        if self._known is None:
+        if self._reference is None:
             return
-        known = self._known
-        self._rows = np.full((_HISTORY + BLOCK, known.channels), np.nan)
+        fitted = self._reference
+        self._rows = np.full((_HISTORY + BLOCK, fitted.channels), np.nan)
         self._filled = _HISTORY
-        self._steps = np.full((_HISTORY, known.joints), np.nan)
-        self._changes = np.full((_HISTORY, known.joints), np.nan)
-        self._usual = np.zeros(known.joints)
+        self._steps = np.full((_HISTORY, fitted.joints), np.nan)
+        self._changes = np.full((_HISTORY, fitted.joints), np.nan)
+        self._usual = np.zeros(fitted.joints)
         self._since_cut = 0
         self._excused = False
         self._placed = 0
         self._fault_tick = -TOGETHER
-        self._watch = {name: Sums(limit, 0) for name, (_, limit) in known.counts.items()}
-        self._runs = {name: np.zeros(known.joints, dtype=np.intp) for name in known.counts}
-        self._firm = known.longest_hold <= _GLIMPSE
-        if known.models is not None:
-            self._watch["texture"] = Sums(known.models.fault_limit, texture.LENGTH)
-            self._watch["style"] = Sums(known.models.drift_limit, novelty.WINDOW, one=True)
-            axes = known.models.novelty.kept.shape[1]
+        self._watch = {name: Sums(limit, 0) for name, (_, limit) in fitted.counts.items()}
+        self._runs = {name: np.zeros(fitted.joints, dtype=np.intp) for name in fitted.counts}
+        self._firm = fitted.longest_hold <= _GLIMPSE
+        if fitted.models is not None:
+            self._watch["texture"] = Sums(fitted.models.fault_limit, texture.LENGTH)
+            self._watch["style"] = Sums(
+                fitted.models.drift_limit, novelty.WINDOW, disarm_together=True
+            )
+            axes = fitted.models.novelty.exemplars.shape[1]
             self._places = np.zeros((MEMORY, axes), dtype=np.float32)
             self._squares = np.full(MEMORY, np.inf, dtype=np.float32)
 
@@ -152,44 +156,44 @@ class MotionChart:
         Raises:
             BadInput: there is no fit, or the channels are not the reference's.
         """
-        known = self._known
-        if known is None:
+        fitted = self._reference
+        if fitted is None:
             raise BadInput("a chart without a reference", then="fit the chart")
         row = np.asarray(x, dtype=np.float64)
-        if row.shape != (known.channels,):
-            raise BadInput(f"a tick is ({known.channels},), not {row.shape}")
+        if row.shape != (fitted.channels,):
+            raise BadInput(f"a tick is ({fitted.channels},), not {row.shape}")
         self._rows[self._filled] = row
         self._excused |= excused
         self._filled += 1
         self.tick += 1
         if self._filled == len(self._rows):
-            if known.ready and known.models is not None:
+            if fitted.ready and fitted.models is not None:
                 with np.errstate(all="ignore"):
-                    self._block(known, known.models)
+                    self._block(fitted, fitted.models)
             self._excused = False
             self._rows[:_HISTORY] = self._rows[BLOCK:]
             self._filled = _HISTORY
 
-    def _block(self, known: reference.Reference, models: reference.Models) -> None:
+    def _block(self, fitted: reference.Reference, models: reference.Models) -> None:
         """Look at ten new ticks."""
         rows = self._rows
         new = rows[_HISTORY:]
         new[~(np.abs(new) < reference.MOST_DEGREES)] = np.nan
         gaps = self._watch["missing"].busy or not np.isfinite(new).all()
-        self._count(known, "missing", reference.missing(new, known.joints) if gaps else None)
+        self._count(fitted, "missing", reference.missing(new, fitted.joints) if gaps else None)
         same = self._watch["held"].busy or bool((new == rows[_HISTORY - 1 : -1]).any())
         since = rows[_HISTORY - 1 :]
-        self._count(known, "held", reference.held(since, known.joints) if same else None)
-        self._texture(known, models)
+        self._count(fitted, "held", reference.held(since, fitted.joints) if same else None)
+        self._texture(fitted, models)
         if any(not watch.armed.all() for name, watch in self._watch.items() if name != "style"):
             self._fault_tick = self.tick  # it goes on: what looks new meanwhile is broken
         if self._excused:
             self._since_cut = 0  # no window reaches into what is excused
-        if "drift" in known.ready and self._since_cut >= novelty.WINDOW:
-            self._style(known, models)
+        if "drift" in fitted.ready and self._since_cut >= novelty.WINDOW:
+            self._style(fitted, models)
 
     def _count(
-        self, known: reference.Reference, name: str, ticks: NDArray[np.bool_] | None
+        self, fitted: reference.Reference, name: str, ticks: NDArray[np.bool_] | None
     ) -> None:
         """Count missing or held ticks (T, J); None if there are none and there were none.
 
@@ -197,7 +201,7 @@ class MotionChart:
         reference, or if one is for two seconds.
         """
         watch = self._watch[name]
-        slack = known.counts[name][0]
+        slack = fitted.counts[name][0]
         if ticks is None:
             watch.pause(-slack, self.tick)
             self._runs[name][:] = 0
@@ -207,37 +211,37 @@ class MotionChart:
             together = np.count_nonzero(ticks & self._firm, axis=1) > 1
             ticks = ticks & together[:, None]
         counts = ticks.sum(axis=0)
-        over = np.zeros(known.joints, dtype=np.bool_)
+        over = np.zeros(fitted.joints, dtype=np.bool_)
         if watch.add(counts - slack, self.tick):
             over = watch.values > watch.limit
-        alone = runs * BLOCK > np.maximum(_ALONE, 3 * known.longest_hold)
-        if name == "held" and alone.any():
-            watch.values[alone] = watch.most[alone]
-            over |= alone
+        stuck = runs * BLOCK > np.maximum(_ALONE, 3 * fitted.longest_hold)
+        if name == "held" and stuck.any():
+            watch.values[stuck] = watch.most[stuck]
+            over |= stuck
         if over.any() and watch.fresh(self.tick):
             worst = int(np.where(over, watch.values, -1.0).argmax())
             self._raise(name, over, float(ticks[:, over].mean(axis=0).max()), worst)
         watch.rearm()
 
-    def _texture(self, known: reference.Reference, models: reference.Models) -> None:
+    def _texture(self, fitted: reference.Reference, models: reference.Models) -> None:
         """Add the evidence of the last second's texture."""
         watch = self._watch["texture"]
-        cube = self._rows.reshape(-1, known.joints, known.width)
+        cube = self._rows.reshape(-1, fitted.joints, fitted.width)
         step, change = texture.changes(cube[_HISTORY - 2 :])
         self._find_cut(change / (self._usual + models.usual_change))
-        for kept, new in ((self._steps, step), (self._changes, change)):
-            kept[:-BLOCK] = kept[BLOCK:]
-            kept[-BLOCK:] = new
+        for history, new in ((self._steps, step), (self._changes, change)):
+            history[:-BLOCK] = history[BLOCK:]
+            history[-BLOCK:] = new
         now = texture.texture(cube[BLOCK:], self._steps, self._changes)
-        usual = np.exp(now[known.joints : 2 * known.joints])
+        usual = np.exp(now[fitted.joints : 2 * fitted.joints])
         self._usual = np.where(np.isfinite(usual), usual, 0.0)
         evidence = models.faults.evidence(texture.extended(now))
-        if "texture" not in known.ready:
+        if "texture" not in fitted.ready:
             return
         if watch.add(evidence * _SECONDS, self.tick) and watch.fresh(self.tick):
             worst = int((watch.values / watch.limit).argmax())
             kind, group = divmod(worst, len(models.groups))
-            over = np.zeros(known.joints, dtype=np.bool_)
+            over = np.zeros(fitted.joints, dtype=np.bool_)
             over[list(models.groups[group])] = True
             self._raise(texture.KINDS[kind], over, float(evidence[worst]), worst)
         watch.rearm()
@@ -252,7 +256,7 @@ class MotionChart:
         cuts = np.flatnonzero(~(np.partition(jumps, half, axis=1)[:, half] <= _CUT))
         self._since_cut = BLOCK - int(cuts[-1]) if len(cuts) else self._since_cut + BLOCK
 
-    def _style(self, known: reference.Reference, models: reference.Models) -> None:
+    def _style(self, fitted: reference.Reference, models: reference.Models) -> None:
         """Add the evidence of the last window's novelty."""
         window = self._rows[-novelty.WINDOW :, models.usable]
         mean = np.add.reduce(window) / len(window)
@@ -260,30 +264,34 @@ class MotionChart:
         features = np.concatenate([mean, np.sqrt(np.maximum(square, 0.0))])
         if not np.isfinite(np.add.reduce(features)):
             return
-        found = models.novelty.score(features)
-        evidence = reference.drift_evidence(np.asarray(found.score)) * _SECONDS
-        if found.score > reference.SLOW and self._seen(found):
+        novelty_score = models.novelty.score(features)
+        evidence = reference.drift_evidence(np.asarray(novelty_score.score)) * _SECONDS
+        if novelty_score.score > reference.SLOW and self._is_revisit(novelty_score):
             evidence = np.minimum(evidence, 0.0)
-        self._places[self._placed % MEMORY] = found.at
-        self._squares[self._placed % MEMORY] = found.at @ found.at
+        self._places[self._placed % MEMORY] = novelty_score.at
+        self._squares[self._placed % MEMORY] = novelty_score.at @ novelty_score.at
         self._placed += 1
         watch = self._watch["style"]
         if watch.add(evidence, self.tick) and watch.fresh(self.tick):
-            apart = np.zeros(known.channels)
-            parts = models.novelty.apart(features, found.nearest).reshape(2, -1)
-            apart[models.usable] = parts.sum(axis=0)
-            each = apart.reshape(known.joints, known.width).sum(axis=1)
+            deviation = np.zeros(fitted.channels)
+            parts = models.novelty.apart(features, novelty_score.nearest).reshape(2, -1)
+            deviation[models.usable] = parts.sum(axis=0)
+            each = deviation.reshape(fitted.joints, fitted.width).sum(axis=1)
             worst = int((watch.values / watch.limit).argmax())
-            self._raise("style", each >= each.max() / 2, found.size, worst)
+            self._raise("style", each >= each.max() / 2, novelty_score.size, worst)
         watch.rearm()
 
-    def _seen(self, found: novelty.Scored) -> bool:
+    def _is_revisit(self, novelty_score: novelty.Scored) -> bool:
         """Return whether the stream itself was there before, so that it is no new evidence."""
-        squares = self._squares + float(found.at @ found.at) - 2 * (self._places @ found.at)
+        squares = (
+            self._squares
+            + float(novelty_score.at @ novelty_score.at)
+            - 2 * (self._places @ novelty_score.at)
+        )
         squares[(self._placed - 1 - np.arange(_AFRESH)) % MEMORY] = np.inf
-        return bool((squares < (_REPEAT * found.usual) ** 2).any())
+        return bool((squares < (_REPEAT * novelty_score.usual) ** 2).any())
 
-    def _raise(self, signal: str, over: NDArray[np.bool_], size: float, worst: int) -> None:
+    def _raise(self, signal: str, over: NDArray[np.bool_], amplitude: float, worst: int) -> None:
         """Append an alert on the joints that are `over`, by the sum `worst`."""
         watch = self._watch["texture" if signal in texture.KINDS else signal]
         fault = signal != "style" or self.tick - self._fault_tick < TOGETHER
@@ -296,4 +304,6 @@ class MotionChart:
         also = range(len(watch.limit)) if signal == "style" else [worst]
         best, low, high = watch.began(worst, also, self.tick)
         cause = "capture fault" if fault else "new style"
-        self._alerts.append(Alert(signal, cause, names, size, self.tick, best, low, high, joints))
+        self._alerts.append(
+            Alert(signal, cause, names, amplitude, self.tick, best, low, high, joints)
+        )

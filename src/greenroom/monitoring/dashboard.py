@@ -23,7 +23,7 @@ class Panel:
 
     Attributes:
         title: over it.
-        told: what it shows, and what to do when it looks wrong.
+        description: what it shows, and what to do when it looks wrong.
         unit: Grafana's name of it.
         queries: (PromQL, legend) pairs.
         limit: from which on it is red; None where nothing is.
@@ -31,7 +31,7 @@ class Panel:
     """
 
     title: str
-    told: str
+    description: str
     unit: str
     queries: tuple[tuple[str, str], ...]
     limit: float | None = None
@@ -210,7 +210,7 @@ def _panel(panel: Panel, width: int) -> Any:
     out: Any = timeseries.Panel().legend(common.VizLegendOptions().show_legend(True))
     if panel.now:
         out = bargauge.Panel().orientation(VizOrientation.HORIZONTAL)
-    out = out.title(panel.title).description(panel.told).unit(panel.unit)
+    out = out.title(panel.title).description(panel.description).unit(panel.unit)
     out = out.datasource(models.DataSourceRef("prometheus", "${source}")).span(width).height(8)
     if panel.limit is not None:
         steps = [models.Threshold(None, "green"), models.Threshold(panel.limit, "red")]

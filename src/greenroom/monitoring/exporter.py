@@ -139,16 +139,16 @@ class Metrics:
         self._end.labels(actor, release).set(ends_s)
         self._base.set(confidence_base)
 
-    def frame(self, seen: Figures) -> None:
+    def frame(self, figures: Figures) -> None:
         """Count one frame."""
-        self._frames.labels(seen.rung).inc()
-        self._tick.set(seen.tick)
+        self._frames.labels(figures.rung).inc()
+        self._tick.set(figures.tick)
         self._last.set(time.time())
-        self._late.inc(seen.late)
-        if seen.model_s is not None:
-            self._model.observe(seen.model_s)
-        self._confidence.see(seen.confidence)
-        self._missing.see(seen.missing)
+        self._late.inc(figures.late)
+        if figures.model_s is not None:
+            self._model.observe(figures.model_s)
+        self._confidence.see(figures.confidence)
+        self._missing.see(figures.missing)
 
     def alert(self, alert: Alert, active: bool) -> None:
         """Count a chart's alert where it begins; `active` is whether it stands."""
@@ -171,9 +171,9 @@ class Surveys(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield a series a figure; `workspace_readable` is 0, and there is no other, if it is not."""
         try:
-            kept, readable = standing(self.workspace), 1.0
+            surveys, readable = standing(self.workspace), 1.0
         except (GreenroomError, OSError):
-            kept, readable = [], 0.0
+            surveys, readable = [], 0.0
         yield GaugeMetricFamily(
             "workspace_readable", "1 if log and surveys could be read.", value=readable
         )
@@ -184,7 +184,7 @@ class Surveys(Collector):
             ("user_satisfaction_respondents", "How many answered.", "respondents"),
         ):
             family = GaugeMetricFamily(name, text, labels=["actor", "release", "show"])
-            for survey in kept:
+            for survey in surveys:
                 value = float(getattr(survey.satisfaction, key))
                 family.add_metric([survey.actor, survey.release, survey.show], value)
             yield family

@@ -49,13 +49,13 @@ class Bootstrap:
         """
         means = np.stack([part.mean(axis=0) for part in evidence if len(part)])
         jolt = 1.06 * means.std(axis=0) * len(means) ** -0.2  # Silverman's bandwidth
-        found = []
+        quantiles = []
         for order in (None, self.scenes):
             highest = hourly_maxima(evidence, BLOCK, gap, order, jolt, memory, self.rng)
             if family:
                 highest = np.repeat(highest.max(axis=1, keepdims=True), highest.shape[1], axis=1)
-            found.append(np.quantile(highest, max(0.0, 1 - 1 / (_SHARES * self.hours)), axis=0))
-        out: Doubles = np.maximum(*found)
+            quantiles.append(np.quantile(highest, max(0.0, 1 - 1 / (_SHARES * self.hours)), axis=0))
+        out: Doubles = np.maximum(*quantiles)
         return out
 
 
@@ -82,7 +82,7 @@ def hourly_maxima(
     step: int,
     gap: int,
     scenes: Sequence[NDArray[np.intp]] | None,
-    jolt: Array,
+    jitter_std: Array,
     memory: int,
     rng: np.random.Generator,
 ) -> Doubles:
@@ -93,7 +93,7 @@ def hourly_maxima(
         step: ticks between two rows; the sums are in units of evidence times seconds.
         gap: rows without evidence at the start of every stretch.
         scenes: of each stretch, those like it; None draws from all.
-        jolt: (G,), standard deviation of what is added to a whole drawn stretch.
+        jitter_std: (G,), standard deviation of what is added to a whole drawn stretch.
         memory: rows within which the same stretch again is no new evidence; nought if it always is.
         rng: seeded.
     """
@@ -101,29 +101,31 @@ def hourly_maxima(
     starts = np.concatenate([[0], np.cumsum(lengths)])[:-1] + 1
     table = np.concatenate([np.zeros((1, stretches[0].shape[1])), *stretches])
     rows = TICKS_AN_HOUR // step
-    at = np.zeros((rows, _HOURS), dtype=np.intp)
-    moved = np.zeros((rows, _HOURS), dtype=np.intp)
-    again = np.zeros((rows, _HOURS), dtype=np.bool_)
+    row_index = np.zeros((rows, _HOURS), dtype=np.intp)
+    jitter_index = np.zeros((rows, _HOURS), dtype=np.intp)
+    repeated = np.zeros((rows, _HOURS), dtype=np.bool_)
     filled = lengths + gap
     for hour in range(_HOURS):
         order = _order(filled, rows, step, scenes, rng)
         within = np.arange(filled[order].sum()) - np.repeat(
             np.cumsum(filled[order]) - filled[order], filled[order]
         )
-        whole = np.where(within < gap, 0, np.repeat(starts[order], filled[order]) + within - gap)
-        at[:, hour] = whole[:rows]
-        again[:, hour] = np.repeat(_again(order, filled, memory), filled[order])[:rows]
+        table_rows = np.where(
+            within < gap, 0, np.repeat(starts[order], filled[order]) + within - gap
+        )
+        row_index[:, hour] = table_rows[:rows]
+        repeated[:, hour] = np.repeat(_again(order, filled, memory), filled[order])[:rows]
         which = np.repeat(rng.integers(1, 4096, len(order)), filled[order])
-        moved[:, hour] = np.where(at[:, hour] > 0, which[:rows], 0)
-    jolts = rng.normal(0, 1, (4096, len(jolt))) * jolt
-    jolts[0] = 0
+        jitter_index[:, hour] = np.where(row_index[:, hour] > 0, which[:rows], 0)
+    jitters = rng.normal(0, 1, (4096, len(jitter_std))) * jitter_std
+    jitters[0] = 0
     sums = np.zeros((_HOURS, table.shape[1]))
     out = np.zeros_like(sums)
     seconds = step / 30
     for row in range(rows):
-        evidence = table[at[row]] + jolts[moved[row]]
+        evidence = table[row_index[row]] + jitters[jitter_index[row]]
         if memory:
-            evidence[again[row]] = np.minimum(evidence[again[row]], 0.0)
+            evidence[repeated[row]] = np.minimum(evidence[repeated[row]], 0.0)
         sums += evidence * seconds
         np.maximum(sums, 0.0, out=sums)
         np.maximum(out, sums, out=out)

@@ -93,11 +93,13 @@ class Novelty:
         self.places = ((features - self.mean) @ axes).astype(np.float32)
         stride = -(-len(features) // _MOST)
         self.raw = features[::stride].astype(np.float32)
-        self.kept = self.places[::stride].copy()
-        self.half_squares = (np.einsum("nk,nk->n", self.kept, self.kept) / 2).astype(np.float32)
-        nearest, apart = self._left_out(times, times[::stride])
-        self.log_scale = self._scales(apart[::stride])
-        raw = np.log(np.maximum(apart, 1e-9)) - self.log_scale[nearest]
+        self.exemplars = self.places[::stride].copy()
+        self.half_squares = (np.einsum("nk,nk->n", self.exemplars, self.exemplars) / 2).astype(
+            np.float32
+        )
+        nearest, distances = self._left_out(times, times[::stride])
+        self.log_scale = self._scales(distances[::stride])
+        raw = np.log(np.maximum(distances, 1e-9)) - self.log_scale[nearest]
         counts = np.bincount(stretch)
         means = np.bincount(stretch, raw)[counts > 0] / counts[counts > 0]
         self.centre, self.spread = float(means.mean()), float(max(means.std(), 1e-3))
@@ -108,45 +110,47 @@ class Novelty:
     ) -> tuple[NDArray[np.intp], Doubles]:
         """Return index of, and distance to, the nearest kept window that is not of the same time."""
         nearest = np.empty(len(times), dtype=np.intp)
-        apart = np.empty(len(times))
+        distances = np.empty(len(times))
         for start in range(0, len(times), 500):
             rows = slice(start, start + 500)
             squares = self._squares(self.places[rows])
             squares[np.abs(times[rows, None] - kept_times[None]) < _OWN] = np.inf
             nearest[rows] = squares.argmin(axis=1)
-            apart[rows] = np.sqrt(squares.min(axis=1))
-        return nearest, np.where(np.isfinite(apart), apart, np.nanmax(apart[np.isfinite(apart)]))
+            distances[rows] = np.sqrt(squares.min(axis=1))
+        return nearest, np.where(
+            np.isfinite(distances), distances, np.nanmax(distances[np.isfinite(distances)])
+        )
 
-    def _scales(self, apart: Doubles) -> Doubles:
+    def _scales(self, distances: Doubles) -> Doubles:
         """Return the logarithm of the mean distance around each kept window."""
-        near = min(len(apart), max(_LEAST_NEAR, int(_NEIGHBOURHOOD * len(apart))))
-        out = np.empty(len(apart))
-        for start in range(0, len(apart), 500):
+        neighbours = min(len(distances), max(_LEAST_NEAR, int(_NEIGHBOURHOOD * len(distances))))
+        out = np.empty(len(distances))
+        for start in range(0, len(distances), 500):
             rows = slice(start, start + 500)
-            squares = self._squares(self.kept[rows])
-            around = np.argpartition(squares, near - 1, axis=1)[:, :near]
-            out[rows] = np.log(np.maximum(apart[around].mean(axis=1), 1e-9))
+            squares = self._squares(self.exemplars[rows])
+            around = np.argpartition(squares, neighbours - 1, axis=1)[:, :neighbours]
+            out[rows] = np.log(np.maximum(distances[around].mean(axis=1), 1e-9))
         return out
 
     def _squares(self, places: Floats) -> Floats:
         own = np.einsum("nk,nk->n", places, places)
         out: Floats = np.maximum(
-            own[:, None] + 2 * (self.half_squares[None] - places @ self.kept.T), 0.0
+            own[:, None] + 2 * (self.half_squares[None] - places @ self.exemplars.T), 0.0
         )
         return out
 
     def score(self, features: Doubles) -> Scored:
         """Return how novel one window (F,) is."""
-        at: Floats = (features - self.mean).astype(np.float32) @ self.axes
-        cross = self.kept @ at
+        embedding: Floats = (features - self.mean).astype(np.float32) @ self.axes
+        cross = self.exemplars @ embedding
         cross -= self.half_squares
         nearest = int(cross.argmax())
-        square = max(float(at @ at) - 2 * float(cross[nearest]), 1e-18)
+        square = max(float(embedding @ embedding) - 2 * float(cross[nearest]), 1e-18)
         scale = float(self.log_scale[nearest])
         raw = 0.5 * math.log(square) - scale
         usual = math.exp(scale)
         return Scored(
-            (raw - self.centre) / self.spread, math.sqrt(square) / usual, nearest, usual, at
+            (raw - self.centre) / self.spread, math.sqrt(square) / usual, nearest, usual, embedding
         )
 
     def apart(self, features: Doubles, nearest: int) -> Doubles:

@@ -87,8 +87,8 @@ class Reference:
 
 def missing(x: Doubles, joints: int) -> NDArray[np.bool_]:
     """Return (T, J): whether a channel of a joint is missing in x (T, C)."""
-    there = np.isfinite(x).reshape(len(x), joints, x.shape[1] // joints)
-    out: NDArray[np.bool_] = ~np.logical_and.reduce(there, axis=2)
+    finite = np.isfinite(x).reshape(len(x), joints, x.shape[1] // joints)
+    out: NDArray[np.bool_] = ~np.logical_and.reduce(finite, axis=2)
     return out
 
 
@@ -117,21 +117,21 @@ def learn(
     Raises:
         BadInput: there are no takes, they differ in channels, or a limb has no such joint.
     """
-    given = _checked(takes)
-    channels = given[0].shape[1]
+    checked = _checked(takes)
+    channels = checked[0].shape[1]
     width = 3 if channels % 3 == 0 else 1
     joints = channels // width
-    if context is not None and len(context) != len(given):
-        raise BadInput(f"{len(context)} scenes for {len(given)} takes")
+    if context is not None and len(context) != len(checked):
+        raise BadInput(f"{len(context)} scenes for {len(checked)} takes")
     for name, members in (limbs or {}).items():
         if not members or not all(0 <= joint < joints for joint in members):
             raise BadInput(f"limb {name!r} has joints 0 to {joints - 1}, not {members}")
-    holds = [held(take, joints) for take in given]
+    holds = [held(take, joints) for take in checked]
     counts = {
-        "missing": _count_limit([missing(take, joints) for take in given], "missing"),
+        "missing": _count_limit([missing(take, joints) for take in checked], "missing"),
         "held": _count_limit(holds, "held"),
     }
-    pieces, owner = _stretches(given)
+    pieces, owner = _stretches(checked)
     usable = np.isfinite(np.concatenate(pieces)).mean(axis=0) > 0.5
     windows = _windows(pieces, owner, usable)
     lengths = np.bincount(windows.stretch, minlength=len(pieces)) * BLOCK
@@ -146,20 +146,20 @@ def learn(
         scenes = _scenes(novel, windows.stretch, owner, context)
         bootstrap = limits.Bootstrap(hours, scenes, rng)
         cubes = [piece.reshape(len(piece), joints, width) for piece in pieces]
-        taught = texture.lessons(cubes, rng)
+        lessons = texture.lessons(cubes, rng)
         drift = [drift_evidence(novel.scores[windows.stretch == i]) for i in range(len(pieces))]
         drift_limit = bootstrap.limit(drift, novelty.WINDOW // BLOCK, MEMORY, family=False)
-        moved = [texture.changes(cube) for cube in cubes if len(cube) > 2]
-        groups = _groups(np.concatenate([step for step, _ in moved]), limbs)
-        together = owner if len(given) >= _MANY_TAKES else np.arange(len(pieces))
-        fault = texture.left_out(taught, groups, together)
+        changes = [texture.changes(cube) for cube in cubes if len(cube) > 2]
+        groups = _groups(np.concatenate([step for step, _ in changes]), limbs)
+        together = owner if len(checked) >= _MANY_TAKES else np.arange(len(pieces))
+        fault = texture.left_out(lessons, groups, together)
         fault_limit = bootstrap.limit(fault, 4, 0, family=True)
         few = _FEW / effective
         models = Models(
             usable=usable,
-            usual_change=_medians(np.concatenate([change for _, change in moved])) + 0.01,
+            usual_change=_medians(np.concatenate([change for _, change in changes])) + 0.01,
             groups=groups,
-            faults=texture.learn(taught, groups, np.ones(len(pieces), dtype=np.bool_)),
+            faults=texture.learn(lessons, groups, np.ones(len(pieces), dtype=np.bool_)),
             novelty=novel,
             fault_limit=np.maximum(fault_limit * (1 + 8 * few**2), _LEAST_FAULT),
             drift_limit=np.maximum(drift_limit * (1 + few), _LEAST_DRIFT),
@@ -170,12 +170,12 @@ def learn(
 
 def _checked(takes: Sequence[Array]) -> list[Doubles]:
     """Return takes (T, C) with NaN for what is not finite, or raise BadInput."""
-    given = [np.asarray(take, dtype=np.float64) for take in takes]
-    if not given or any(take.ndim != 2 for take in given):
+    arrays = [np.asarray(take, dtype=np.float64) for take in takes]
+    if not arrays or any(take.ndim != 2 for take in arrays):
         raise BadInput("a reference is one take (T, C) at least", then="record takes in control")
-    if len({take.shape[1] for take in given}) != 1 or not given[0].shape[1]:
+    if len({take.shape[1] for take in arrays}) != 1 or not arrays[0].shape[1]:
         raise BadInput("takes of one reference have the same channels")
-    return [np.where(np.abs(take) < MOST_DEGREES, take, np.nan) for take in given]
+    return [np.where(np.abs(take) < MOST_DEGREES, take, np.nan) for take in arrays]
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,8 @@ class _Windows:
 
 def _medians(values: Doubles) -> Doubles:
     """Return each column's median; nought where nothing is there."""
-    there = [column[np.isfinite(column)] for column in values.T]
-    return np.asarray([np.median(column) if len(column) else 0.0 for column in there])
+    finite_columns = [column[np.isfinite(column)] for column in values.T]
+    return np.asarray([np.median(column) if len(column) else 0.0 for column in finite_columns])
 
 
 def _stretches(takes: list[Doubles]) -> tuple[list[Doubles], NDArray[np.intp]]:
@@ -209,13 +209,13 @@ def _windows(pieces: list[Doubles], owner: NDArray[np.intp], usable: NDArray[np.
     offset = 0
     for i, piece in enumerate(pieces):
         ends = np.arange(novelty.WINDOW, len(piece) + 1, novelty.STEP)
-        found = novelty.window_features(piece[:, usable], ends)
-        whole = np.isfinite(found).all(axis=1) & usable.any()
+        window_rows = novelty.window_features(piece[:, usable], ends)
+        complete = np.isfinite(window_rows).all(axis=1) & usable.any()
         if i and owner[i] != owner[i - 1]:
             offset += 1_000_000
-        features.append(found[whole])
-        times.append(offset + ends[whole])
-        stretch.append(np.full(int(whole.sum()), i))
+        features.append(window_rows[complete])
+        times.append(offset + ends[complete])
+        stretch.append(np.full(int(complete.sum()), i))
         offset += len(piece)
     return _Windows(np.concatenate(features), np.concatenate(stretch), np.concatenate(times))
 
@@ -231,8 +231,8 @@ def _groups(speeds: Doubles, limbs: Mapping[str, Sequence[int]] | None) -> list[
         together = np.nan_to_num(np.atleast_2d(np.corrcoef(logs.T)), nan=-1.0)
     np.fill_diagonal(together, 2.0)
     nearest = np.argsort(-together, axis=1, kind="stable")
-    found = {tuple(sorted(map(int, row[:size]))) for row in nearest for size in (2, 3)}
-    return [*sorted(found), everyone]
+    groups = {tuple(sorted(map(int, row[:size]))) for row in nearest for size in (2, 3)}
+    return [*sorted(groups), everyone]
 
 
 def _scenes(

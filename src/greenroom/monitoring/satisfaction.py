@@ -117,15 +117,15 @@ def read_survey(data: bytes, where: str) -> list[Answer]:
         BadInput: a column is missing, a line is no answer, or the second of one person on one show.
     """
     out: list[Answer] = []
-    seen: set[tuple[str, str, str]] = set()
-    for at, said in read_answers(data, where, COLUMNS, OPTIONAL):
-        if said["score"] not in ("1", "2", "3", "4", "5"):
-            raise BadInput(f"'{said['score']}' is no score: 1, 2, 3, 4 or 5", where=at)
-        answer = Answer(said["respondent"], int(said["score"]), said["show"], said["release"])
+    keys: set[tuple[str, str, str]] = set()
+    for location, row in read_answers(data, where, COLUMNS, OPTIONAL):
+        if row["score"] not in ("1", "2", "3", "4", "5"):
+            raise BadInput(f"'{row['score']}' is no score: 1, 2, 3, 4 or 5", where=location)
+        answer = Answer(row["respondent"], int(row["score"]), row["show"], row["release"])
         key = (answer.respondent, answer.show, answer.release)
-        if key in seen:
-            raise BadInput(f"{answer.respondent} answered before", where=at)
-        seen.add(key)
+        if key in keys:
+            raise BadInput(f"{answer.respondent} answered before", where=location)
+        keys.add(key)
         out.append(answer)
     if not out:
         raise BadInput("there is no answer in it", where=where)
@@ -150,51 +150,53 @@ def keep_survey(
             show was another release's.
     """
     about: dict[tuple[str, str, str], dict[str, int]] = {}
-    known: dict[tuple[str, str], tuple[str, str, str]] = {}
+    resolved: dict[tuple[str, str], tuple[str, str, str]] = {}
     for answer in answers:
-        said = (answer.show, answer.release)
-        if said not in known:
-            known[said] = _place(
-                workspace, answer.show or ("" if answer.release else show), said[1]
+        key = (answer.show, answer.release)
+        if key not in resolved:
+            resolved[key] = _resolve_answer(
+                workspace, answer.show or ("" if answer.release else show), key[1]
             )
-        scores = about.setdefault(known[said], {})
+        scores = about.setdefault(resolved[key], {})
         if answer.respondent in scores:
             raise BadInput(f"{answer.respondent} answered twice about the same show")
         scores[answer.respondent] = answer.score
-    return [_keep(workspace, place, scores, by) for place, scores in about.items()]
+    return [_publish_survey(workspace, place, scores, by) for place, scores in about.items()]
 
 
-def _place(workspace: Workspace, show: str, release: str) -> tuple[str, str, str]:
+def _resolve_answer(workspace: Workspace, show: str, release: str) -> tuple[str, str, str]:
     """Return actor, release and show of an answer, by hash."""
     if not show and not release:
         raise BadInput("which show is this about?", then="give --show SHOW, or a column show")
-    named = workspace.resolve(release, "release") if release else ""
+    release_name = workspace.resolve(release, "release") if release else ""
     if not show:
-        return workspace.objects.manifest(named, "release")["actor"], named, ""
+        return workspace.objects.manifest(release_name, "release")["actor"], release_name, ""
     name = workspace.resolve(show, "show")
     manifest = workspace.objects.manifest(name, "show")
     performed = manifest["parents"]["releases"]
-    if named not in ("", *performed):
-        said = ", ".join(release[:12] for release in performed)
-        raise BadInput(f"show {name[:12]} was performed by release {said}, not {named[:12]}")
-    return manifest["actor"], named or performed[0], name
+    if release_name not in ("", *performed):
+        release_list = ", ".join(release[:12] for release in performed)
+        raise BadInput(
+            f"show {name[:12]} was performed by release {release_list}, not {release_name[:12]}"
+        )
+    return manifest["actor"], release_name or performed[0], name
 
 
-def _keep(
-    workspace: Workspace, place: tuple[str, str, str], scores: dict[str, int], by: str
+def _publish_survey(
+    workspace: Workspace, subject: tuple[str, str, str], scores: dict[str, int], by: str
 ) -> Survey:
-    actor, release, show = place
-    given = [scores[respondent] for respondent in sorted(scores)]
+    actor, release, show = subject
+    ordered_scores = [scores[respondent] for respondent in sorted(scores)]
     parents = {"release": release, **({"show": show} if show else {})}
     manifest = {
         "kind": KIND,
         "version": 1,
         "actor": actor,
-        "scores": given,
+        "scores": ordered_scores,
         "parents": parents,
     }
     name = workspace.publish(manifest, by=by)
-    return Survey(name, actor, release, show, tuple(given), satisfaction(given))
+    return Survey(name, actor, release, show, tuple(ordered_scores), satisfaction(ordered_scores))
 
 
 def standing(workspace: Workspace) -> list[Survey]:
@@ -219,4 +221,4 @@ def by_release(surveys: Iterable[Survey]) -> dict[str, Satisfaction]:
     scores: dict[str, list[int]] = {}
     for survey in surveys:
         scores.setdefault(survey.release, []).extend(survey.scores)
-    return {release: satisfaction(given) for release, given in scores.items()}
+    return {release: satisfaction(values) for release, values in scores.items()}

@@ -50,18 +50,20 @@ def read_script(data: bytes, where: str) -> list[Scene]:
         raise BadInput(f"a script has start, end and scene, not {', '.join(names)}", where=where)
     out: list[Scene] = []
     for number, line in enumerate(lines, 2):
-        at = f"{where}:{number}"
+        location = f"{where}:{number}"
         try:
             first, last = (round(float(line[name]) * TICK_HZ) for name in ("start", "end"))
         except (TypeError, ValueError, OverflowError):
-            raise BadInput("start and end are seconds", where=at, then=_THEN) from None
+            raise BadInput("start and end are seconds", where=location, then=_THEN) from None
         name = (line["scene"] or "").strip()
         if not name or not 0 <= first < last:
-            raise BadInput("a scene has a name, and ends after it begins", where=at, then=_THEN)
-        said = ((tier, (line.get(tier) or "").strip()) for tier in CONTEXT if tier != "scene")
-        scene = Scene(first, last, name, tuple(pair for pair in said if pair[1]))
+            raise BadInput(
+                "a scene has a name, and ends after it begins", where=location, then=_THEN
+            )
+        tiers = ((tier, (line.get(tier) or "").strip()) for tier in CONTEXT if tier != "scene")
+        scene = Scene(first, last, name, tuple(pair for pair in tiers if pair[1]))
         if any(scene.first < other.last and other.first < scene.last for other in out):
-            raise BadInput("this scene overlaps another", where=at, then="let one end first")
+            raise BadInput("this scene overlaps another", where=location, then="let one end first")
         out.append(scene)
     return out
 
@@ -79,16 +81,16 @@ def tiers_of(script: list[Scene]) -> dict[str, list[tuple[int, int, str]]]:
     return out
 
 
-def excused(script: list[Scene], known: Collection[str]) -> Callable[[int], bool]:
-    """Return what tells whether a new style is wanted at a tick: the script's scene is none of `known`.
+def excused(script: list[Scene], reference_scenes: Collection[str]) -> Callable[[int], bool]:
+    """Return what tells whether a new style is wanted at a tick: the script's scene is none of them.
 
     Args:
         script: the scenes.
-        known: names of scenes that the reference has.
+        reference_scenes: names of scenes that the reference has.
 
     >>> wanted = excused([Scene(0, 45, "walk"), Scene(45, 120, "dance")], {"walk"})
     >>> wanted(44), wanted(45), wanted(120)
     (False, True, False)
     """
-    new = [scene for scene in script if scene.name not in known]
+    new = [scene for scene in script if scene.name not in reference_scenes]
     return lambda tick: any(scene.first <= tick < scene.last for scene in new)

@@ -130,15 +130,15 @@ def face_rows(weights: Array, validity: Array, brightness: Array | None = None) 
     Raises:
         BadInput: the shapes differ.
     """
-    w, seen = np.asarray(weights, dtype=np.float64), np.asarray(validity, dtype=np.float64)
-    if w.shape != seen.shape or w.ndim != 2:
-        raise BadInput(f"weights and their validity are (T, B), not {w.shape} and {seen.shape}")
-    there = np.isfinite(w) & (seen > 0)
-    ends = (there & ((w <= 0) | (w >= 1))).sum(axis=1)
-    count = there.sum(axis=1)
+    w, trust = np.asarray(weights, dtype=np.float64), np.asarray(validity, dtype=np.float64)
+    if w.shape != trust.shape or w.ndim != 2:
+        raise BadInput(f"weights and their validity are (T, B), not {w.shape} and {trust.shape}")
+    present = np.isfinite(w) & (trust > 0)
+    ends = (present & ((w <= 0) | (w >= 1))).sum(axis=1)
+    count = present.sum(axis=1)
     clamped = np.where(count > 0, ends / np.maximum(count, 1), np.nan)
     light = np.full(len(w), np.nan) if brightness is None else np.asarray(brightness, np.float64)
-    return np.stack([seen.mean(axis=1), clamped, light], axis=1)
+    return np.stack([trust.mean(axis=1), clamped, light], axis=1)
 
 
 FORECAST = Signal("forecast miss", "body", 0.01, up="model")
@@ -176,7 +176,7 @@ def prediction_rows(
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Fitted:
     """What the reference taught: centre and spread (C,), slack and limits (2 C,), how many stretches."""
 
     centre: Doubles
@@ -210,13 +210,13 @@ class SignalChart:
     def __init__(self, signals: Sequence[Signal], *, hours: float = 24.0, seed: int = 0) -> None:
         """Store the configuration."""
         self.signals, self.hours, self.seed = tuple(signals), hours, seed
-        self._known: _Known | None = None
+        self._fitted: _Fitted | None = None
         self._alerts: list[Alert] = []
 
     @property
     def learning(self) -> bool:
         """Whether the reference holds too little for any alert."""
-        return self._known is None or self._known.effective < LEAST
+        return self._fitted is None or self._fitted.effective < LEAST
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
@@ -235,35 +235,35 @@ class SignalChart:
         causes = {cause for signal in self.signals for cause in (signal.up, signal.down) if cause}
         if causes - set(CAUSES):
             raise BadInput(f"a cause is one of {', '.join(CAUSES)}, not {sorted(causes)}")
-        given = [np.asarray(take, dtype=np.float64) for take in reference_takes]
-        wide = len(self.signals)
-        if not given or any(take.ndim != 2 or take.shape[1] != wide for take in given):
-            raise BadInput(f"a reference is one take (T, {wide}) at least")
-        self._known = self._learned([_blocks(take) for take in given if len(take) >= BLOCK])
+        arrays = [np.asarray(take, dtype=np.float64) for take in reference_takes]
+        width = len(self.signals)
+        if not arrays or any(take.ndim != 2 or take.shape[1] != width for take in arrays):
+            raise BadInput(f"a reference is one take (T, {width}) at least")
+        self._fitted = self._learned([_blocks(take) for take in arrays if len(take) >= BLOCK])
         self.reset()
         return self
 
-    def _learned(self, takes: list[Doubles]) -> _Known:
+    def _learned(self, takes: list[Doubles]) -> _Fitted:
         """Return what takes of blocks (N, C) teach."""
         least = np.asarray([signal.least for signal in self.signals])
         # By how long they last: a voice's level or pitch in half a second says little of the speaker.
         effective = sum(len(take) for take in takes) * BLOCK / _INDEPENDENT
         if effective < LEAST:
             nought = np.zeros(2 * len(least))
-            return _Known(least, least, nought, nought, effective)
+            return _Fitted(least, least, nought, nought, effective)
         every = np.concatenate(takes)
         count = np.maximum(np.isfinite(every).sum(axis=0), 1)
         centre = np.nansum(every, axis=0) / count
         spread = np.maximum(np.sqrt(np.nansum((every - centre) ** 2, axis=0) / count), least)
         scores = [
-            (take[at : at + _STRETCH] - centre) / spread
+            (take[start : start + _STRETCH] - centre) / spread
             for take in takes
-            for at in range(0, len(take), _STRETCH)
+            for start in range(0, len(take), _STRETCH)
         ]
         places = np.stack([_mean(part) for part in scores])
         both = np.concatenate([places, -places], axis=1)
-        apart = np.tile(places.std(axis=0), 2)  # from stretch to stretch
-        slack = np.maximum(_SLACK * apart, _LEAST_SLACK) + np.maximum(0.0, both.max(axis=0))
+        stretch_std = np.tile(places.std(axis=0), 2)  # from stretch to stretch
+        slack = np.maximum(_SLACK * stretch_std, _LEAST_SLACK) + np.maximum(0.0, both.max(axis=0))
         evidence = [_evidence(part, slack) for part in scores]
         # A third of the budget is what one sum of the bootstrap gets: here each of all gets its part.
         hours = self.hours * len(slack) / 3
@@ -271,20 +271,20 @@ class SignalChart:
         shows = limits.Bootstrap(hours, limits.neighbours(places, None), rng)
         limit = shows.limit(evidence, 0, 0, family=False) * (1 + _FEW / effective)
         lowest = np.tile([signal.limit for signal in self.signals], 2)
-        return _Known(centre, spread, slack, np.maximum(limit, lowest), effective)
+        return _Fitted(centre, spread, slack, np.maximum(limit, lowest), effective)
 
     def reset(self) -> None:
         """Forget the stream and its alerts; keep the fit."""
         self._alerts = []
         self.tick = 0
         self._rows = np.full((BLOCK, len(self.signals)), np.nan)
-        if self._known is not None:
-            pairs = self._known.limit.reshape(2, -1).T
-            self._watch = [Sums(pair, 0, one=True) for pair in pairs]
+        if self._fitted is not None:
+            pairs = self._fitted.limit.reshape(2, -1).T
+            self._watch = [Sums(pair, 0, disarm_together=True) for pair in pairs]
 
     def lasts(self, signal: str) -> bool:
         """Tell whether what an alert of this signal told has not come back to nought yet."""
-        names = [known.name for known in self.signals]
+        names = [channel_signal.name for channel_signal in self.signals]
         return signal in names and not bool(self._watch[names.index(signal)].armed.all())
 
     def update(self, x: ArrayLike, *, excused: bool = False) -> None:
@@ -297,7 +297,7 @@ class SignalChart:
         Raises:
             BadInput: there is no fit, or the channels are others.
         """
-        if self._known is None:
+        if self._fitted is None:
             raise BadInput("a chart without a reference", then="fit the chart")
         row = np.asarray(x, dtype=np.float64)
         if row.shape != (len(self.signals),):
@@ -305,27 +305,29 @@ class SignalChart:
         self._rows[self.tick % BLOCK] = row
         self.tick += 1
         if self.tick % BLOCK == 0 and not self.learning:
-            known = self._known
-            scores = (_blocks(self._rows) - known.centre) / known.spread
-            evidence = _evidence(scores, known.slack)[0].reshape(2, -1) * _SECONDS
+            fitted = self._fitted
+            scores = (_blocks(self._rows) - fitted.centre) / fitted.spread
+            evidence = _evidence(scores, fitted.slack)[0].reshape(2, -1) * _SECONDS
             for n, signal in enumerate(self.signals):
-                self._block(n, signal, evidence[:, n], known)
+                self._block(n, signal, evidence[:, n], fitted)
 
-    def _block(self, n: int, signal: Signal, evidence: Doubles, known: _Known) -> None:
+    def _block(self, n: int, signal: Signal, evidence: Doubles, fitted: _Fitted) -> None:
         watch = self._watch[n]
-        told = evidence.copy()
-        told[[not signal.up, not signal.down]] = 0.0  # what is no news adds up to nothing
-        if watch.add(told, self.tick) and watch.fresh(self.tick):
+        relevant = evidence.copy()
+        relevant[[not signal.up, not signal.down]] = 0.0  # what is no news adds up to nothing
+        if watch.add(relevant, self.tick) and watch.fresh(self.tick):
             side = int((watch.values / watch.limit).argmax())
             best, low, high = watch.began(side, [side], self.tick)
             blocks = max(1, (self.tick - best) // BLOCK)
-            at = (watch.blocks - 1 - np.arange(min(blocks, watch.blocks))) % len(watch.past)
-            off = float(watch.past[at, side].mean()) / _SECONDS
-            off += float(known.slack.reshape(2, -1)[side, n])
-            size = (1 - 2 * side) * off * float(known.spread[n])
+            block_indices = (watch.blocks - 1 - np.arange(min(blocks, watch.blocks))) % len(
+                watch.past
+            )
+            deviation = float(watch.past[block_indices, side].mean()) / _SECONDS
+            deviation += float(fitted.slack.reshape(2, -1)[side, n])
+            amplitude = (1 - 2 * side) * deviation * float(fitted.spread[n])
             cause = signal.down if side else signal.up
             self._alerts.append(
-                Alert(signal.name, cause, (signal.sensor,), size, self.tick, best, low, high)
+                Alert(signal.name, cause, (signal.sensor,), amplitude, self.tick, best, low, high)
             )
         watch.rearm()
 
@@ -334,10 +336,10 @@ def _blocks(take: Doubles) -> Doubles:
     """Return the means (N, C) of every ten ticks, of what is there; NaN where nothing is."""
     count = len(take) // BLOCK
     parts = take[: count * BLOCK].reshape(count, BLOCK, -1)
-    there = np.isfinite(parts)
-    total = np.where(there, parts, 0.0).sum(axis=1)
-    some = there.sum(axis=1)
-    return np.where(some > 0, total / np.maximum(some, 1), np.nan)
+    finite = np.isfinite(parts)
+    total = np.where(finite, parts, 0.0).sum(axis=1)
+    counts = finite.sum(axis=1)
+    return np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
 
 
 def _mean(scores: Doubles) -> Doubles:

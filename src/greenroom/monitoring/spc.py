@@ -128,9 +128,9 @@ class Cusum:
     def update(self, x: ArrayLike) -> None:
         """Take one row (C,)."""
         z = (np.asarray(x, dtype=np.float64) - self.mean) / self.sd
-        there = np.isfinite(z)
-        self.high = np.where(there, np.maximum(0.0, self.high + z - self.k), self.high)
-        self.low = np.where(there, np.maximum(0.0, self.low - z - self.k), self.low)
+        finite = np.isfinite(z)
+        self.high = np.where(finite, np.maximum(0.0, self.high + z - self.k), self.high)
+        self.low = np.where(finite, np.maximum(0.0, self.low - z - self.k), self.low)
         self.signal = np.maximum(self.high, self.low) > self.h
 
 

@@ -46,9 +46,9 @@ def with_unknown(probabilities: ArrayLike) -> Doubles:
     >>> with_unknown([0.2, 0.2, 0.6]).round(2).tolist()
     [0.0, 0.0, 0.4, 0.6]
     """
-    given = np.asarray(probabilities, dtype=np.float64)
-    least = given.min(axis=-1, keepdims=True)
-    return np.concatenate([given - least, given.shape[-1] * least], axis=-1)
+    array = np.asarray(probabilities, dtype=np.float64)
+    least = array.min(axis=-1, keepdims=True)
+    return np.concatenate([array - least, array.shape[-1] * least], axis=-1)
 
 
 class Spikes:
@@ -98,22 +98,22 @@ class Spikes:
         Raises:
             BadInput: a take has other classes, or shares that are none.
         """
-        given = [np.asarray(take, dtype=np.float64) for take in takes]
-        wide = len(self.classes)
-        if any(take.ndim != 2 or take.shape[1] != wide for take in given):
-            raise BadInput(f"a take's shares are (T, {wide})")
-        blocks = [_blocks(take) for take in given if len(take) >= BLOCK]
+        arrays = [np.asarray(take, dtype=np.float64) for take in takes]
+        width = len(self.classes)
+        if any(take.ndim != 2 or take.shape[1] != width for take in arrays):
+            raise BadInput(f"a take's shares are (T, {width})")
+        blocks = [_blocks(take) for take in arrays if len(take) >= BLOCK]
         blocks = [part[np.isfinite(part).all(axis=1)] for part in blocks]
         blocks = [part for part in blocks if len(part)]
         if any(bool(((part < 0) | (part > 1)).any()) for part in blocks):
             raise BadInput("a share is a number in 0 to 1")
         self._limit = None
         if len(blocks) >= LEAST:
-            every = np.concatenate(blocks)
+            all_blocks = np.concatenate(blocks)
             # The takes that are known are a sample: two standard errors, with whole takes as units.
             means = np.stack([part.mean(axis=0) for part in blocks])
             error = means.std(axis=0, ddof=1) / np.sqrt(len(means))
-            self.baseline = np.maximum(every.mean(axis=0) + 2 * error, _FLOOR)
+            self.baseline = np.maximum(all_blocks.mean(axis=0) + 2 * error, _FLOOR)
             self._limit = self._limits(blocks)
         self.reset()
         return self
@@ -127,7 +127,9 @@ class Spikes:
         rare = self.baseline <= RARE
         hours = self.hours * max(1, int(rare.sum()))
         stretches = [
-            take[at : at + _STRETCH] for take in takes for at in range(0, len(take), _STRETCH)
+            take[start : start + _STRETCH]
+            for take in takes
+            for start in range(0, len(take), _STRETCH)
         ]
         means = np.stack([part.mean(axis=0) for part in stretches])
         evidence = [self._evidence(part) for part in stretches]
@@ -167,8 +169,8 @@ class Spikes:
     def lasts(self, signal: str) -> bool:
         """Tell whether what an alert of this signal told has not come back to nought yet."""
         names = [SPIKE + name for name in self.classes]
-        known = signal in names and self._limit is not None
-        return known and not bool(self._watch[names.index(signal)].armed.all())
+        is_monitored = signal in names and self._limit is not None
+        return is_monitored and not bool(self._watch[names.index(signal)].armed.all())
 
     def update(self, x: ArrayLike, *, excused: bool = False) -> None:
         """Take one tick (C,), NaN where nothing is said.
@@ -188,8 +190,8 @@ class Spikes:
         if self.tick % BLOCK or self._limit is None:
             return
         block = _blocks(self._rows)[0]
-        said = np.isfinite(block).all()
-        evidence = self._evidence(block) * _OVERLAP if said else np.zeros(len(block))
+        is_finite = np.isfinite(block).all()
+        evidence = self._evidence(block) * _OVERLAP if is_finite else np.zeros(len(block))
         for n in np.flatnonzero(np.isfinite(self._limit)):
             watch = self._watch[n]
             if watch.add(evidence[n : n + 1], self.tick) and watch.fresh(self.tick):
@@ -199,10 +201,10 @@ class Spikes:
     def _tell(self, n: int, watch: Sums) -> None:
         best, low, high = watch.began(0, [0], self.tick)
         count = max(1, min((self.tick - high) // BLOCK, watch.blocks, len(watch.past)))
-        at = (watch.blocks - 1 - np.arange(count)) % len(watch.past)
+        slots = (watch.blocks - 1 - np.arange(count)) % len(watch.past)
         b = float(self.baseline[n])
         bet = (_OFTEN - b) / (b * (1 - b))
-        shares = np.expm1(watch.past[at, 0] / _OVERLAP) / bet + b
+        shares = np.expm1(watch.past[slots, 0] / _OVERLAP) / bet + b
         style, share = self.classes[n], float(shares.mean())
         self._alerts.append(
             Alert(SPIKE + style, "new style", (style,), share, self.tick, best, low, high)

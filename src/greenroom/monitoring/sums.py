@@ -31,9 +31,9 @@ class Sums:
         busy: whether one is above nought, or was and has not been armed again.
     """
 
-    def __init__(self, limit: Doubles, reach: int, *, one: bool = False) -> None:
+    def __init__(self, limit: Doubles, reach: int, *, disarm_together: bool = False) -> None:
         """Start at nought."""
-        self.limit, self.reach, self.one = limit, reach, one
+        self.limit, self.reach, self.disarm_together = limit, reach, disarm_together
         self.most = 2 * limit
         self.reset()
 
@@ -59,9 +59,9 @@ class Sums:
 
     def pause(self, evidence: Doubles, tick: int) -> None:
         """Take a block whose evidence is below nought while nothing is above it."""
-        at = self.blocks % MEMORY
-        self.past[at] = evidence
-        self.ends[at] = tick
+        slot = self.blocks % MEMORY
+        self.past[slot] = evidence
+        self.ends[slot] = tick
         self.blocks += 1
 
     def fresh(self, tick: int) -> bool:
@@ -70,7 +70,7 @@ class Sums:
         if tick - self.raised >= REMIND:
             self.armed[:] = True
         news = bool((over & self.armed).any()) and tick - self.raised >= TOGETHER
-        self.armed[over | (self.one & over.any())] = False
+        self.armed[over | (self.disarm_together & over.any())] = False
         if news:
             self.raised = tick
         return news
@@ -79,7 +79,7 @@ class Sums:
         """Arm again what has come back to nought."""
         if not self.armed.all():
             quiet = self.values <= 0.0
-            back = quiet & ~self.armed & (quiet.all() | (not self.one))
+            back = quiet & ~self.armed & (quiet.all() | (not self.disarm_together))
             self.armed |= back
             self.back[back] = self.blocks
         self.busy = bool(self.values.any())
@@ -96,16 +96,16 @@ class Sums:
             also: sums whose sets are taken together.
             tick: now.
         """
-        found = tick
+        onset = tick
         low, high = tick, 0
-        for which in also:
-            count = min(self.blocks - int(self.back[which]), MEMORY)
-            at = (self.blocks - 1 - np.arange(max(count, 1))) % MEMORY
-            since = np.cumsum(self.past[at, which])
+        for index in also:
+            count = min(self.blocks - int(self.back[index]), MEMORY)
+            slots = (self.blocks - 1 - np.arange(max(count, 1))) % MEMORY
+            since = np.cumsum(self.past[slots, index])
             start = int(since.argmax())
-            inside = np.flatnonzero(since >= since[start] - self.limit[which] / 3)
-            low = min(low, int(self.ends[at[inside[-1]]]) - BLOCK - self.reach)
-            high = max(high, int(self.ends[at[inside[0]]]))
-            if which == best:
-                found = int(self.ends[at[start]]) - BLOCK - 2 * self.reach // 3
-        return max(found, 0), max(low, 0), high
+            inside = np.flatnonzero(since >= since[start] - self.limit[index] / 3)
+            low = min(low, int(self.ends[slots[inside[-1]]]) - BLOCK - self.reach)
+            high = max(high, int(self.ends[slots[inside[0]]]))
+            if index == best:
+                onset = int(self.ends[slots[start]]) - BLOCK - 2 * self.reach // 3
+        return max(onset, 0), max(low, 0), high

@@ -163,9 +163,9 @@ def left_out(
     """
     out: list[Doubles] = [np.empty(0)] * len(owner)
     for fold in range(_FOLDS):
-        theirs = owner % _FOLDS == fold
-        judge = learn(taught, groups, ~theirs)
-        for i in np.flatnonzero(theirs):
+        heldout = owner % _FOLDS == fold
+        judge = learn(taught, groups, ~heldout)
+        for i in np.flatnonzero(heldout):
             out[i] = judge.evidence(taught.usual[i])
     return out
 
@@ -183,8 +183,8 @@ def _ratio(usual: Doubles, broken: Doubles) -> tuple[Doubles, Doubles, float]:
     usual = usual[np.isfinite(usual).all(axis=1)]
     broken = broken[np.isfinite(broken).all(axis=1)]
     if min(len(usual), len(broken)) < 2:
-        size = usual.shape[1]
-        return np.zeros((size, size)), np.zeros(size), 0.0
+        count = usual.shape[1]
+        return np.zeros((count, count)), np.zeros(count), 0.0
     inverses = [
         np.linalg.inv(np.cov(part.T) + _LEAST_VARIANCE * np.eye(part.shape[1]))
         for part in (usual, broken)

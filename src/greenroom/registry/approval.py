@@ -31,8 +31,10 @@ def give(workspace: Workspace, release: str, by: str, until: datetime.date | Non
     manifest = workspace.objects.manifest(release, "release")
     rules = policy_of(workspace, manifest["actor"])
     if rules["approvers"] and by not in rules["approvers"]:
-        named = ", ".join(rules["approvers"])
-        raise Refused(f"'{by}' may not approve for {manifest['actor']}", then=f"ask {named}")
+        approver_names = ", ".join(rules["approvers"])
+        raise Refused(
+            f"'{by}' may not approve for {manifest['actor']}", then=f"ask {approver_names}"
+        )
     if by in approvers(workspace, release):
         entries = workspace.log.entries()
         return next(
@@ -65,31 +67,31 @@ def revoke(workspace: Workspace, release: str, by: str, reason: str) -> None:
 
 def approvers(workspace: Workspace, release: str) -> list[str]:
     """Return who approved a release, as far as it counts."""
-    return _weigh(workspace, release)[0]
+    return _count_approvals(workspace, release)[0]
 
 
-def _weigh(workspace: Workspace, release: str) -> tuple[list[str], list[str]]:
+def _count_approvals(workspace: Workspace, release: str) -> tuple[list[str], list[str]]:
     """Return whose approvals count, and why the others do not."""
-    given: dict[str, int] = {}
-    seen: set[str] = set()
+    approvals: dict[str, int] = {}
+    entered: set[str] = set()
     revoked = ""
     for entry in workspace.log.entries():
         if entry.body.get("release") != release:
             continue
         if entry.event == "revoke":
             revoked = f"{entry.by} revoked it: {entry.body['reason']}"
-            given.clear()
+            approvals.clear()
         elif entry.event == "approve":
             # What was given before a revocation is not given again by entering it again.
             approval = str(entry.body.get("approval"))
-            if approval not in seen:
-                given[approval] = entry.index
+            if approval not in entered:
+                approvals[approval] = entry.index
             elif revoked:
                 revoked += "; an old approval was entered again"
-            seen.add(approval)
+            entered.add(approval)
     names: list[str] = []
-    faults: list[str] = [revoked] if revoked and not given else []
-    for approval, index in given.items():
+    faults: list[str] = [revoked] if revoked and not approvals else []
+    for approval, index in approvals.items():
         try:
             name = _check(workspace, release, approval, index)
         except GreenroomError as error:
@@ -124,19 +126,19 @@ def require_approved(workspace: Workspace, release: str, manifest: Manifest) -> 
     Raises:
         Refused: not enough people did whose approval counts; the sentence says why.
     """
-    names, faults = _weigh(workspace, release)
+    names, faults = _count_approvals(workspace, release)
     rules = policy_of(workspace, manifest["actor"])
     counting, missing = _counting(rules, names)
     if not missing:
         return counting
-    which, said = manifest["parents"]["model"][:12], "; ".join(faults)
+    approvable, fault_text = manifest["parents"]["model"][:12], "; ".join(faults)
     if counting:  # what is approved in part is what others have to approve, not its model again
-        which = release[:12]
-        what = f"has {len(counting)} of {rules['needed']} approvals ({', '.join(counting)})"
+        approvable = release[:12]
+        problem = f"has {len(counting)} of {rules['needed']} approvals ({', '.join(counting)})"
     else:
-        what = "was approved by nobody" if not said else f"is not approved: {said}"
+        problem = "was approved by nobody" if not fault_text else f"is not approved: {fault_text}"
     raise Refused(
-        f"release {release[:12]} {what}", then=f"run: greenroom approve {which} --by NAME"
+        f"release {release[:12]} {problem}", then=f"run: greenroom approve {approvable} --by NAME"
     )
 
 

@@ -60,14 +60,16 @@ def _facts(name: str, model: Manifest, dataset: str) -> str:
         *((f"part: {kind}", f"`{part}`") for kind, part in sorted(model.get("parts", {}).items())),
     ]
     if "words" in model:
-        known = sorted(model["words"].items())
-        rows.append(("may be told", ", ".join(f"{len(words)} {tier}" for tier, words in known)))
+        vocabularies = sorted(model["words"].items())
+        rows.append(
+            ("may be told", ", ".join(f"{len(words)} {tier}" for tier, words in vocabularies))
+        )
     return _table(("", ""), rows)
 
 
 def _data(workspace: Workspace, dataset: Manifest) -> str:
     rows: list[tuple[str, ...]] = []
-    seen: dict[str, set[str]] = {}
+    values_by_tier: dict[str, set[str]] = {}
     for split, takes in sorted(dataset["splits"].items()):
         manifests = [workspace.objects.manifest(take, "take") for take in takes]
         seconds = sum(manifest["ticks"] for manifest in manifests) / 30
@@ -75,10 +77,10 @@ def _data(workspace: Workspace, dataset: Manifest) -> str:
         for manifest in manifests:
             for tier, value in manifest.get("tiers", {}).items():
                 if isinstance(value, str):
-                    seen.setdefault(tier, set()).add(value)
+                    values_by_tier.setdefault(tier, set()).add(value)
     labels = [
         f"- {tier}: {', '.join(sorted(values))}"
-        for tier, values in sorted(seen.items())
+        for tier, values in sorted(values_by_tier.items())
         if len(values) <= 30
     ]
     table = _table(("split", "takes", "seconds"), rows)
@@ -131,8 +133,8 @@ def _grouped(validation: Manifest) -> list[tuple[str, str, dict[str, Any]]]:
     """Return (metric, "tier: value", figures) of every group."""
     return [
         (metric, f"{tier}: {value or 'not said'}", row)
-        for metric, whole in _measured(validation)
-        for tier, values in sorted(whole.get("groups", {}).items())
+        for metric, figures in _measured(validation)
+        for tier, values in sorted(figures.get("groups", {}).items())
         for value, row in sorted(values.items())
     ]
 
@@ -141,9 +143,9 @@ def _groups(validation: Manifest | None) -> str:
     """Of each metric and tier the group that gains least: a mean may hide it."""
     least: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
     for metric, group, row in _grouped(validation) if validation is not None else []:
-        at = metric, group.split(": ")[0]
-        if at not in least or row["gain"][0] < least[at][1]["gain"][0]:
-            least[at] = group, row
+        key = metric, group.split(": ")[0]
+        if key not in least or row["gain"][0] < least[key][1]["gain"][0]:
+            least[key] = group, row
     if not least:
         return ""
     rows = [
@@ -164,12 +166,12 @@ def _groups(validation: Manifest | None) -> str:
 def _limits(validation: Manifest | None) -> str:
     if validation is None:
         return ""
-    named = [
+    named_rows = [
         *_measured(validation),
         *((f"{metric} ({group})", row) for metric, group, row in _grouped(validation)),
     ]
-    worse = [name for name, row in named if row["gain"][1] < 0]
-    unsure = [name for name, row in named if row["gain"][0] <= 0 <= row["gain"][1]]
+    worse = [name for name, row in named_rows if row["gain"][1] < 0]
+    unsure = [name for name, row in named_rows if row["gain"][0] <= 0 <= row["gain"][1]]
     limits = []
     if worse:
         limits.append(f"It is worse than the floor at {', '.join(worse)}.")

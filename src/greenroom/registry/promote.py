@@ -120,22 +120,22 @@ def rollback(workspace: Workspace, actor: str, by: str) -> tuple[str, str]:
         Refused: there is none before it that may be performed.
     """
     leaving = on_stage(workspace, actor)
-    trying = workspace.log.ref(canary_ref(actor))
-    if trying not in (None, leaving) and on_trial(workspace, actor):
+    canary = workspace.log.ref(canary_ref(actor))
+    if canary not in (None, leaving) and on_trial(workspace, actor):
         end_trial(workspace, actor, by)
-        return leaving, str(trying)
-    tried = []
+        return leaving, str(canary)
+    refusals = []
     for release in _earlier(workspace, actor):
         try:
             load_release(workspace, release)
         except Refused as error:
-            tried.append(error.what)
+            refusals.append(error.what)
             continue
         workspace.log.move(live_ref(actor), release, expect=leaving, by=by)
         return release, leaving
-    said = "; ".join(tried) or "it is the first"
+    reasons = "; ".join(refusals) or "it is the first"
     raise Refused(
-        f"there is no release of {actor} to go back to: {said}",
+        f"there is no release of {actor} to go back to: {reasons}",
         then=f"run: greenroom promote {actor} RELEASE",
     )
 

@@ -145,21 +145,21 @@ def make_release(
     Raises:
         BadInput: there is no such model.
     """
-    found = workspace.objects.manifest(model, "model")
-    for blob in found["blobs"].values():
+    model_manifest = workspace.objects.manifest(model, "model")
+    for blob in model_manifest["blobs"].values():
         workspace.objects.get(blob)
     text = card(workspace, model, validation, list(decisions))
     release = {
         "kind": "release",
         "version": 1,
-        "actor": found["actor"],
+        "actor": model_manifest["actor"],
         "parents": {"model": model},
         "gates": list(decisions),
         "blobs": {"card": workspace.objects.put(text.encode())},
-        "baselines": found["baselines"],
-        "rights": found["rights"],
-        "graph_sha256": found["blobs"]["graph"],
-        "feature_spec": found["feature_spec"],
+        "baselines": model_manifest["baselines"],
+        "rights": model_manifest["rights"],
+        "graph_sha256": model_manifest["blobs"]["graph"],
+        "feature_spec": model_manifest["feature_spec"],
     }
     if validation is not None:
         release["parents"] = {"model": model, "validation": validation}
@@ -192,6 +192,6 @@ def load_release(workspace: Workspace, name: str, *, past: bool = False) -> Rele
     for blob in manifest.get("blobs", {}).values():
         workspace.objects.get(blob)
     graph = workspace.objects.get(model["blobs"]["graph"])
-    kept = model["blobs"].get("golden")
-    golden = None if kept is None else workspace.objects.get(kept)
+    golden_blob = model["blobs"].get("golden")
+    golden = None if golden_blob is None else workspace.objects.get(golden_blob)
     return Release(name, manifest["actor"], graph, role, skeleton, manifest, model, golden)

@@ -47,32 +47,34 @@ def read_rig(data: bytes, channels: tuple[str, ...], *, where: str) -> tuple[str
     ('n', {'oh': {'jawOpen': 0.5}})
     """
     try:
-        said = msgspec.json.decode(data, type=_File)
+        rig = msgspec.json.decode(data, type=_File)
     except msgspec.DecodeError as error:
         raise BadInput(str(error), where=where, then=_THEN) from None
-    if not said.name.strip():
+    if not rig.name.strip():
         raise BadInput("the rig has no name", where=where, then=_THEN)
-    if not said.arkit:
+    if not rig.arkit:
         raise BadInput("no channel is mapped", where=where, then=_THEN)
-    for channel, weights in said.arkit.items():
-        _known(channel, channels, "channel of this rig", where)
+    for channel, weights in rig.arkit.items():
+        _check_name(channel, channels, "channel of this rig", where)
         if not weights:
             raise BadInput(f"'{channel}' drives nothing", where=where, then="leave it out")
         for name, weight in weights.items():
-            _known(name, ARKIT, "name of ARKit's", where)
+            _check_name(name, ARKIT, "name of ARKit's", where)
             if not (math.isfinite(weight) and abs(weight) <= MOST):
                 raise BadInput(
                     f"'{channel}' drives {name} by {weight:g}; weights are -{MOST:g} to {MOST:g}",
                     where=where,
                 )
-    return said.name, said.arkit
+    return rig.name, rig.arkit
 
 
-def _known(name: str, names: tuple[str, ...], what: str, where: str) -> None:
+def _check_name(name: str, names: tuple[str, ...], what: str, where: str) -> None:
     if name not in names:
-        near = difflib.get_close_matches(name, names, 3) or names[:3]
+        suggestions = difflib.get_close_matches(name, names, 3) or names[:3]
         raise BadInput(
-            f"'{name}' is no {what}", where=where, then=f"there is {', '.join(near)}, for instance"
+            f"'{name}' is no {what}",
+            where=where,
+            then=f"there is {', '.join(suggestions)}, for instance",
         )
 
 

@@ -57,8 +57,8 @@ def keys_of(workspace: Workspace) -> dict[str, Key]:
             expires = None if end is None else datetime.date.fromisoformat(end)
             out[public] = Key(public, entry.body["owner"], expires)
         elif entry.event == "revoke-key" and public in out:
-            known = out[public]
-            out[public] = Key(known.public, known.owner, known.expires, revoked=True)
+            key = out[public]
+            out[public] = Key(key.public, key.owner, key.expires, revoked=True)
     return out
 
 
@@ -108,13 +108,15 @@ def enter_key(workspace: Workspace, key: Key, by: str) -> None:
 
 def revoke_key(workspace: Workspace, owner: str, by: str) -> list[str]:
     """Withdraw every key of a person: what they signed counts no more. Return the public halves."""
-    found = [k.public for k in keys_of(workspace).values() if k.owner == owner and not k.revoked]
-    if not found:
+    public_keys = [
+        k.public for k in keys_of(workspace).values() if k.owner == owner and not k.revoked
+    ]
+    if not public_keys:
         raise BadInput(f"'{owner}' has no key that could be revoked")
-    for public in found:
+    for public in public_keys:
         workspace.log.append("revoke-key", {"public": public}, by=by)
     key_path(workspace, owner).unlink(missing_ok=True)
-    return found
+    return public_keys
 
 
 def sign(workspace: Workspace, owner: str, statement: dict[str, Any]) -> dict[str, Any]:

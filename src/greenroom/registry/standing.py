@@ -29,31 +29,31 @@ rise (a share of what it was), how long it may take, and how many may follow one
 losses add up."""
 
 
-def read_standing(found: Any, where: str) -> dict[str, Any]:
+def read_standing(document: Any, where: str) -> dict[str, Any]:
     """Return what a policy approves without asking, checked.
 
     Args:
-        found: `{"until": "2027-01-31", "per_day": 4, "kinds": ["retrain", "online"], "bounds":
+        document: `{"until": "2027-01-31", "per_day": 4, "kinds": ["retrain", "online"], "bounds":
             {"norm": 0.5, "replay_loss": 0.02, "seconds": 60}}`; bounds are for online updates only.
         where: it was read from.
 
     Raises:
         BadInput: it says something else.
     """
-    if not isinstance(found, dict) or set(found) - {"until", "per_day", "kinds", "bounds"}:
+    if not isinstance(document, dict) or set(document) - {"until", "per_day", "kinds", "bounds"}:
         raise BadInput("a standing policy says until, per_day, kinds and bounds", where=where)
-    kinds, bounds = found.get("kinds", [RETRAIN]), found.get("bounds", {})
+    kinds, bounds = document.get("kinds", [RETRAIN]), document.get("bounds", {})
     if not isinstance(kinds, list) or not isinstance(bounds, dict):
         raise BadInput("kinds are a list, bounds an object", where=where)
     if ONLINE in kinds:
         bounds = {"in_a_row": IN_A_ROW, **bounds}
     try:
-        until = datetime.date.fromisoformat(str(found["until"]))
+        until = datetime.date.fromisoformat(str(document["until"]))
     except (KeyError, ValueError):
         raise BadInput("a standing policy has an end: until, a date", where=where) from None
-    per_day = found.get("per_day", 1)
-    whole = isinstance(per_day, int) and not isinstance(per_day, bool)
-    if not whole or per_day < 1 or not kinds or any(k not in (RETRAIN, ONLINE) for k in kinds):
+    per_day = document.get("per_day", 1)
+    is_integer = isinstance(per_day, int) and not isinstance(per_day, bool)
+    if not is_integer or per_day < 1 or not kinds or any(k not in (RETRAIN, ONLINE) for k in kinds):
         raise BadInput(f"kinds are {RETRAIN} and {ONLINE}, per_day is 1 at least", where=where)
     numbers = all(
         isinstance(bound, int | float) and not isinstance(bound, bool) for bound in bounds.values()
@@ -162,8 +162,8 @@ def _judge(
         if not any(d["passed"] and gate == {name: d.get(name) for name in gate} for d in decisions)
     ]
     if missed or not rules["gates"]:
-        said = f"gates not passed: {', '.join(missed)}" if missed else "the policy has no gates"
-        raise Refused(f"nothing is approved without asking where {said}")
+        reason = f"gates not passed: {', '.join(missed)}" if missed else "the policy has no gates"
+        raise Refused(f"nothing is approved without asking where {reason}")
 
 
 def _within(workspace: Workspace, release: Manifest, bounds: dict[str, float]) -> None:
@@ -172,11 +172,11 @@ def _within(workspace: Workspace, release: Manifest, bounds: dict[str, float]) -
         raise Refused("this model says nothing of an online update")
     for name, most in bounds.items():
         try:
-            found = float(update[name])
+            actual = float(update[name])
         except (KeyError, TypeError, ValueError):
             raise Refused(f"the update says nothing of its {name}") from None
-        if not found <= most:
-            raise Refused(f"the update's {name} is {found:g}, more than {most:g}")
+        if not actual <= most:
+            raise Refused(f"the update's {name} is {actual:g}, more than {most:g}")
 
 
 def _given_on(workspace: Workspace, actor: str, at_ns: int, before: int) -> int:

@@ -73,32 +73,32 @@ def _summary(figures: dict[str, Any]) -> str:
     )
 
 
-def _chart(title: str, row: dict[str, Any], found: dict[str, Any]) -> str:
+def _chart(title: str, row: dict[str, Any], series: dict[str, Any]) -> str:
     """Return the interval and the mean after each take, as near as they come; before, anything goes."""
-    count = len(found["gain"])
-    reach = min(1.0, 1.5 * float(max(abs(v) for v in (*row["ci"], row["gain"], 0.02))))
-    wide, high = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _FOOT
+    count = len(series["gain"])
+    limit = min(1.0, 1.5 * float(max(abs(v) for v in (*row["ci"], row["gain"], 0.02))))
+    width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _FOOT
 
     def x(n: int) -> float:
-        return _LEFT + wide * n / count
+        return _LEFT + width * n / count
 
     def y(value: float) -> float:
-        return _TOP + high * (1 - min(1.0, max(-1.0, value / reach))) / 2
+        return _TOP + height * (1 - min(1.0, max(-1.0, value / limit))) / 2
 
-    upper = [f"{x(n):.1f},{y(v):.1f}" for n, v in enumerate((1.0, *found["high"]))]
-    lower = [f"{x(n):.1f},{y(v):.1f}" for n, v in enumerate((-1.0, *found["low"]))]
-    mean = " ".join(f"{x(n):.1f},{y(v):.1f}" for n, v in enumerate(found["gain"], 1))
+    upper = [f"{x(n):.1f},{y(v):.1f}" for n, v in enumerate((1.0, *series["high"]))]
+    lower = [f"{x(n):.1f},{y(v):.1f}" for n, v in enumerate((-1.0, *series["low"]))]
+    mean = " ".join(f"{x(n):.1f},{y(v):.1f}" for n, v in enumerate(series["gain"], 1))
     colour = _CLASS[row["verdict"]]
-    told = ""
+    decision_line = ""
     if row["told"]:
-        at = x(row["told"])
-        told = (
-            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{_TOP + high}" stroke="currentColor" '
-            'stroke-dasharray="3 3"/>'
+        decision_x = x(row["told"])
+        decision_line = (
+            f'<line x1="{decision_x:.1f}" x2="{decision_x:.1f}" y1="{_TOP}" y2="{_TOP + height}" '
+            'stroke="currentColor" stroke-dasharray="3 3"/>'
         )
     marks = "".join(
         f'<text x="{_LEFT - 6}" y="{y(v) + 4:.1f}" text-anchor="end">{v:+.2f}</text>'
-        for v in (reach, -reach)
+        for v in (limit, -limit)
     )
     label = (
         f"{title}: gain {row['gain']:+.3f}, {row['ci'][0]:+.3f} to {row['ci'][1]:+.3f}, {said(row)}"
@@ -110,7 +110,7 @@ def _chart(title: str, row: dict[str, Any], found: dict[str, Any]) -> str:
         f'<polyline points="{mean}" fill="none" stroke="currentColor" stroke-width="2"/>'
         f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(0):.1f}" y2="{y(0):.1f}" '
         f'stroke="currentColor" opacity=".6"/>'
-        f'<text x="{_LEFT - 6}" y="{y(0) + 4:.1f}" text-anchor="end">0</text>{marks}{told}'
+        f'<text x="{_LEFT - 6}" y="{y(0) + 4:.1f}" text-anchor="end">0</text>{marks}{decision_line}'
         f'<circle cx="{x(count):.1f}" cy="{y(row["gain"]):.1f}" r="3.5" fill="currentColor"/>'
         f'<text x="{_LEFT}" y="{_HEIGHT - 6}">0</text>'
         f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{count} pairs</text>'

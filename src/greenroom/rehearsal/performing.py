@@ -60,13 +60,13 @@ def stage(workspace: Workspace, show: str, role: Role, backend: Backend) -> Stag
     """
     manifest = workspace.objects.manifest(show, "show")
     recorded = opened(workspace, manifest).role.shape
-    performer = Performer(role, backend, manifest["seed"], told=manifest.get("told", {}))
+    performer = Performer(role, backend, manifest["seed"], conditioning=manifest.get("told", {}))
     done: list[Outcome] = []
     for row in rows_of(workspace, manifest, recorded):
         late = bool(row["late"]) or row["reason"] == ENGINE_LOST.encode()
         done.append(performer.step(int(row["tick"]), list(get_packets(row)), late))
     samples = [outcome.capture for outcome in done]
-    turns = [_NAN if s is None else _there(s.rotations, s.validity) for s in samples]
+    turns = [_NAN if s is None else _nan_where_missing(s.rotations, s.validity) for s in samples]
     roots = [np.full(3, np.nan, np.float32) if s is None else s.root for s in samples]
     frames = [outcome.frame for outcome in done]
     return Staged(
@@ -78,7 +78,7 @@ def stage(workspace: Workspace, show: str, role: Role, backend: Backend) -> Stag
     )
 
 
-def _there(rotations: Floats, validity: Floats) -> Floats:
+def _nan_where_missing(rotations: Floats, validity: Floats) -> Floats:
     return np.where(validity[:, None] > 0, rotations, np.float32(np.nan))
 
 
@@ -104,17 +104,21 @@ def live_errors(
     count = len(staged.frames)
     out = {"hold": _tally(float(staged.rungs.count(HOLD)), float(count))}
     joints = np.asarray([BONE[name] for name in role.spec.joints])
-    turns = np.stack([frame.rotations for frame in staged.frames])
-    validity = np.zeros(turns.shape[:2], dtype=np.float32)
+    rotations = np.stack([frame.rotations for frame in staged.frames])
+    validity = np.zeros(rotations.shape[:2], dtype=np.float32)
     validity[:, joints] = 1
-    done = Body(skeleton, np.stack([frame.root for frame in staged.frames]), turns, validity)
-    seen = validity * np.isfinite(staged.captured[..., 0]) * np.isfinite(staged.roots[:, :1])
-    given = Body(skeleton, staged.roots, staged.captured, seen.astype(np.float32))
-    for name, ours in _life(done).items():
-        theirs = _life(given)[name]
-        if np.isfinite(ours) and np.isfinite(theirs):
-            out[name] = _tally(abs(ours - theirs), 1.0)
-    lost = _lost(workspace, show, staged, turns, joints)
+    performance = Body(
+        skeleton, np.stack([frame.root for frame in staged.frames]), rotations, validity
+    )
+    captured_validity = (
+        validity * np.isfinite(staged.captured[..., 0]) * np.isfinite(staged.roots[:, :1])
+    )
+    captured = Body(skeleton, staged.roots, staged.captured, captured_validity.astype(np.float32))
+    for name, performed in _life(performance).items():
+        reference = _life(captured)[name]
+        if np.isfinite(performed) and np.isfinite(reference):
+            out[name] = _tally(abs(performed - reference), 1.0)
+    lost = _lost(workspace, show, staged, rotations, joints)
     if lost is not None:
         out["lost_deg"] = lost
     return out
@@ -126,14 +130,14 @@ def _tally(total: float, weight: float) -> Tally:
 
 def _life(body: Body) -> dict[str, float]:
     places = places_of(body)
-    found = jerk(places) if len(body) > 3 else np.empty(0)
-    there = found[np.isfinite(found)]
-    mean = float(there.mean()) if len(there) else float("nan")
+    jerks = jerk(places) if len(body) > 3 else np.empty(0)
+    finite = jerks[np.isfinite(jerks)]
+    mean = float(finite.mean()) if len(finite) else float("nan")
     return {"jerk": mean, "skate": foot_skate(feet(places))}
 
 
 def _lost(
-    workspace: Workspace, show: str, staged: Staged, turns: Floats, joints: np.ndarray
+    workspace: Workspace, show: str, staged: Staged, rotations: Floats, joints: np.ndarray
 ) -> Tally | None:
     """Return the angles to the take that played, where its capture was lost; None where it never was."""
     manifest = workspace.objects.manifest(show, "show")
@@ -144,13 +148,13 @@ def _lost(
     missing = ~np.isfinite(staged.captured[..., 0]).any(axis=1)
     ends = np.where(missing, -1, np.arange(len(ticks)))
     since = np.arange(len(ticks)) - np.maximum.accumulate(ends)
-    at = missing & (since <= LOST)
-    if body is None or not (at & (ticks < len(body))).any():
+    mask = missing & (since <= LOST)
+    if body is None or not (mask & (ticks < len(body))).any():
         return None
-    at &= ticks < len(body)
-    truth = body.rotations[ticks[at]][:, joints]
-    there = body.validity[ticks[at]][:, joints] > 0
+    mask &= ticks < len(body)
+    truth = body.rotations[ticks[mask]][:, joints]
+    valid = body.validity[ticks[mask]][:, joints] > 0
     # The hips' heading is the stage's own once nobody captures them: it is not compared.
-    there[:, joints == 0] = False
-    angles = np.asarray(angle_between(turns[at][:, joints], np.nan_to_num(truth)))
-    return _tally(float(angles[there].sum()), float(there.sum())) if there.any() else None
+    valid[:, joints == 0] = False
+    angles = np.asarray(angle_between(rotations[mask][:, joints], np.nan_to_num(truth)))
+    return _tally(float(angles[valid].sum()), float(valid.sum())) if valid.any() else None

@@ -42,7 +42,7 @@ class Contender:
         model: hash of the model.
         manifest: the model's.
         backend: runs its graph.
-        known: takes that it was trained on, or chosen by.
+        seen_takes: takes that it was trained on, or chosen by.
         role: how it is performed.
     """
 
@@ -50,7 +50,7 @@ class Contender:
     model: str
     manifest: Manifest
     backend: OnnxBackend
-    known: frozenset[str]
+    seen_takes: frozenset[str]
     role: Role
 
     @classmethod
@@ -70,9 +70,11 @@ class Contender:
         manifest = workspace.objects.manifest(model, "model")
         graph = workspace.objects.get(manifest["blobs"]["graph"])
         backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
-        behind = splits_behind(workspace, model)
-        known = frozenset(take for splits in behind for takes in splits.values() for take in takes)
-        return cls(name, model, manifest, backend, known, Role.of(workspace, manifest))
+        ancestor_splits = splits_behind(workspace, model)
+        seen_takes = frozenset(
+            take for splits in ancestor_splits for takes in splits.values() for take in takes
+        )
+        return cls(name, model, manifest, backend, seen_takes, Role.of(workspace, manifest))
 
 
 def compare(
@@ -111,16 +113,17 @@ def compare(
             then="whole takes and shows are compared; give more of them",
         )
     ours, theirs = (Contender.of(workspace, name) for name in (challenger, champion))
-    for key, what in (("features", "joints"), ("rig", "face")):
+    for key, target in (("features", "joints"), ("rig", "face")):
         if ours.manifest.get(key) != theirs.manifest.get(key):
             raise BadInput(
-                f"the two models do not drive the same {what}, so that their errors are of other things"
+                f"the two models do not drive the same {target}, so that "
+                "their errors are of other things"
             )
-    shows, takes, left_out = _chosen(workspace, ours, theirs, on)
+    shows, takes, left_out = _select_inputs(workspace, ours, theirs, on)
     steps = len(takes) * 2 + len(shows)
 
-    def onward(at: int) -> Progress:
-        return lambda done, total: progress(at + done, steps)
+    def onward(offset: int) -> Progress:
+        return lambda done, total: progress(offset + done, steps)
 
     pairs: dict[str, dict[str, dict[str, tuple[Tally, Tally]]]] = {}
     validations: list[str] = []
@@ -133,11 +136,11 @@ def compare(
         both = [tallies_of(workspace.objects.manifest(name)) for name in validations]
         pairs = _pairs(*both)
     for n, show in enumerate(shows):
-        for metric, pair in _performed(workspace, show, ours, theirs).items():
+        for metric, pair in _live_tallies(workspace, show, ours, theirs).items():
             pairs.setdefault(LIVE, {}).setdefault(metric, {})[show] = pair
         progress(2 * len(takes) + n + 1, steps)
-    found = {
-        task: {metric: _told(rows) for metric, rows in metrics.items()}
+    results = {
+        task: {metric: _compare_pairs(rows) for metric, rows in metrics.items()}
         for task, metrics in pairs.items()
     }
     sandbox = {
@@ -147,8 +150,10 @@ def compare(
         "unit": unit,
         "level": LEVEL,
         "left_out": left_out,
-        "figures": {t: {m: row["figures"] for m, row in ms.items()} for t, ms in found.items()},
-        "sequences": {t: {m: row["sequence"] for m, row in ms.items()} for t, ms in found.items()},
+        "figures": {t: {m: row["figures"] for m, row in ms.items()} for t, ms in results.items()},
+        "sequences": {
+            t: {m: row["sequence"] for m, row in ms.items()} for t, ms in results.items()
+        },
         "parents": {
             "challenger": ours.name,
             "champion": theirs.name,
@@ -160,8 +165,8 @@ def compare(
     return workspace.publish(sandbox, by=by)
 
 
-def _chosen(
-    workspace: Workspace, ours: Contender, theirs: Contender, on: Sequence[str]
+def _select_inputs(
+    workspace: Workspace, challenger: Contender, champion: Contender, on: Sequence[str]
 ) -> tuple[list[str], list[str], dict[str, str]]:
     """Return shows, takes, and why others were left out.
 
@@ -169,41 +174,43 @@ def _chosen(
         Refused: nothing is left.
     """
     if not on:
-        datasets = {c.manifest["parents"]["dataset"] for c in (ours, theirs)}
-        found = [workspace.objects.manifest(name)["splits"]["test"] for name in datasets]
-        on = [take for takes in found for take in takes]
+        datasets = {c.manifest["parents"]["dataset"] for c in (challenger, champion)}
+        test_splits = [workspace.objects.manifest(name)["splits"]["test"] for name in datasets]
+        on = [take for takes in test_splits for take in takes]
     day = datetime.datetime.now(datetime.UTC).date()
-    chosen: dict[str, list[str]] = {"show": [], "take": []}
+    selected: dict[str, list[str]] = {"show": [], "take": []}
     left_out = {}
     for name in sorted(set(on)):  # hashes are in no order that has to do with what they name
         manifest = workspace.objects.manifest(name)
         kind = manifest["kind"]
-        if kind not in chosen:
+        if kind not in selected:
             raise BadInput(f"{name[:12]} is a {kind}", then="give shows and takes")
         takes = manifest["parents"].get("takes", []) if kind == "show" else [name]
-        why = next(_objections(workspace, takes, ours, theirs, day), "")
-        if why:
-            left_out[name] = why
+        objection = next(_objections(workspace, takes, challenger, champion, day), "")
+        if objection:
+            left_out[name] = objection
         else:
-            chosen[kind].append(name)
-    if not chosen["show"] and not chosen["take"]:
-        said = "; ".join(sorted(set(left_out.values()))) or "no take is in both's test split"
-        raise Refused(f"there is nothing to compare them on: {said}", then="give other takes: --on")
-    return chosen["show"], chosen["take"], left_out
+            selected[kind].append(name)
+    if not selected["show"] and not selected["take"]:
+        reasons = "; ".join(sorted(set(left_out.values()))) or "no take is in both's test split"
+        raise Refused(
+            f"there is nothing to compare them on: {reasons}", then="give other takes: --on"
+        )
+    return selected["show"], selected["take"], left_out
 
 
 def _objections(
     workspace: Workspace,
     takes: Sequence[str],
-    ours: Contender,
-    theirs: Contender,
+    challenger: Contender,
+    champion: Contender,
     day: datetime.date,
 ) -> Iterator[str]:
     """Yield what speaks against comparing the two on takes, or on a show in which they played."""
     for take in takes:
-        for who, contender in (("challenger", ours), ("champion", theirs)):
-            if take in contender.known:
-                yield f"the {who} was trained on it or chosen by it"
+        for side, contender in (("challenger", challenger), ("champion", champion)):
+            if take in contender.seen_takes:
+                yield f"the {side} was trained on it or chosen by it"
         why = refusal(workspace.objects.manifest(take, "take"), "perform", day)
         if why:
             yield why
@@ -221,57 +228,68 @@ def _judged(
     return validate(workspace, contender.model, backend, by, scenes, tuple(tasks) or None, progress)
 
 
-def _pairs(ours: Tallies, theirs: Tallies) -> dict[str, dict[str, dict[str, tuple[Tally, Tally]]]]:
+def _pairs(
+    challenger_tallies: Tallies, champion_tallies: Tallies
+) -> dict[str, dict[str, dict[str, tuple[Tally, Tally]]]]:
     """Return task → metric → take → both tallies, of takes that both were judged on."""
     return {
         task: {
             metric: {
-                take: (tally, theirs[task][metric][take])
+                take: (tally, champion_tallies[task][metric][take])
                 for take, tally in rows.items()
-                if take in theirs[task][metric]
-                and min(tally.weight, theirs[task][metric][take].weight) > 0
+                if take in champion_tallies[task][metric]
+                and min(tally.weight, champion_tallies[task][metric][take].weight) > 0
             }
             for metric, rows in metrics.items()
-            if metric in theirs[task]
+            if metric in champion_tallies[task]
         }
-        for task, metrics in ours.items()
-        if task in theirs
+        for task, metrics in challenger_tallies.items()
+        if task in champion_tallies
     }
 
 
-def _performed(
-    workspace: Workspace, show: str, ours: Contender, theirs: Contender
+def _live_tallies(
+    workspace: Workspace, show: str, challenger: Contender, champion: Contender
 ) -> dict[str, tuple[Tally, Tally]]:
     """Return metric → both tallies of one show that both performed, on the champion's bones."""
-    one, other = (
+    challenger_tallies, champion_tallies = (
         live_errors(
             workspace,
             show,
             stage(workspace, show, contender.role, contender.backend),
             contender.role,
-            theirs.role,
+            champion.role,
         )
-        for contender in (ours, theirs)
+        for contender in (challenger, champion)
     )
-    return {metric: (tally, other[metric]) for metric, tally in one.items() if metric in other}
+    return {
+        metric: (tally, champion_tallies[metric])
+        for metric, tally in challenger_tallies.items()
+        if metric in champion_tallies
+    }
 
 
-def _told(rows: dict[str, tuple[Tally, Tally]]) -> dict[str, Any]:
+def _compare_pairs(rows: dict[str, tuple[Tally, Tally]]) -> dict[str, Any]:
     """Return the figures and the sequence of a metric's pairs, in the order of their hashes."""
     names = sorted(rows)
-    ours, theirs = ([rows[name][side] for name in names] for side in (0, 1))
-    errors = [[t.sums["model"] / t.weight for t in side] for side in (ours, theirs)]
-    found = sequence(relative_gain(*errors), LEVEL)
-    low, high, gain = ([round(float(v), 4) for v in s] for s in (found.low, found.high, found.gain))
+    challenger_tallies, champion_tallies = ([rows[name][side] for name in names] for side in (0, 1))
+    errors = [
+        [t.sums["model"] / t.weight for t in side]
+        for side in (challenger_tallies, champion_tallies)
+    ]
+    result = sequence(relative_gain(*errors), LEVEL)
+    low, high, gain = (
+        [round(float(v), 4) for v in s] for s in (result.low, result.high, result.gain)
+    )
     return {
         "figures": {
-            "challenger": round(figure(ours, "model"), 4),
-            "champion": round(figure(theirs, "model"), 4),
-            "better": "higher" if ours[0].kind == "skill" else "lower",
+            "challenger": round(figure(challenger_tallies, "model"), 4),
+            "champion": round(figure(champion_tallies, "model"), 4),
+            "better": "higher" if challenger_tallies[0].kind == "skill" else "lower",
             "gain": gain[-1],
             "ci": [low[-1], high[-1]],
-            "verdict": found.verdict,
-            "told": found.told,
+            "verdict": result.verdict,
+            "told": result.told,
             "takes": len(names),
         },
         "sequence": {"takes": names, "gain": gain, "low": low, "high": high},

@@ -95,10 +95,10 @@ def rows_behind(workspace: Workspace, actor: str, ticks: int) -> tuple[Iterator[
 
 def coming(ring: Ring) -> Iterator[Row]:
     """Yield the rows of a show as they come; it ends where none comes for some seconds."""
-    at = max(0, ring.end() - WARM_TICKS)
+    position = max(0, ring.end() - WARM_TICKS)
     last = time.monotonic()
     while time.monotonic() < last + _PATIENCE_S:
-        rows, at, _ = ring.read(at)
+        rows, position, _ = ring.read(position)
         if rows:
             last = time.monotonic()
         yield from rows
@@ -120,23 +120,25 @@ def shadow(rows: Iterator[Row], live: bool, role: Role, backend: Backend) -> Sha
     timed = _Timed(backend)
     performer = Performer(role, timed, 0)
     joints = [BONE[name] for name in role.spec.joints]
-    found: list[tuple[float, float, bool]] = []
+    figures_by_tick: list[tuple[float, float, bool]] = []
     for n, row in enumerate(rows):
         outcome = performer.step(int(row["tick"]), list(get_packets(row)), late=False)
         if n < WARM_TICKS or outcome.outputs is None:
             continue
-        said = get_tensors(outcome.outputs, role.shape.outputs())
-        turns = Placer().upright(said["pose"][0], len(joints))
-        apart = angle_between(turns[1:], row["rotations"][joints][1:]).mean()
-        whole = bool(np.isfinite(outcome.outputs).all())
-        found.append((float(apart), float(said["confidence"].mean()), whole))
-    if len(found) < TICK_HZ:
-        raise BadInput(f"{len(found)} ticks are too few to judge a challenger by")
-    apart_deg, confidence, whole_share = np.nanmean(np.asarray(found, dtype=np.float64), axis=0)
-    took = float(np.percentile(timed.took_ns[WARM_TICKS:], 99)) / 1e6
-    broken = len(found) - round(float(whole_share) * len(found))
-    figures = [round(float(figure), 4) for figure in (took, apart_deg, confidence)]
-    return Shadowed(len(found), live, broken, *figures)
+        outputs = get_tensors(outcome.outputs, role.shape.outputs())
+        rotations = Placer().upright(outputs["pose"][0], len(joints))
+        angle = angle_between(rotations[1:], row["rotations"][joints][1:]).mean()
+        finite = bool(np.isfinite(outcome.outputs).all())
+        figures_by_tick.append((float(angle), float(outputs["confidence"].mean()), finite))
+    if len(figures_by_tick) < TICK_HZ:
+        raise BadInput(f"{len(figures_by_tick)} ticks are too few to judge a challenger by")
+    angle_deg, confidence, finite_share = np.nanmean(
+        np.asarray(figures_by_tick, dtype=np.float64), axis=0
+    )
+    model_ms = float(np.percentile(timed.took_ns[WARM_TICKS:], 99)) / 1e6
+    broken = len(figures_by_tick) - round(float(finite_share) * len(figures_by_tick))
+    figures = [round(float(figure), 4) for figure in (model_ms, angle_deg, confidence)]
+    return Shadowed(len(figures_by_tick), live, broken, *figures)
 
 
 class _Timed:
@@ -146,10 +148,10 @@ class _Timed:
         self.backend, self.took_ns = backend, list[int]()
 
     def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
-        begun = time.thread_time_ns()
-        said = self.backend.run(inputs)
-        self.took_ns.append(time.thread_time_ns() - begun)
-        return said
+        start_ns = time.thread_time_ns()
+        outputs = self.backend.run(inputs)
+        self.took_ns.append(time.thread_time_ns() - start_ns)
+        return outputs
 
     def fingerprint(self) -> dict[str, str]:
         return self.backend.fingerprint()

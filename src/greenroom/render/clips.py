@@ -100,24 +100,24 @@ def side_by_side(
     if ending not in FORMATS:
         raise BadInput(f"a clip ends in {', '.join(FORMATS)}, not '{ending}'")
     ticks = {len(panel.body) for panel in panels}
-    if len(ticks) != 1 or not (shown := min(*ticks, most)):
+    if len(ticks) != 1 or not (frame_ticks := min(*ticks, most)):
         raise BadInput(f"bodies of a clip are of one length, not {sorted(ticks)} ticks")
     shapes = [shape_of(panel.body) for panel in panels]
-    floor = floor_of(shapes[0][0][:shown], shapes[0][1])
-    way = _way(panels[0].body.root[:shown])
-    seen = [ends[:shown] - way[:, None, None] for ends, _ in shapes]
-    view = frame_all(np.concatenate(seen, axis=1), size, floor)
+    floor = floor_of(shapes[0][0][:frame_ticks], shapes[0][1])
+    path = _way(panels[0].body.root[:frame_ticks])
+    limb_ends = [ends[:frame_ticks] - path[:, None, None] for ends, _ in shapes]
+    view = frame_all(np.concatenate(limb_ends, axis=1), size, floor)
     marks = [None if p.validity is None else lost_limbs(p.validity) for p in panels]
-    heads = np.concatenate([_label(panel.label, size[0]) for panel in panels], axis=1)
+    labels = np.concatenate([_label(panel.label, size[0]) for panel in panels], axis=1)
     frames = []
-    for t in range(0, shown, every):
+    for t in range(0, frame_ticks, every):
         row = [
             draw(ends[t], radii, view, floor, LIT, None if mark is None else mark[t])
-            for ends, (_, radii), mark in zip(seen, shapes, marks, strict=True)
+            for ends, (_, radii), mark in zip(limb_ends, shapes, marks, strict=True)
         ]
-        under = [below[t]] if below else []
-        whole = np.concatenate([heads, np.concatenate(row, axis=1), *under], axis=0)
-        frames.append(Image.fromarray(np.ascontiguousarray(whole)))
+        below_pictures = [below[t]] if below else []
+        picture = np.concatenate([labels, np.concatenate(row, axis=1), *below_pictures], axis=0)
+        frames.append(Image.fromarray(np.ascontiguousarray(picture)))
     return _animated(frames, ending, 1000 * every / TICK_HZ)
 
 

@@ -117,20 +117,22 @@ def shape_of(body: Body) -> tuple[Doubles, Doubles]:
     """
     local = body.skeleton.rest_translations(len(body), body.root)
     places, turns = body.skeleton.world(local, body.filled())
-    there = body.validity > 0
-    size = _size(body.skeleton)
+    available = body.validity > 0
+    body_scale = _size(body.skeleton)
     ends = np.full((len(body), len(_LIMBS) + len(_TIPS), 2, 3), np.nan)
     for n, (a, b, _, _) in enumerate(_LIMBS):
         trunk = a in _TRUNK and (b in _TRUNK or b == "head")
-        shown = trunk | there[:, BONE[b]] | ((a not in _TRUNK) & there[:, BONE[a]])
-        ends[shown, n] = places[:, [BONE[a], BONE[b]]][shown]
+        visible = trunk | available[:, BONE[b]] | ((a not in _TRUNK) & available[:, BONE[a]])
+        ends[visible, n] = places[:, [BONE[a], BONE[b]]][visible]
     for n, (bone, above, start, tip, _, _) in enumerate(_TIPS, len(_LIMBS)):
-        shown = there[:, BONE[bone]] | there[:, BONE[above]] | (bone in ("head", "chest"))
+        visible = available[:, BONE[bone]] | available[:, BONE[above]] | (bone in ("head", "chest"))
         for end, offset in enumerate((start, tip)):
-            moved = places[:, BONE[bone]] + rotate(turns[:, BONE[bone]], size * np.asarray(offset))
-            ends[shown, n, end] = moved[shown]
+            tip_positions = places[:, BONE[bone]] + rotate(
+                turns[:, BONE[bone]], body_scale * np.asarray(offset)
+            )
+            ends[visible, n, end] = tip_positions[visible]
     radii = [limb[-2:] for limb in (*_LIMBS, *_TIPS)]
-    return ends, size * np.asarray(radii)
+    return ends, body_scale * np.asarray(radii)
 
 
 def lost_limbs(validity: Array) -> NDArray[np.bool_]:
@@ -139,9 +141,9 @@ def lost_limbs(validity: Array) -> NDArray[np.bool_]:
     Args:
         validity: (T, 55), 0 where a bone was lost.
     """
-    gone = np.asarray(validity) <= 0
+    lost = np.asarray(validity) <= 0
     movers = [BONE[a] for a, *_ in _LIMBS] + [BONE[bone] for bone, *_ in _TIPS]
-    return np.asarray(gone[:, movers])
+    return np.asarray(lost[:, movers])
 
 
 def floor_of(ends: Doubles, radii: Doubles) -> float:
@@ -168,14 +170,14 @@ def frame_all(
         pitch: see :class:`View`.
     """
     width, height = size
-    free = View(width, height, 1.0, (0.0, 0.0, 0.0), yaw, pitch)
+    unit_view = View(width, height, 1.0, (0.0, 0.0, 0.0), yaw, pitch)
     points = ends.reshape(-1, 3)
     points = points[np.isfinite(points).all(axis=1)]
     on_floor = np.concatenate([points[:, :1], np.full((len(points), 1), floor), points[:, 2:]], 1)
-    seen = free.sees(np.concatenate([points, on_floor]))
-    if not len(seen):
-        seen = np.zeros((1, 3))
-    low, high = seen.min(axis=0) - 0.18, seen.max(axis=0) + 0.18
+    projected = unit_view.sees(np.concatenate([points, on_floor]))
+    if not len(projected):
+        projected = np.zeros((1, 3))
+    low, high = projected.min(axis=0) - 0.18, projected.max(axis=0) + 0.18
     scale = min(width / (high[0] - low[0]), height / (high[1] - low[1]))
     # The middle in the camera's frame, turned back into the stage's.
     turn = from_euler(np.asarray([pitch, -yaw]), "XY") * np.asarray([-1.0, -1.0, -1.0, 1.0])
@@ -201,26 +203,28 @@ def draw(
         light: colours and light.
         lost: (L,), True for limbs to be drawn in the colour of what was lost.
     """
-    twice = View(2 * view.width, 2 * view.height, 2 * view.scale, view.centre, view.yaw, view.pitch)
-    kept = np.isfinite(ends).all(axis=(1, 2))
-    ends, radii = np.asarray(ends, np.float64)[kept], np.asarray(radii, np.float64)[kept]
-    colour = np.zeros((twice.height, twice.width, 3))
+    supersampled = View(
+        2 * view.width, 2 * view.height, 2 * view.scale, view.centre, view.yaw, view.pitch
+    )
+    finite = np.isfinite(ends).all(axis=(1, 2))
+    ends, radii = np.asarray(ends, np.float64)[finite], np.asarray(radii, np.float64)[finite]
+    colour = np.zeros((supersampled.height, supersampled.width, 3))
     depth = np.full(colour.shape[:2], -np.inf)
-    lamp = twice.sees(np.asarray(light.towards) + np.asarray(twice.centre))
-    lamp /= np.linalg.norm(lamp)
-    seen = twice.sees(ends)
-    reach = (seen[..., 2].min(), seen[..., 2].max()) if len(seen) else (0.0, 1.0)
-    marked = np.zeros(len(ends), dtype=bool) if lost is None else np.asarray(lost)[kept]
+    light_direction = supersampled.sees(np.asarray(light.towards) + np.asarray(supersampled.centre))
+    light_direction /= np.linalg.norm(light_direction)
+    projected = supersampled.sees(ends)
+    reach = (projected[..., 2].min(), projected[..., 2].max()) if len(projected) else (0.0, 1.0)
+    marked = np.zeros(len(ends), dtype=bool) if lost is None else np.asarray(lost)[finite]
     far = _linear(light.far)
-    for (a, b), (ra, rb), mark in zip(seen, radii, marked.tolist(), strict=True):
+    for (a, b), (ra, rb), mark in zip(projected, radii, marked.tolist(), strict=True):
         tones = far, _linear(light.lost if mark else light.skin)
-        _limb(colour, depth, (a, b, ra, rb), twice.scale, lamp, reach, tones)
+        _limb(colour, depth, (a, b, ra, rb), supersampled.scale, light_direction, reach, tones)
     # Four samples a pixel are averaged as light, not as sRGB.
     small = colour.reshape(view.height, 2, view.width, 2, 3).mean(axis=(1, 3))
     bare = (depth == -np.inf).reshape(view.height, 2, view.width, 2).mean(axis=(1, 3))
     small += bare[..., None] * _stage(ends, radii, view, floor, light)
-    shown = 255 * np.clip(small, 0, 1) ** (1 / 2.2)
-    out: Picture = np.round(shown).astype(np.uint8)
+    srgb = 255 * np.clip(small, 0, 1) ** (1 / 2.2)
+    out: Picture = np.round(srgb).astype(np.uint8)
     return out
 
 
@@ -287,16 +291,16 @@ def _limb(
     along, square, radius = _nearest(x, y, a, b, ra, rb)
     inside = square < radius**2
     out = np.sqrt(np.maximum(radius**2 - square, 0))
-    at = a[2] + along * (b[2] - a[2]) + out
+    surface = a[2] + along * (b[2] - a[2]) + out
     part = depth[top:bottom, left:right]
-    mine = inside & (at > part)
-    part[mine] = at[mine]
+    mine = inside & (surface > part)
+    part[mine] = surface[mine]
     axis = a[:2, None, None] + along * (b - a)[:2, None, None]
     normal = np.stack([x - axis[0], y - axis[1], out])[:, mine] / radius[mine]
     lit = _shaded(normal, lamp)
-    near = (at[mine] - reach[0]) / max(reach[1] - reach[0] + 2 * most, 1e-6)
+    depth_share = (surface[mine] - reach[0]) / max(reach[1] - reach[0] + 2 * most, 1e-6)
     far, skin = (tone[:, None] for tone in tones)
-    tone = far + (skin - far) * (0.25 + 0.75 * np.clip(near, 0, 1))
+    tone = far + (skin - far) * (0.25 + 0.75 * np.clip(depth_share, 0, 1))
     colour[top:bottom, left:right][mine] = (tone * lit).T
 
 

@@ -19,12 +19,12 @@ _LEAST = 0.05
 """A channel that moves less than this is not stretched to its row's full height."""
 
 
-def traces(truth: Floats, said: Floats, channels: Sequence[str], width: int) -> list[Picture]:
+def traces(truth: Floats, predicted: Floats, channels: Sequence[str], width: int) -> list[Picture]:
     """Return a picture of each tick: the channels as curves, recorded in grey, said in amber.
 
     Args:
         truth: what was recorded (T, B); NaN where missing.
-        said: what a model says (T, B).
+        predicted: what a model says (T, B).
         channels: B names.
         width: of the pictures, pixels.
 
@@ -32,7 +32,7 @@ def traces(truth: Floats, said: Floats, channels: Sequence[str], width: int) -> 
     >>> len(pictures), pictures[0].shape
     (3, (54, 200, 3))
     """
-    rows = _telling(truth)
+    rows = _channels_shown(truth)
     height = _ROW * len(rows) + 6
     image = Image.new("RGB", (width, height), LIT.back)
     drawn = ImageDraw.Draw(image)
@@ -43,32 +43,33 @@ def traces(truth: Floats, said: Floats, channels: Sequence[str], width: int) -> 
         name = channels[channel]
         drawn.text((_EDGE, bottom - _ROW / 2), name[:15], _WORDS, font, anchor="lm")
         drawn.line([(_NAMES, bottom), (width - _EDGE, bottom)], _DIM)
-        both = np.stack([truth[:, channel], said[:, channel]])
+        both = np.stack([truth[:, channel], predicted[:, channel]])
         low, high = float(np.nanmin(both)), float(np.nanmax(both))
         high = max(high, low + _LEAST)
         for values, colour in zip(both, (LIT.skin, LIT.lost), strict=True):
             y = bottom - 2 - (_ROW - 5) * (np.nan_to_num(values, nan=low) - low) / (high - low)
             drawn.line(list(zip(x.tolist(), y.tolist(), strict=True)), colour, 2)
-    still = np.asarray(image)
+    background = np.asarray(image)
     out = []
-    for at in x.astype(int):
-        picture = still.copy()
-        picture[:, at] = _WORDS
+    for column in x.astype(int):
+        picture = background.copy()
+        picture[:, column] = _WORDS
         out.append(picture)
     return out
 
 
-def _telling(truth: Floats) -> list[int]:
+def _channels_shown(truth: Floats) -> list[int]:
     """Return which channels are shown, in their order."""
-    there = np.isfinite(truth)
-    moves = np.where(there, truth, 0) - np.where(there, truth, 0).mean(axis=0)
-    size = np.linalg.norm(moves, axis=0)
+    finite = np.isfinite(truth)
+    moves = np.where(finite, truth, 0) - np.where(finite, truth, 0).mean(axis=0)
+    amplitudes = np.linalg.norm(moves, axis=0)
     chosen: list[int] = []
-    for channel in np.argsort(-size, kind="stable").tolist():
-        apart = [
-            abs(moves[:, channel] @ moves[:, other]) <= _ALIKE * size[channel] * size[other]
+    for channel in np.argsort(-amplitudes, kind="stable").tolist():
+        uncorrelated = [
+            abs(moves[:, channel] @ moves[:, other])
+            <= _ALIKE * amplitudes[channel] * amplitudes[other]
             for other in chosen
         ]
-        if all(apart) and len(chosen) < SHOWN:
+        if all(uncorrelated) and len(chosen) < SHOWN:
             chosen.append(channel)
     return sorted(chosen)

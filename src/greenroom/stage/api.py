@@ -22,35 +22,39 @@ def routes(workspace: Workspace) -> list[BaseRoute]:
 
     Requests come in several threads and a workspace serves one: they share one of their own, in turn.
     """
-    own, alone = Workspace(workspace.home, workspace.log.clock), threading.Lock()
+    thread_workspace, lock = Workspace(workspace.home, workspace.log.clock), threading.Lock()
 
     def answer(look: Callable[[], dict[str, Any]]) -> Response:
-        with alone:
+        with lock:
             return _answer(look)
 
     def refs(request: Request) -> Response:
-        return answer(lambda: {"refs": own.log.refs()})
+        return answer(lambda: {"refs": thread_workspace.log.refs()})
 
     def alerts(request: Request) -> Response:
         actor, cause = request.query_params.get("actor"), request.query_params.get("cause")
-        return answer(lambda: {"alerts": [told(known) for known in entered(own.log, actor, cause)]})
+        return answer(
+            lambda: {
+                "alerts": [told(record) for record in entered(thread_workspace.log, actor, cause)]
+            }
+        )
 
     def many(request: Request) -> Response:
         kind = _kind(request)
 
         def look() -> dict[str, Any]:
-            rows = own.catalog.find(kind)
-            found = [{kind: r.object, "actor": r.actor, "name": r.name, "by": r.by} for r in rows]
-            return {f"{kind}s": found}
+            rows = thread_workspace.catalog.find(kind)
+            entries = [{kind: r.object, "actor": r.actor, "name": r.name, "by": r.by} for r in rows]
+            return {f"{kind}s": entries}
 
         return answer(look)
 
-    def one(request: Request) -> Response:
+    def show_object(request: Request) -> Response:
         kind = _kind(request)
 
         def look() -> dict[str, Any]:
-            name = own.resolve(request.path_params["name"], kind)
-            return {kind: name, "manifest": own.objects.manifest(name, kind)}
+            name = thread_workspace.resolve(request.path_params["name"], kind)
+            return {kind: name, "manifest": thread_workspace.objects.manifest(name, kind)}
 
         return answer(look)
 
@@ -58,7 +62,7 @@ def routes(workspace: Workspace) -> list[BaseRoute]:
         Route("/api/refs", refs),
         Route("/api/alerts", alerts),
         *(Route(f"/api/{kind}s", many, name=kind) for kind in KINDS),
-        *(Route(f"/api/{kind}s/{{name}}", one, name=f"{kind} one") for kind in KINDS),
+        *(Route(f"/api/{kind}s/{{name}}", show_object, name=f"{kind} one") for kind in KINDS),
     ]
 
 

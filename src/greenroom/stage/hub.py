@@ -107,7 +107,7 @@ class Hub:
         """Start with nothing said and nobody listening."""
         self._lock = threading.Lock()
         self._viewers: set[Viewer] = set()
-        self._said: dict[str, bytes] = {}
+        self._latest: dict[str, bytes] = {}
         self._swaps: deque[bytes] = deque(maxlen=KEPT_SWAPS)
         self._alerts: deque[bytes] = deque(maxlen=KEPT_ALERTS)
         self._run: bytes | None = None
@@ -126,7 +126,7 @@ class Hub:
         """
         with self._lock:
             if kind == "hello":
-                self._said.clear()
+                self._latest.clear()
                 self._swaps.clear()
                 self._alerts.clear()
             if kind == "swap":
@@ -136,7 +136,7 @@ class Hub:
             elif kind == "run":
                 self._run = message
             else:
-                self._said[kind] = message
+                self._latest[kind] = message
             for viewer in self._viewers:
                 viewer.offer(kind, message)
 
@@ -144,11 +144,11 @@ class Hub:
         """Return a new viewer who has already been told all that was said; call it in its loop."""
         viewer = Viewer(asyncio.get_running_loop())
         with self._lock:
-            said = {kind: [message] for kind, message in self._said.items()}
-            said |= {"swap": list(self._swaps), "alert": list(self._alerts)}
-            said["run"] = [] if self._run is None else [self._run]
+            messages = {kind: [message] for kind, message in self._latest.items()}
+            messages |= {"swap": list(self._swaps), "alert": list(self._alerts)}
+            messages["run"] = [] if self._run is None else [self._run]
             for kind in ("hello", "swap", "frame", "alert", "end", "verdict", "run"):
-                for message in said.get(kind, ()):
+                for message in messages.get(kind, ()):
                     viewer.offer(kind, message)
             self._viewers.add(viewer)
         return viewer

@@ -41,15 +41,17 @@ class MetricsObserver:
 
     def frame(self, row: NDArray[Any], outputs: dict[str, Any]) -> None:
         """Count one frame."""
-        seen = Figures(int(row["tick"]), rung_of(row), bool(row["emit"] > row["due"] + PERIOD_NS))
+        figures = Figures(
+            int(row["tick"]), rung_of(row), bool(row["emit"] > row["due"] + PERIOD_NS)
+        )
         if row["asked"]:
-            seen = replace(
-                seen,
+            figures = replace(
+                figures,
                 model_s=float(row["inference"] - row["features"]) / 1e9,
                 confidence=float(np.mean(outputs["confidence"])),
                 missing=float(np.mean(get_tensors(row["inputs"], self._inputs)["valid"] <= 0)),
             )
-        self.metrics.frame(seen)
+        self.metrics.frame(figures)
 
 
 def hello(
@@ -108,8 +110,8 @@ class PageObserver:
         if sound is None:
             sound = np.zeros(SAMPLES_PER_TICK, dtype=np.float32)
         level, log_f0, voicing = self._hear(sound)
-        asked = bool(row["asked"])
-        attention = outputs["attention"][0].mean(axis=0) if asked else None
+        model_asked = bool(row["asked"])
+        attention = outputs["attention"][0].mean(axis=0) if model_asked else None
         stamps = [
             float(row[name]) / 1e6 for name in ("arrival", "features", "inference", "post", "emit")
         ]
@@ -130,7 +132,7 @@ class PageObserver:
                 "valid": _numbers(capture.validity),
             },
             "face": None if not np.isfinite(row["face"]).all() else _numbers(row["face"]),
-            "confidence": round(float(np.mean(outputs["confidence"])), 4) if asked else None,
+            "confidence": round(float(np.mean(outputs["confidence"])), 4) if model_asked else None,
             "attention": None
             if attention is None
             else {"joints": _numbers(attention[:-1]), "speech": round(float(attention[-1]), 4)},

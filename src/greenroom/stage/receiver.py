@@ -84,10 +84,10 @@ def read_notification(data: bytes) -> tuple[list[Told], int]:
     if notification.version != "4":
         raise BadInput(f"this is version '{notification.version}' of the webhook, not 4")
     firing = [alert for alert in notification.alerts if alert.status == "firing"]
-    return [_told(alert) for alert in firing], len(notification.alerts) - len(firing)
+    return [_parse_alert(alert) for alert in firing], len(notification.alerts) - len(firing)
 
 
-def _told(alert: _Alert) -> Told:
+def _parse_alert(alert: _Alert) -> Told:
     labels = alert.labels
     where = f"alert {labels.get('alertname', alert.fingerprint)}"
     for name in ("actor", "signal", "cause"):
@@ -98,7 +98,7 @@ def _told(alert: _Alert) -> Told:
             f"its cause is '{labels['cause']}'", where=where, then=f"one of {', '.join(CAUSES)}"
         )
     tick = int(_number(alert.annotations, "tick", where))
-    said = Alert(
+    parsed = Alert(
         signal=labels["signal"],
         cause=labels["cause"],
         where=tuple(filter(None, (name.strip() for name in labels.get("where", "").split(",")))),
@@ -109,7 +109,7 @@ def _told(alert: _Alert) -> Told:
         began_high=tick,
     )
     key = f"{alert.fingerprint}:{alert.startsAt}"
-    return Told(key, labels["actor"], labels.get("release", ""), said)
+    return Told(key, labels["actor"], labels.get("release", ""), parsed)
 
 
 def _number(annotations: dict[str, str], name: str, where: str) -> float:
@@ -150,28 +150,30 @@ def routes(log: Log, token: bytes) -> Sequence[BaseRoute]:
         log: of the workspace; it is read through a log of this route's own.
         token: what the sender must show as `Authorization: Bearer TOKEN`.
     """
-    own, alone = Log(log.path, log.clock), threading.Lock()
+    thread_log, lock = Log(log.path, log.clock), threading.Lock()
 
-    def keep(told: Sequence[Told]) -> int:
-        with alone:
-            before = own.head()[0]
-            found = [
+    def keep(notifications: Sequence[Told]) -> int:
+        with lock:
+            first_new = thread_log.head()[0]
+            records = [
                 enter(
-                    own,
-                    one.actor,
-                    one.alert,
-                    key=one.key,
+                    thread_log,
+                    notification.actor,
+                    notification.alert,
+                    key=notification.key,
                     source=SOURCE,
                     by=SOURCE,
-                    release=one.release,
+                    release=notification.release,
                 )
-                for one in told
+                for notification in notifications
             ]
-            return len({known.entry.index for known in found if known.entry.index >= before})
+            return len(
+                {record.entry.index for record in records if record.entry.index >= first_new}
+            )
 
     async def receive(request: Request) -> Response:
-        given = request.headers.get("authorization", "").encode("latin-1")
-        if not hmac.compare_digest(given, b"Bearer " + token):
+        authorization = request.headers.get("authorization", "").encode("latin-1")
+        if not hmac.compare_digest(authorization, b"Bearer " + token):
             answer = _problem("this token is not the one", "set credentials_file to it", 401)
             answer.headers["www-authenticate"] = "Bearer"
             return answer
@@ -181,13 +183,15 @@ def routes(log: Log, token: bytes) -> Sequence[BaseRoute]:
             if len(data) > LARGEST:
                 return _problem(f"more than {LARGEST:,} bytes", "set max_alerts lower", 413)
         try:
-            told, ended = read_notification(bytes(data))
-            entered = await run_in_threadpool(keep, told)
+            notifications, ended = read_notification(bytes(data))
+            entered = await run_in_threadpool(keep, notifications)
         except BadInput as error:
             return _problem(str(error), "see docs/watching.md", 400)
         except GreenroomError as error:  # Alertmanager tries again
             return _problem(str(error), "see greenroom fsck", 500)
-        return JSONResponse({"entered": entered, "known": len(told) - entered, "ended": ended})
+        return JSONResponse(
+            {"entered": entered, "known": len(notifications) - entered, "ended": ended}
+        )
 
     return [Route(PATH, receive, methods=["POST"])]
 

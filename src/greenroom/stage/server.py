@@ -88,8 +88,10 @@ class _Guard:
         elif scope["type"] == "websocket":
             await WebSocket(scope, receive, send).close(1008)
         else:
-            told = _told("this page answers only on this machine", f"open http://{LOOPBACK[0]}")
-            await JSONResponse(told, 421)(scope, receive, send_guarded)
+            body = _error_body(
+                "this page answers only on this machine", f"open http://{LOOPBACK[0]}"
+            )
+            await JSONResponse(body, 421)(scope, receive, send_guarded)
 
 
 class _Assets(StaticFiles):
@@ -121,7 +123,7 @@ def _same_origin(connection: HTTPConnection) -> bool:
     return scheme in ("http", "https") and netloc == connection.headers.get("host")
 
 
-def _told(what: str, then: str) -> dict[str, str]:
+def _error_body(what: str, then: str) -> dict[str, str]:
     return {"error": what, "then": then}
 
 
@@ -130,9 +132,9 @@ async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         what = f"there is nothing at {request.url.path}"
-        return JSONResponse(_told(what, "try / (page), /ws, /metrics or /healthz"), 404)
+        return JSONResponse(_error_body(what, "try / (page), /ws, /metrics or /healthz"), 404)
     return JSONResponse(
-        _told(error.detail, "see docs/stage.md"), error.status_code, headers=error.headers
+        _error_body(error.detail, "see docs/stage.md"), error.status_code, headers=error.headers
     )
 
 

@@ -103,7 +103,7 @@ class Learning:
     def __init__(self, workspace: Workspace, hub: Hub, actor: str, progress: Path) -> None:
         """Nothing is told yet."""
         self.workspace, self.hub, self.actor, self.progress = workspace, hub, actor, progress
-        self._said: dict[str, Any] | None = None
+        self._last_message: dict[str, Any] | None = None
         self._frames = 0
 
     def frame(self, row: Any, outputs: dict[str, Any]) -> None:
@@ -114,16 +114,16 @@ class Learning:
 
     def look(self) -> None:
         """Tell what has changed."""
-        known = runs(self.workspace.log, self.actor)
-        if not known:
+        actor_runs = runs(self.workspace.log, self.actor)
+        if not actor_runs:
             return
-        run = known[-1]
+        run = actor_runs[-1]
         step, done = "pull", None
         try:
-            said = json.loads(self.progress.read_bytes())
-            name, _, at = str(said["label"]).partition(" ")
+            progress = json.loads(self.progress.read_bytes())
+            name, _, step_name = str(progress["label"]).partition(" ")
             if name == run.name:
-                step, done = at, min(1.0, said["done"] / max(1, said["total"]))
+                step, done = step_name, min(1.0, progress["done"] / max(1, progress["total"]))
         except (OSError, ValueError, KeyError, TypeError):
             pass  # nobody has said anything yet
         state = {"": "running", "held": "rejected"}.get(run.outcome, run.outcome)
@@ -138,6 +138,6 @@ class Learning:
             "state": state,
             "text": text,
         }
-        if message != self._said:
-            self._said = message
+        if message != self._last_message:
+            self._last_message = message
             self.hub.publish("run", msgspec.json.encode({"type": "run", **message}))

@@ -143,14 +143,14 @@ class Catalog:
         row = db.execute("select entries from seen").fetchone()
         if row is None or not isinstance(row[0], int):
             raise sqlite3.DatabaseError("it does not say how far it has read")
-        seen = row[0]
-        if seen >= len(entries):
+        indexed_entries = row[0]
+        if indexed_entries >= len(entries):
             return
         db.execute("begin immediate")
-        seen = db.execute("select entries from seen").fetchone()[0]
-        for entry in entries[seen:]:
+        indexed_entries = db.execute("select entries from seen").fetchone()[0]
+        for entry in entries[indexed_entries:]:
             self._index(db, entry)
-        db.execute("update seen set entries = ?", (max(seen, len(entries)),))
+        db.execute("update seen set entries = ?", (max(indexed_entries, len(entries)),))
         db.execute("commit")
 
     def _index(self, db: sqlite3.Connection, entry: Entry) -> None:

@@ -127,7 +127,11 @@ class Log:
     def refs(self, prefix: str = "") -> dict[str, str]:
         """Return every ref that begins with `prefix`."""
         self._catch_up()
-        return {name: at for name, at in sorted(self._refs.items()) if name.startswith(prefix)}
+        return {
+            name: object_hash
+            for name, object_hash in sorted(self._refs.items())
+            if name.startswith(prefix)
+        }
 
     def check(self) -> None:
         """Read the whole file again from the start and compare it with `log.head`.
@@ -153,8 +157,8 @@ class Log:
     def _append(self, event: str, body: dict[str, Any], by: str) -> Entry:
         if self._tree.size == 1 and not self._head_path.exists():
             self._write_head()  # a crash came before the first; two lines without one would be a fault
-        at = self.clock.utc_ns()
-        line = canonical({"at": str(at), "by": by, "event": event, "body": body})
+        at_ns = self.clock.utc_ns()
+        line = canonical({"at": str(at_ns), "by": by, "event": event, "body": body})
         leaf = leaf_hash(line)
         record = self._tree.after(leaf).root().hex().encode() + b" " + line + b"\n"
         new_file = not self.path.exists()

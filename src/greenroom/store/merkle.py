@@ -107,12 +107,12 @@ def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
     if not 0 < old_size <= len(leaves):
         raise IndexError(old_size)
 
-    def sub(m: int, part: Sequence[bytes], whole: bool) -> list[bytes]:
+    def sub(m: int, part: Sequence[bytes], is_complete: bool) -> list[bytes]:
         if m == len(part):
-            return [] if whole else [root(part)]
+            return [] if is_complete else [root(part)]
         k = _split(len(part))
         if m <= k:
-            return [*sub(m, part[:k], whole), root(part[k:])]
+            return [*sub(m, part[:k], is_complete), root(part[k:])]
         return [*sub(m - k, part[k:], False), root(part[:k])]
 
     return sub(old_size, leaves, True)

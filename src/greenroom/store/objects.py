@@ -157,9 +157,9 @@ class Objects:
             if len(data) > _MANIFEST_LIMIT or not data.startswith(b"{"):
                 raise ValueError
             manifest = msgspec.json.decode(data)
-            found = manifest.get("kind")
+            actual_kind = manifest.get("kind")
         except (ValueError, msgspec.DecodeError, AttributeError):
             raise BadInput(f"object {name[:12]} is bytes, not a manifest") from None
-        if kind is not None and found != kind:
-            raise BadInput(f"object {name[:12]} is a {found}, not a {kind}")
+        if kind is not None and actual_kind != kind:
+            raise BadInput(f"object {name[:12]} is a {actual_kind}, not a {kind}")
         return cast(Manifest, manifest)

@@ -87,17 +87,17 @@ class Workspace:
             BadInput: none, or more than one, begins or is called so.
         """
         if len(text) >= 6 and all(c in "0123456789abcdef" for c in text):
-            found = self.catalog.resolve(text, kind)
-            if len(found) == 1:
-                return found[0]
-            if len(found) > 1:
-                raise BadInput(f"{len(found)} {kind}s begin with {text}", then="give more digits")
-        named = [row.object for row in self.catalog.find(kind) if row.name == text]
-        if len(named) == 1:
-            return named[0]
-        if named:
-            hashes = ", ".join(name[:12] for name in named[-3:])
-            what = f"{len(named)} {kind}s are called '{text}'"
+            matches = self.catalog.resolve(text, kind)
+            if len(matches) == 1:
+                return matches[0]
+            if len(matches) > 1:
+                raise BadInput(f"{len(matches)} {kind}s begin with {text}", then="give more digits")
+        named_matches = [row.object for row in self.catalog.find(kind) if row.name == text]
+        if len(named_matches) == 1:
+            return named_matches[0]
+        if named_matches:
+            hashes = ", ".join(name[:12] for name in named_matches[-3:])
+            what = f"{len(named_matches)} {kind}s are called '{text}'"
             raise BadInput(what, then=f"give a hash; the newest are {hashes}")
         raise BadInput(
             f"there is no {kind} '{text}' in {self.home}",
@@ -131,23 +131,25 @@ class Workspace:
             self._check_manifest(entry.body["object"], findings)
         refs = self.log.refs()
         findings.refs = len(refs)
-        for name, at in refs.items():
-            if at not in self.objects:
-                findings.bad.append(Fault("ref", name, f"points at {at}, which is missing"))
+        for name, object_hash in refs.items():
+            if object_hash not in self.objects:
+                findings.bad.append(
+                    Fault("ref", name, f"points at {object_hash}, which is missing")
+                )
         try:
             indexed = self.catalog.refs() if self.catalog.path.exists() else {}
         except GreenroomError as error:
             findings.bad.append(Fault("catalogue", str(self.catalog.path), str(error)))
             return
-        for name, at in indexed.items():
-            if refs.get(name) != at and not self._behind(name, at):
-                reason = f"the catalogue has {at[:12]}, the log {str(refs.get(name))[:12]}"
+        for name, object_hash in indexed.items():
+            if refs.get(name) != object_hash and not self._behind(name, object_hash):
+                reason = f"the catalogue has {object_hash[:12]}, the log {str(refs.get(name))[:12]}"
                 findings.bad.append(Fault("ref", name, reason + "; delete catalog.sqlite"))
 
-    def _behind(self, ref: str, at: str) -> bool:
+    def _behind(self, ref: str, object_hash: str) -> bool:
         """Tell whether the log once had the ref there: an index not read on is no fault."""
         moves = (e.body for e in self.log.entries() if e.event == "ref")
-        return any(move["name"] == ref and move["new"] == at for move in moves)
+        return any(move["name"] == ref and move["new"] == object_hash for move in moves)
 
     def _check_manifest(self, name: str, findings: Findings) -> None:
         try:

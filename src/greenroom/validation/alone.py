@@ -96,31 +96,35 @@ def alone(subject: Subject, bodies: Sequence[Body], ticks: int) -> dict[str, dic
         raise BadInput("no recording with a body lasts a second", then="judge it without --alone")
     six = 6 * subject.shape.joints
     real = [states_of(subject.spec, body) for body in bodies]
-    said = go_on(subject, real[0], ticks)
+    states = go_on(subject, real[0], ticks)
     quiet = quiet_pace(rows[:, :six] for rows in real)
     heights = np.concatenate([rows[:, six] for rows in real])
     margin = 0.1 * (heights.max() - heights.min())
     bounds = float(heights.min() - margin), float(heights.max() + margin)
     lower = np.concatenate([feet(places_of(body))[..., 1].min(axis=1) for body in bodies])
     lower = lower[np.isfinite(lower)]
-    floor = float(np.percentile(lower, 5)) if len(lower) else np.nan
-    theirs = _mean(
+    ground_level = float(np.percentile(lower, 5)) if len(lower) else np.nan
+    recorded_figures = _mean(
         [
-            _life(body, rows[:, :six], quiet, bounds, floor)
+            _life(body, rows[:, :six], quiet, bounds, ground_level)
             for body, rows in zip(bodies, real, strict=True)
         ]
     )
-    body = body_of(subject, said, bodies[0])
+    body = body_of(subject, states, bodies[0])
     out: dict[str, dict[str, Tally]] = {}
     for n, start in enumerate(range(0, ticks, MINUTE), 1):
-        part = slice(start, start + MINUTE)
-        stretch = Body(body.skeleton, body.root[part], body.rotations[part], body.validity[part])
+        window = slice(start, start + MINUTE)
+        stretch = Body(
+            body.skeleton, body.root[window], body.rotations[window], body.validity[window]
+        )
         if len(stretch) < TICK_HZ:
             continue
-        for metric, value in _life(stretch, said[part, :six], quiet, bounds, floor).items():
-            if metric not in theirs:
+        for metric, value in _life(
+            stretch, states[window, :six], quiet, bounds, ground_level
+        ).items():
+            if metric not in recorded_figures:
                 continue
-            sums = {"model": value, "recordings": theirs[metric]}
+            sums = {"model": value, "recordings": recorded_figures[metric]}
             out.setdefault(metric, {})[f"minute {n}"] = Tally("mean", sums, 1.0)
     return out
 
@@ -136,22 +140,22 @@ def _only(body: Body, joints: Sequence[int]) -> Body:
 
 
 def _life(
-    body: Body, six: Floats, quiet: float, bounds: tuple[float, float], floor: float
+    body: Body, six: Floats, quiet: float, bounds: tuple[float, float], ground_level: float
 ) -> dict[str, float]:
     """Return the figures of one stretch with its rotations (T, 6 J)."""
     places = places_of(body)
     lower = feet(places)[..., 1].min(axis=1)
     ground = np.linalg.norm(body.root[:, [0, 2]] - body.root[0, [0, 2]], axis=1)
     height = body.root[:, 1]
-    found = {
+    figures = {
         "jerk": float(np.nanmean(jerk(places))),
         "skate": foot_skate(feet(places)),
         "still": float((pace_of(six) < quiet).mean()),
         "height": float(((height < bounds[0]) | (height > bounds[1])).mean()),
-        "float": float(1000 * np.abs(lower - floor).mean()),
+        "float": float(1000 * np.abs(lower - ground_level).mean()),
         "drift": float(ground.max()),
     }
-    return {name: value for name, value in found.items() if np.isfinite(value)}
+    return {name: value for name, value in figures.items() if np.isfinite(value)}
 
 
 def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -33,7 +33,7 @@ def clip_for(workspace: Workspace, model: str, backend: Backend) -> bytes | None
         if not refusal(workspace.objects.manifest(take, "take"), "export", day)
     ]
     for body in sorted(bodies, key=len, reverse=True):
-        shown = filled(subject.perform, subject.spec, subject.shape.history, body)
-        if shown is not None:
-            return clip_of(*shown)
+        filled_clip = filled(subject.perform, subject.spec, subject.shape.history, body)
+        if filled_clip is not None:
+            return clip_of(*filled_clip)
     return None

@@ -92,24 +92,26 @@ def folds_of(
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom crossval", "train") from error
 
-    def parted(takes: list[str], parts: int) -> list[list[str]]:
+    def split(takes: list[str], parts: int) -> list[list[str]]:
         number = len({groups[take] for take in takes})
         if not 2 <= parts <= number:
-            there = len(set(groups.values()))
+            group_count = len(set(groups.values()))
             raise BadInput(
-                f"{folds} folds need more groups of takes than the {there} there are",
+                f"{folds} folds need more groups of takes than the {group_count} there are",
                 then="fewer --folds, or ingest more takes",
             )
         splitter = GroupKFold(parts, shuffle=True, random_state=seed)
-        found = splitter.split(takes, groups=[groups[take] for take in takes])
-        return [[takes[i] for i in test] for _, test in found]
+        splits = splitter.split(takes, groups=[groups[take] for take in takes])
+        return [[takes[i] for i in test] for _, test in splits]
 
     takes = sorted(groups)
     out = []
-    for test in parted(takes, folds):
+    for test in split(takes, folds):
         rest = [take for take in takes if take not in set(test)]
-        chosen = parted(rest, min(10, len({groups[take] for take in rest})))[0]
-        out.append(([take for take in rest if take not in set(chosen)], chosen, test))
+        validation_takes = split(rest, min(10, len({groups[take] for take in rest})))[0]
+        out.append(
+            ([take for take in rest if take not in set(validation_takes)], validation_takes, test)
+        )
     return out
 
 
@@ -144,25 +146,25 @@ def cross_validate(
     grouped, groups = groups_of(workspace, takes, plan.folds)
     done: list[Fold] = []
     pooled: Tallies = {}
-    for n, (train, chosen, test) in enumerate(folds_of(groups, plan.folds, plan.seed)):
-        part = {
+    for n, (train, validation_takes, test) in enumerate(folds_of(groups, plan.folds, plan.seed)):
+        fold_manifest = {
             **manifest,
             "name": f"{manifest['name']} fold {n + 1} of {plan.folds}",
-            "splits": {"test": test, "validation": chosen, "train": train},
+            "splits": {"test": test, "validation": validation_takes, "train": train},
             "parents": {**manifest["parents"], "dataset": dataset},
         }
-        name = workspace.publish(part, by=by)
+        name = workspace.publish(fold_manifest, by=by)
 
-        def told(thousandths: int, n: int = n) -> None:
+        def report_fold(thousandths: int, n: int = n) -> None:
             report(1000 * n + thousandths, 1000 * plan.folds)
 
-        fold = _fold(workspace, name, by, opened, plan, told)
+        fold = _fold(workspace, name, by, opened, plan, report_fold)
         done.append(fold)
-        found = tallies_of(workspace.objects.manifest(fold.validation, "validation"))
-        for task, metrics in found.items():
+        fold_tallies = tallies_of(workspace.objects.manifest(fold.validation, "validation"))
+        for task, metrics in fold_tallies.items():
             for metric, rows in metrics.items():
                 pooled.setdefault(task, {}).setdefault(metric, {}).update(rows)
-        told(1000)
+        report_fold(1000)
     out = {
         "kind": "crossval",
         "version": 1,
@@ -184,7 +186,7 @@ def _fold(
     by: str,
     opened: Opened,
     plan: Plan,
-    told: Callable[[int], None],
+    report_fold: Callable[[int], None],
 ) -> Fold:
     """Return a fold, as it is in the store or made now."""
     try:
@@ -201,24 +203,24 @@ def _fold(
             by,
             plan.preset,
             recipe,
-            lambda step, total, values: told(800 * step // max(total, 1)),
+            lambda step, total, values: report_fold(800 * step // max(total, 1)),
         )
-    judged = _judged(workspace, model)
-    if judged is None:
+    existing = _existing_fold(workspace, model)
+    if existing is None:
         validation = validate(
             workspace,
             model,
             opened(workspace.objects.manifest(model, "model")),
             by,
-            progress=lambda done, total: told(800 + 200 * done // max(total, 1)),
+            progress=lambda done, total: report_fold(800 + 200 * done // max(total, 1)),
         )
-        judged = Fold(dataset, model, validation)
-        parents = dict(judged.__dict__)
+        existing = Fold(dataset, model, validation)
+        parents = dict(existing.__dict__)
         workspace.publish({"kind": "fold", "version": 1, "parents": parents}, by=by)
-    return judged
+    return existing
 
 
-def _judged(workspace: Workspace, model: str) -> Fold | None:
+def _existing_fold(workspace: Workspace, model: str) -> Fold | None:
     """Return the fold of a model if it was judged on all that it can do; None else."""
     for name in workspace.catalog.children(model):
         manifest = workspace.objects.manifest(name)

@@ -31,8 +31,8 @@ that only their sum is compared."""
 
 def windows(speech: Floats, ticks: int, count: int) -> Floats:
     """Return the speech (count, S, F) that each tick's face is made from; the first tick repeats."""
-    at = np.arange(count)[:, None] + np.arange(LOOK_AHEAD - ticks + 1, LOOK_AHEAD + 1)
-    out: Floats = speech[np.clip(at, 0, len(speech) - 1)]
+    indices = np.arange(count)[:, None] + np.arange(LOOK_AHEAD - ticks + 1, LOOK_AHEAD + 1)
+    out: Floats = speech[np.clip(indices, 0, len(speech) - 1)]
     return out
 
 
@@ -56,31 +56,31 @@ def say(backend: Backend, shape: ModelShape, speech: Floats, words: Floats | Non
     return out
 
 
-def correction(said: Array, truth: Array, ticks: int = ADAPTED) -> tuple[Doubles, Doubles]:
+def correction(predicted: Array, truth: Array, ticks: int = ADAPTED) -> tuple[Doubles, Doubles]:
     """Return (turn (B, B), shift (B,)) by which `said @ turn + shift` is nearer to the truth.
 
     An affine correction, shrunk towards none: channels that a person uses instead of others are told
     apart in half a minute, where no voice could tell. Ridge in closed form, penalty 5.
 
     Args:
-        said: (T, B).
+        predicted: (T, B).
         truth: the first `ticks` rows at least are looked at (T, B).
         ticks: how many.
     """
-    x, y = np.asarray(said[:ticks], np.float64), np.asarray(truth[:ticks], np.float64)
-    whole = np.isfinite(y).all(axis=1)
-    x, y = x[whole], y[whole]
+    x, y = np.asarray(predicted[:ticks], np.float64), np.asarray(truth[:ticks], np.float64)
+    complete = np.isfinite(y).all(axis=1)
+    x, y = x[complete], y[complete]
     mx, my = x.mean(axis=0), y.mean(axis=0)
-    off = (y - my) - (x - mx)
+    residual = (y - my) - (x - mx)
     gram = (x - mx).T @ (x - mx) + _SHRINK * np.eye(x.shape[1])
-    turn = np.eye(x.shape[1]) + np.linalg.solve(gram, (x - mx).T @ off)
+    turn = np.eye(x.shape[1]) + np.linalg.solve(gram, (x - mx).T @ residual)
     return turn, my - mx @ turn
 
 
-def adapt(said: Array, truth: Array, ticks: int = ADAPTED) -> Doubles:
+def adapt(predicted: Array, truth: Array, ticks: int = ADAPTED) -> Doubles:
     """Return what is said (T, B), corrected by how its first ticks were off (see :func:`correction`)."""
-    turn, shift = correction(said, truth, ticks)
-    return np.asarray(np.asarray(said, np.float64) @ turn + shift)
+    turn, shift = correction(predicted, truth, ticks)
+    return np.asarray(np.asarray(predicted, np.float64) @ turn + shift)
 
 
 class FaceJudge:
@@ -106,11 +106,11 @@ class FaceJudge:
         loud, moved = [], []
         for fold, (speech, face) in enumerate(training):
             count = min(len(face), len(speech) - LOOK_AHEAD)
-            there = np.isfinite(face[:count]).all(axis=1)
-            x = windows(speech, shape.speech, count).reshape(count, -1)[there].astype(np.float64)
-            parts.append((fold % FOLDS, x, face[:count][there].astype(np.float64)))
-            loud.append(speech[:count, -3][there])
-            moved.append(face[:count][there])
+            complete = np.isfinite(face[:count]).all(axis=1)
+            x = windows(speech, shape.speech, count).reshape(count, -1)[complete].astype(np.float64)
+            parts.append((fold % FOLDS, x, face[:count][complete].astype(np.float64)))
+            loud.append(speech[:count, -3][complete])
+            moved.append(face[:count][complete])
         rows, faces = np.concatenate([x for _, x, _ in parts]), np.concatenate(moved)
         self.mean, self.std = rows.mean(axis=0), rows.std(axis=0) + 1e-3
         self.rest = faces.mean(axis=0).astype(np.float64)
@@ -124,14 +124,17 @@ class FaceJudge:
             i for i, name in enumerate(channels) if any(p in name.lower() for p in ROUNDING)
         ]
         self.moving = np.flatnonzero(active(faces))
-        whole = [
+        complete_pairs = [
             (sound[: len(face)], face[: len(sound)])
             for sound, face in training
             if np.isfinite(face).all()
         ]
         self.matcher = (
-            Matcher([_sound(s) for s, _ in whole], [f[:, self.moving] for _, f in whole])
-            if whole and len(self.moving)
+            Matcher(
+                [_sound(s) for s, _ in complete_pairs],
+                [f[:, self.moving] for _, f in complete_pairs],
+            )
+            if complete_pairs and len(self.moving)
             else None
         )
         self.stretches: list[tuple[str, Floats, dict[str, Array]]] = []
@@ -156,43 +159,59 @@ class FaceJudge:
             words: what is known of each tick (T, P + X); None for a model that knows none.
         """
         count = min(len(face), len(speech) - LOOK_AHEAD)
-        truth, heard = face[:count], windows(speech, self.shape.speech, count)
-        ridge = self.rest + self._scaled(heard.reshape(count, -1).astype(np.float64)) @ self.weights
-        who: dict[str, Array] = {"model": say(self.backend, self.shape, heard), "ridge": ridge}
-        who["mean"] = np.broadcast_to(self.rest, truth.shape)
+        truth, audio_windows = face[:count], windows(speech, self.shape.speech, count)
+        ridge = (
+            self.rest
+            + self._scaled(audio_windows.reshape(count, -1).astype(np.float64)) @ self.weights
+        )
+        predictions: dict[str, Array] = {
+            "model": say(self.backend, self.shape, audio_windows),
+            "ridge": ridge,
+        }
+        predictions["mean"] = np.broadcast_to(self.rest, truth.shape)
         if words is not None:
-            known = windows(words, self.shape.speech, count)
-            who["told"] = (
-                say(self.backend, self.shape, heard, known) if words.any() else who["model"]
+            conditioning_windows = windows(words, self.shape.speech, count)
+            predictions["told"] = (
+                say(self.backend, self.shape, audio_windows, conditioning_windows)
+                if words.any()
+                else predictions["model"]
             )
         group = [self.opening]
-        out = {"r2w": r2_tally(truth, who), "opening_r": _follows(truth, who, group)}
+        out = {
+            "r2w": r2_tally(truth, predictions),
+            "opening_r": _follows(truth, predictions, group),
+        }
         if self.rounding:
-            out["rounding_r"] = _follows(truth, who, self.rounding)
-        self._cut(name, speech[:count], {**who, "truth": truth})
+            out["rounding_r"] = _follows(truth, predictions, self.rounding)
+        self._cut(name, speech[:count], {**predictions, "truth": truth})
         if count > 2 * ADAPTED:
-            late = {name: said[ADAPTED:] for name, said in who.items()}
-            late["model"] = adapt(who["model"], truth)[ADAPTED:]
+            late = {name: values[ADAPTED:] for name, values in predictions.items()}
+            late["model"] = adapt(predictions["model"], truth)[ADAPTED:]
             late["ridge adapted"] = adapt(ridge, truth)[ADAPTED:]
             out["r2w_adapted"] = r2_tally(truth[ADAPTED:], late)
             if self.rounding:
                 out["rounding_r_adapted"] = _follows(truth[ADAPTED:], late, self.rounding)
         return out
 
-    def _cut(self, name: str, speech: Floats, who: dict[str, Array]) -> None:
+    def _cut(self, name: str, speech: Floats, predictions: dict[str, Array]) -> None:
         """Keep the stretches of a take in which nobody's face lacks anything."""
-        for at in range(0, len(speech) - STRETCH + 1, STRETCH):
-            said = {w: values[at : at + STRETCH][:, self.moving] for w, values in who.items()}
-            if all(np.isfinite(values).all() for values in said.values()):
-                self.stretches.append((name, _sound(speech[at : at + STRETCH]), said))
+        for start in range(0, len(speech) - STRETCH + 1, STRETCH):
+            segment = {
+                w: values[start : start + STRETCH][:, self.moving]
+                for w, values in predictions.items()
+            }
+            if all(np.isfinite(values).all() for values in segment.values()):
+                self.stretches.append((name, _sound(speech[start : start + STRETCH]), segment))
 
     def matched(self) -> dict[str, Tally]:
         """Return take → how often its own sound goes better with a face than another stretch's."""
         if self.matcher is None or len(self.stretches) < 2:
             return {}
-        names, sounds, said = zip(*self.stretches, strict=True)
-        who: dict[str, Sequence[Array]] = {w: [faces[w] for faces in said] for w in said[0]}
-        return match_tally(self.matcher, sounds, names, who)
+        names, sounds, predictions = zip(*self.stretches, strict=True)
+        by_source: dict[str, Sequence[Array]] = {
+            w: [faces[w] for faces in predictions] for w in predictions[0]
+        }
+        return match_tally(self.matcher, sounds, names, by_source)
 
 
 def _sound(speech: Floats) -> Floats:
@@ -201,12 +220,14 @@ def _sound(speech: Floats) -> Floats:
     return out
 
 
-def _follows(truth: Floats, who: dict[str, Array], group: Sequence[int]) -> Tally:
+def _follows(truth: Floats, predictions: dict[str, Array], group: Sequence[int]) -> Tally:
     """Return 1 - r of the sum of some weights, so that the figure is the mean r of takes."""
-    own = truth[:, group].sum(axis=1, keepdims=True)
+    reference = truth[:, group].sum(axis=1, keepdims=True)
     sums = {
         name: 1
-        - float(np.nan_to_num(pearson(own, said[:, group].sum(axis=1, keepdims=True), 0.0)[0]))
-        for name, said in who.items()
+        - float(
+            np.nan_to_num(pearson(reference, values[:, group].sum(axis=1, keepdims=True), 0.0)[0])
+        )
+        for name, values in predictions.items()
     }
     return Tally("skill", sums, 1.0)

@@ -29,36 +29,36 @@ AGAINST = ("floor", "champion")
 _KEYS = {"metric", "against", "margin", "level", "worst"}
 
 
-def read_gates(found: Any, where: str) -> list[dict[str, Any]]:
+def read_gates(document: Any, where: str) -> list[dict[str, Any]]:
     """Return gates, checked, from decoded JSON.
 
     Raises:
         BadInput: one is not a gate.
     """
-    if not isinstance(found, list):
+    if not isinstance(document, list):
         raise BadInput("gates are a list of objects", where=where)
     out = []
-    for n, gate in enumerate(found, 1):
-        at = f"{where}, gate {n}"
+    for n, gate in enumerate(document, 1):
+        location = f"{where}, gate {n}"
         if not isinstance(gate, dict) or set(gate) - _KEYS or "metric" not in gate:
-            raise BadInput(f"a gate has {', '.join(sorted(_KEYS))}", where=at)
+            raise BadInput(f"a gate has {', '.join(sorted(_KEYS))}", where=location)
         task, _, metric = str(gate["metric"]).partition(".")
         if task not in FLOOR or not metric:
             raise BadInput(
-                f"'{gate['metric']}' is no metric", where=at, then="like infill.limb_deg"
+                f"'{gate['metric']}' is no metric", where=location, then="like infill.limb_deg"
             )
-        whole = {"against": "floor", "margin": 0.0, "level": 0.95, "worst": False, **gate}
-        if whole["against"] not in AGAINST:
-            raise BadInput(f"a gate is against {' or '.join(AGAINST)}", where=at)
+        gate_options = {"against": "floor", "margin": 0.0, "level": 0.95, "worst": False, **gate}
+        if gate_options["against"] not in AGAINST:
+            raise BadInput(f"a gate is against {' or '.join(AGAINST)}", where=location)
         for key, low, high in (("margin", -1e9, 1e9), ("level", 0.5, 0.9999)):
-            value = whole[key]
+            value = gate_options[key]
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise BadInput(f"{key} is a number", where=at)
+                raise BadInput(f"{key} is a number", where=location)
             if not low <= value <= high:
-                raise BadInput(f"{key} {value} is outside {low} to {high}", where=at)
-        if not isinstance(whole["worst"], bool | str):
-            raise BadInput("worst is true, false or a tier of labels", where=at)
-        out.append(whole)
+                raise BadInput(f"{key} {value} is outside {low} to {high}", where=location)
+        if not isinstance(gate_options["worst"], bool | str):
+            raise BadInput("worst is true, false or a tier of labels", where=location)
+        out.append(gate_options)
     return out
 
 
@@ -68,16 +68,20 @@ def newest(workspace: Workspace, model: str) -> str | None:
     A model is its bytes, so what was measured of it stays true: one task that is looked at again, or a
     minute alone after ten, takes nothing away.
     """
-    found, most = None, -1
+    newest_validation, largest_count = None, -1
     for entry in workspace.log.entries():
         if entry.event == "publish" and entry.body["kind"] == "validation":
             manifest = workspace.objects.manifest(entry.body["object"], "validation")
             if manifest["parents"]["model"] == model and manifest["on"] == "test split":
-                metrics = [one for task in manifest["tallies"].values() for one in task.values()]
+                metrics = [
+                    metric_tallies
+                    for task in manifest["tallies"].values()
+                    for metric_tallies in task.values()
+                ]
                 measured = sum(len(takes) for takes in metrics)
-                if measured >= most:
-                    found, most = str(entry.body["object"]), measured
-    return found
+                if measured >= largest_count:
+                    newest_validation, largest_count = str(entry.body["object"]), measured
+    return newest_validation
 
 
 def decide(workspace: Workspace, model: str) -> tuple[str | None, list[dict[str, Any]]]:
@@ -102,19 +106,19 @@ def decide(workspace: Workspace, model: str) -> tuple[str | None, list[dict[str,
     if on_stage is not None and any(gate["against"] == "champion" for gate in gates):
         rival = workspace.objects.manifest(on_stage, "release")["parents"]["model"]
         if rival != model:
-            found = newest(workspace, rival)
-            if found is None:
+            rival_validation = newest(workspace, rival)
+            if rival_validation is None:
                 raise Refused(
                     f"the model on stage, {rival[:12]}, was not validated",
                     then=f"run: greenroom validate {rival[:12]}",
                 )
-            champion = workspace.objects.manifest(found, "validation")
+            champion = workspace.objects.manifest(rival_validation, "validation")
     decisions = judge_gates(gates, workspace.objects.manifest(name, "validation"), champion)
     failed = [d for d in decisions if not d["passed"]]
     if failed:
-        said = "; ".join(f"{d['metric']}: {d['why']}" for d in failed)
+        reasons = "; ".join(f"{d['metric']}: {d['why']}" for d in failed)
         raise Refused(
-            f"model {model[:12]} does not pass {len(failed)} of {len(gates)} gates: {said}"
+            f"model {model[:12]} does not pass {len(failed)} of {len(gates)} gates: {reasons}"
         )
     return name, decisions
 

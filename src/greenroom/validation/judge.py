@@ -45,8 +45,8 @@ def windows(take: Floats, history: int, most: int = WINDOWS) -> Iterator[Floats]
     last = len(padded) - history - GAP
     if last < 0:
         return
-    for at in np.unique(np.linspace(0, last, min(most, last + 1)).astype(int)):
-        yield padded[at : at + history + GAP]
+    for start in np.unique(np.linspace(0, last, min(most, last + 1)).astype(int)):
+        yield padded[start : start + history + GAP]
 
 
 class Judge:
@@ -93,25 +93,28 @@ class Judge:
             if words is None:
                 out["infill"] = self._infill(parts, [None] * len(parts), random)
             else:
-                told = list(windows(words, self.subject.shape.history, self.most))
-                out["infill"] = self._infill(parts, told, random)
+                conditioning_windows = list(windows(words, self.subject.shape.history, self.most))
+                out["infill"] = self._infill(parts, conditioning_windows, random)
         if parts and "forecast" in self.tasks:
             out["forecast"] = self._forecast(parts)
         return out
 
     def _infill(
-        self, parts: list[Floats], told: Sequence[Floats | None], random: np.random.Generator
+        self,
+        parts: list[Floats],
+        conditioning: Sequence[Floats | None],
+        random: np.random.Generator,
     ) -> dict[str, Tally]:
         names = self.subject.spec.joints
         limbs = limbs_of(self.subject.spec)
-        scattered, whole = [], []
-        for n, (window, words) in enumerate(zip(parts, told, strict=True)):
+        joint_results, limb_results = [], []
+        for n, (window, words) in enumerate(zip(parts, conditioning, strict=True)):
             lost = random.random(len(names)) < 0.3
             lost[0] = False
             if lost.any():
-                scattered.append(self._gap(window, lost, words))
-            whole.append(self._gap(window, limbs[n % len(limbs)], words))
-        return {"joints_deg": _sum(scattered), "limb_deg": _sum(whole)}
+                joint_results.append(self._gap(window, lost, words))
+            limb_results.append(self._gap(window, limbs[n % len(limbs)], words))
+        return {"joints_deg": _sum(joint_results), "limb_deg": _sum(limb_results)}
 
     def _gap(
         self, window: Floats, lost: NDArray[np.bool_], words: Floats | None
@@ -121,22 +124,27 @@ class Judge:
         valid = np.tile(np.where(lost, 0, 1).astype(np.float32), (GAP, 1))
         truth = window[k:, : 6 * joints]
         six = np.repeat(lost, 6)
-        said = {
+        predictions = {
             "model": self.subject.perform(window, valid)[:, : 6 * joints],
             "gaussian": self.gaussian.fill(window[k - 2], window[k - 1], window[k:], six),
             "hold": np.repeat(window[k - 1 : k, : 6 * joints], GAP, axis=0),
         }
         if words is not None:
-            told = self.subject.perform(window, valid, words) if words.any() else None
-            said["told"] = said["model"] if told is None else told[:, : 6 * joints]
-        sums = {who: float(_angles(values, truth)[:, lost].sum()) for who, values in said.items()}
+            conditioned = self.subject.perform(window, valid, words) if words.any() else None
+            predictions["told"] = (
+                predictions["model"] if conditioned is None else conditioned[:, : 6 * joints]
+            )
+        sums = {
+            source: float(_angles(values, truth)[:, lost].sum())
+            for source, values in predictions.items()
+        }
         return sums, float(GAP * lost.sum())
 
     def _forecast(self, parts: list[Floats]) -> dict[str, Tally]:
         shape = self.subject.shape
         k, width = shape.history, 6 * shape.joints
         nothing = np.zeros((GAP, shape.joints), dtype=np.float32)
-        found: dict[str, list[tuple[dict[str, float], float]]] = {name: [] for name in HORIZONS}
+        results: dict[str, list[tuple[dict[str, float], float]]] = {name: [] for name in HORIZONS}
         direct = set(HORIZONS.values()) <= set(shape.horizons)
         for window in parts:
             past = window[:k]
@@ -147,16 +155,16 @@ class Judge:
                 model = {ahead: performed[ahead - 1] for ahead in HORIZONS.values()}
             for name, ahead in HORIZONS.items():
                 truth = window[k + ahead - 1, :width]
-                said: dict[str, Any] = {
+                predictions: dict[str, Any] = {
                     "model": model[ahead],
                     "ridge": self.ridge.at(past, ahead),
                     "retrieval": self.retrieval.at(past, ahead),
                     "mean": self.mean,
                     "hold": past[-1, :width],
                 }
-                sums = {w: float((_angles(v, truth) ** 2).sum()) for w, v in said.items()}
-                found[name].append((sums, sums["hold"]))
-        return {name: _sum(rows, "skill") for name, rows in found.items()}
+                sums = {w: float((_angles(v, truth) ** 2).sum()) for w, v in predictions.items()}
+                results[name].append((sums, sums["hold"]))
+        return {name: _sum(rows, "skill") for name, rows in results.items()}
 
 
 def _angles(a: Any, b: Any) -> Any:
@@ -166,8 +174,8 @@ def _angles(a: Any, b: Any) -> Any:
 def _sum(rows: list[tuple[dict[str, float], float]], kind: str = "mean") -> Tally:
     sums: dict[str, float] = {}
     for row, _ in rows:
-        for who, value in row.items():
-            sums[who] = sums.get(who, 0.0) + value
+        for source, value in row.items():
+            sums[source] = sums.get(source, 0.0) + value
     return Tally(kind, sums, sum(weight for _, weight in rows))
 
 
@@ -213,7 +221,7 @@ def validate(
         progress(done, len(scenes))
         trial.add(name, scene, done)
     progress(len(scenes), len(scenes))
-    tallies, extra = trial.found(minutes)
+    tallies, extra = trial.results(minutes)
     if minutes and "alone" not in tallies:
         raise BadInput("there is no body to go on from alone", then="judge it without --alone")
     missing = [task for task in tasks or () if not tallies.get(task)]
@@ -225,9 +233,9 @@ def validate(
             "and the model's rig; a style its label: --label-pattern",
         )
     labels = {name: dict(scene.labels) for name, scene in scenes.items()}
-    found = figures(tallies, labels)
+    metric_figures = figures(tallies, labels)
     for task, metrics in extra.items():
-        found[task] |= metrics
+        metric_figures[task] |= metrics
     out = {
         "kind": "validation",
         "version": 1,
@@ -235,7 +243,7 @@ def validate(
         "on": on,
         "labels": {name: labels[name] for name in sorted(labels) if labels[name]},
         "tallies": json_of(tallies),
-        "figures": found,
+        "figures": metric_figures,
         "parents": {"model": model},
     }
     return workspace.publish(out, by=by)
@@ -251,10 +259,10 @@ class _Trial:
         self.subject = subject
         self.tallies: Tallies = {}
         states = {name: self._states(scene) for name, scene in training.items()}
-        whole = [rows for rows in states.values() if rows is not None]
+        state_rows = [rows for rows in states.values() if rows is not None]
         body = [task for task in tasks if task in ("infill", "forecast")]
         most = max(4, min(WINDOWS, 2000 // max(1, takes)))
-        self.body = Judge(subject, whole, body, most) if body else None
+        self.body = Judge(subject, state_rows, body, most) if body else None
         self.face = self.style = None
         self.bodies: list[Body] = []
         if "face" in tasks:
@@ -304,16 +312,16 @@ class _Trial:
     def _words(self, scene: Scene, ticks: int) -> Floats | None:
         """Return what a scene's labels tell of its ticks (T, P + X); None for a model without words."""
         words = self.subject.words
-        return words.rows(scene.told, ticks) if words.columns() else None
+        return words.rows(scene.conditioning, ticks) if words.columns() else None
 
     def _keep(self, task: str, name: str, metrics: dict[str, Tally]) -> None:
         for metric, tally in metrics.items():
             self.tallies.setdefault(task, {}).setdefault(metric, {})[name] = tally
 
-    def found(self, minutes: int) -> tuple[Tallies, dict[str, dict[str, Any]]]:
+    def results(self, minutes: int) -> tuple[Tallies, dict[str, dict[str, Any]]]:
         """Return all tallies, and the figures that are no ratio of sums."""
         extra: dict[str, dict[str, Any]] = {}
-        if self.style is not None and self.style.said:
+        if self.style is not None and self.style.predictions:
             styles = self.style.tallies()
             if styles.get("accuracy"):
                 self.tallies["style"] = styles

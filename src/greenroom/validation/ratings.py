@@ -35,29 +35,29 @@ def read_ratings(data: bytes, where: str) -> list[Rating]:
         BadInput: a column is missing, or a line is no rating or the second of its kind.
     """
     out: list[Rating] = []
-    seen: set[tuple[str, str, str]] = set()
-    for at, said in read_answers(data, where, COLUMNS):
-        rating = _rating(said, at)
+    keys: set[tuple[str, str, str]] = set()
+    for location, row in read_answers(data, where, COLUMNS):
+        rating = _rating(row, location)
         key = (rating.clip, rating.rater, rating.condition)
-        if key in seen:
+        if key in keys:
             raise BadInput(
-                f"{rating.rater} rated {rating.clip} as {rating.condition} before", where=at
+                f"{rating.rater} rated {rating.clip} as {rating.condition} before", where=location
             )
-        seen.add(key)
+        keys.add(key)
         out.append(rating)
     if not out:
         raise BadInput("there is no rating in it", where=where)
     return out
 
 
-def _rating(said: dict[str, str], at: str) -> Rating:
+def _rating(row: dict[str, str], location: str) -> Rating:
     try:
-        value = float(said["rating"])
+        value = float(row["rating"])
     except ValueError:
         value = math.nan
     if not LOWEST <= value <= HIGHEST:
-        raise BadInput(f"'{said['rating']}' is no rating from 1 to 5", where=at)
-    return Rating(said["clip"], said["rater"], said["condition"], value)
+        raise BadInput(f"'{row['rating']}' is no rating from 1 to 5", where=location)
+    return Rating(row["clip"], row["rater"], row["condition"], value)
 
 
 def summary(ratings: list[Rating]) -> dict[str, Any]:
@@ -68,26 +68,29 @@ def summary(ratings: list[Rating]) -> dict[str, Any]:
     rater, is null.
     """
     conditions: dict[str, Any] = {}
-    found = opinions(ratings)
-    for name, opinion in found.items():
+    opinions_by_condition = opinions(ratings)
+    for name, opinion in opinions_by_condition.items():
         conditions[name] = {
-            "mos": _told(opinion.mean),
-            "ci": [_told(opinion.low), _told(opinion.high)],
+            "mos": _rounded(opinion.mean),
+            "ci": [_rounded(opinion.low), _rounded(opinion.high)],
             "ratings": opinion.ratings,
             "raters": opinion.raters,
         }
-        if TRUTH in found and name != TRUTH:
+        if TRUTH in opinions_by_condition and name != TRUTH:
             mean, low, high = difference(ratings, name, TRUTH)
-            conditions[name]["to_truth"] = {"mean": _told(mean), "ci": [_told(low), _told(high)]}
+            conditions[name]["to_truth"] = {
+                "mean": _rounded(mean),
+                "ci": [_rounded(low), _rounded(high)],
+            }
     return {
         "conditions": conditions,
-        "agreement": {level: _told(agreement(ratings, level)) for level in LEVELS},
+        "agreement": {level: _rounded(agreement(ratings, level)) for level in LEVELS},
         "clips": len({r.clip for r in ratings}),
         "raters": len({r.rater for r in ratings}),
     }
 
 
-def _told(value: float) -> float | None:
+def _rounded(value: float) -> float | None:
     return round(value, 4) if math.isfinite(value) else None
 
 
@@ -118,47 +121,48 @@ def keep_study(workspace: Workspace, validation: str, ratings: list[Rating], by:
     return workspace.publish(out, by=by)
 
 
-def lines_of(told: dict[str, Any]) -> list[str]:
+def lines_of(study: dict[str, Any]) -> list[str]:
     """Return a summary as people read it in a terminal."""
     lines = [f"{'':24}{'opinion':>9}   95 % interval     ratings  raters"]
-    for name, row in told["conditions"].items():
-        low, high = (_shown(end) for end in row["ci"])
+    for name, row in study["conditions"].items():
+        low, high = (_format_value(end) for end in row["ci"])
         between = f"{low:>8} … {high:<8}"
         lines.append(
-            f"{name[:24]:24}{_shown(row['mos']):>9}   {between}{row['ratings']:8}{row['raters']:8}"
+            f"{name[:24]:24}{_format_value(row['mos']):>9}   {between}"
+            f"{row['ratings']:8}{row['raters']:8}"
         )
-    agree = told["agreement"]
+    agree = study["agreement"]
     lines.append(
-        f"{told['raters']} raters on {told['clips']} clips; agreement (Krippendorff's α) "
-        f"ordinal {_shown(agree['ordinal'])}, interval {_shown(agree['interval'])}"
+        f"{study['raters']} raters on {study['clips']} clips; agreement (Krippendorff's α) "
+        f"ordinal {_format_value(agree['ordinal'])}, interval {_format_value(agree['interval'])}"
     )
     return lines
 
 
-def _shown(value: float | None) -> str:
+def _format_value(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def section(told: dict[str, Any]) -> str:
+def section(study: dict[str, Any]) -> str:
     """Return a summary as a part of the validation's page."""
     rows = []
-    for name, row in told["conditions"].items():
-        low, high = (_shown(end) for end in row["ci"])
-        cells = f"<td>{_shown(row['mos'])}</td><td>{low} … {high}</td>"
+    for name, row in study["conditions"].items():
+        low, high = (_format_value(end) for end in row["ci"])
+        cells = f"<td>{_format_value(row['mos'])}</td><td>{low} … {high}</td>"
         truth = row.get("to_truth")
         if truth is None:
             cells += "<td></td>"
         else:
-            ends = " … ".join(_shown(end) for end in truth["ci"])
-            cells += f"<td>{_shown(truth['mean'])} ({ends})</td>"
+            ends = " … ".join(_format_value(end) for end in truth["ci"])
+            cells += f"<td>{_format_value(truth['mean'])} ({ends})</td>"
         cells += f"<td>{row['ratings']}</td><td>{row['raters']}</td>"
         rows.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
-    agree = told["agreement"]
+    agree = study["agreement"]
     return (
         "<h2>What people said</h2><table><tr><th>condition</th><th>opinion, 1 to 5</th>"
         "<th>95 % interval</th><th>against the truth</th><th>ratings</th><th>raters</th></tr>"
         + "".join(rows)
-        + f"</table><p class='quiet'>{told['raters']} raters on {told['clips']} clips; intervals by "
+        + f"</table><p class='quiet'>{study['raters']} raters on {study['clips']} clips; intervals by "
         "bootstrap over raters. Agreement (Krippendorff's α): ordinal "
-        f"{_shown(agree['ordinal'])}, interval {_shown(agree['interval'])}.</p>"
+        f"{_format_value(agree['ordinal'])}, interval {_format_value(agree['interval'])}.</p>"
     )

@@ -88,7 +88,7 @@ def report(
     parts.append(_summary(validation["figures"]))
     for task, metrics in validation["figures"].items():
         parts.append(f"<h2>{escape(task)}</h2>")
-        for metric, found in metrics.items():
+        for metric, estimate in metrics.items():
             takes = tallies.get(task, {}).get(metric, {})
             skill = any(tally.kind == "skill" for tally in takes.values())
             key, better = f"{task}.{metric}", "higher is better" if skill else "lower is better"
@@ -97,8 +97,8 @@ def report(
                 f'<h3 id="{escape(key)}">{escape(WORDS.get(key, key))} '
                 f"<span class='quiet'><code>{escape(key)}</code>, {better}</span></h3>"
             )
-            parts.append(_plot(found, FLOOR[task]))
-            for tier, groups in found.get("groups", {}).items():
+            parts.append(_plot(estimate, FLOOR[task]))
+            for tier, groups in estimate.get("groups", {}).items():
                 parts.append(_by_group(tier, groups, FLOOR[task]))
             if takes:
                 parts.append(_table(takes))
@@ -113,27 +113,31 @@ def _summary(figures: Manifest) -> str:
     """Return one table of all figures: the model beside its floor, and what that says."""
     rows = []
     for task, metrics in figures.items():
-        for metric, found in metrics.items():
+        for metric, estimate in metrics.items():
             key = f"{task}.{metric}"
-            spread = f"{found['ci'][0]:.3f} … {found['ci'][1]:.3f}" if found["takes"] > 1 else "–"
+            spread = (
+                f"{estimate['ci'][0]:.3f} … {estimate['ci'][1]:.3f}"
+                if estimate["takes"] > 1
+                else "–"
+            )
             rows.append(
                 f'<tr><td><a href="#{escape(key)}">{escape(WORDS.get(key, key))}</a></td>'
-                f"<td>{found['model']:.3f}</td><td>{spread}</td>"
-                f"<td>{found['floor']:.3f}</td><td>{escape(FLOOR[task])}</td>"
-                f"<td>{_verdict(task, found)}</td></tr>"
+                f"<td>{estimate['model']:.3f}</td><td>{spread}</td>"
+                f"<td>{estimate['floor']:.3f}</td><td>{escape(FLOOR[task])}</td>"
+                f"<td>{_verdict(task, estimate)}</td></tr>"
             )
     head = "<th>figure</th><th>model</th><th>95 %</th><th>floor</th><th></th><th>against it</th>"
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
-def _verdict(task: str, found: Manifest) -> str:
+def _verdict(task: str, estimate: Manifest) -> str:
     """Return in words whether a model is told apart from its floor."""
     if task == "alone":
-        share = found["model"] / found["floor"] if found["floor"] else None
+        share = estimate["model"] / estimate["floor"] if estimate["floor"] else None
         return "–" if share is None else f"{share:.2f} times as much"
-    if found["takes"] < 2:
+    if estimate["takes"] < 2:
         return "one take: no interval"
-    low, high = found["gain"]
+    low, high = estimate["gain"]
     return "▲ better" if low > 0 else "▼ worse" if high < 0 else "not told apart"
 
 
@@ -151,16 +155,16 @@ def _figure(clip: bytes) -> str:
     )
 
 
-def _plot(found: dict[str, Any], floor: str) -> str:
+def _plot(estimate: dict[str, Any], baseline: str) -> str:
     """Return dots on one axis: the model with its interval, and everybody else."""
-    rows = [("model", found["model"], found["ci"])]
+    rows = [("model", estimate["model"], estimate["ci"])]
     rows += [
-        (who + (" (floor)" if who == floor else ""), value, None)
-        for who, value in sorted(found["floors"].items(), key=lambda item: item[1])
+        (source + (" (floor)" if source == baseline else ""), value, None)
+        for source, value in sorted(estimate["floors"].items(), key=lambda item: item[1])
     ]
     ends = [v for _, value, ci in rows for v in (value, *(ci or ()))]
     # A floor that is far off must not squeeze the rest: the axis keeps to thrice the model's size.
-    reach = 3 * max(abs(found["model"]), 0.5)
+    reach = 3 * max(abs(estimate["model"]), 0.5)
     low = max(min(ends), -reach)
     high = min(max(ends), reach)
     span = (high - low) or 1.0
@@ -169,9 +173,9 @@ def _plot(found: dict[str, Any], floor: str) -> str:
         return 150 + (_WIDTH - 230) * float(min(1.0, max(0.0, (value - low) / span)))
 
     parts = []
-    for i, (who, value, ci) in enumerate(rows):
+    for i, (source, value, ci) in enumerate(rows):
         y = _ROW * i + 15
-        parts.append(f'<text x="0" y="{y + 4}">{escape(who)}</text>')
+        parts.append(f'<text x="0" y="{y + 4}">{escape(source)}</text>')
         if ci:
             parts.append(
                 f'<line x1="{x(ci[0]):.1f}" x2="{x(ci[1]):.1f}" y1="{y}" y2="{y}" '
@@ -182,7 +186,7 @@ def _plot(found: dict[str, Any], floor: str) -> str:
             f'<circle cx="{x(value):.1f}" cy="{y}" r="4" fill="{fill}" stroke="currentColor"/>'
         )
         parts.append(f'<text x="{_WIDTH - 60}" y="{y + 4}">{value:.3f}</text>')
-    label = f"model {found['model']}, floor {found['floor']}"
+    label = f"model {estimate['model']}, floor {estimate['floor']}"
     return (
         f'<svg role="img" aria-label="{label}" width="{_WIDTH}" height="{_ROW * len(rows) + 10}">'
         + "".join(parts)
@@ -190,7 +194,7 @@ def _plot(found: dict[str, Any], floor: str) -> str:
     )
 
 
-def _by_group(tier: str, groups: dict[str, Any], floor: str) -> str:
+def _by_group(tier: str, groups: dict[str, Any], baseline: str) -> str:
     """Return a table of a metric by the values of a tier; what nobody labelled is a dash."""
     rows = "".join(
         f"<tr><td>{escape(value) or '–'}</td><td>{row['model']:.3f}</td><td>{row['floor']:.3f}</td>"
@@ -199,16 +203,16 @@ def _by_group(tier: str, groups: dict[str, Any], floor: str) -> str:
     )
     return (
         f"<details><summary>by {escape(tier)}</summary><table><tr><th>{escape(tier)}</th><th>model</th>"
-        f"<th>{escape(floor)}</th><th>gain</th><th>takes</th></tr>{rows}</table></details>"
+        f"<th>{escape(baseline)}</th><th>gain</th><th>takes</th></tr>{rows}</table></details>"
     )
 
 
 def _table(takes: dict[str, Any]) -> str:
-    who = list(next(iter(takes.values())).sums)
-    head = "".join(f"<th>{escape(w)}</th>" for w in who)
+    sources = list(next(iter(takes.values())).sums)
+    head = "".join(f"<th>{escape(w)}</th>" for w in sources)
     rows = "".join(
         f"<tr><td><code>{escape(take[:24])}</code></td>"
-        + "".join(f"<td>{figure([tally], w):.3f}</td>" for w in who)
+        + "".join(f"<td>{figure([tally], w):.3f}</td>" for w in sources)
         + "</tr>"
         for take, tally in takes.items()
     )

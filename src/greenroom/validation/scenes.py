@@ -23,14 +23,14 @@ class Scene:
         face: None where it has none.
         speech: channels (T, F) of its voice; None without one.
         labels: what its whole is labelled with, by tier, such as style and content.
-        told: all its labels, those of parts too: what a model that knows words is told of it.
+        conditioning: all its labels, those of parts too: what a model that knows words is told of it.
     """
 
     body: Body | None = None
     face: Face | None = None
     speech: Floats | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
-    told: Told = field(default_factory=dict)
+    conditioning: Told = field(default_factory=dict)
 
     @property
     def style(self) -> str:
@@ -45,8 +45,8 @@ class Scene:
         """
         both = recording.audio is not None and recording.face is not None
         speech = heard(recording.audio.samples) if recording.audio is not None and both else None
-        whole = {tier: said for tier, said in labels.items() if isinstance(said, str)}
-        return cls(recording.body, recording.face, speech, whole, labels)
+        text_labels = {tier: label for tier, label in labels.items() if isinstance(label, str)}
+        return cls(recording.body, recording.face, speech, text_labels, labels)
 
 
 def scene_of(workspace: Workspace, take: str) -> Scene:

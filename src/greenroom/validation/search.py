@@ -101,7 +101,7 @@ def search(
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom search", "train") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    asked = {
+    request = {
         "dataset": dataset,
         "space": {name: choice.manifest() for name, choice in plan.space.items()},
         "metric": plan.metric,
@@ -109,10 +109,10 @@ def search(
         "recipe": Recipe(steps=plan.steps, seed=plan.seed).manifest(),
         "code": code_version(),
     }
-    name = digest(canonical(asked))[:16]
+    name = digest(canonical(request))[:16]
     folder = workspace.home / "search"
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / f"{name}.lock"):
+    with _exclusive_lock(folder / f"{name}.lock"):
         storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'optuna.sqlite'}")
         study = optuna.create_study(
             study_name=name,
@@ -123,7 +123,7 @@ def search(
         trials = _Trials(workspace, dataset, by, opened, plan, study, folder / name)
         try:
             trials.run(report)
-            return workspace.publish(trials.manifest(asked), by=by)
+            return workspace.publish(trials.manifest(request), by=by)
         finally:
             storage.engine.dispose()
 
@@ -159,7 +159,7 @@ def inner_of(workspace: Workspace, dataset: str) -> Manifest:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _exclusive_lock(path: Path) -> Iterator[None]:
     """Hold a lock that goes with the process."""
     with path.open("a") as file:
         try:
@@ -223,17 +223,17 @@ class _Trials:
             # Its process is gone: this one holds the lock. What it tried is proposed again.
             self.study.tell(trial.number, state=state.FAIL)
         while (done := len(self._of("COMPLETE", "PRUNED"))) < self.plan.trials:
-            told = self.plan.trials
+            total = self.plan.trials
 
-            def part(thousandths: int, done: int = done, told: int = told) -> None:
-                report(1000 * done + thousandths, 1000 * told)
+            def part(thousandths: int, done: int = done, total: int = total) -> None:
+                report(1000 * done + thousandths, 1000 * total)
 
             self.study.sampler = optuna.samplers.TPESampler(seed=1000 * self.plan.seed + done)
             trial = self.study.ask()
             recipe, preset = self._recipe(trial)
             folder = self.folder / digest(canonical({**recipe.manifest(), "preset": preset}))[:16]
             try:
-                value = self._one(trial, recipe, preset, folder, part)
+                value = self._run_trial(trial, recipe, preset, folder, part)
             except optuna.TrialPruned:
                 self.study.tell(trial, state=state.PRUNED)
             else:
@@ -267,7 +267,7 @@ class _Trials:
         preset = str(values.pop("preset", self.plan.preset))
         return Recipe(**values), preset
 
-    def _one(
+    def _run_trial(
         self, trial: Any, recipe: Any, preset: str, folder: Path, part: Callable[[int], None]
     ) -> float:
         """Train, judge, and return the metric, its sign so that less is better."""
@@ -279,7 +279,7 @@ class _Trials:
         watch = Watch(self._earlier(trial), trial.report, part)
         model = train(own, self.inner, self.by, preset, recipe, watch.step)
         task, _, metric = self.plan.metric.partition(".")
-        found = validate(
+        validation = validate(
             self.workspace,
             model,
             self.opened(self.workspace.objects.manifest(model, "model")),
@@ -288,12 +288,12 @@ class _Trials:
             progress=lambda done, total: part(900 + 100 * done // max(total, 1)),
         )
         trial.set_user_attr("model", model)
-        trial.set_user_attr("validation", found)
-        judged = self.workspace.objects.manifest(found, "validation")
-        value = judged["figures"].get(task, {}).get(metric, {}).get("model")
+        trial.set_user_attr("validation", validation)
+        validation_manifest = self.workspace.objects.manifest(validation, "validation")
+        value = validation_manifest["figures"].get(task, {}).get(metric, {}).get("model")
         if value is None:
             raise BadInput(f"'{self.plan.metric}' is no metric", then="like infill.limb_deg")
-        rows = tallies_of(judged).get(task, {}).get(metric, {})
+        rows = tallies_of(validation_manifest).get(task, {}).get(metric, {})
         higher = any(tally.kind == "skill" for tally in rows.values())
         trial.set_user_attr("higher", higher)
         return -float(value) if higher else float(value)
@@ -310,7 +310,7 @@ class _Trials:
             if kind(other.params) == kind(trial.params)
         ]
 
-    def manifest(self, asked: dict[str, Any]) -> Manifest:
+    def manifest(self, request: dict[str, Any]) -> Manifest:
         """Return the search as an object: every trial, and the best."""
         ended = self._of("COMPLETE", "PRUNED")[: self.plan.trials]
         rows = []
@@ -319,8 +319,8 @@ class _Trials:
                 "recipe": {name: trial.params[name] for name in sorted(trial.params)},
                 "state": trial.state.name.lower(),
                 "losses": {
-                    str(at): round(loss, 6)
-                    for at, loss in sorted(trial.intermediate_values.items())
+                    str(step): round(loss, 6)
+                    for step, loss in sorted(trial.intermediate_values.items())
                 },
             }
             if trial.state.name == "COMPLETE":
@@ -329,15 +329,15 @@ class _Trials:
                 row["model"] = trial.user_attrs["model"]
                 row["validation"] = trial.user_attrs["validation"]
             rows.append(row)
-        whole = [n for n, trial in enumerate(ended) if trial.state.name == "COMPLETE"]
-        best = min(whole, key=lambda n: float(ended[n].value)) if whole else None
-        higher = bool(whole and ended[whole[0]].user_attrs["higher"])
+        completed = [n for n, trial in enumerate(ended) if trial.state.name == "COMPLETE"]
+        best = min(completed, key=lambda n: float(ended[n].value)) if completed else None
+        higher = bool(completed and ended[completed[0]].user_attrs["higher"])
         actor = self.workspace.objects.manifest(self.dataset, "dataset")["actor"]
         return {
             "kind": "search",
             "version": 1,
             "actor": actor,
-            **{key: value for key, value in asked.items() if key != "dataset"},
+            **{key: value for key, value in request.items() if key != "dataset"},
             "better": "higher" if higher else "lower",
             "trials": rows,
             "best": best,
@@ -384,19 +384,19 @@ class Watch:
             weight = min(1.0, 2 * PARTS / max(steps, 1))
             self.loss = now if self.loss is None else self.loss + weight * (now - self.loss)
         self.part(900 * step // max(steps, 1))
-        at = PARTS * step // max(steps, 1)
-        if self.loss is None or at <= self.reached:
+        part = PARTS * step // max(steps, 1)
+        if self.loss is None or part <= self.reached:
             return
-        self.reached = at
-        self.note(self.loss, at)
+        self.reached = part
+        self.note(self.loss, part)
         self.best = min(self.best, self.loss)
-        if at < PARTS and behind(self.best, at, self.earlier):
+        if part < PARTS and behind(self.best, part, self.earlier):
             import optuna
 
             raise optuna.TrialPruned
 
 
-def behind(best: float, at: int, earlier: Sequence[Mapping[int, float]]) -> bool:
+def behind(best: float, step: int, earlier: Sequence[Mapping[int, float]]) -> bool:
     """Tell whether the best loss so far is above the median of others' best by the same part.
 
     >>> behind(5.0, 6, [{5: 1.0, 6: 2.0}, {6: 3.0}, {6: 4.0}])
@@ -404,12 +404,12 @@ def behind(best: float, at: int, earlier: Sequence[Mapping[int, float]]) -> bool
     >>> behind(2.5, 6, [{5: 1.0, 6: 2.0}, {6: 3.0}, {6: 4.0}])
     False
     """
-    if at < LEARN:
+    if step < LEARN:
         return False
     others = sorted(
-        min(loss for part, loss in losses.items() if part <= at)
+        min(loss for part, loss in losses.items() if part <= step)
         for losses in earlier
-        if at in losses
+        if step in losses
     )
     if len(others) < ENOUGH:
         return False

@@ -29,23 +29,23 @@ def page(name: str, search: Manifest) -> str:
         search: its manifest.
     """
     trials, metric = search["trials"], search["metric"]
-    whole = [(n, trial) for n, trial in enumerate(trials) if "value" in trial]
-    ended = len(trials) - len(whole)
+    completed = [(n, trial) for n, trial in enumerate(trials) if "value" in trial]
+    ended = len(trials) - len(completed)
     parts = [
         f"<h1>Search for a recipe, {escape(metric)}</h1>",
         f'<p class="quiet">actor {escape(search["actor"])}; search <code>{name[:12]}</code>, dataset '
         f"<code>{search['parents']['dataset'][:12]}</code>. {len(trials)} trials, {ended} of them ended "
         f"early; {search['better']} is better, on the validation split.</p>",
     ]
-    if whole:
+    if completed:
         best = search["best"]
-        parts.append(f"<p>Best: trial {best}, {_said(trials[best])}</p>")
-        course = [(float(n), trial["value"], n == best) for n, trial in whole]
+        parts.append(f"<p>Best: trial {best}, {_describe_trial(trials[best])}</p>")
+        course = [(float(n), trial["value"], n == best) for n, trial in completed]
         parts.append("<h2>Course</h2>")
         parts.append(_plot(course, "trial", metric, line=_running(course, search["better"])))
         parts.append("<h2>Choices</h2><div class='row'>")
         for choice in sorted(search["space"]):
-            parts.append(_slice(choice, whole, best, search["space"][choice], metric))
+            parts.append(_slice(choice, completed, best, search["space"][choice], metric))
         parts.append("</div>")
     parts.append("<h2>Losses on the way</h2>")
     parts.append(_curves(trials, search["best"]))
@@ -57,7 +57,7 @@ def page(name: str, search: Manifest) -> str:
     )
 
 
-def _said(trial: dict[str, Any]) -> str:
+def _describe_trial(trial: dict[str, Any]) -> str:
     recipe = ", ".join(f"{key} {_number(value)}" for key, value in trial["recipe"].items())
     return f"{trial['value']:.4g} with {escape(recipe)}"
 
@@ -77,12 +77,12 @@ def _running(course: Sequence[Point], better: str) -> list[tuple[float, float]]:
 
 def _slice(
     choice: str,
-    whole: Sequence[tuple[int, dict[str, Any]]],
+    completed: Sequence[tuple[int, dict[str, Any]]],
     best: int,
     spec: dict[str, Any],
     metric: str,
 ) -> str:
-    values = [trial["recipe"][choice] for _, trial in whole]
+    values = [trial["recipe"][choice] for _, trial in completed]
     names = None
     if "choices" in spec:
         names = [_number(value) for value in spec["choices"]]
@@ -91,7 +91,7 @@ def _slice(
         xs = [math.log10(value) for value in values]
     else:
         xs = [float(value) for value in values]
-    points = [(x, trial["value"], n == best) for x, (n, trial) in zip(xs, whole, strict=True)]
+    points = [(x, trial["value"], n == best) for x, (n, trial) in zip(xs, completed, strict=True)]
     label = f"log₁₀ {choice}" if spec.get("log") else choice
     return _plot(points, label, metric, names=names)
 
@@ -115,13 +115,15 @@ def _axes(points: Sequence[tuple[float, float]], x: str, y: str, names: list[str
         f'<text x="0" y="11">{escape(y)}</text>',
     ]
     for value in sorted({min(up), max(up)}):
-        at = _at(value, ys, _HEIGHT - _EDGE, 22) + 4
-        out.append(f'<text x="{_EDGE - 4}" y="{at:.1f}" text-anchor="end">{value:.4g}</text>')
+        position = _at(value, ys, _HEIGHT - _EDGE, 22) + 4
+        out.append(f'<text x="{_EDGE - 4}" y="{position:.1f}" text-anchor="end">{value:.4g}</text>')
     marks = [(float(n), name) for n, name in enumerate(names or [])]
     marks = marks or [(value, f"{value:.3g}") for value in sorted({min(across), max(across)})]
     for value, name in marks:
-        at = _at(value, xs, _EDGE, _WIDTH - 10)
-        out.append(f'<text x="{at:.1f}" y="{base}" text-anchor="middle">{escape(name)}</text>')
+        position = _at(value, xs, _EDGE, _WIDTH - 10)
+        out.append(
+            f'<text x="{position:.1f}" y="{base}" text-anchor="middle">{escape(name)}</text>'
+        )
     return xs, ys, out
 
 
@@ -171,7 +173,7 @@ def _line(
 def _curves(trials: Sequence[dict[str, Any]], best: int | None) -> str:
     """Return each trial's smoothed loss; the best drawn fully, those ended early dashed."""
     curves = [
-        (n, trial, [(float(at), loss) for at, loss in _sorted(trial["losses"])])
+        (n, trial, [(float(step), loss) for step, loss in _sorted(trial["losses"])])
         for n, trial in enumerate(trials)
         if trial["losses"]
     ]
@@ -188,7 +190,7 @@ def _curves(trials: Sequence[dict[str, Any]], best: int | None) -> str:
 
 
 def _sorted(losses: dict[str, float]) -> list[tuple[int, float]]:
-    return sorted((int(at), loss) for at, loss in losses.items())
+    return sorted((int(step), loss) for step, loss in losses.items())
 
 
 def _svg(parts: Sequence[str], label: str) -> str:

@@ -46,55 +46,57 @@ SPACE: Space = {
 """What is searched without a file; the rest is as the recipe's own."""
 
 
-def read_space(found: Any, where: str, known: Mapping[str, Any]) -> Space:
+def read_space(document: Any, where: str, defaults: Mapping[str, Any]) -> Space:
     """Return a space, checked, from decoded JSON: {name: {"choices": […]} or {"low", "high", …}}.
 
     Args:
-        found: decoded JSON.
+        document: decoded JSON.
         where: the file, for messages.
-        known: {hyperparameter: its default}, whose type a value must have.
+        defaults: {hyperparameter: its default}, whose type a value must have.
 
     Raises:
         BadInput: it is no space.
     """
-    if not isinstance(found, dict) or not found:
+    if not isinstance(document, dict) or not document:
         raise BadInput(
             'a space is an object such as {"rate": {"low": 1e-4, "high": 1e-2, "log": true}}',
             where=where,
         )
     out = {}
-    for name, spec in found.items():
-        at = f"{where}, {name}"
-        if name not in known or name == "seed":
-            allowed = ", ".join(sorted(set(known) - {"seed"}))
-            raise BadInput(f"'{name}' is no hyperparameter; there are {allowed}", where=at)
-        out[name] = _read_choice(spec, at, type(known[name]))
+    for name, spec in document.items():
+        location = f"{where}, {name}"
+        if name not in defaults or name == "seed":
+            allowed = ", ".join(sorted(set(defaults) - {"seed"}))
+            raise BadInput(f"'{name}' is no hyperparameter; there are {allowed}", where=location)
+        out[name] = _read_choice(spec, location, type(defaults[name]))
     return out
 
 
-def _read_choice(spec: Any, at: str, kind: type) -> Choice:
+def _read_choice(spec: Any, location: str, kind: type) -> Choice:
     if not isinstance(spec, dict) or not ({"choices"} == set(spec) or {"low", "high"} <= set(spec)):
-        raise BadInput('give "choices", or "low" and "high"', where=at)
+        raise BadInput('give "choices", or "low" and "high"', where=location)
     if "choices" in spec:
         values = spec["choices"]
         if not isinstance(values, list) or not values:
-            raise BadInput("choices are a list of values", where=at)
-        return Choice(values=tuple(_value(value, kind, at) for value in values))
+            raise BadInput("choices are a list of values", where=location)
+        return Choice(values=tuple(_value(value, kind, location) for value in values))
     if set(spec) - {"low", "high", "step", "log"} or kind is str:
-        raise BadInput("a range has low, high, and step or log, of numbers", where=at)
-    low, high = _value(spec["low"], kind, at), _value(spec["high"], kind, at)
+        raise BadInput("a range has low, high, and step or log, of numbers", where=location)
+    low, high = _value(spec["low"], kind, location), _value(spec["high"], kind, location)
     step, log = spec.get("step", 1), spec.get("log", False)
     if not isinstance(log, bool) or isinstance(step, bool) or not isinstance(step, int) or step < 1:
-        raise BadInput("step is a whole number of 1 or more, log true or false", where=at)
+        raise BadInput("step is a whole number of 1 or more, log true or false", where=location)
     if "step" in spec and (kind is float or log):
-        raise BadInput("a step is for whole numbers that are not drawn by logarithm", where=at)
+        raise BadInput(
+            "a step is for whole numbers that are not drawn by logarithm", where=location
+        )
     if not low < high or (log and low <= 0):
-        raise BadInput(f"{low} to {high} is no range", where=at)
+        raise BadInput(f"{low} to {high} is no range", where=location)
     return Choice(low=low, high=high, step=step, log=log)
 
 
-def _value(value: Any, kind: type, at: str) -> Any:
+def _value(value: Any, kind: type, location: str) -> Any:
     good = isinstance(value, kind) or (kind is float and isinstance(value, int))
     if isinstance(value, bool) or not good or (kind is not str and not 0 < value < 1e9):
-        raise BadInput(f"{value!r} is no positive {kind.__name__}", where=at)
+        raise BadInput(f"{value!r} is no positive {kind.__name__}", where=location)
     return kind(value)

@@ -24,10 +24,11 @@ _PENALTY = 1e-3
 
 def seconds(states: Floats) -> Floats:
     """Return windows (N, 30, D) along a take (T, D)."""
-    found = [
-        states[at : at + STYLE_TICKS] for at in range(0, len(states) - STYLE_TICKS + 1, _EVERY)
+    windows = [
+        states[start : start + STYLE_TICKS]
+        for start in range(0, len(states) - STYLE_TICKS + 1, _EVERY)
     ]
-    return np.asarray(found, dtype=np.float32).reshape(-1, STYLE_TICKS, states.shape[1])
+    return np.asarray(windows, dtype=np.float32).reshape(-1, STYLE_TICKS, states.shape[1])
 
 
 class Logistic:
@@ -48,7 +49,7 @@ class Logistic:
         x = self._scaled(x)
         truth = np.eye(classes)[kinds]
 
-        def surprise(flat: Doubles) -> tuple[float, Doubles]:
+        def objective(flat: Doubles) -> tuple[float, Doubles]:
             weights = flat.reshape(-1, classes)
             chance = _softmax(x @ weights)
             loss = -np.log((chance * truth).sum(axis=1) + 1e-12).mean()
@@ -56,8 +57,8 @@ class Logistic:
             return float(loss + _PENALTY * (weights**2).sum()), slope.ravel()
 
         start = np.zeros(x.shape[1] * classes)
-        found = minimize(surprise, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
-        self.weights = found.x.reshape(-1, classes)
+        solution = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
+        self.weights = solution.x.reshape(-1, classes)
 
     @staticmethod
     def _read(windows: Floats) -> Doubles:
@@ -104,15 +105,15 @@ class StyleJudge:
         self.backend, self.shape, self.styles = backend, shape, tuple(styles)
         cut = [(seconds(states), style) for states, style in training if style in self.styles]
         kinds = np.concatenate([np.full(len(w), self.styles.index(s)) for w, s in cut])
-        self.floor = Logistic(np.concatenate([w for w, _ in cut]), kinds, len(self.styles))
-        self.said: dict[str, tuple[str, dict[str, Doubles]]] = {}
+        self.baseline = Logistic(np.concatenate([w for w, _ in cut]), kinds, len(self.styles))
+        self.predictions: dict[str, tuple[str, dict[str, Doubles]]] = {}
 
     def add(self, name: str, states: Floats, style: str) -> None:
         """Judge one take; one shorter than a second says nothing."""
         windows = seconds(states)
         if len(windows):
-            who = {"model": self._say(windows), "logistic": self.floor.say(windows)}
-            self.said[name] = (style, who)
+            probabilities = {"model": self._say(windows), "logistic": self.baseline.say(windows)}
+            self.predictions[name] = (style, probabilities)
 
     def _say(self, windows: Floats) -> Doubles:
         shape = self.shape
@@ -126,60 +127,67 @@ class StyleJudge:
 
     def tallies(self) -> dict[str, dict[str, Tally]]:
         """Return metric → take → tally: `accuracy`; `auc_unseen` where a style was never learned."""
-        known = {n: s for n, s in self.said.items() if s[0] in self.styles}
-        unseen = {n: s for n, s in self.said.items() if s[0] not in self.styles}
+        trained = {n: s for n, s in self.predictions.items() if s[0] in self.styles}
+        unseen = {n: s for n, s in self.predictions.items() if s[0] not in self.styles}
         out: dict[str, dict[str, Tally]] = {}
-        for name, (style, who) in known.items():
+        for name, (style, probabilities) in trained.items():
             kind = self.styles.index(style)
-            sums = {w: float((p.argmax(axis=1) != kind).sum()) for w, p in who.items()}
-            sums["chance"] = len(who["model"]) * (1 - 1 / len(self.styles))
-            out.setdefault("accuracy", {})[name] = Tally("skill", sums, float(len(who["model"])))
-        if known and unseen:
-            sure = {
-                w: np.sort(np.concatenate([s[1][w].max(axis=1) for s in known.values()]))
+            sums = {w: float((p.argmax(axis=1) != kind).sum()) for w, p in probabilities.items()}
+            sums["chance"] = len(probabilities["model"]) * (1 - 1 / len(self.styles))
+            out.setdefault("accuracy", {})[name] = Tally(
+                "skill", sums, float(len(probabilities["model"]))
+            )
+        if trained and unseen:
+            confidences = {
+                w: np.sort(np.concatenate([s[1][w].max(axis=1) for s in trained.values()]))
                 for w in ("model", "logistic")
             }
-            for name, (_, who) in unseen.items():
-                sums = {w: float(_above(sure[w], p.max(axis=1)).sum()) for w, p in who.items()}
-                sums["chance"] = 0.5 * len(who["model"])
-                tally = Tally("skill", sums, float(len(who["model"])))
+            for name, (_, probabilities) in unseen.items():
+                sums = {
+                    w: float(_above(confidences[w], p.max(axis=1)).sum())
+                    for w, p in probabilities.items()
+                }
+                sums["chance"] = 0.5 * len(probabilities["model"])
+                tally = Tally("skill", sums, float(len(probabilities["model"])))
                 out.setdefault("auc_unseen", {})[name] = tally
         return out
 
     def calibration(self) -> dict[str, Any]:
         """Return the figure of the expected calibration error, resampled over takes like the others."""
-        known = [(s, who) for s, who in self.said.values() if s in self.styles]
-        if not known:
+        trained = [
+            (s, probabilities) for s, probabilities in self.predictions.values() if s in self.styles
+        ]
+        if not trained:
             return {}
-        sure = {w: [p[w].max(axis=1) for _, p in known] for w in ("model", "logistic")}
-        hit = {
-            w: [(p[w].argmax(axis=1) == self.styles.index(s)).astype(float) for s, p in known]
+        confidences = {w: [p[w].max(axis=1) for _, p in trained] for w in ("model", "logistic")}
+        hits = {
+            w: [(p[w].argmax(axis=1) == self.styles.index(s)).astype(float) for s, p in trained]
             for w in ("model", "logistic")
         }
 
-        def error(who: str, picks: NDArray[np.intp]) -> float:
-            a = np.concatenate([sure[who][i] for i in picks])
-            b = np.concatenate([hit[who][i] for i in picks])
+        def error(source: str, picks: NDArray[np.intp]) -> float:
+            a = np.concatenate([confidences[source][i] for i in picks])
+            b = np.concatenate([hits[source][i] for i in picks])
             return expected_calibration_error(a, b)
 
-        everyone = np.arange(len(known))
+        everyone = np.arange(len(trained))
         random = np.random.default_rng(0)
-        again = [random.integers(0, len(known), len(known)) for _ in range(_ROUNDS)]
-        model, floor = ([error(w, picks) for picks in again] for w in ("model", "logistic"))
-        gains = np.asarray(floor) - np.asarray(model)
+        resamples = [random.integers(0, len(trained), len(trained)) for _ in range(_ROUNDS)]
+        model, baseline = ([error(w, picks) for picks in resamples] for w in ("model", "logistic"))
+        gains = np.asarray(baseline) - np.asarray(model)
         return {
             "model": round(error("model", everyone), 4),
             "floor": round(error("logistic", everyone), 4),
             "ci": [round(float(v), 4) for v in np.percentile(model, [2.5, 97.5])],
             "gain": [round(float(v), 4) for v in np.percentile(gains, [2.5, 97.5])],
             "floors": {"logistic": round(error("logistic", everyone), 4)},
-            "takes": len(known),
-            "confidence": round(float(np.mean(np.concatenate(sure["model"]))), 4),
+            "takes": len(trained),
+            "confidence": round(float(np.mean(np.concatenate(confidences["model"]))), 4),
         }
 
 
-def _above(sure: Doubles, other: Array) -> Doubles:
+def _above(confidences: Doubles, other: Array) -> Doubles:
     """Return, for each confidence in the unseen, the share of the seen that is not above it."""
-    below = np.searchsorted(sure, other, "left")
-    equal = np.searchsorted(sure, other, "right") - below
-    return np.asarray((below + 0.5 * equal) / len(sure))
+    below = np.searchsorted(confidences, other, "left")
+    equal = np.searchsorted(confidences, other, "right") - below
+    return np.asarray((below + 0.5 * equal) / len(confidences))

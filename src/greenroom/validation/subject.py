@@ -69,8 +69,8 @@ class Subject:
         inputs["history"][0], inputs["known"][0] = past[[0, *range(k - 1)]], 1
         inputs["state"][0], inputs["valid"][0] = past[-1], 1
         inputs["velocity"][0] = (past[-1] - past[-2])[:six] * 30
-        said: Floats = self.backend.run(inputs)["forecast"][0]
-        return said
+        forecast_row: Floats = self.backend.run(inputs)["forecast"][0]
+        return forecast_row
 
     def inputs(self) -> dict[str, Floats]:
         """Return its input tensors, one of each, all nought."""

@@ -21,7 +21,7 @@ def json_of(tallies: Tallies) -> dict[str, Any]:
             metric: {
                 take: {
                     "kind": t.kind,
-                    "sums": {who: round(v, 6) for who, v in t.sums.items()},
+                    "sums": {source: round(v, 6) for source, v in t.sums.items()},
                     "weight": round(t.weight, 6),
                 }
                 for take, t in takes.items()
@@ -64,19 +64,19 @@ def figures(
     for task, metrics in tallies.items():
         out[task] = {}
         for metric, takes in metrics.items():
-            rows, floor = list(takes.values()), FLOOR[task]
+            rows, baseline = list(takes.values()), FLOOR[task]
             if not _weighs(rows):
                 continue
             others = {w: round(figure(rows, w), 4) for w in rows[0].sums if w != "model"}
             out[task][metric] = {
                 "model": round(figure(rows, "model"), 4),
-                "floor": others[floor],
+                "floor": others[baseline],
                 "ci": [round(v, 4) for v in interval(resampled(rows, "model"))],
-                "gain": [round(v, 4) for v in interval(gain(rows, "model", floor))],
+                "gain": [round(v, 4) for v in interval(gain(rows, "model", baseline))],
                 "floors": others,
                 "takes": len(rows),
             }
-            groups = _groups(takes, floor, labels or {})
+            groups = _groups(takes, baseline, labels or {})
             if groups:
                 out[task][metric]["groups"] = groups
     return out
@@ -97,14 +97,14 @@ def grouped(
 
 
 def _groups(
-    takes: Mapping[str, Tally], floor: str, labels: Mapping[str, Mapping[str, str]]
+    takes: Mapping[str, Tally], baseline: str, labels: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Any]:
     return {
         tier: {
             value: {
                 "model": round(figure(rows, "model"), 4),
-                "floor": round(figure(rows, floor), 4),
-                "gain": [round(v, 4) for v in interval(gain(rows, "model", floor))],
+                "floor": round(figure(rows, baseline), 4),
+                "gain": [round(v, 4) for v in interval(gain(rows, "model", baseline))],
                 "takes": len(rows),
             }
             for value, rows in groups.items()
