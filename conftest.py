@@ -2,4 +2,12 @@
 
 from importlib.util import find_spec
 
-collect_ignore_glob = [] if find_spec("torch") else ["src/greenroom/training/*"]
+collect_ignore_glob = (
+    []
+    if find_spec("torch")
+    else [
+        "src/greenroom/training/*",
+        "src/greenroom/networks/*",
+        "src/greenroom/adaptation/onnx_surgery.py",
+    ]
+)

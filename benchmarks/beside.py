@@ -23,12 +23,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from greenroom.adaptation.replay_reservoir import take_style
 from greenroom.clock import NS_PER_S, PERIOD_NS, TICK_HZ
-from greenroom.live.recorder import rows_of
-from greenroom.live.replay import opened
+from greenroom.live.recorder import read_ledger
+from greenroom.live.replay import opening_release
 from greenroom.live.ring import STAMPS
 from greenroom.registry.promote import live_ref
-from greenroom.retraining.reservoir import style_of
 from greenroom.store.workspace import Workspace
 
 CONTROL = """
@@ -62,7 +62,7 @@ def takes_of(workspace: Workspace, actor: str, new: str, known: int) -> tuple[li
     usual: list[str] = []
     rare: list[str] = []
     for row in workspace.catalog.find("take", actor=actor):
-        style = style_of(workspace.objects.manifest(row.object, "take"))
+        style = take_style(workspace.objects.manifest(row.object, "take"))
         if row.object not in taught and style in {*model.get("styles", ()), new}:
             (rare if style == new else usual).append(row.object)
     for some in (usual, rare):
@@ -94,7 +94,7 @@ def report(workspace: Workspace, show: str, wakes: list[tuple[int, ...]]) -> Non
     """Print each frame that was late, and what the control saw at that time."""
     manifest = workspace.objects.manifest(show, "show")
     began = int(manifest["started_utc_ns"])
-    for row in rows_of(workspace, manifest, opened(workspace, manifest).role.shape):
+    for row in read_ledger(workspace, manifest, opening_release(workspace, manifest).role.shape):
         due, *stamps = (int(row[stamp]) for stamp in STAMPS)
         if stamps[-1] > due + PERIOD_NS:
             parts = zip(STAMPS[1:], stamps, strict=True)

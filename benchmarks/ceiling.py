@@ -19,37 +19,37 @@ import torch
 
 from greenroom.contracts import ModelShape
 from greenroom.frames import LIMBS
+from greenroom.networks.motion_net import SMALL, MotionNet
 from greenroom.training import fit
-from greenroom.training.lessons import Gaps, Material, perform
-from greenroom.training.model import SMALL, Performer
-from greenroom.training.rollout import six_angles
+from greenroom.training.objectives import GapObjective, TrainingData, run_network
+from greenroom.training.rollout import torch_angles_6d
 
 AGES, SKILLS, WINDOWS = (1, 3, 6, 10, 15), (1, 6, 15), 6
 
 
 def pack(home: Path, dataset: str, file: Path) -> None:
     """Write states, the fitted closed form and the floors' figures to one file without a workspace."""
-    from greenroom.datasets.build import states_of
+    from greenroom.datasets.build import pose_states
     from greenroom.features.pipeline import FeatureSpec
-    from greenroom.metrics.floors import Gaussian, Ridge
+    from greenroom.metrics.baselines import Gaussian, Ridge
     from greenroom.store.workspace import Workspace
     from greenroom.training.closed_form import fit_core
-    from greenroom.training.gather import gather, teaching
+    from greenroom.training.data_module import load_splits, make_training_data
 
     workspace = Workspace(home)
     manifest = workspace.objects.manifest(workspace.resolve(dataset, "dataset"), "dataset")
     spec = FeatureSpec.load(manifest["features"])
-    found = gather(workspace, manifest, spec)
-    takes = teaching(found["train"], spec, SMALL, 0).takes
-    single = [states_of(spec, body) for body in found["train"].bodies]
+    found = load_splits(workspace, manifest, spec)
+    takes = make_training_data(found["train"], spec, SMALL, 0).takes
+    single = [pose_states(spec, body) for body in found["train"].bodies]
     shape = SMALL.shape(len(spec.joints), spec.state_width, 43)
-    model = Performer(shape, SMALL)
+    model = MotionNet(shape, SMALL)
     fit_core(model.core, shape, spec.joints, single)
     out: dict[str, Any] = {
         "joints": spec.joints,
         "takes": takes,
-        "validation": [states_of(spec, body) for body in found["validation"].bodies],
-        "test": [states_of(spec, body) for body in found["test"].bodies],
+        "validation": [pose_states(spec, body) for body in found["validation"].bodies],
+        "test": [pose_states(spec, body) for body in found["test"].bodies],
         "style": found["test"].style,
         "core": model.core.state_dict(),
     }
@@ -81,7 +81,7 @@ def lost_limbs(joints: Any) -> np.ndarray:
 def angles(a: Any, b: Any) -> np.ndarray:
     """Return degrees (N, J) between rotations (N, 6 J)."""
     a, b = (torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)) for x in (a, b))
-    return six_angles(a.reshape(len(a), -1, 6), b.reshape(len(b), -1, 6)).numpy()
+    return torch_angles_6d(a.reshape(len(a), -1, 6), b.reshape(len(b), -1, 6)).numpy()
 
 
 def judged(data: dict[str, Any], k: int, fill: Any, ahead: Any) -> dict[str, dict[str, float]]:
@@ -119,7 +119,7 @@ def judged(data: dict[str, Any], k: int, fill: Any, ahead: Any) -> dict[str, dic
     return out
 
 
-def by(model: Performer) -> tuple[Any, Any]:
+def by(model: MotionNet) -> tuple[Any, Any]:
     """Return how a model completes and forecasts, as `judged` wants it."""
     shape, names = model.shape, model.shape.outputs()
 
@@ -127,21 +127,21 @@ def by(model: Performer) -> tuple[Any, Any]:
         known = torch.ones(len(rows), shape.history + 1, shape.joints)
         known[:, shape.history - age + 1 :] = torch.from_numpy(see[:, None].astype(np.float32))
         with torch.no_grad():
-            said = perform(model, torch.from_numpy(rows), known, torch.full((len(rows),), age))
+            said = run_network(model, torch.from_numpy(rows), known, torch.full((len(rows),), age))
         return said[0][:, : 6 * shape.joints].numpy()
 
     def ahead(rows: np.ndarray) -> dict[int, np.ndarray]:
         rows = np.concatenate([rows[:, :1], rows], 1)
         known = torch.ones(len(rows), shape.history + 1, shape.joints)
         with torch.no_grad():
-            said = perform(model, torch.from_numpy(rows), known, torch.zeros(len(rows)))
+            said = run_network(model, torch.from_numpy(rows), known, torch.zeros(len(rows)))
         told = dict(zip(names, said, strict=True))["forecast"].numpy()
         return {h: told[:, n] for n, h in enumerate(shape.horizons)}
 
     return fill, ahead
 
 
-def train(data: dict[str, Any], asked: argparse.Namespace) -> tuple[Performer, int, float]:
+def train(data: dict[str, Any], asked: argparse.Namespace) -> tuple[MotionNet, int, float]:
     """Return a model that had the body's lesson, how many steps it had, and the seconds of one."""
     begun = time.monotonic()
     torch.manual_seed(asked.seed)
@@ -152,11 +152,11 @@ def train(data: dict[str, Any], asked: argparse.Namespace) -> tuple[Performer, i
     takes = [takes[i + mirror] for mirror in (0, half) for i in sorted(picked)]
     size = replace(SMALL, trunk=asked.width, depth=asked.depth)
     shape: ModelShape = size.shape(len(data["joints"]), takes[0].shape[1], 43)
-    model = Performer(shape, size)
+    model = MotionNet(shape, size)
     model.core.load_state_dict(data["core"])
-    model.trunk.usual.copy_(fit.usual_amplitude(model, takes))
-    model.trunk.scale.copy_(fit.left_over(model, takes))
-    lesson = Gaps(Material([], takes), data["joints"], asked.windows, shape.history)
+    model.trunk.usual.copy_(fit.rms_amplitude(model, takes))
+    model.trunk.scale.copy_(fit.residual_rms(model, takes))
+    lesson = GapObjective(TrainingData([], takes), data["joints"], asked.windows, shape.history)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2)
     random, start, step = torch.Generator(asked.device), time.monotonic(), 0
     while step < asked.steps:
@@ -174,7 +174,7 @@ def train(data: dict[str, Any], asked: argparse.Namespace) -> tuple[Performer, i
     took = (time.monotonic() - start) / max(1, step)
     torch.set_default_device("cpu")
     model = model.cpu().eval()
-    fit.earn(model, [torch.as_tensor(take) for take in data["validation"]])
+    fit.fit_residual_gains(model, [torch.as_tensor(take) for take in data["validation"]])
     return model, step, took
 
 

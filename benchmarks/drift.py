@@ -27,7 +27,7 @@ import numpy as np
 from greenroom.capture.archive import members
 from greenroom.capture.readers import read_recording
 from greenroom.monitoring.angles import mean_pose, rotation_vectors
-from greenroom.monitoring.charts import MotionChart
+from greenroom.monitoring.charts.motion import MotionChart
 
 HOUR = 108_000
 LIMBS = {

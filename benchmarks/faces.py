@@ -16,20 +16,20 @@ import torch
 
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Floats
+from greenroom.networks.motion_net import SMALL, MotionNet
 from greenroom.store.workspace import Workspace
+from greenroom.training.data_module import load_splits, tensor
 from greenroom.training.fit import prepare
-from greenroom.training.gather import gather, tensor
-from greenroom.training.lessons import Faces, Material
-from greenroom.training.model import SMALL, Performer
+from greenroom.training.objectives import FaceObjective, TrainingData
 from greenroom.training.rollout import DEFAULT
-from greenroom.validation.faces import FaceJudge
-from greenroom.validation.tallies import Tallies, figures
+from greenroom.validation.face_evaluator import FaceEvaluator
+from greenroom.validation.sufficient_stats import StatsByTask, aggregate_figures
 
 
 class Voiced:
     """A graph's place taken by the one network that is judged."""
 
-    def __init__(self, model: Performer) -> None:
+    def __init__(self, model: MotionNet) -> None:
         self.model = model.eval()
 
     def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
@@ -38,14 +38,14 @@ class Voiced:
             return {"face": self.model.face(heard).numpy()}
 
 
-def taught(faces: list[tuple[Floats, Floats]], joints: int, state: int) -> Performer:
+def taught(faces: list[tuple[Floats, Floats]], joints: int, state: int) -> MotionNet:
     """Return a performer whose face has had its lesson."""
     torch.manual_seed(0)
     size = faces[0][0].shape[1], faces[0][1].shape[1]
-    model = Performer(SMALL.shape(joints, state, *size), SMALL)
-    material = Material([], faces=[(tensor(speech), tensor(face)) for speech, face in faces])
+    model = MotionNet(SMALL.shape(joints, state, *size), SMALL)
+    material = TrainingData([], faces=[(tensor(speech), tensor(face)) for speech, face in faces])
     prepare(model, material)
-    lesson = Faces(material, model.shape.speech, DEFAULT.windows // 2)
+    lesson = FaceObjective(material, model.shape.speech, DEFAULT.windows // 2)
     optimiser = torch.optim.AdamW(model.face.parameters(), lr=DEFAULT.rate, weight_decay=1e-2)
     turns, random = SMALL.steps // lesson.every, torch.Generator()
     for turn in range(turns):
@@ -66,21 +66,21 @@ def main() -> None:
     workspace = Workspace(Path(sys.argv[1]))
     dataset = workspace.objects.manifest(workspace.resolve(sys.argv[2], "dataset"), "dataset")
     spec = FeatureSpec.load(dataset["features"])
-    found = gather(workspace, dataset, spec)
+    found = load_splits(workspace, dataset, spec)
     faces = [pair for split in sorted(found) for pair in found[split].faces]
     channels = next(one.channels for one in found.values() if one.channels)
-    tallies: Tallies = {"face": {}}
+    tallies: StatsByTask = {"face": {}}
     for n, (speech, face) in enumerate(faces):
         others = [pair for i, pair in enumerate(faces) if i not in (n, (n - 1) % len(faces))]
         model = taught(others, len(spec.joints), spec.state_width)
-        judge = FaceJudge(Voiced(model), model.shape, others, channels)
+        judge = FaceEvaluator(Voiced(model), model.shape, others, channels)
         for metric, tally in judge.take(str(n), speech, face).items():
             tallies["face"].setdefault(metric, {})[str(n)] = tally
         said: dict[str, Any] = {
             m: t[str(n)].sums for m, t in tallies["face"].items() if str(n) in t
         }
         print(n, len(face), {m: np.round(list(s.values()), 3) for m, s in said.items()}, flush=True)
-    print(json.dumps(figures(tallies), indent=1))
+    print(json.dumps(aggregate_figures(tallies), indent=1))
 
 
 if __name__ == "__main__":

@@ -14,15 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from greenroom.capture.takes import media_of
+from greenroom.adaptation.graph_adapter import CENTRES, Adapter, Predictions, golden_outputs
+from greenroom.adaptation.online_update import online_update, online_update_subprocess
+from greenroom.adaptation.replay_reservoir import (
+    Moments,
+    Reservoir,
+    concatenate_moments,
+    take_moments,
+    take_style,
+)
+from greenroom.capture.ingest import media_formats
 from greenroom.contracts import ModelShape
 from greenroom.features.pipeline import FeatureSpec
-from greenroom.live.sight import Figures
-from greenroom.monitoring.spikes import UNKNOWN, Spikes, with_unknown
-from greenroom.retraining.adapter import CENTRES, Adapter, Heard, golden_of
+from greenroom.monitoring.detectors.prevalence import UNKNOWN, PrevalenceShift, with_unknown
+from greenroom.observers.model_health import TickHealth
 from greenroom.retraining.guard import BACK, KEEP, Guard
-from greenroom.retraining.online import update, update_apart
-from greenroom.retraining.reservoir import Moments, Reservoir, joined, moments_of, style_of
 from greenroom.store.workspace import Workspace
 
 RARE, FEW, ROUNDS = "elderly", "youthful", 2000
@@ -40,20 +46,22 @@ class Bench:
         self.takes: dict[str, tuple[str, str]] = {}  # style, content
         for row in workspace.catalog.find("take", actor=self.manifest["actor"]):
             one = workspace.objects.manifest(row.object)
-            if style_of(one) and one["name"].startswith("dataset-2"):
-                self.takes[row.object] = style_of(one), str(one["tiers"].get("content", ""))
+            if take_style(one) and one["name"].startswith("dataset-2"):
+                self.takes[row.object] = take_style(one), str(one["tiers"].get("content", ""))
 
     def adapter(self, model: str) -> Adapter:
         graph = self.workspace.objects.manifest(model)["blobs"]["graph"]
         return Adapter(self.workspace.objects.get(graph), self.shape, self.spec.joints)
 
     def moments(self, takes: Any, every: int) -> Moments:
-        return joined([moments_of(self.workspace, self.spec, take, every) for take in takes])
+        return concatenate_moments(
+            [take_moments(self.workspace, self.spec, take, every) for take in takes]
+        )
 
     def reservoir(self, takes: Any) -> str:
         kept, day = Reservoir(), datetime.date.today()
         for take in takes:
-            if "body" in media_of(self.workspace.objects.manifest(take)):
+            if "body" in media_formats(self.workspace.objects.manifest(take)):
                 kept.offer_take(self.workspace, take, day)
         return kept.save(self.workspace, self.manifest["actor"], "bench")
 
@@ -66,7 +74,7 @@ def ratio(before: dict[str, float], after: dict[str, float]) -> str:
     return f"{np.sqrt(b.mean() / a.mean()):.3f} ({low:.3f} to {high:.3f})"
 
 
-def squares(bench: Bench, heard: Heard) -> dict[str, dict[str, float]]:
+def squares(bench: Bench, heard: Predictions) -> dict[str, dict[str, float]]:
     """Return part → take → mean square."""
     takes = np.asarray(heard.takes)
     ahead = heard.ahead.reshape(len(takes), len(bench.shape.horizons), -1) ** 2
@@ -98,7 +106,7 @@ def spikes(bench: Bench) -> None:
     rare = [t for t in shares if bench.takes[t][0] == RARE]
     rng.shuffle(known)
     fit, play = known[::2], known[1::2]
-    watch = Spikes([*bench.manifest["styles"], UNKNOWN]).fit([shares[t] for t in fit])
+    watch = PrevalenceShift([*bench.manifest["styles"], UNKNOWN]).fit([shares[t] for t in fit])
     print(f"takes: {len(fit)} to fit, {len(play)} to play, {len(rare)} of {RARE}")
     print("baselines", dict(zip(watch.classes, watch.baseline.round(3).tolist(), strict=True)))
     alarms, hours = 0, 12
@@ -145,7 +153,7 @@ def updates(bench: Bench, replay: str, by_content: bool) -> None:
     """Print what an update from half of a style's takes changes."""
     new, held = halves(bench, RARE, by_content)
     start = time.monotonic()
-    made = update_apart(bench.workspace.home, bench.model, new, replay, "bench")
+    made = online_update_subprocess(bench.workspace.home, bench.model, new, replay, "bench")
     took = time.monotonic() - start
     said = bench.workspace.objects.manifest(made)["update"]
     print(
@@ -170,7 +178,7 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
     """Print what an update does for a style that the model knows from two takes of one content."""
     import torch
 
-    from greenroom.training.styles import Discriminants, Style
+    from greenroom.networks.style import Discriminants, StyleHead
 
     first = min(c for s, c in bench.takes.values() if s == FEW)
     train = [t for t in replay_takes if t in bench.takes]
@@ -182,7 +190,7 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
     rows = torch.from_numpy((moments.states[:, :30] - mean) / std)
     contents = sorted({c for _, c in bench.takes.values()})
     found = Discriminants.fit(
-        Style.seen(rows).double().numpy(),
+        StyleHead.seen(rows).double().numpy(),
         np.asarray([kinds.index(s) for s in moments.styles]),
         np.asarray([contents.index(bench.takes[t][1]) for t in moments.takes]),
     )
@@ -191,12 +199,15 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
         | {CENTRES: found.centres}
     )
     objects = bench.workspace.objects
-    blobs = {"graph": objects.put(graph), "golden": objects.put(golden_of(graph, adapter.shape))}
+    blobs = {
+        "graph": objects.put(graph),
+        "golden": objects.put(golden_outputs(graph, adapter.shape)),
+    }
     begun = bench.workspace.publish({**bench.manifest, "blobs": blobs}, by="bench")
     rest = [t for t in train if bench.takes[t][0] == FEW and t not in few]
     other = [t for t, (s, _) in bench.takes.items() if s not in (FEW, RARE) and t not in set(train)]
     new, held = rest[::2], rest[1::2]
-    made = update(bench.workspace, begun, new, bench.reservoir(learn), "bench")
+    made = online_update(bench.workspace, begun, new, bench.reservoir(learn), "bench")
     print(bench.workspace.objects.manifest(made)["update"])
     for name, takes in {
         f"{FEW}, other takes": held,
@@ -231,10 +242,10 @@ def guards() -> None:
         for _ in range(100):
             guard = Guard(ticks=3600)
             for c in stream(0.95, 5400):
-                guard.update(Figures(float(c), True))
+                guard.update(TickHealth(float(c), True))
             guard.swap()
             for c in stream(0.95 - drop, 3600):
-                guard.update(Figures(float(c), True))
+                guard.update(TickHealth(float(c), True))
             said.append(guard.verdict.say)
             after.append(guard.verdict.tick / 30)
         print(

@@ -15,21 +15,21 @@ from pathlib import Path
 import numpy as np
 
 from greenroom import embedded
-from greenroom.capture import published
-from greenroom.capture.bvh import body_to_motion, read_bvh, write_bvh
+from greenroom.capture import sample_data
+from greenroom.capture.formats.bvh import body_to_motion, read_bvh, write_bvh
 from greenroom.capture.readers import read_recording
 from greenroom.clock import WallClock, tick_ns
 from greenroom.config import cache
 from greenroom.contracts import Packet
 from greenroom.features.speech import PADDED, log_mel, power
 from greenroom.frames import ARKIT, BONES, HUMANOID, Frame
-from greenroom.live.backends import OnnxBackend
 from greenroom.live.engine import Engine
-from greenroom.live.inputs import Playlist, open_playlist
 from greenroom.live.performer import Performer
+from greenroom.live.playlist import Playlist, open_playlist
 from greenroom.live.ring import STAMPS, Ring, shared_folder
-from greenroom.live.sinks import VmcSink, VmcTemplate, unity_name
+from greenroom.live.sinks.vmc import VmcSink, VmcTemplate, unity_name
 from greenroom.registry.release import load_release
+from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.objects import Objects
 from greenroom.store.workspace import Workspace
 
@@ -140,7 +140,7 @@ def bvh() -> list[str]:
     """Frames a second, from bytes to a validated humanoid, against bvhio's parse."""
     import bvhio
 
-    clip = published.clips(cache())[0]
+    clip = sample_data.clips(cache())[0]
     body = read_recording(clip.data, clip.path).body
     assert body is not None
     many = np.arange(3000) % len(body)

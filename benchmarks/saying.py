@@ -16,20 +16,20 @@ from pathlib import Path
 
 import numpy as np
 
+from greenroom.adaptation.replay_reservoir import take_style
+from greenroom.capture.ingest import load_take, media_formats
 from greenroom.capture.packets import FIRST_OF_CLIP, encode_body
-from greenroom.capture.takes import load, media_of
-from greenroom.contracts import USUAL_TICKS, ModelShape, Packet, get_tensors
+from greenroom.contracts import REFERENCE_TICKS, ModelShape, Packet, get_tensors
 from greenroom.frames import Body
-from greenroom.live.backends import OnnxBackend
 from greenroom.live.performer import Performer
 from greenroom.live.ring import put_packets, slot_type
-from greenroom.live.saying import seen_styles, sureness
-from greenroom.live.sight import Sight
-from greenroom.live.watching import Channel
 from greenroom.metrics.motion import AHEAD
-from greenroom.registry.release import Role
-from greenroom.retraining.reservoir import style_of
+from greenroom.observers.drift_monitor import MonitoredChannel
+from greenroom.observers.model_drift import confidence_channel, style_channel
+from greenroom.observers.model_health import ModelHealth
+from greenroom.registry.release import PerformerSpec
 from greenroom.rotations import from_vector, multiply
+from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.workspace import Workspace
 
 HOUR, TRIALS, LONGEST, SPOILED = 108_000, 20, 18_000, 0.5
@@ -45,7 +45,7 @@ def jittered(body: Body, degrees: float, seed: int) -> Body:
     return Body(body.skeleton, body.root, turned.astype(np.float32), body.validity)
 
 
-def perform(role: Role, backend: OnnxBackend, body: Body) -> Said:
+def perform(role: PerformerSpec, backend: OnnxBackend, body: Body) -> Said:
     """Return rows and outputs of a take, performed from its first tick on."""
     performer, out = Performer(role, backend, 0), []
     for tick in range(len(body)):
@@ -60,7 +60,7 @@ def perform(role: Role, backend: OnnxBackend, body: Body) -> Said:
     return out
 
 
-def read(channel: Channel, said: Said) -> np.ndarray:
+def read(channel: MonitoredChannel, said: Said) -> np.ndarray:
     """Return what a channel reads of a take (T, C)."""
     return np.stack([np.asarray(channel.read(row, outputs)) for row, outputs in said])
 
@@ -68,13 +68,15 @@ def read(channel: Channel, said: Said) -> np.ndarray:
 def usual(shape: ModelShape, said: Said) -> np.ndarray:
     """Return a take's means of ten ticks, as a model carries them."""
     names = [name for name in ("confidence", "sigma", "style") if name in shape.outputs()]
-    sight, rows = Sight(shape), []
+    sight, rows = ModelHealth(shape), []
     for row, outputs in said:
-        off = [sight.read(row, outputs).miss] * (AHEAD in shape.horizons)
+        off = [sight.read(row, outputs).forecast_error] * (AHEAD in shape.horizons)
         rows.append(np.concatenate([*(outputs[n].ravel() for n in names), off]))
     rows = rows[shape.history + 1 :]
-    count = len(rows) // USUAL_TICKS
-    return np.nanmean(np.stack(rows[: count * USUAL_TICKS]).reshape(count, USUAL_TICKS, -1), axis=1)
+    count = len(rows) // REFERENCE_TICKS
+    return np.nanmean(
+        np.stack(rows[: count * REFERENCE_TICKS]).reshape(count, REFERENCE_TICKS, -1), axis=1
+    )
 
 
 def spoiled(graph: bytes, share: float) -> bytes:
@@ -103,7 +105,7 @@ def stream(takes: dict[str, list[np.ndarray]], order: str, rng: np.random.Genera
             yield take
 
 
-def alerts(channel: Channel, before, after, start: int, end: int) -> tuple[list, int]:
+def alerts(channel: MonitoredChannel, before, after, start: int, end: int) -> tuple[list, int]:
     """Return the alerts of a stream that changes at the first cut from `start` on, and that tick."""
     chart, ticks, changed = channel.chart, 0, 0
     chart.reset()
@@ -126,20 +128,20 @@ def main() -> None:
     workspace = Workspace(said.home)
     manifest = workspace.objects.manifest(workspace.resolve(said.model, "model"), "model")
     dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
-    role = Role.of(workspace, manifest)
+    role = PerformerSpec.of(workspace, manifest)
     graph = workspace.objects.get(manifest["blobs"]["graph"])
     backend = OnnxBackend(graph, role.shape)
     trained, takes = set(dataset["splits"]["train"]), defaultdict(dict)
     for found in workspace.catalog.find("take", actor=manifest["actor"]):
         take = workspace.objects.manifest(found.object, "take")
-        style = style_of(take)
-        known = style and take["name"].startswith("dataset-2") and "body" in media_of(take)
+        style = take_style(take)
+        known = style and take["name"].startswith("dataset-2") and "body" in media_formats(take)
         if (
             known
             and found.object not in trained
             and (style in manifest["styles"] or style == said.new)
         ):
-            body = load(workspace, found.object, ("body",)).body
+            body = load_take(workspace, found.object, ("body",)).body
             takes[style][found.object] = body
     bodies = {style: list(some.values()) for style, some in takes.items()}
     fit = [
@@ -167,8 +169,8 @@ def main() -> None:
         if style != said.new
         for b in some[2::3]
     ]
-    makers = {"sureness": lambda: sureness(role, reference)}
-    makers["styles"] = lambda: seen_styles(role, manifest["styles"], reference)
+    makers = {"sureness": lambda: confidence_channel(role, reference)}
+    makers["styles"] = lambda: style_channel(role, manifest["styles"], reference)
     print("reference", len(fit), "takes; streams", {s: len(p) for s, p in performed.items()})
     print(
         "| chart | order | false alerts an hour | change | told after s, median / p90 | missed | named |"

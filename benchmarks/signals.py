@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from greenroom.capture.wav import read_audio
-from greenroom.features.speech import heard
+from greenroom.capture.formats.wav import read_audio
+from greenroom.features.speech import extract_speech
 from greenroom.frames import SAMPLES_PER_TICK
-from greenroom.monitoring.signals import VOICE, SignalChart, voice_rows
+from greenroom.monitoring.charts.signals import VOICE, SignalChart, voice_rows
 
 DATA = Path(os.environ.get("GREENROOM_SHARED_DATA", "../shared/data"))
 MINUTE, DAY = 1800, 2_592_000
@@ -27,7 +27,7 @@ SEEDS = range(5)
 
 def rows(sound: np.ndarray) -> np.ndarray:
     """Return the signals of a recording."""
-    features = heard(sound)
+    features = extract_speech(sound)
     whole = np.zeros(len(features) * SAMPLES_PER_TICK, np.float32)
     whole[: len(sound)] = sound
     return voice_rows(features, whole.reshape(len(features), -1))

@@ -14,11 +14,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from greenroom.beside import stand_back
-from greenroom.capture import published
+from greenroom.capture import sample_data
 from greenroom.config import cache
-from greenroom.datasets.build import build
-from greenroom.embedded import ACTOR, HELD, card, ingest_clips, pack
+from greenroom.datasets.build import build_dataset
+from greenroom.embedded import ACTOR, HELD, embedded_card, ingest_clips, pack
+from greenroom.platform import run_in_background
 from greenroom.registry.release import approve
 from greenroom.store.workspace import Workspace
 from greenroom.training.rollout import Recipe
@@ -29,13 +29,13 @@ RECIPE = Recipe(steps=1500, rollout=16)
 
 def main() -> None:
     """Fetch, ingest, build, train, approve, pack."""
-    stand_back()
+    run_in_background()
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else RECIPE.steps
-    published.fetch(cache())
+    sample_data.fetch(cache())
     workspace = Workspace(Path(tempfile.mkdtemp(prefix="embedded-")))
     ingest_clips(workspace, "embedded")
     day = datetime.date.today()
-    built = build(workspace, "deepmimic", ACTOR, "embedded", day, HELD)
+    built = build_dataset(workspace, "deepmimic", ACTOR, "embedded", day, HELD)
 
     def show(step: int, total: int, figures: dict[str, float]) -> None:
         if step % 50 == 0 or step == total:
@@ -45,7 +45,7 @@ def main() -> None:
     model = train(workspace, built.dataset, "embedded", "tokens", recipe, show)
     release = approve(workspace, model, "The Greenroom developers")
     pack(workspace, release)
-    Path("docs/card.md").write_text(card(workspace, release))
+    Path("docs/card.md").write_text(embedded_card(workspace, release))
     print(workspace.objects.manifest(model)["figures"])
 
 

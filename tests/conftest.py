@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from greenroom import config
-from greenroom.capture.published import Clip, clips, fetched
+from greenroom.capture.sample_data import Clip, clips, fetched
 
 
 @pytest.fixture(autouse=True)
 def _one_process_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands called in this process do not change it for the tests after (tests/test_beside.py)."""
-    monkeypatch.setattr("greenroom.cli.context.stand_back", lambda: None)
-    monkeypatch.setattr("greenroom.live.show.keep_memory", lambda: None)
+    monkeypatch.setattr("greenroom.cli.context.run_in_background", lambda: None)
+    monkeypatch.setattr("greenroom.live.show.retain_freed_memory", lambda: None)
 
 
 VRM = {

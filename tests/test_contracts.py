@@ -1,13 +1,13 @@
 import numpy as np
 
-from greenroom.contracts import ModelShape, get_tensors, width_of
+from greenroom.contracts import ModelShape, flat_width, get_tensors
 
 SHAPE = ModelShape(joints=3, state=22, speech_channels=5)
 
 
 def test_tensors_lie_side_by_side_in_one_row() -> None:
     shapes = SHAPE.inputs()
-    flat = np.arange(width_of(shapes), dtype=np.float32)
+    flat = np.arange(flat_width(shapes), dtype=np.float32)
     tensors = get_tensors(flat, shapes)
     assert {name: t.shape for name, t in tensors.items()} == {
         name: (1, *shape) for name, shape in shapes.items()

@@ -27,13 +27,13 @@ PHONEMES = "phonemes"
 CONTEXT = ("emotion", "language", "scene")
 """The tiers that say of which kind a moment is."""
 
-RIDGED = 1
+RIDGE_HORIZON = 1
 """Ticks ahead at which a forecast stands on the closed form's, and not on the pose as it is."""
 LOOK_AHEAD = 2
 """Ticks of speech that a face waits for: 67 ms."""
 STYLE_TICKS = 30
 """Ticks that a style is told from: one second, as far as the history goes back."""
-USUAL_TICKS = 10
+REFERENCE_TICKS = 10
 """Ticks of a stretch over which a release says what is usual for its model."""
 
 
@@ -76,7 +76,7 @@ class ModelShape:
         captured; `state`, `velocity`, `valid` of this tick's capture; `age` ln(1 + ticks since the
         joint was captured) / 6; `speech` and `heard` of the last ticks; `noise` the draw. Where it may
         be told: `phonemes` of the same ticks as `speech`, and `context` of this one, 1 in the columns of
-        what is known (`greenroom.features.words`) and 0 elsewhere; all 0 is not told.
+        what is known (`greenroom.features.conditioning`) and 0 elsewhere; all 0 is not told.
         """
         j, k, s = self.joints, self.history, self.speech
         sizes = ((k, self.state), (k, j), (self.state,), (6 * j,), (j,), (j,))
@@ -121,7 +121,7 @@ class ModelShape:
         return cls(**{**manifest, **lists})
 
 
-def width_of(shapes: dict[str, tuple[int, ...]]) -> int:
+def flat_width(shapes: dict[str, tuple[int, ...]]) -> int:
     """Return how many numbers the tensors of one tick have."""
     return sum(math.prod(size) for size in shapes.values())
 
@@ -180,7 +180,7 @@ def golden_clip(shape: ModelShape) -> list[dict[str, Floats]]:
     decides them; what says "there or not" is 0 or 1, and ages are not negative.
     """
     sizes = shape.inputs()
-    width = width_of(sizes)
+    width = flat_width(sizes)
     out = []
     for tick in range(GOLDEN_TICKS):
         places = np.arange(1 + tick * width, 1 + (tick + 1) * width, dtype=np.uint64)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from greenroom.capture.mapping import Mapping
-from greenroom.capture.opening import open_recordings
-from greenroom.capture.readers import MEDIA, READERS, Recording, Refusal, reader_of
-from greenroom.capture.wav import write_wav
+from greenroom.capture.discovery import open_recordings
+from greenroom.capture.formats.wav import write_wav
+from greenroom.capture.readers import MEDIA, READERS, Recording, Refusal, find_reader
+from greenroom.capture.skeleton.mapping import Mapping
 from greenroom.errors import BadInput
 
 SAID = Mapping(channels=("jawOpen", "blink"))
@@ -46,7 +46,7 @@ def test_it_says_source_to_ours(reader):
 def test_it_knows_its_own_and_nobody_elses(reader, samples):
     for name, data in samples.items():
         path = f"take{reader.suffixes[0]}" if name == reader.name else "take.bin"
-        found = reader_of(data, path)
+        found = find_reader(data, path)
         assert (found is reader) == (name == reader.name)
 
 

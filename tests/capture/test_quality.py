@@ -2,9 +2,9 @@ import dataclasses
 
 import numpy as np
 
-from greenroom.capture.bvh import read_bvh
+from greenroom.capture.formats.bvh import read_bvh
 from greenroom.capture.quality import check_audio, check_body
-from greenroom.capture.retarget import to_body
+from greenroom.capture.skeleton.retarget import to_body
 from greenroom.frames import BONE
 
 

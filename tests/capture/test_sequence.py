@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.capture.mapping import AUTOMATIC
 from greenroom.capture.readers import read_recording
-from greenroom.capture.sequence import SEAM_TICKS, join, mirrored, yaw
+from greenroom.capture.sequence import SEAM_TICKS, concatenate, mirror_body, yaw
+from greenroom.capture.skeleton.mapping import AUTOMATIC
 from greenroom.frames import BONE, HUMANOID, Body
 from greenroom.rotations import angle_between, from_euler, from_vector, multiply, normalise
 
@@ -41,7 +41,7 @@ def speeds(body: Body) -> np.ndarray:
 @given(st.lists(SEEDS, min_size=2, max_size=4))
 def test_a_seam_is_no_jump(seeds: list[int]) -> None:
     clips = [clip(seed) for seed in seeds]
-    joined = join(clips)
+    joined = concatenate(clips)
     assert len(joined) == sum(map(len, clips))
     assert joined.skeleton is clips[0].skeleton
     # The own speed of a clip, and what fading the worst difference (a half turn) adds: the
@@ -57,7 +57,7 @@ def test_a_seam_is_no_jump(seeds: list[int]) -> None:
 @given(SEEDS, SEEDS)
 def test_the_first_tick_after_a_seam_is_close_to_the_last_before(one: int, two: int) -> None:
     first, second = clip(one), clip(two)
-    joined = join([first, second])
+    joined = concatenate([first, second])
     at = len(first)
     # At the first tick 1 - smoothstep(1/12) is left of the difference: 2 % of it is seen.
     assert speeds(joined)[at - 1].max() <= 180 * 0.0203
@@ -66,7 +66,7 @@ def test_the_first_tick_after_a_seam_is_close_to_the_last_before(one: int, two: 
 
 def test_before_and_well_after_a_seam_it_is_the_recording() -> None:
     first, second = clip(1), clip(2)
-    joined = join([first, second])
+    joined = concatenate([first, second])
     np.testing.assert_array_equal(joined.rotations[:40], first.rotations)
     np.testing.assert_array_equal(joined.root[:40], first.root)
     after = 40 + SEAM_TICKS
@@ -84,31 +84,31 @@ def test_before_and_well_after_a_seam_it_is_the_recording() -> None:
 
 def test_the_next_clip_sets_off_the_way_the_last_one_faced() -> None:
     first, second = clip(3), clip(4)
-    joined = join([first, second], seam_ticks=1)
+    joined = concatenate([first, second], seam_ticks=1)
     np.testing.assert_allclose(
         angle_between(yaw(joined.rotations[40, 0]), yaw(first.rotations[-1, 0])), 0, atol=0.1
     )
 
 
 def test_a_clip_shorter_than_its_seam_can_be_joined() -> None:
-    joined = join([clip(1), clip(2, ticks=5), clip(3, ticks=1), clip(4)])
+    joined = concatenate([clip(1), clip(2, ticks=5), clip(3, ticks=1), clip(4)])
     assert len(joined) == 86 and np.isfinite(joined.rotations).all()
 
 
 def test_one_alone_is_itself() -> None:
     only = clip(5)
-    joined = join([only])
+    joined = concatenate([only])
     np.testing.assert_array_equal(joined.rotations, only.rotations)
 
 
 @pytest.mark.parametrize("missing", [(0,), (1,), (0, 1)])
 def test_a_missing_finger_stays_missing_and_spoils_nothing(missing: tuple[int, ...]) -> None:
     clips = [clip(6), clip(7)]
-    whole = join(clips)
+    whole = concatenate(clips)
     bone = BONE["leftIndexDistal"]
     for i in missing:
         clips[i].rotations[:, bone], clips[i].validity[:, bone] = np.nan, 0
-    joined = join(clips)
+    joined = concatenate(clips)
     for i in range(2):
         part = slice(40 * i, 40 * i + 40)
         assert np.isnan(joined.rotations[part, bone]).all() == (i in missing)
@@ -122,17 +122,17 @@ def test_a_missing_finger_stays_missing_and_spoils_nothing(missing: tuple[int, .
 def test_mirrored_twice_is_itself(seed: int) -> None:
     body = clip(seed, ticks=5)
     body.validity[:, BONE["leftHand"]] = 0
-    once = mirrored(body)
+    once = mirror_body(body)
     assert (once.validity[:, BONE["rightHand"]] == 0).all()
     assert (once.validity[:, BONE["leftHand"]] == 1).all()
-    twice = mirrored(once)
+    twice = mirror_body(once)
     for name in ("root", "rotations", "validity"):
         np.testing.assert_array_equal(getattr(twice, name), getattr(body, name))
 
 
 def test_the_mirror_exchanges_left_and_right_in_space() -> None:
     body = clip(8, ticks=5)
-    seen = mirrored(body)
+    seen = mirror_body(body)
     places, other = (
         HUMANOID.world(HUMANOID.rest_translations(5, b.root), b.rotations)[0] for b in (body, seen)
     )
@@ -158,7 +158,7 @@ def test_a_recording_joined_to_itself_goes_on(person: Callable[..., bytes]) -> N
 
     body = read_recording(person(frames=30), "person.bvh", AUTOMATIC).body
     assert body is not None
-    joined = join([body, body])
+    joined = concatenate([body, body])
     along = joined.root[:, [0, 2]]
     steps = np.linalg.norm(np.diff(along, axis=0), axis=1)
     assert steps[29] < 1e-4 and np.linalg.norm(along[-1] - along[0]) > 1.2

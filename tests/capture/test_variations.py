@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from greenroom.capture.published import Clip
 from greenroom.capture.readers import read_recording
+from greenroom.capture.sample_data import Clip
 from greenroom.capture.variations import Variation
 from greenroom.errors import BadInput
 from greenroom.frames import BONE, Body

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from greenroom.capture.wav import write_wav
+from greenroom.capture.formats.wav import write_wav
 from greenroom.cli import main
 
 

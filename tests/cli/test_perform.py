@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from greenroom import embedded
-from greenroom.capture.published import Clip
+from greenroom.capture.sample_data import Clip
 from greenroom.store.workspace import Workspace
 
 

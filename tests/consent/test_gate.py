@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.consent.gate import refusal, require, start_refusal
+from greenroom.consent.gate import initial_weights_refusal, refusal_reason, require_rights
 from greenroom.consent.records import PURPOSES
 from greenroom.errors import Refused
 
@@ -25,8 +25,8 @@ def take(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("day", [START, EXPIRY, datetime.date(2026, 6, 1)])
 def test_within_the_consent_it_passes_first_and_last_day_included(day: datetime.date) -> None:
-    assert refusal(take(), "train", day) == ""
-    require(take(), "0" * 64, "train", day)
+    assert refusal_reason(take(), "train", day) == ""
+    require_rights(take(), "0" * 64, "train", day)
 
 
 @pytest.mark.parametrize(
@@ -34,21 +34,21 @@ def test_within_the_consent_it_passes_first_and_last_day_included(day: datetime.
 )
 @pytest.mark.parametrize("purpose", PURPOSES)
 def test_what_nobody_vouched_for_is_quarantined(changes: dict[str, Any], purpose: str) -> None:
-    assert "quarantined" in refusal(take(**changes), purpose, START)
+    assert "quarantined" in refusal_reason(take(**changes), purpose, START)
 
 
 def test_a_take_without_the_fields_is_quarantined() -> None:
-    assert "quarantined" in refusal({}, "train", START)
+    assert "quarantined" in refusal_reason({}, "train", START)
 
 
 @pytest.mark.parametrize("purpose", ["export", "publish", "", "Train"])
 def test_another_purpose_is_refused(purpose: str) -> None:
-    assert "do not cover" in refusal(take(), purpose, START)
+    assert "do not cover" in refusal_reason(take(), purpose, START)
 
 
 @given(st.dates())
 def test_only_days_within_pass(day: datetime.date) -> None:
-    reason = refusal(take(), "train", day)
+    reason = refusal_reason(take(), "train", day)
     assert (reason == "") == (START <= day <= EXPIRY)
     assert ("starts on" in reason) == (day < START)
     assert ("expired on" in reason) == (day > EXPIRY)
@@ -57,19 +57,22 @@ def test_only_days_within_pass(day: datetime.date) -> None:
 @given(st.dates())
 def test_a_licence_does_not_expire(day: datetime.date) -> None:
     rights = {"licence": "MIT", "participant": "ada", "purposes": ["train"]}
-    assert refusal(take(rights=rights), "train", day) == ""
+    assert refusal_reason(take(rights=rights), "train", day) == ""
 
 
 def test_require_names_the_take_and_the_reason() -> None:
     with pytest.raises(Refused, match=r"take abcdefabcdef may not be used: the consent of ada"):
-        require(take(), "abcdef" * 10 + "abcd", "train", EXPIRY + datetime.timedelta(days=1))
+        require_rights(take(), "abcdef" * 10 + "abcd", "train", EXPIRY + datetime.timedelta(days=1))
 
 
 def test_what_was_learned_of_somebody_is_a_start_for_as_long_as_they_allow() -> None:
     ada = take()["rights"]
     ben = {**ada, "participant": "ben", "purposes": ["perform"]}
-    assert start_refusal({"rights": [ada]}, EXPIRY) == ""
-    late = start_refusal({"rights": [ada]}, EXPIRY + datetime.timedelta(1))
+    assert initial_weights_refusal({"rights": [ada]}, EXPIRY) == ""
+    late = initial_weights_refusal({"rights": [ada]}, EXPIRY + datetime.timedelta(1))
     assert "learned from ada" in late and "expired" in late
-    assert "learned from ben" in start_refusal({"rights": [ada, ben]}, START)
-    assert start_refusal({"rights": [{"participant": "cmu", "purposes": ["train"]}]}, START) == ""
+    assert "learned from ben" in initial_weights_refusal({"rights": [ada, ben]}, START)
+    assert (
+        initial_weights_refusal({"rights": [{"participant": "cmu", "purposes": ["train"]}]}, START)
+        == ""
+    )

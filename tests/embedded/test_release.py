@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from greenroom import config, embedded
-from greenroom.capture.published import Clip
 from greenroom.capture.readers import read_recording
-from greenroom.capture.sequence import mirrored
+from greenroom.capture.sample_data import Clip
+from greenroom.capture.sequence import mirror_body
 from greenroom.contracts import Packet
 from greenroom.frames import BONE, Body
-from greenroom.live.backends import PORTABLE_OPERATIONS, OnnxBackend
-from greenroom.live.inputs import open_playlist
 from greenroom.live.performer import Performer
+from greenroom.live.playlist import open_playlist
 from greenroom.registry.release import Release, load_release
 from greenroom.rotations import angle_between
+from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend
 from greenroom.store.workspace import Workspace
 
 CUT = (300, 600)
@@ -108,7 +108,7 @@ def test_without_capture_it_keeps_moving_and_plays_no_clip(
     second = 30
     closest = np.inf
     for body in _clip_bodies(published, None):
-        for version in (body, mirrored(body)):
+        for version in (body, mirror_body(body)):
             # The hips' heading is the stage's business; compare the joints.
             stored = version.rotations[:, index[1:]]
             for at in range(0, len(stored) - second, 3):
@@ -160,5 +160,5 @@ def test_the_demo_shows_replays_and_contacts_nobody(tmp_path: Path, published: l
 
 def test_the_card_says_what_the_manifests_say(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    said = embedded.card(workspace, embedded.install(workspace))
+    said = embedded.embedded_card(workspace, embedded.install(workspace))
     assert said == (Path(__file__).parents[2] / "docs" / "card.md").read_text()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.errors import BadInput
-from greenroom.features.pipeline import VERSION, Features, FeatureSpec, Pipeline
+from greenroom.features.pipeline import VERSION, FeaturePipeline, Features, FeatureSpec
 from greenroom.frames import BONES, SAMPLES_PER_TICK, Floats
 from greenroom.rotations import normalise
 
@@ -30,7 +30,7 @@ def recording(seed: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
 
 
 def chunked(tracks: tuple[Floats, ...], cuts: list[int]) -> list[Features]:
-    pipeline = Pipeline(SPEC)
+    pipeline = FeaturePipeline(SPEC)
     edges = [0, *sorted(cuts), TICKS]
     return [
         pipeline.run(*(np.ascontiguousarray(track[a:b]) for track in tracks))
@@ -59,7 +59,7 @@ def test_a_tick_at_a_time_changes_no_bit(seed: int) -> None:
 
 def test_reset_forgets_the_past() -> None:
     tracks = recording(5)
-    pipeline = Pipeline(SPEC)
+    pipeline = FeaturePipeline(SPEC)
     first = pipeline.run(*tracks)
     pipeline.reset()
     assert bits([pipeline.run(*tracks)]) == bits([first])

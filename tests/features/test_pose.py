@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.capture.published import Clip
 from greenroom.capture.readers import read_recording
-from greenroom.capture.sequence import mirrored
+from greenroom.capture.sample_data import Clip
+from greenroom.capture.sequence import mirror_body
 from greenroom.errors import BadInput
-from greenroom.features.pose import AHEAD, Legs, Placer, heading_of, mirror_of, state_features
+from greenroom.features.pose import AHEAD, Legs, PoseDecoder, heading_of, mirror_of, state_features
 from greenroom.frames import BONE, BONES, HUMANOID, Body, Floats
 from greenroom.rotations import angle_between, from_euler, from_vector, multiply, normalise
 
@@ -32,7 +32,7 @@ def walk(seed: int, ticks: int = 90) -> tuple[Floats, Floats]:
 def test_placing_states_gives_the_walk_back(seed: int) -> None:
     root, rotations = walk(seed)
     state = state_features(root, rotations, None)
-    placer = Placer()
+    placer = PoseDecoder()
     placer.anchor(root[0], rotations[0, 0])
     turned = placer.upright(state[0], J)
     assert angle_between(turned, rotations[0]).max() < 0.05
@@ -94,7 +94,7 @@ def test_a_state_in_the_mirror_is_that_of_the_body_in_the_mirror(seed: int) -> N
     places = [BONE[name] for name in joints]
     whole[:, places] = rotations
     body = Body(HUMANOID, root, whole, np.ones(whole.shape[:2], np.float32))
-    seen = mirrored(body)
+    seen = mirror_body(body)
     order, signs = mirror_of(joints)
     said = state_features(root, rotations, None)[1:, order] * signs
     assert np.allclose(
@@ -170,7 +170,7 @@ def test_feet_are_where_the_skeleton_puts_them(published: list[Clip]) -> None:
 @pytest.mark.parametrize("lifted", [False, True])
 def test_a_foot_that_stands_holds_the_body_and_one_in_the_air_does_not(lifted: bool) -> None:
     state = _standing()
-    placer = Placer(legs=Legs(HUMANOID.offsets, LEGS, state))
+    placer = PoseDecoder(legs=Legs(HUMANOID.offsets, LEGS, state))
     state[-3:-1] = 0.6, 1.2  # metres a second
     state[-4] += 0.3 * lifted
     placer.anchor(np.asarray([0, state[-4], 0], np.float32), np.asarray([0, 0, 0, 1], np.float32))

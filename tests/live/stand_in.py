@@ -6,11 +6,11 @@ import numpy as np
 
 from greenroom.capture.packets import encode_audio, encode_body
 from greenroom.contracts import OUTPUTS, ModelShape
+from greenroom.features.conditioning import Vocabulary
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
-from greenroom.features.words import Vocabulary
 from greenroom.frames import BONES, HUMANOID, Floats, Frame
-from greenroom.registry.release import Role
+from greenroom.registry.release import PerformerSpec
 from greenroom.rotations import from_vector, to_six
 
 JOINTS = ("hips", "spine", "leftUpperArm", "rightUpperArm")
@@ -23,7 +23,7 @@ RIG = ("jawOpen", "someThing", "mouthFunnel")
 OWN = (("jawOpen", "jawOpen", 1.0), ("mouthFunnel", "mouthFunnel", 1.0))
 
 
-def speaker() -> Role:
+def speaker() -> PerformerSpec:
     """A role that drives a face of three weights, two of which are ARKit's."""
     return replace(role(uses_speech=True), shape=FACE_SHAPE, rig=RIG, arkit=OWN)
 
@@ -32,7 +32,7 @@ WORDS = Vocabulary(("A", "B"), (("emotion", "happy"), ("scene", "walk")))
 TOLD_SHAPE = replace(SHAPE, phonemes=2, context=2)
 
 
-def listener() -> Role:
+def listener() -> PerformerSpec:
     """A role that is told phonemes, an emotion and a scene."""
     return replace(role(), shape=TOLD_SHAPE, words=WORDS)
 
@@ -41,17 +41,17 @@ WALKER = (*JOINTS, *(s + b for s in ("left", "right") for b in ("UpperLeg", "Low
 WALKER_SHAPE = ModelShape(len(WALKER), FeatureSpec(WALKER).state_width, len(CHANNELS))
 
 
-def walker() -> Role:
+def walker() -> PerformerSpec:
     """A role with legs, whose feet are kept from sliding."""
     still = np.tile(np.asarray([0, 0, 0, 1], np.float32), (len(WALKER), 1))
     rest = np.concatenate([to_six(still).ravel(), [0.95, 0, 0, 0]]).astype(np.float32)
-    return Role(FeatureSpec(WALKER), WALKER_SHAPE, rest, False, offsets=HUMANOID.offsets)
+    return PerformerSpec(FeatureSpec(WALKER), WALKER_SHAPE, rest, False, offsets=HUMANOID.offsets)
 
 
-def role(uses_speech: bool = False) -> Role:
+def role(uses_speech: bool = False) -> PerformerSpec:
     still = np.tile(np.asarray([0, 0, 0, 1], np.float32), (len(JOINTS), 1))
     rest = np.concatenate([to_six(still).ravel(), [0.95, 0, 0, 0]]).astype(np.float32)
-    return Role(SPEC, SHAPE, rest, uses_speech)
+    return PerformerSpec(SPEC, SHAPE, rest, uses_speech)
 
 
 class FakeModel:

@@ -10,11 +10,10 @@ from greenroom.clock import PERIOD_NS, VirtualClock, tick_ns
 from greenroom.contracts import Packet
 from greenroom.frames import Floats
 from greenroom.live.engine import REHEARSALS_NS, Engine
-from greenroom.live.performer import Part, Performer
-from greenroom.live.replay import Again
+from greenroom.live.performer import LoadedModel, Performer
+from greenroom.live.replay import Replayer
 from greenroom.live.ring import Ring, frame_of, get_packets, rung_of
-
-from .stand_in import SHAPE, FakeModel, KeptSink, body_packet, role, sound_packet
+from tests.live.stand_in import SHAPE, FakeModel, KeptSink, body_packet, role, sound_packet
 
 NEVER = bool  # bool() is False
 
@@ -145,7 +144,7 @@ def test_a_stall_across_the_loss_of_capture_replays(ring: Ring) -> None:
     engine, _ = make(ring, {20: 9 * PERIOD_NS})
     engine.receiver = CutShort()
     engine.run(0, 0, 60, NEVER)
-    part = Part(role(), FakeModel())
-    again = Again(lambda index: part, 0, {})
+    part = LoadedModel(role(), FakeModel())
+    again = Replayer(lambda index: part, 0, {})
     for row in ring.read(0)[0]:
         assert again.step(row)[1:] == ([], []), int(row["tick"])

@@ -6,8 +6,8 @@ from greenroom.clock import PERIOD_NS, VirtualClock, tick_ns
 from greenroom.live.engine import Engine
 from greenroom.live.performer import Performer
 from greenroom.live.ring import Ring
+from tests.live.stand_in import SHAPE, KeptSink, role
 
-from .stand_in import SHAPE, KeptSink, role
 from .test_engine import NEVER, SlowModel, Sways
 
 

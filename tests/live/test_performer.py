@@ -8,14 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.capture.packets import decode, encode_body
-from greenroom.contracts import Packet, get_tensors, width_of
-from greenroom.features.draws import Draws
-from greenroom.features.words import Vocabulary
+from greenroom.contracts import Packet, flat_width, get_tensors
+from greenroom.features.conditioning import Vocabulary
+from greenroom.features.noise import NoiseWalk
 from greenroom.frames import ARKIT, BONES
-from greenroom.live.performer import SILENT_TICKS, Outcome, Part, Performer
+from greenroom.live.performer import SILENT_TICKS, LoadedModel, Performer, TickResult
 from greenroom.rotations import angle_between
-
-from .stand_in import (
+from tests.live.stand_in import (
     FACE_SHAPE,
     JOINTS,
     OWN,
@@ -37,7 +36,7 @@ INDEX = [BONES.index(name) for name in JOINTS]
 
 def play(
     performer: Performer, ticks: range, sound: bool = True, lost: tuple[str, ...] | None = ()
-) -> list[Outcome]:
+) -> list[TickResult]:
     """Perform ticks; `lost` None is no capture at all."""
     out = []
     for tick in ticks:
@@ -47,7 +46,7 @@ def play(
     return out
 
 
-def steepest(outcomes: list[Outcome]) -> float:
+def steepest(outcomes: list[TickResult]) -> float:
     """The fastest joint, degrees a tick."""
     turns = np.stack([o.frame.rotations for o in outcomes])
     return float(angle_between(turns[1:], turns[:-1]).max())
@@ -175,7 +174,7 @@ def test_whatever_numbers_a_packet_holds_what_is_emitted_is_finite_and_unit(
 
 def test_each_tick_has_the_draw_of_its_number_whether_it_needs_it_or_not() -> None:
     performer = Performer(role(), FakeModel(), 9)
-    alone = Draws(9, SHAPE.noise)
+    alone = NoiseWalk(9, SHAPE.noise)
     for tick in range(200):
         draw = alone.next()
         lost = tick % 3 == 0
@@ -236,20 +235,20 @@ def test_a_mapping_says_what_the_channels_drive() -> None:
 
 def test_a_mapping_of_each_to_itself_changes_no_bit() -> None:
     said = np.random.default_rng(0).normal(size=4000).astype(np.float32)
-    plain = Part(speaker(), FakeModel(shape=FACE_SHAPE))
+    plain = LoadedModel(speaker(), FakeModel(shape=FACE_SHAPE))
     twice = (*OWN, ("someThing", "jawLeft", 0.5))
-    mixed = Part(replace(speaker(), arkit=twice), FakeModel(shape=FACE_SHAPE))
+    mixed = LoadedModel(replace(speaker(), arkit=twice), FakeModel(shape=FACE_SHAPE))
     ours, theirs = plain.face(said), mixed.face(said)
     own = [list(mixed.places).index(place) for place in plain.places]
     np.testing.assert_array_equal(np.clip(ours, 0, 1), theirs[own])
-    first = width_of({k: v for k, v in FACE_SHAPE.outputs().items() if k != "face"})
+    first = flat_width({k: v for k, v in FACE_SHAPE.outputs().items() if k != "face"})
     np.testing.assert_array_equal(sorted(ours), sorted(said[[first, first + 2]]))
 
 
 def test_a_release_of_another_mapping_does_not_stand_in() -> None:
     model = FakeModel(shape=FACE_SHAPE)
-    one, other = Part(speaker(), model), Part(replace(speaker(), arkit=MAPPED), model)
-    assert one.stands_in_for(Part(speaker(), model)) and not one.stands_in_for(other)
+    one, other = LoadedModel(speaker(), model), LoadedModel(replace(speaker(), arkit=MAPPED), model)
+    assert one.stands_in_for(LoadedModel(speaker(), model)) and not one.stands_in_for(other)
 
 
 def test_before_the_first_packet_there_was_silence() -> None:
@@ -260,12 +259,12 @@ def test_before_the_first_packet_there_was_silence() -> None:
     assert speech[0, -3] == -100 and speech[0, 0] < -20
 
 
-def with_previous(broken: frozenset[int], behind: Part) -> Performer:
+def with_previous(broken: frozenset[int], behind: LoadedModel) -> Performer:
     return Performer(role(), FakeModel(broken), 0, previous=behind)
 
 
 def test_where_the_model_says_no_number_the_release_before_performs() -> None:
-    performer = with_previous(frozenset({10, 11}), Part(role(), FakeModel()))
+    performer = with_previous(frozenset({10, 11}), LoadedModel(role(), FakeModel()))
     outcomes = play(performer, range(30))
     assert [o.rung for o in outcomes[9:13]] == ["capture", "previous", "previous", "capture"]
     assert outcomes[10].reason == "the model's output is not finite"
@@ -275,12 +274,12 @@ def test_where_the_model_says_no_number_the_release_before_performs() -> None:
 
 
 def test_where_both_say_no_number_it_holds() -> None:
-    performer = with_previous(frozenset({10}), Part(role(), FakeModel(frozenset({0}))))
+    performer = with_previous(frozenset({10}), LoadedModel(role(), FakeModel(frozenset({0}))))
     assert [o.rung for o in play(performer, range(12))][9:] == ["capture", "hold", "capture"]
 
 
 def test_a_release_that_takes_other_inputs_cannot_stand_behind() -> None:
-    performer = with_previous(frozenset({10}), Part(walker(), FakeModel(shape=WALKER_SHAPE)))
+    performer = with_previous(frozenset({10}), LoadedModel(walker(), FakeModel(shape=WALKER_SHAPE)))
     assert performer.previous is None
     assert [o.rung for o in play(performer, range(12))][9:] == ["capture", "hold", "capture"]
 
@@ -313,5 +312,5 @@ def test_what_is_told_of_a_tick_comes_with_it_and_nothing_else() -> None:
 
 def test_a_model_of_other_words_stands_in_for_nobody() -> None:
     mine, other = listener(), replace(listener(), words=Vocabulary(("B", "A"), WORDS.context))
-    parts = [Part(one, FakeModel(shape=TOLD_SHAPE)) for one in (mine, other, listener())]
+    parts = [LoadedModel(one, FakeModel(shape=TOLD_SHAPE)) for one in (mine, other, listener())]
     assert parts[2].stands_in_for(parts[0]) and not parts[1].stands_in_for(parts[0])

@@ -16,44 +16,52 @@ import numpy as np
 import pytest
 
 from greenroom import embedded
+from greenroom.capture.ingest import Attribution, store_take
 from greenroom.capture.readers import read_recording
-from greenroom.capture.takes import Who, keep
 from greenroom.clock import VirtualClock, tick_ns
 from greenroom.consent.records import read_rights
 from greenroom.errors import BadInput, CorruptObject, GreenroomError, Refused
-from greenroom.live.backends import OnnxBackend
-from greenroom.live.cast import Order
 from greenroom.live.engine import Engine
-from greenroom.live.inputs import open_playlist
 from greenroom.live.performer import Performer
-from greenroom.live.recorder import SEGMENT, Recorder, rows_of
-from greenroom.live.replay import export_bvh, performed, verify
+from greenroom.live.playlist import open_playlist
+from greenroom.live.recorder import SEGMENT, Recorder, read_ledger
+from greenroom.live.replay import export_bvh, performed_motion, verify
 from greenroom.live.ring import Ring, shared_folder, slot_type
-from greenroom.live.show import Performed, perform
-from greenroom.metrics.places import places_of
-from greenroom.registry.approval import give, revoke
-from greenroom.registry.promote import live_ref, on_stage, previous_of, promote, rollback, try_out
+from greenroom.live.show import ShowResult, perform
+from greenroom.live.supervisor import ShowSpec
+from greenroom.metrics.positions import joint_positions
+from greenroom.registry.approval import revoke, sign_approval
+from greenroom.registry.promote import (
+    live_ref,
+    live_release,
+    previous_of,
+    promote,
+    rollback,
+    start_canary,
+)
 from greenroom.registry.release import load_release
 from greenroom.rotations import angle_between
+from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.workspace import Workspace
-
-from . import stand_in
+from tests.live import stand_in
 
 TICKS = 75
 
 
 @pytest.fixture(scope="module")
-def show(tmp_path_factory: pytest.TempPathFactory, person: object) -> tuple[Workspace, Performed]:
+def show(tmp_path_factory: pytest.TempPathFactory, person: object) -> tuple[Workspace, ShowResult]:
     workspace = Workspace(tmp_path_factory.mktemp("home"))
     release = load_release(workspace, embedded.install(workspace))
     data = person() if callable(person) else person
     recording = read_recording(data, "walk.bvh")
-    take = keep(workspace, recording, Who("mira", "p", read_rights("MIT", "p")), "test")
-    order = Order(release, [take], TICKS, cuts=[(30, 45)], vmc=[("127.0.0.1", 39539)])
+    take = store_take(
+        workspace, recording, Attribution("mira", "p", read_rights("MIT", "p")), "test"
+    )
+    order = ShowSpec(release, [take], TICKS, cuts=[(30, 45)], vmc=[("127.0.0.1", 39539)])
     return workspace, perform(workspace, order, "test")
 
 
-def test_every_frame_is_performed_and_accounted_for(show: tuple[Workspace, Performed]) -> None:
+def test_every_frame_is_performed_and_accounted_for(show: tuple[Workspace, ShowResult]) -> None:
     _, done = show
     assert done.json["frames"] == TICKS
     assert sum(done.json["rungs"].values()) == TICKS
@@ -63,7 +71,7 @@ def test_every_frame_is_performed_and_accounted_for(show: tuple[Workspace, Perfo
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_it_replays_bit_for_bit_in_a_fresh_process(
-    show: tuple[Workspace, Performed], threads: int
+    show: tuple[Workspace, ShowResult], threads: int
 ) -> None:
     workspace, done = show
     verdict = _verified(workspace, done.show, threads)
@@ -71,7 +79,7 @@ def test_it_replays_bit_for_bit_in_a_fresh_process(
     assert (verdict["features"], verdict["model"], verdict["class"]) == (TICKS, TICKS, "EXACT")
 
 
-def test_a_flipped_bit_in_any_object_is_caught(show: tuple[Workspace, Performed]) -> None:
+def test_a_flipped_bit_in_any_object_is_caught(show: tuple[Workspace, ShowResult]) -> None:
     workspace, done = show
     for name in list(workspace.objects):
         path = workspace.objects.path(name)
@@ -91,15 +99,15 @@ def test_a_flipped_bit_in_any_object_is_caught(show: tuple[Workspace, Performed]
 
 
 def test_the_performer_never_jumps_when_the_capture_goes_and_comes(
-    show: tuple[Workspace, Performed],
+    show: tuple[Workspace, ShowResult],
 ) -> None:
     workspace, done = show
-    body = performed(workspace, done.show)
+    body = performed_motion(workspace, done.show)
     step = np.abs(np.diff(body.root, axis=0)).max()
     assert np.isfinite(body.rotations).all() and step < 0.25
 
 
-def test_a_show_is_exported_for_post_production(show: tuple[Workspace, Performed]) -> None:
+def test_a_show_is_exported_for_post_production(show: tuple[Workspace, ShowResult]) -> None:
     workspace, done = show
     again = read_recording(export_bvh(workspace, done.show), "show.bvh").body
     assert again is not None and len(again) == TICKS
@@ -126,13 +134,13 @@ class Strikes:
 )
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_the_show_goes_on_when_the_engine_dies_or_hangs(
-    show: tuple[Workspace, Performed], number: signal.Signals
+    show: tuple[Workspace, ShowResult], number: signal.Signals
 ) -> None:
     workspace, before = show
     manifest = workspace.objects.manifest(before.show)
     release = load_release(workspace, manifest["parents"]["releases"][0])
     warnings: list[str] = []
-    order = Order(release, manifest["playlist"], 210)
+    order = ShowSpec(release, manifest["playlist"], 210)
     done = perform(workspace, order, "test", [Strikes(30, number)], warn=warnings.append)
     assert len(warnings) == 2 and "status -9" in warnings[0]
     rungs = done.json["rungs"]
@@ -141,7 +149,7 @@ def test_the_show_goes_on_when_the_engine_dies_or_hangs(
     assert done.json["frames"] + missed == 210
     verdict = verify(workspace, done.show)
     assert (verdict.exact, verdict.first_difference) == (verdict.frames, None)
-    body = performed(workspace, done.show)
+    body = performed_motion(workspace, done.show)
     assert len(body) == 210
     assert angle_between(body.rotations[1:], body.rotations[:-1]).max() < 30
 
@@ -150,14 +158,14 @@ def test_the_show_goes_on_when_the_engine_dies_or_hangs(
     not Path("/proc/self/task").exists(), reason="finds the watchdog by Linux's /proc"
 )
 def test_a_watchdog_that_dies_is_replaced_and_still_watches(
-    show: tuple[Workspace, Performed],
+    show: tuple[Workspace, ShowResult],
 ) -> None:
     workspace, before = show
     manifest = workspace.objects.manifest(before.show)
     release = load_release(workspace, manifest["parents"]["releases"][0])
     warnings: list[str] = []
     strikes = [Strikes(10, signal.SIGKILL, "watchdog"), Strikes(120, signal.SIGKILL)]
-    order = Order(release, manifest["playlist"], 200)
+    order = ShowSpec(release, manifest["playlist"], 200)
     done = perform(workspace, order, "test", strikes, warn=warnings.append)
     assert "watchdog ended with status -9" in warnings[0]
     assert done.json["rungs"]["hold"] > 5
@@ -181,12 +189,12 @@ class Fails:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_show_that_is_ended_early_is_kept_and_replays(
-    show: tuple[Workspace, Performed], number: signal.Signals
+    show: tuple[Workspace, ShowResult], number: signal.Signals
 ) -> None:
     workspace, before = show
     manifest = workspace.objects.manifest(before.show)
     release = load_release(workspace, manifest["parents"]["releases"][0])
-    order = Order(release, manifest["playlist"], 600)
+    order = ShowSpec(release, manifest["playlist"], 600)
     failing, warnings = Fails(5), list[str]()
     observers = [failing, Fails(20, number)]
     done = perform(workspace, order, "test", observers, warn=warnings.append)
@@ -216,30 +224,30 @@ def another(workspace: Workspace, release: str, **more: Any) -> str:
     """A release of the same model that differs in what is said of it; approved."""
     manifest = {**workspace.objects.manifest(release, "release"), **more}
     name = workspace.publish(manifest, by="test")
-    give(workspace, name, "test")
+    sign_approval(workspace, name, "test")
     return name
 
 
 @pytest.fixture
-def stage(show: tuple[Workspace, Performed]) -> Iterator[tuple[Workspace, Order]]:
+def stage(show: tuple[Workspace, ShowResult]) -> Iterator[tuple[Workspace, ShowSpec]]:
     """A workspace whose live ref is put back, and what to perform in it."""
     workspace, before = show
     manifest = workspace.objects.manifest(before.show)
     release = load_release(workspace, manifest["parents"]["releases"][0])
-    yield workspace, Order(release, manifest["playlist"], 300)
+    yield workspace, ShowSpec(release, manifest["playlist"], 300)
     promote(workspace, "mira", release.name, "test")
 
 
 def swapped(
-    workspace: Workspace, order: Order, moves: dict[int, str]
-) -> tuple[Performed, list[str]]:
+    workspace: Workspace, order: ShowSpec, moves: dict[int, str]
+) -> tuple[ShowResult, list[str]]:
     warnings: list[str] = []
     watch = [Moves(workspace, moves)]
     return perform(workspace, order, "test", watch, warn=warnings.append), warnings
 
 
 def test_a_release_comes_on_stage_while_the_show_runs_and_goes_again(
-    stage: tuple[Workspace, Order],
+    stage: tuple[Workspace, ShowSpec],
 ) -> None:
     workspace, order = stage
     new = another(workspace, order.release.name, note="new")
@@ -250,7 +258,7 @@ def test_a_release_comes_on_stage_while_the_show_runs_and_goes_again(
     assert (one, other) == (new, order.release.name) and done.json["release"] == other
     assert 20 < into < 200 < back < 230  # to go back takes less than a second
     assert len(warnings) == 2 and manifest["missed"] == 0 and done.json["frames"] == 300
-    rows = list(rows_of(workspace, manifest, order.release.role.shape))
+    rows = list(read_ledger(workspace, manifest, order.release.role.shape))
     assert [int(row["release"]) for row in rows] == [int(into <= t < back) for t in range(300)]
     assert {int(row["previous"]) for row in rows[into:back]} == {0}
     verdict = verify(workspace, done.show)
@@ -258,13 +266,13 @@ def test_a_release_comes_on_stage_while_the_show_runs_and_goes_again(
 
 
 def test_the_performer_does_not_jump_where_a_release_takes_over_without_capture(
-    stage: tuple[Workspace, Order],
+    stage: tuple[Workspace, ShowSpec],
 ) -> None:
     workspace, order = stage
     new = another(workspace, order.release.name, note="other")
     done, _ = swapped(workspace, replace(order, cuts=[(60, 300)]), {60: new})
     (into, _), *_ = done.json["swaps"]
-    places = places_of(performed(workspace, done.show))
+    places = joint_positions(performed_motion(workspace, done.show))
     jerks = np.linalg.norm(np.diff(places, n=3, axis=0), axis=-1).max(axis=1)
     assert 60 < into < 290
     assert jerks[into - 3 : into + 1].max() <= np.percentile(jerks, 99)
@@ -273,7 +281,7 @@ def test_the_performer_does_not_jump_where_a_release_takes_over_without_capture(
 
 
 def test_a_release_that_fails_its_golden_clip_does_not_come_on_stage(
-    stage: tuple[Workspace, Order],
+    stage: tuple[Workspace, ShowSpec],
 ) -> None:
     workspace, order = stage
     manifest = workspace.objects.manifest(order.release.name, "release")
@@ -292,10 +300,10 @@ def test_a_release_that_fails_its_golden_clip_does_not_come_on_stage(
     )  # a past show is replayed still
     verdict = verify(workspace, done.show)
     assert (verdict.exact, verdict.first_difference) == (300, None)
-    give(workspace, order.release.name, "other")
+    sign_approval(workspace, order.release.name, "other")
 
 
-def test_a_show_opens_with_the_release_before_it_waiting(stage: tuple[Workspace, Order]) -> None:
+def test_a_show_opens_with_the_release_before_it_waiting(stage: tuple[Workspace, ShowSpec]) -> None:
     workspace, order = stage
     new = another(workspace, order.release.name, note="opens")
     promote(workspace, "mira", new, "test")
@@ -305,7 +313,9 @@ def test_a_show_opens_with_the_release_before_it_waiting(stage: tuple[Workspace,
     done, _ = swapped(workspace, opening, {150: "back"})
     ((back, name),) = done.json["swaps"]
     assert name == order.release.name and 150 < back < 180
-    rows = list(rows_of(workspace, workspace.objects.manifest(done.show), order.release.role.shape))
+    rows = list(
+        read_ledger(workspace, workspace.objects.manifest(done.show), order.release.role.shape)
+    )
     assert {int(row["previous"]) for row in rows[:back]} == {1}
     verdict = verify(workspace, done.show)
     assert (verdict.exact, verdict.first_difference) == (300, None)
@@ -315,7 +325,7 @@ def test_a_show_opens_with_the_release_before_it_waiting(stage: tuple[Workspace,
     not Path("/proc/self/task").exists(), reason="finds the engine by Linux's /proc"
 )
 def test_going_back_works_though_the_one_that_waited_is_lost(
-    stage: tuple[Workspace, Order],
+    stage: tuple[Workspace, ShowSpec],
 ) -> None:
     workspace, order = stage
     new = another(workspace, order.release.name, note="alone")
@@ -346,7 +356,7 @@ class Revokes(Moves):
 
 
 def test_a_release_that_is_revoked_on_stage_leaves_it_and_does_not_come_back(
-    stage: tuple[Workspace, Order],
+    stage: tuple[Workspace, ShowSpec],
 ) -> None:
     workspace, order = stage
     new = another(workspace, order.release.name, note="revoked on stage")
@@ -360,12 +370,12 @@ def test_a_release_that_is_revoked_on_stage_leaves_it_and_does_not_come_back(
 
 
 def test_one_step_back_is_enough_for_a_release_that_was_tried_first(
-    stage: tuple[Workspace, Order],
+    stage: tuple[Workspace, ShowSpec],
 ) -> None:
     workspace, order = stage
     older, old, new = (another(workspace, order.release.name, note=f"tried {n}") for n in range(3))
     for release in (older, old, new):  # as the pipeline brings one on stage
-        try_out(workspace, "mira", release, "test")
+        start_canary(workspace, "mira", release, "test")
         promote(workspace, "mira", release, "test")
     opening = replace(order, release=load_release(workspace, new), ticks=330)
     watch = [Revokes(workspace, {}, new)]
@@ -375,18 +385,18 @@ def test_one_step_back_is_enough_for_a_release_that_was_tried_first(
 
 
 def test_a_release_that_is_revoked_goes_on_where_there_is_none_to_go_back_to(
-    stage: tuple[Workspace, Order],
+    stage: tuple[Workspace, ShowSpec],
 ) -> None:
     workspace, order = stage
     warnings: list[str] = []
     watch = [Revokes(workspace, {}, order.release.name)]
     done = perform(workspace, replace(order, ticks=210), "test", watch, warn=warnings.append)
-    give(workspace, order.release.name, "test")  # for the tests that follow
+    sign_approval(workspace, order.release.name, "test")  # for the tests that follow
     assert done.json["swaps"] == [] and done.json["frames"] == 210
     assert any("it goes on, for there is no release of mira to go back to" in w for w in warnings)
 
 
-def test_a_revoked_release_does_not_come_on_stage(stage: tuple[Workspace, Order]) -> None:
+def test_a_revoked_release_does_not_come_on_stage(stage: tuple[Workspace, ShowSpec]) -> None:
     workspace, order = stage
     new = another(workspace, order.release.name, note="revoked")
     revoke(workspace, new, "test", "no consent")
@@ -406,7 +416,9 @@ def test_a_revoked_release_does_not_come_on_stage(stage: tuple[Workspace, Order]
 @pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="finds the engine by Linux's /proc"
 )
-def test_when_a_new_release_is_lost_the_one_before_goes_on(stage: tuple[Workspace, Order]) -> None:
+def test_when_a_new_release_is_lost_the_one_before_goes_on(
+    stage: tuple[Workspace, ShowSpec],
+) -> None:
     workspace, order = stage
     new = another(workspace, order.release.name, note="dies")
     warnings: list[str] = []
@@ -436,7 +448,7 @@ def engines() -> list[int]:
 
 
 def test_a_show_to_a_host_without_an_address_is_bad_input(
-    show: tuple[Workspace, Performed], monkeypatch: pytest.MonkeyPatch
+    show: tuple[Workspace, ShowResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace, before = show
     manifest = workspace.objects.manifest(before.show)
@@ -446,7 +458,7 @@ def test_a_show_to_a_host_without_an_address_is_bad_input(
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    order = Order(release, manifest["playlist"], 30, vmc=[("nobody", 39539)])
+    order = ShowSpec(release, manifest["playlist"], 30, vmc=[("nobody", 39539)])
     with pytest.raises(BadInput, match="vmc://nobody:39539"):
         perform(workspace, order, "test")
 
@@ -471,23 +483,23 @@ def test_a_full_disk_is_told_and_does_not_end_the_show(
         full[0] = tick < 2 * SEGMENT
     assert len(warnings) == 2 and "no space left" in warnings[0]
     show = recorder.finish({"parents": {}}, "test")
-    kept = rows_of(workspace, workspace.objects.manifest(show), stand_in.SHAPE)
+    kept = read_ledger(workspace, workspace.objects.manifest(show), stand_in.SHAPE)
     assert [int(r["tick"]) for r in kept] == list(range(3 * SEGMENT))
 
 
-def test_a_release_that_nobody_approved_is_refused(show: tuple[Workspace, Performed]) -> None:
+def test_a_release_that_nobody_approved_is_refused(show: tuple[Workspace, ShowResult]) -> None:
     workspace, _ = show
-    release = on_stage(workspace, "mira")
+    release = live_release(workspace, "mira")
     manifest = workspace.objects.manifest(release)
     other = workspace.publish({**manifest, "note": "nobody approved this"}, by="test")
     with pytest.raises(Refused, match="approved by nobody"):
         promote(workspace, "mira", other, "test")
-    assert on_stage(workspace, "mira") == release
+    assert live_release(workspace, "mira") == release
 
 
 @pytest.mark.slow
 def test_ten_thousand_frames_replay_bit_for_bit_with_one_and_two_threads(
-    show: tuple[Workspace, Performed],
+    show: tuple[Workspace, ShowResult],
 ) -> None:
     """The engine's loop, the recorder and the real graph, without waiting between the ticks."""
     workspace, before = show

@@ -7,22 +7,25 @@ import numpy as np
 import pytest
 
 from greenroom import embedded
+from greenroom.capture.ingest import Attribution, load_take
 from greenroom.capture.packets import encode_audio, encode_body
-from greenroom.capture.published import Clip
-from greenroom.capture.takes import Who, load
+from greenroom.capture.sample_data import Clip
 from greenroom.consent.records import read_rights
 from greenroom.contracts import Alert, Packet
 from greenroom.frames import BONE, BONES, HUMANOID, SAMPLES_PER_TICK, Body
-from greenroom.live.channels import motion, reference_of, voice
-from greenroom.live.harvest import LEAST, PIECE, Harvest
-from greenroom.live.inputs import dim
+from greenroom.live.playlist import degrade_capture
 from greenroom.live.ring import put_packets, slot_type
-from greenroom.live.watching import Channel, Watch
+from greenroom.observers.capture_buffer import LEAST, PIECE, CaptureRecorder
+from greenroom.observers.drift_channels import (
+    load_training_reference,
+    motion_channel,
+    voice_channel,
+)
+from greenroom.observers.drift_monitor import DriftMonitor, MonitoredChannel
 from greenroom.registry.release import load_release
 from greenroom.rotations import from_vector, multiply
 from greenroom.store.workspace import Workspace
-
-from .stand_in import SHAPE
+from tests.live.stand_in import SHAPE
 
 MOVING = ("hips", "spine", "leftUpperArm", "leftLowerArm", "rightUpperArm", "rightLowerArm")
 
@@ -53,16 +56,16 @@ def row(tick: int, body: Body | None, at: int, flags: int = 0) -> Any:
 
 
 @pytest.fixture(scope="module")
-def channel() -> Channel:
-    return motion({str(n): swaying(240, n) for n in range(100)})
+def channel() -> MonitoredChannel:
+    return motion_channel({str(n): swaying(240, n) for n in range(100)})
 
 
 def watched(
-    channel: Channel, body: Body, lost: range, excused: Any = None
+    channel: MonitoredChannel, body: Body, lost: range, excused: Any = None
 ) -> list[tuple[Alert, bool]]:
     channel.chart.reset()  # type: ignore[attr-defined]
     said: list[tuple[Alert, bool]] = []
-    watch = Watch(
+    watch = DriftMonitor(
         [channel],
         lambda alert, begins: said.append((alert, begins)),
         excused or (lambda tick: False),
@@ -72,7 +75,9 @@ def watched(
     return said
 
 
-def test_a_lost_capture_is_told_in_the_shows_ticks_and_so_is_its_end(channel: Channel) -> None:
+def test_a_lost_capture_is_told_in_the_shows_ticks_and_so_is_its_end(
+    channel: MonitoredChannel,
+) -> None:
     said = watched(channel, swaying(900, 1000), range(300, 360))
     (begun, _), *_ = said
     assert (begun.signal, begun.cause, begun.began) == ("missing", "capture fault", 400)
@@ -81,20 +86,20 @@ def test_a_lost_capture_is_told_in_the_shows_ticks_and_so_is_its_end(channel: Ch
     assert set(begun.where) >= {"left arm", "right arm"}
 
 
-def test_bones_that_the_reference_never_had_are_not_charted(channel: Channel) -> None:
+def test_bones_that_the_reference_never_had_are_not_charted(channel: MonitoredChannel) -> None:
     body = swaying(600, 1001)
     body.validity[:] = 1  # a tracker that makes up what it does not see: exactly at rest for ever
     assert watched(channel, body, range(0)) == []
 
 
-def test_the_light_that_fails_is_a_fault_of_the_capture(channel: Channel) -> None:
+def test_the_light_that_fails_is_a_fault_of_the_capture(channel: MonitoredChannel) -> None:
     body = swaying(900, 1002)
-    dim(body, 300, 600, 0)
+    degrade_capture(body, 300, 600, 0)
     causes = {alert.cause for alert, begins in watched(channel, body, range(0)) if begins}
     assert causes == {"capture fault"}
 
 
-def test_a_new_style_is_told_unless_the_script_wants_it(channel: Channel) -> None:
+def test_a_new_style_is_told_unless_the_script_wants_it(channel: MonitoredChannel) -> None:
     body = swaying(900, 1003)
     for bone, turn in (("spine", (0.9, 0, 0)), ("leftUpperArm", (0, 0, 0.9))):
         bend = from_vector(np.asarray(turn, np.float32))
@@ -109,9 +114,9 @@ def test_a_new_style_is_told_unless_the_script_wants_it(channel: Channel) -> Non
 
 def test_what_is_new_is_kept_in_pieces_with_the_rights_of_who_is_captured(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    who = Who("mira", "ana", read_rights("MIT", "ana"))
+    who = Attribution("mira", "ana", read_rights("MIT", "ana"))
     told: list[str] = []
-    harvest = Harvest(workspace, who, HUMANOID, "captured", "test", told.append)
+    harvest = CaptureRecorder(workspace, who, HUMANOID, "captured", "test", told.append)
     body = swaying(900, 3)
     for tick in range(200):
         harvest.frame(row(tick, body, tick), {})
@@ -127,7 +132,7 @@ def test_what_is_new_is_kept_in_pieces_with_the_rights_of_who_is_captured(tmp_pa
     ticks = [manifest["ticks"] for manifest in kept]
     assert ticks == [PIECE, 150, 100, 99] and min(ticks) >= LEAST
     assert {m["participant"] for m in kept} == {"ana"} and kept[0]["rights"] == who.rights
-    again = load(workspace, told[0], ("body",)).body
+    again = load_take(workspace, told[0], ("body",)).body
     assert again is not None
     moving = [BONE[name] for name in MOVING]
     np.testing.assert_allclose(
@@ -136,7 +141,9 @@ def test_what_is_new_is_kept_in_pieces_with_the_rights_of_who_is_captured(tmp_pa
 
 
 def test_a_capture_with_holes_is_no_example(tmp_path: Path) -> None:
-    harvest = Harvest(Workspace(tmp_path), Who("mira"), HUMANOID, "captured", "test")
+    harvest = CaptureRecorder(
+        Workspace(tmp_path), Attribution("mira"), HUMANOID, "captured", "test"
+    )
     body = swaying(300, 4)
     body.validity[100, BONE["spine"]] = 0
     harvest.begin(0)
@@ -156,9 +163,9 @@ def test_a_voice_that_falls_silent_is_told() -> None:
         wave = level * (0.2 * tone + 0.002 * random.standard_normal(len(time)))
         return wave.astype(np.float32)
 
-    heard = voice({str(n): speech(300, 1.0) for n in range(60)})
+    heard = voice_channel({str(n): speech(300, 1.0) for n in range(60)})
     said: list[tuple[Alert, bool]] = []
-    watch = Watch([heard], lambda alert, begins: said.append((alert, begins)))
+    watch = DriftMonitor([heard], lambda alert, begins: said.append((alert, begins)))
     stream = np.concatenate([speech(300, 1.0), np.zeros(300 * SAMPLES_PER_TICK, np.float32)])
     for tick in range(600):
         out = np.zeros((), slot_type(SHAPE))
@@ -180,10 +187,12 @@ def test_a_reference_is_what_the_release_learned_from_as_far_as_it_is_here(
 ) -> None:
     workspace = Workspace(tmp_path)
     release = load_release(workspace, embedded.install(workspace))
-    (sure,) = reference_of(workspace, release).channels()  # takes by name alone: the model's words
+    (sure,) = load_training_reference(
+        workspace, release
+    ).channels()  # takes by name alone: the model's words
     assert sure.words and sure.chart.learning  # of some seconds of held-out clips
     clips = embedded.ingest_clips(workspace, "test")
-    reference = reference_of(workspace, release)
+    reference = load_training_reference(workspace, release)
     held = {*embedded.TEST, *embedded.VALIDATION}
     learned = {clips[name] for name in clips if name.startswith("humanoid3d_") and name not in held}
     assert set(reference.bodies) == learned and reference.sounds == {}

@@ -9,7 +9,7 @@ from greenroom.errors import BadInput
 from greenroom.features.speech import WINDOW, log_mel, power
 from greenroom.frames import Doubles
 from greenroom.metrics.beats import beat_tally, consistency, motion_beats, onsets
-from greenroom.metrics.motion import figure
+from greenroom.metrics.motion import aggregate
 
 
 def clicks(ticks: int, at: list[int], seed: int = 0) -> Doubles:
@@ -73,11 +73,11 @@ def test_the_distance_to_the_truth_is_nothing_for_the_truth() -> None:
     mel = clicks(130, at)
     truth, late = swings(130, at), swings(130, [t + 8 for t in at])
     tally = beat_tally(mel, truth, {"model": late, "copy": truth, "hold": 0 * truth})
-    assert figure([tally], "copy") == 0
-    assert 0.5 < figure([tally], "model") < figure([tally], "hold") <= 1
+    assert aggregate([tally], "copy") == 0
+    assert 0.5 < aggregate([tally], "model") < aggregate([tally], "hold") <= 1
     # Better than the truth is as far from it as worse.
     worse = beat_tally(mel, late, {"model": truth})
-    assert figure([worse], "model") == pytest.approx(figure([tally], "model"))
+    assert aggregate([worse], "model") == pytest.approx(aggregate([tally], "model"))
     assert beat_tally(mel, 0 * truth, {"model": truth}).weight == 0
     with pytest.raises(BadInput, match="ticks"):
         beat_tally(mel[1:], truth, {})

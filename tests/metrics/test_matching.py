@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from greenroom.capture.opening import open_recordings
+from greenroom.capture.discovery import open_recordings
 from greenroom.capture.readers import Refusal
 from greenroom.errors import BadInput
-from greenroom.features.speech import Hearing
+from greenroom.features.speech import SpeechExtractor
 from greenroom.frames import SAMPLES_PER_TICK, Doubles
 from greenroom.metrics.matching import Matcher, chance_of_match, match_tally
-from greenroom.metrics.motion import figure
+from greenroom.metrics.motion import aggregate
 
 
 def takes(seed: int, number: int, ticks: int = 200) -> tuple[list[Doubles], list[Doubles]]:
@@ -37,9 +37,9 @@ def test_the_right_sound_wins_and_noise_is_chance() -> None:
     )
     rows = list(found.values())
     assert len(rows) == 5 and sum(t.weight for t in rows) == 20
-    assert figure(rows, "truth") > 0.95
-    assert figure(rows, "model") == pytest.approx(0.5, abs=0.2)
-    assert figure(rows, "hold") == 0.5  # all scores tie
+    assert aggregate(rows, "truth") > 0.95
+    assert aggregate(rows, "model") == pytest.approx(0.5, abs=0.2)
+    assert aggregate(rows, "hold") == 0.5  # all scores tie
 
 
 def test_a_score_is_the_tables_and_forgets_scale() -> None:
@@ -82,7 +82,9 @@ def test_real_faces_go_with_their_own_voice(shared_data: Path) -> None:
             continue
         ticks = min(len(recording.face), len(recording.audio.samples) // SAMPLES_PER_TICK)
         sound = recording.audio.samples[: ticks * SAMPLES_PER_TICK].reshape(ticks, -1)
-        heard = Hearing().run(np.ascontiguousarray(sound), np.ones(ticks, np.float32))[:, :41]
+        heard = SpeechExtractor().run(np.ascontiguousarray(sound), np.ones(ticks, np.float32))[
+            :, :41
+        ]
         pairs.append((heard, recording.face.weights[:ticks].astype(np.float64)))
     assert len(pairs) == 5
     moving = np.concatenate([face for _, face in pairs]).std(axis=0) > 0.01
@@ -92,5 +94,5 @@ def test_real_faces_go_with_their_own_voice(shared_data: Path) -> None:
     said = {"truth": [face[t : t + 60] for t in starts]}
     said["reversed"] = [part[::-1] for part in said["truth"]]
     tally = match_tally(matcher, [sound[t : t + 60] for t in starts], ["t"] * len(starts), said)
-    assert figure([tally["t"]], "truth") > 0.93
-    assert figure([tally["t"]], "reversed") == pytest.approx(0.5, abs=0.15)
+    assert aggregate([tally["t"]], "truth") > 0.93
+    assert aggregate([tally["t"]], "reversed") == pytest.approx(0.5, abs=0.15)

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from greenroom.contracts import Alert
-from greenroom.monitoring.exporter import Figures, Metrics, Surveys
+from greenroom.monitoring.exporter import FrameMetrics, Metrics, Surveys
 from greenroom.monitoring.satisfaction import Answer, keep_survey
 from greenroom.store.workspace import Workspace
 
@@ -33,10 +33,10 @@ def test_every_series_is_there_before_the_first_frame(registry: CollectorRegistr
 
 def test_frames_are_counted(registry: CollectorRegistry) -> None:
     metrics, value = Metrics(registry, ("capture", "hold")), registry.get_sample_value
-    metrics.frame(Figures(7, "capture", False, 0.003, 0.8, 0.5))
-    metrics.frame(Figures(8, "capture", True, 0.001, 0.6, 0.0))
-    metrics.frame(Figures(9, "hold", True))
-    metrics.frame(Figures(10, "capture", False, 0.001, float("nan"), 0.0))
+    metrics.frame(FrameMetrics(7, "capture", False, 0.003, 0.8, 0.5))
+    metrics.frame(FrameMetrics(8, "capture", True, 0.001, 0.6, 0.0))
+    metrics.frame(FrameMetrics(9, "hold", True))
+    metrics.frame(FrameMetrics(10, "capture", False, 0.001, float("nan"), 0.0))
     assert value("frames_total", {"rung": "capture"}) == 3
     assert value("frames_late_total") == 2 and value("frame_tick") == 10
     assert value("model_latency_seconds_count") == 3

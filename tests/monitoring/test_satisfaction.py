@@ -9,7 +9,7 @@ from greenroom.monitoring.satisfaction import (
     keep_survey,
     read_survey,
     satisfaction,
-    standing,
+    stored_surveys,
 )
 from greenroom.store.workspace import Workspace
 
@@ -76,7 +76,7 @@ def test_a_survey_is_kept_by_show_and_release_without_names(tmp_path: Path) -> N
     assert manifest["parents"] == {"release": release, "show": show}
     assert b"Ada" not in workspace.objects.get(kept.name)
     assert keep_survey(workspace, read_survey(CSV.encode(), "s"), "me", show) == [kept]
-    assert standing(workspace) == [kept]
+    assert stored_surveys(workspace) == [kept]
 
 
 def test_a_fuller_survey_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_fuller_survey_takes_the_place_of_the_one_before(tmp_path: Path) -> No
     keep_survey(workspace, [Answer("a", 1)], "me", show)
     keep_survey(workspace, [Answer("a", 1), Answer("b", 5), Answer("c", 5, show=other)], "me", show)
     keep_survey(workspace, [Answer("d", 2, release=release)], "me", show)
-    found = standing(workspace)
+    found = stored_surveys(workspace)
     assert [(s.show, s.scores) for s in found] == [(show, (1, 5)), (other, (5,)), ("", (2,))]
     assert by_release(found)[release] == satisfaction([1, 5, 2])
 

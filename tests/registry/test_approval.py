@@ -11,9 +11,9 @@ from greenroom import embedded
 from greenroom.clock import VirtualClock
 from greenroom.errors import BadInput, CorruptObject, Refused
 from greenroom.registry import approval
-from greenroom.registry.card import card
+from greenroom.registry.card import model_card
 from greenroom.registry.policy import set_policy
-from greenroom.registry.promote import on_stage, promote
+from greenroom.registry.promote import live_release, promote
 from greenroom.registry.release import approve, load_release
 from greenroom.registry.signing import key_path, keys_of, make_key, revoke_key, sign, verify
 from greenroom.store.workspace import Workspace
@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def model(home: Workspace) -> str:
-    return str(home.objects.manifest(on_stage(home, "mira"))["parents"]["model"])
+    return str(home.objects.manifest(live_release(home, "mira"))["parents"]["model"])
 
 
 def another(home: Workspace, model: str, note: str) -> str:
@@ -46,8 +46,8 @@ def pass_days(home: Workspace, days: int) -> None:
 
 
 def test_the_embedded_release_is_signed(home: Workspace) -> None:
-    release = on_stage(home, "mira")
-    assert approval.approvers(home, release) == ["The Greenroom developers"]
+    release = live_release(home, "mira")
+    assert approval.valid_approvers(home, release) == ["The Greenroom developers"]
     assert load_release(home, release).name == release
     assert embedded.install(home) == release  # again: nothing is added
     assert len([e for e in home.log.entries() if e.event == "approve"]) == 1
@@ -57,7 +57,7 @@ def test_an_approval_makes_a_key_that_only_its_owner_can_read(home: Workspace, m
     release = approve(home, another(home, model, "b"), "Ada")
     path = key_path(home, "Ada")
     assert path.stat().st_mode & 0o077 == 0 and path.parent.stat().st_mode & 0o077 == 0
-    assert approval.approvers(home, release) == ["Ada"]
+    assert approval.valid_approvers(home, release) == ["Ada"]
     before = len(home.log.entries())
     assert approve(home, another(home, model, "b"), "Ada") == release
     assert len(home.log.entries()) == before  # once is enough
@@ -122,7 +122,7 @@ def test_a_revoked_release_is_refused_and_its_old_approval_cannot_be_replayed(
     )
     approval.revoke(home, release, "Eve", "it stumbles")
     refused(home, release, "Eve revoked it: it stumbles")
-    approval.enter(home, release, old, "Mallory")
+    approval.record_approval(home, release, old, "Mallory")
     refused(home, release, "an old approval was entered again")
     pass_days(home, 1)
     approve(home, another(home, model, "b"), "Ada")
@@ -134,7 +134,7 @@ def test_an_approval_of_another_release_is_refused(home: Workspace, model: str) 
     taken = home.log.entries()[-1].body["approval"]
     manifest = home.objects.manifest(release)
     other = home.publish({**manifest, "note": "slipped in"}, by="Mallory")
-    approval.enter(home, other, taken, "Mallory")
+    approval.record_approval(home, other, taken, "Mallory")
     refused(home, other, "the approval is of another release")
 
 
@@ -151,7 +151,7 @@ def test_an_altered_signature_or_a_strange_key_is_refused(home: Workspace, model
         ({"key": "00" * 32}, "a key that the log does not know"),
     ):
         forged = home.publish({**good, **change}, by="Mallory")
-        approval.enter(home, release, forged, "Mallory")
+        approval.record_approval(home, release, forged, "Mallory")
         refused(home, release, why)
         approval.revoke(home, release, "Ada", "for the test")
 
@@ -165,7 +165,7 @@ def test_somebody_elses_name_cannot_be_signed_with_ones_own_key(
     statement = {"release": release, "at_ns": "0", "until": None, "by": "Ada"}
     signed = sign(home, "Mallory", statement)
     forged = {"kind": "approval", "version": 1, "parents": {"release": release}, **signed}
-    approval.enter(home, release, home.publish(forged, by="Mallory"), "Ada")
+    approval.record_approval(home, release, home.publish(forged, by="Mallory"), "Ada")
     refused(home, release, "says Ada but the key is Mallory's")
 
 
@@ -200,10 +200,10 @@ def test_a_swapped_graph_is_refused(home: Workspace, model: str) -> None:
     swapped = home.publish(
         {**home.objects.manifest(model), "blobs": {"graph": other}}, by="Mallory"
     )
-    manifest = home.objects.manifest(on_stage(home, "mira"))
+    manifest = home.objects.manifest(live_release(home, "mira"))
     release = home.publish({**manifest, "parents": {"model": swapped}}, by="Mallory")
     refused(home, release, "approved by nobody")
-    approval.give(home, release, "Mallory")
+    approval.sign_approval(home, release, "Mallory")
     refused(home, release, "names another graph than its model")
 
 
@@ -278,7 +278,7 @@ def test_the_card_says_where_a_model_is_worse_and_whom_it_began_with(
     validation = home.publish(judged, by="test")
     old = home.objects.manifest(model, "model")
     later = {**old, "parents": {"dataset": old["parents"]["dataset"], "start": model, "takes": []}}
-    text = card(home, home.publish(later, by="test"), validation, [])
+    text = model_card(home, home.publish(later, by="test"), validation, [])
     for part in (
         "## Groups that gain least",
         "| forecast.skill_200 | style: wild | 0.200 | 0.100 | -3.000 to -1.000 | 4 |",

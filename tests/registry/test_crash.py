@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from greenroom import embedded
-from greenroom.registry.promote import on_stage
+from greenroom.registry.promote import live_release
 from greenroom.registry.release import load_release
 from greenroom.store.workspace import Workspace
 
@@ -22,7 +22,7 @@ from greenroom.registry.promote import on_stage, promote
 from greenroom.registry.release import approve
 from greenroom.store.workspace import Workspace
 home = Workspace(Path(sys.argv[1]))
-model = home.objects.manifest(on_stage(home, "mira"))["parents"]["model"]
+model = home.objects.manifest(live_release(home, "mira"))["parents"]["model"]
 plain = {k: v for k, v in home.objects.manifest(model).items() if k != "note"}
 print("ready", flush=True)
 for n in range(1000):
@@ -39,14 +39,14 @@ def test_killed_anywhere_between_model_and_stage(tmp_path: Path) -> None:
     dice = random.Random(0)
     moved = 0
     for kill in range(KILLS):
-        before = on_stage(Workspace(tmp_path), "mira")
+        before = live_release(Workspace(tmp_path), "mira")
         command = [sys.executable, "-c", LOOP, str(tmp_path), f"{kill}."]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None and process.stdout.readline() == b"ready\n"
             time.sleep(dice.uniform(0, 0.25))
             process.send_signal(signal.SIGKILL)
         fresh = Workspace(tmp_path)
-        release = load_release(fresh, on_stage(fresh, "mira"))  # signed, whole, of this actor
+        release = load_release(fresh, live_release(fresh, "mira"))  # signed, whole, of this actor
         assert release.actor == "mira"
         moved += release.name != before
         if kill % 10 == 9:

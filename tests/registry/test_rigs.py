@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenroom.errors import BadInput, Refused
-from greenroom.registry.rigs import arkit_of, exchange_rig, read_rig
+from greenroom.registry.rigs import arkit_mapping, read_rig, set_rig_mapping
 from greenroom.store.workspace import Workspace
 
 CHANNELS = ["mouth_oh_c", "jawOpen", "tooth_l"]
@@ -31,25 +31,25 @@ def _model(workspace: Workspace, **more: Any) -> str:
 
 def test_another_mapping_is_a_rig_and_a_model_of_its_own(home: Workspace) -> None:
     model = _model(home)
-    assert arkit_of(home, home.objects.manifest(model)) == (("jawOpen", "jawOpen", 1.0),)
-    made = exchange_rig(home, model, _file(), "f.json", "t")
+    assert arkit_mapping(home, home.objects.manifest(model)) == (("jawOpen", "jawOpen", 1.0),)
+    made = set_rig_mapping(home, model, _file(), "f.json", "t")
     manifest = home.objects.manifest(made, "model")
     assert manifest["parents"]["start"] == model and manifest["rig"] == CHANNELS
     rig = home.objects.manifest(manifest["parts"]["rig"], "rig")
     assert rig["arkit"] == OH and rig["name"] == "second" and rig["channels"] == CHANNELS
     plain = home.objects.manifest(rig["parents"]["rig"], "rig")
     assert plain == {"kind": "rig", "version": 1, "channels": CHANNELS}
-    assert arkit_of(home, manifest) == (
+    assert arkit_mapping(home, manifest) == (
         ("mouth_oh_c", "jawOpen", 0.25),
         ("mouth_oh_c", "mouthFunnel", 0.5),
         ("jawOpen", "jawOpen", 1.0),
     )
     assert home.catalog.children(manifest["parts"]["rig"]) == [made]
-    third = exchange_rig(home, made, _file({"tooth_l": {"jawLeft": 1}}), "f.json", "t")
-    back = exchange_rig(home, third, _file(), "f.json", "t")
+    third = set_rig_mapping(home, made, _file({"tooth_l": {"jawLeft": 1}}), "f.json", "t")
+    back = set_rig_mapping(home, third, _file(), "f.json", "t")
     assert home.objects.manifest(back)["parts"] == manifest["parts"]  # the same rig, the same hash
     with pytest.raises(BadInput, match="has this rig already"):
-        exchange_rig(home, made, _file(), "f.json", "t")
+        set_rig_mapping(home, made, _file(), "f.json", "t")
     assert home.fsck().bad == []
 
 
@@ -73,7 +73,7 @@ def test_another_mapping_is_a_rig_and_a_model_of_its_own(home: Workspace) -> Non
 def test_a_bad_file_is_one_clear_error(home: Workspace, data: bytes, match: str) -> None:
     model = _model(home)
     with pytest.raises(BadInput, match=f"^f.json: .*({match})") as error:
-        exchange_rig(home, model, data, "f.json", "t")
+        set_rig_mapping(home, model, data, "f.json", "t")
     assert "\n" not in str(error.value)
     assert [row.object for row in home.catalog.find("model")] == [model]
     assert home.catalog.find("rig") == []
@@ -88,16 +88,16 @@ def test_models_without_a_face_and_updated_ones_are_refused(home: Workspace) -> 
     manifest = home.objects.manifest(_model(home))
     plain = home.publish({k: v for k, v in manifest.items() if k != "rig"}, by="t")
     with pytest.raises(BadInput, match="drives no face"):
-        exchange_rig(home, plain, _file(), "f.json", "t")
+        set_rig_mapping(home, plain, _file(), "f.json", "t")
     trained = _model(home)
     parents = {**manifest["parents"], "start": trained}
     updated = _model(home, update={"in_a_row": 1}, parents=parents)
     with pytest.raises(BadInput, match=f"that was trained: {trained[:12]}"):
-        exchange_rig(home, updated, _file(), "f.json", "t")
+        set_rig_mapping(home, updated, _file(), "f.json", "t")
 
 
 def test_the_rig_of_another_face_is_refused(home: Workspace) -> None:
     other = home.publish({"kind": "rig", "version": 1, "channels": ["jawOpen"]}, by="t")
     model = home.objects.manifest(_model(home, parts={"rig": other}))
     with pytest.raises(Refused, match="rig of another face"):
-        arkit_of(home, model)
+        arkit_mapping(home, model)

@@ -6,8 +6,8 @@ import pytest
 
 from greenroom import embedded
 from greenroom.errors import Refused
-from greenroom.registry.approval import give, revoke
-from greenroom.registry.promote import canary_ref, on_stage, promote, rollback, try_out
+from greenroom.registry.approval import revoke, sign_approval
+from greenroom.registry.promote import canary_ref, live_release, promote, rollback, start_canary
 from greenroom.store.workspace import Workspace
 
 
@@ -20,7 +20,7 @@ def stage(tmp_path: Path) -> tuple[Workspace, list[str]]:
     for note in ("second", "third"):
         manifest = {**workspace.objects.manifest(first, "release"), "note": note}
         releases.append(workspace.publish(manifest, by="test"))
-        give(workspace, releases[-1], "test")
+        sign_approval(workspace, releases[-1], "test")
         promote(workspace, "mira", releases[-1], "test")
     return workspace, releases
 
@@ -29,10 +29,10 @@ def test_each_rollback_goes_back_by_one_to_the_first(stage: tuple[Workspace, lis
     workspace, (first, second, third) = stage
     assert rollback(workspace, "mira", "me") == (second, third)
     assert rollback(workspace, "mira", "me") == (first, second)
-    assert on_stage(workspace, "mira") == first
+    assert live_release(workspace, "mira") == first
     with pytest.raises(Refused, match="no release of mira to go back to: it is the first"):
         rollback(workspace, "mira", "me")
-    assert on_stage(workspace, "mira") == first
+    assert live_release(workspace, "mira") == first
 
 
 def test_after_a_rollback_a_promotion_is_what_is_gone_back_from(
@@ -53,16 +53,16 @@ def test_a_revoked_release_is_passed_over(stage: tuple[Workspace, list[str]]) ->
     revoke(workspace, third, "officer", "and this")
     with pytest.raises(Refused, match="officer revoked it"):
         rollback(workspace, "mira", "me")
-    assert on_stage(workspace, "mira") == third
+    assert live_release(workspace, "mira") == third
 
 
 def test_what_is_on_trial_leaves_and_the_champion_is_back(
     stage: tuple[Workspace, list[str]],
 ) -> None:
     workspace, (first, second, third) = stage
-    try_out(workspace, "mira", first, "test")
+    start_canary(workspace, "mira", first, "test")
     assert rollback(workspace, "mira", "me") == (third, first)
-    assert on_stage(workspace, "mira") == third == workspace.log.ref(canary_ref("mira"))
+    assert live_release(workspace, "mira") == third == workspace.log.ref(canary_ref("mira"))
     assert rollback(workspace, "mira", "me") == (second, third)
     # The ref of the trial is behind the live one now; nothing is on trial.
     assert rollback(workspace, "mira", "me") == (first, second)

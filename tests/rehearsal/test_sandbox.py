@@ -9,25 +9,25 @@ import pytest
 from click.testing import CliRunner
 
 from greenroom import embedded
+from greenroom.capture.ingest import Attribution, store_take
 from greenroom.capture.readers import read_recording
-from greenroom.capture.takes import Who, keep
 from greenroom.cli import main
 from greenroom.consent.records import read_rights
 from greenroom.errors import BadInput, Refused
 from greenroom.frames import Floats
-from greenroom.live.backends import OnnxBackend
-from greenroom.live.cast import Order
-from greenroom.live.replay import performed
+from greenroom.live.replay import performed_motion
 from greenroom.live.show import perform
+from greenroom.live.supervisor import ShowSpec
 from greenroom.metrics.sequences import OPEN, WORSE
 from greenroom.registry.release import Release, load_release
 from greenroom.rehearsal import sandbox
-from greenroom.rehearsal.page import page
-from greenroom.rehearsal.performing import live_errors, stage
+from greenroom.rehearsal.report import comparison_report
+from greenroom.rehearsal.rerun import live_error_stats, rerun_show
 from greenroom.rehearsal.sandbox import compare
+from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
-from greenroom.validation import judge
+from greenroom.validation import evaluator
 
 SHAKY = b"\x32\x05shaky"  # a graph's remark, by which the stand-in knows it
 TICKS = 75
@@ -79,8 +79,8 @@ def challenger(home: Workspace, champion: str) -> str:
 @pytest.fixture(scope="module")
 def show(home: Workspace, release: Release, person: Any) -> str:
     recording = read_recording(person(TICKS), "walk.bvh")
-    take = keep(home, recording, Who("mira", "p", read_rights("MIT", "p")), "test")
-    return perform(home, Order(release, [take], TICKS, cuts=[(30, 60)]), "test").show
+    take = store_take(home, recording, Attribution("mira", "p", read_rights("MIT", "p")), "test")
+    return perform(home, ShowSpec(release, [take], TICKS, cuts=[(30, 60)]), "test").show
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def clips(home: Workspace, published: object) -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four windows a take, where forty would take a minute."""
-    monkeypatch.setattr(judge, "WINDOWS", 4)
+    monkeypatch.setattr(evaluator, "WINDOWS", 4)
 
 
 @pytest.fixture
@@ -102,8 +102,8 @@ def shaky(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_champion_performs_a_recorded_show_as_it_did(
     home: Workspace, release: Release, show: str
 ) -> None:
-    again = stage(home, show, release.role, OnnxBackend(release.graph, release.role.shape))
-    before = performed(home, show)
+    again = rerun_show(home, show, release.role, OnnxBackend(release.graph, release.role.shape))
+    before = performed_motion(home, show)
     manifest = home.objects.manifest(show)
     assert {rung: again.rungs.count(rung) for rung in set(again.rungs)} == {
         rung: count for rung, count in manifest["rungs"].items() if count
@@ -117,10 +117,10 @@ def test_a_show_s_errors_are_nought_where_nothing_was_lost(
     home: Workspace, release: Release, person: Any
 ) -> None:
     recording = read_recording(person(40, seed=3), "whole.bvh")
-    take = keep(home, recording, Who("mira", "p", read_rights("MIT", "p")), "test")
-    whole = perform(home, Order(release, [take], 40), "test").show
-    staged = stage(home, whole, release.role, OnnxBackend(release.graph, release.role.shape))
-    found = live_errors(home, whole, staged, release.role, release.role)
+    take = store_take(home, recording, Attribution("mira", "p", read_rights("MIT", "p")), "test")
+    whole = perform(home, ShowSpec(release, [take], 40), "test").show
+    staged = rerun_show(home, whole, release.role, OnnxBackend(release.graph, release.role.shape))
+    found = live_error_stats(home, whole, staged, release.role, release.role)
     assert "lost_deg" not in found  # nothing was
     assert found["hold"].sums["model"] == staged.rungs.count("hold")
     assert found["jerk"].sums["model"] < 1 and found["hold"].weight == 40
@@ -193,7 +193,7 @@ def test_a_take_whose_rights_do_not_cover_it_is_left_out(
     home: Workspace, challenger: str, champion: str, show: str, person: Any
 ) -> None:
     recording = read_recording(person(40, seed=5), "nobody.bvh")
-    take = keep(home, recording, Who("mira"), "test")
+    take = store_take(home, recording, Attribution("mira"), "test")
     name = compare(home, challenger, champion, "test", [take, show])
     assert "quarantined" in home.objects.manifest(name)["left_out"][take]
 
@@ -214,13 +214,16 @@ def test_models_of_other_joints_are_not_compared(home: Workspace, champion: str)
 
 
 def made_up(count: int, gain: float) -> Manifest:
-    from greenroom.metrics.motion import Tally
+    from greenroom.metrics.motion import SufficientStats
 
     rng = np.random.default_rng(0)
     theirs = rng.uniform(5, 9, count)
     ours = theirs * (1 - gain) / (1 + gain) * rng.uniform(0.95, 1.05, count)
     rows = {
-        f"{n:064x}": (Tally("mean", {"model": a}, 1.0), Tally("mean", {"model": b}, 1.0))
+        f"{n:064x}": (
+            SufficientStats("mean", {"model": a}, 1.0),
+            SufficientStats("mean", {"model": b}, 1.0),
+        )
         for n, (a, b) in enumerate(zip(ours, theirs, strict=True))
     }
     told = sandbox._compare_pairs(rows)
@@ -243,7 +246,7 @@ def test_the_page_shows_the_running_interval_and_when_it_was_told(
     found = made_up(count, gain)
     row = found["figures"]["infill"]["limb_deg"]
     assert row["verdict"] == verdict
-    text = page("c" * 64, found)
+    text = comparison_report("c" * 64, found)
     assert "http" not in text and "<script" not in text and text.count("<svg") == 1
     assert "&lt;champion&gt;" in text and verdict in text
     assert ("stroke-dasharray" in text) == (verdict != OPEN)

@@ -12,12 +12,12 @@ from greenroom.capture.packets import encode_body
 from greenroom.contracts import Packet
 from greenroom.errors import BadInput
 from greenroom.frames import BONE, BONES, Floats
-from greenroom.live.backends import OnnxBackend
 from greenroom.live.ring import put_packets, slot_type
-from greenroom.registry.promote import on_stage
+from greenroom.registry.promote import live_release
 from greenroom.registry.release import Release, load_release
-from greenroom.rehearsal.shadow import BUDGET_MS, WARM_TICKS, Shadowed, rows_behind, shadow
+from greenroom.rehearsal.shadow import BUDGET_MS, WARM_TICKS, ShadowResult, rows_behind, shadow
 from greenroom.rotations import from_vector
+from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.workspace import Workspace
 
 
@@ -25,7 +25,7 @@ from greenroom.store.workspace import Workspace
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     workspace = Workspace(tmp_path_factory.mktemp("home"))
     embedded.install(workspace)
-    return load_release(workspace, on_stage(workspace, "mira"))
+    return load_release(workspace, live_release(workspace, "mira"))
 
 
 def rows(release: Release, ticks: int) -> Iterator[Any]:
@@ -70,7 +70,7 @@ def test_a_model_that_says_no_number_is_sent_away(release: Release) -> None:
 
 
 def test_one_that_takes_too_long_is_sent_away() -> None:
-    slow = Shadowed(75, True, 0, BUDGET_MS + 1, 0.1, 0.9)
+    slow = ShadowResult(75, True, 0, BUDGET_MS + 1, 0.1, 0.9)
     assert slow.objection() == "its model takes 16.0 ms, more than 15"
 
 

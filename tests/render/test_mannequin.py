@@ -8,7 +8,7 @@ from PIL import Image
 
 from greenroom.errors import BadInput
 from greenroom.frames import BONE, BONES, HUMANOID, LIMBS, Body
-from greenroom.render.clips import Panel, as_gif, clip_of, picture, side_by_side, still_of
+from greenroom.render.clips import ClipPanel, as_gif, clip_of, picture, side_by_side, still_of
 from greenroom.render.mannequin import (
     LIT,
     View,
@@ -108,7 +108,7 @@ def test_the_same_pose_is_the_same_picture() -> None:
 @pytest.mark.parametrize("ending", ["webp", "gif", "png"])
 def test_a_clip_moves_in_real_time_with_a_label_on_each_side(ending: str) -> None:
     body = person(12)
-    clip = side_by_side([Panel(body, "truth"), Panel(body, "model")], (80, 100), ending)
+    clip = side_by_side([ClipPanel(body, "truth"), ClipPanel(body, "model")], (80, 100), ending)
     with Image.open(io.BytesIO(clip)) as image:
         assert image.size == (160, 130) and 2 <= getattr(image, "n_frames", 1) <= 6
     shown = pixels(still_of(clip))
@@ -133,8 +133,12 @@ def test_what_was_lost_is_marked_on_the_models_side_only() -> None:
 
 def test_what_is_no_clip_is_refused() -> None:
     with pytest.raises(BadInput, match="webp, gif, png, not 'mp4'"):
-        side_by_side([Panel(person(), "a")], ending="mp4")
-    for panels in ([], [Panel(person(2), "a"), Panel(person(3), "b")], [Panel(person(0), "a")]):
+        side_by_side([ClipPanel(person(), "a")], ending="mp4")
+    for panels in (
+        [],
+        [ClipPanel(person(2), "a"), ClipPanel(person(3), "b")],
+        [ClipPanel(person(0), "a")],
+    ):
         with pytest.raises(BadInput, match="of one length"):
             side_by_side(panels)
 

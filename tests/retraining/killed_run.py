@@ -7,14 +7,18 @@ import sys
 import time
 from pathlib import Path
 
+from greenroom.registry.auto_approval import read_auto_approval
 from greenroom.registry.policy import set_policy
-from greenroom.registry.promote import canary_ref, live_ref, on_stage
+from greenroom.registry.promote import canary_ref, live_ref, live_release
 from greenroom.registry.release import load_release
-from greenroom.registry.standing import read_standing
-from greenroom.retraining import requests, simulated
-from greenroom.retraining.durable import work_off
-from greenroom.retraining.simulated import FakeWork, rights, take
+from greenroom.retraining import requests
+from greenroom.retraining.workflow import run_pending
 from greenroom.store.workspace import Workspace
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, it finds the other tests too
+
+from tests.simulation import fakes  # noqa: E402
+from tests.simulation.fakes import FakeWork, rights, take  # noqa: E402
 
 SCRIPT = str(Path(__file__))
 
@@ -22,9 +26,9 @@ SCRIPT = str(Path(__file__))
 def prepared(folder: Path) -> Workspace:
     """Mira is on stage, with a standing policy; what is learned is decided by the test."""
     home = Workspace(folder)
-    simulated.debut(home, "mira", "Ada")
-    bounded = read_standing({"until": "2099-12-31", "per_day": 1000}, "here")
-    gates = [{**simulated.GATE, "worst": False}]
+    fakes.debut(home, "mira", "Ada")
+    bounded = read_auto_approval({"until": "2099-12-31", "per_day": 1000}, "here")
+    gates = [{**fakes.GATE, "worst": False}]
     rules = {"per_day": 1000}
     set_policy(home, "mira", "Ada", gates=gates, standing=bounded, learning=rules)
     home.publish({"kind": "show", "version": 1, "actor": "mira", "name": "a"}, by="test")
@@ -55,15 +59,15 @@ def check(home: Path, run: str, champion: str) -> None:
     moves = [e.body for e in entries[begun:] if e.event == "ref"]
     promoted = [m["new"] for m in moves if m["name"] == live_ref("mira")]
     if ends[0].body["outcome"] == requests.PROMOTED:
-        assert promoted == [ends[0].body["release"]] == [on_stage(fresh, "mira")]
+        assert promoted == [ends[0].body["release"]] == [live_release(fresh, "mira")]
         approvals = [e for e in entries[begun:] if e.event == "approve"]
         assert len(approvals) == 1
     else:
         assert ends[0].body["outcome"] == requests.REJECTED and ends[0].body["reason"]
-        assert promoted == [] and on_stage(fresh, "mira") == champion
+        assert promoted == [] and live_release(fresh, "mira") == champion
     tried = fresh.log.ref(canary_ref("mira"))
-    assert tried in (None, on_stage(fresh, "mira"))
-    load_release(fresh, on_stage(fresh, "mira"))
+    assert tried in (None, live_release(fresh, "mira"))
+    load_release(fresh, live_release(fresh, "mira"))
     assert fresh.fsck().bad == []
 
 
@@ -80,7 +84,7 @@ def main(home: Path, quality: int, seconds: float) -> None:
         time.sleep(seconds)
 
     weights = tuple(float(n == quality) for n in range(5))
-    work_off(Workspace(home), FakeWork(0, weights, lambda step: time.sleep(seconds)), tell)
+    run_pending(Workspace(home), FakeWork(0, weights, lambda step: time.sleep(seconds)), tell)
 
 
 if __name__ == "__main__":

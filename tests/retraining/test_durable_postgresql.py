@@ -15,11 +15,11 @@ import pytest
 from killed_run import SCRIPT, check, killed_after, news, prepared
 
 from greenroom.errors import GreenroomError
-from greenroom.registry.promote import on_stage
-from greenroom.retraining.durable import DATABASE, work_off
-from greenroom.retraining.requests import PROMOTED, REJECTED, ask, runs
-from greenroom.retraining.simulated import FakeWork
+from greenroom.registry.promote import live_release
+from greenroom.retraining.requests import PROMOTED, REJECTED, request_run, runs
+from greenroom.retraining.workflow import DATABASE, run_pending
 from greenroom.store.workspace import Workspace
+from tests.simulation.fakes import FakeWork
 
 BINARIES = max(Path("/usr/lib/postgresql").glob("*/bin/initdb"), default=Path("none")).parent
 pytestmark = [
@@ -101,9 +101,9 @@ def finish(home: Path, quality: int) -> None:
 def test_a_run_comes_to_its_end(tmp_path: Path) -> None:
     home = prepared(tmp_path)
     news(home, 1)
-    ask(home, "mira", "a test", "test")
-    (run,) = work_off(home, FakeWork())
-    assert (run.outcome, run.release) == (PROMOTED, on_stage(home, "mira"))
+    request_run(home, "mira", "a test", "test")
+    (run,) = run_pending(home, FakeWork())
+    assert (run.outcome, run.release) == (PROMOTED, live_release(home, "mira"))
     assert not list(tmp_path.glob("workflows.sqlite*"))
 
 
@@ -112,7 +112,7 @@ def test_another_process_finishes_what_a_killed_one_began(tmp_path: Path) -> Non
     home, dice, kills = prepared(tmp_path), random.Random(3), 0
     for n, quality in enumerate((0, 1)):  # good, not good enough
         news(home, 100 + n)
-        champion, run = on_stage(home, "mira"), ask(home, "mira", "a test", "test").name
+        champion, run = live_release(home, "mira"), request_run(home, "mira", "a test", "test").name
         for _ in range(2):
             if not runs(Workspace(tmp_path).log)[-1].outcome:
                 kills += killed_after(command(tmp_path, quality, 0.05), dice.uniform(0.1, 0.7))
@@ -129,8 +129,8 @@ def test_workspaces_share_a_database(tmp_path: Path) -> None:
     for n in range(2):
         for home in homes:
             news(home, 10 * n)
-        champions = [on_stage(home, "mira") for home in homes]
-        names = [ask(home, "mira", "a test", "test").name for home in homes]
+        champions = [live_release(home, "mira") for home in homes]
+        names = [request_run(home, "mira", "a test", "test").name for home in homes]
         assert names == [f"mira-{n + 1:04d}"] * 2
         hits = list[bool]()
 
@@ -139,7 +139,7 @@ def test_workspaces_share_a_database(tmp_path: Path) -> None:
                 hits.append(killed_after(command(homes[1].home, 1, 0.1), 0.5))
                 finish(homes[1].home, 1)
 
-        work_off(homes[0], FakeWork(), tell)
+        run_pending(homes[0], FakeWork(), tell)
         assert hits == [True]
         for home, champion, outcome in zip(homes, champions, (PROMOTED, REJECTED), strict=True):
             check(home.home, names[0], champion)
@@ -152,7 +152,7 @@ def test_a_database_that_goes_away_for_a_while_is_waited_for(
 ) -> None:
     home, steps = prepared(tmp_path), list[str]()
     news(home, 1)
-    ask(home, "mira", "a test", "test")
+    request_run(home, "mira", "a test", "test")
 
     def tell(run: str, step: str, done: int, total: int) -> None:
         if done == total:
@@ -160,7 +160,7 @@ def test_a_database_that_goes_away_for_a_while_is_waited_for(
         if (step, done) == ("validate", 0):
             cluster.control("restart")
 
-    (run,) = work_off(home, FakeWork(), tell)
+    (run,) = run_pending(home, FakeWork(), tell)
     assert run.outcome == PROMOTED and len(steps) == len(set(steps)) == 9
 
 
@@ -169,11 +169,11 @@ def test_a_database_that_is_not_there_is_one_clear_error(
 ) -> None:
     home = prepared(tmp_path)
     news(home, 1)
-    ask(home, "mira", "a test", "test")
+    request_run(home, "mira", "a test", "test")
     monkeypatch.setenv(DATABASE, f"postgresql://somebody:secret@/runs?host={tmp_path}")
     with pytest.raises(GreenroomError, match="the journal of the runs cannot be used") as caught:
-        work_off(home, FakeWork())
+        run_pending(home, FakeWork())
     told = str(caught.value)
     assert told.startswith(f"{DATABASE}: ") and "secret" not in told and "\n" not in told
     monkeypatch.delenv(DATABASE)
-    assert work_off(home, FakeWork())[0].outcome == PROMOTED
+    assert run_pending(home, FakeWork())[0].outcome == PROMOTED

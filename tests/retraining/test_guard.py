@@ -3,16 +3,19 @@
 import numpy as np
 import pytest
 
-from greenroom.contracts import Alert, ModelShape, width_of
+from greenroom.contracts import Alert, ModelShape, flat_width
 from greenroom.errors import BadInput
-from greenroom.live.sight import Figures, Sight
+from greenroom.observers.model_health import ModelHealth, TickHealth
 from greenroom.retraining.guard import BACK, HOLD, KEEP, Guard, Wager
 
 NAN = float("nan")
 
 
 def _watched(
-    before: list[Figures], after: list[Figures], alerts: tuple[Alert, ...] = (), ticks: int = 1800
+    before: list[TickHealth],
+    after: list[TickHealth],
+    alerts: tuple[Alert, ...] = (),
+    ticks: int = 1800,
 ) -> Guard:
     guard = Guard(ticks)
     for figures in before:
@@ -23,10 +26,10 @@ def _watched(
     return guard
 
 
-def _usual(random: np.random.Generator, ticks: int, mean: float = 0.95) -> list[Figures]:
+def _usual(random: np.random.Generator, ticks: int, mean: float = 0.95) -> list[TickHealth]:
     sure = np.clip(mean + 0.02 * random.normal(size=ticks), 0, 1)
     miss = np.clip(0.35 + 0.1 * random.normal(size=ticks), 0, 1)
-    return [Figures(float(c), True, float(m)) for c, m in zip(sure, miss, strict=True)]
+    return [TickHealth(float(c), True, float(m)) for c, m in zip(sure, miss, strict=True)]
 
 
 def _alert(cause: str) -> Alert:
@@ -46,14 +49,14 @@ def test_until_then_it_is_watched() -> None:
 
 def test_numbers_that_are_none_send_it_back_within_seconds() -> None:
     random = np.random.default_rng(0)
-    guard = _watched(_usual(random, 900), [Figures(NAN, False)] * 300)
+    guard = _watched(_usual(random, 900), [TickHealth(NAN, False)] * 300)
     assert guard.verdict.say == BACK and guard.verdict.tick <= 150
     assert "no numbers" in guard.verdict.reason
 
 
 def test_one_bad_second_does_not_send_it_back() -> None:
     random = np.random.default_rng(0)
-    after = [*_usual(random, 300), *[Figures(NAN, False)] * 20, *_usual(random, 1480)]
+    after = [*_usual(random, 300), *[TickHealth(NAN, False)] * 20, *_usual(random, 1480)]
     assert _watched(_usual(random, 1800), after).verdict.say == KEEP
 
 
@@ -61,12 +64,14 @@ def test_lower_confidence_sends_it_back_and_missing_confidence_does_not() -> Non
     random = np.random.default_rng(0)
     guard = _watched(_usual(random, 900), _usual(random, 1800, 0.6))
     assert guard.verdict.say == BACK and "confidence" in guard.verdict.reason
-    assert _watched(_usual(random, 900), [Figures(NAN, True)] * 1800).verdict.say == KEEP
+    assert _watched(_usual(random, 900), [TickHealth(NAN, True)] * 1800).verdict.say == KEEP
 
 
 def test_worse_forecasts_send_it_back() -> None:
     random = np.random.default_rng(0)
-    worse = [Figures(f.confidence, True, min(1, f.miss + 0.3)) for f in _usual(random, 1800)]
+    worse = [
+        TickHealth(f.confidence, True, min(1, f.forecast_error + 0.3)) for f in _usual(random, 1800)
+    ]
     guard = _watched(_usual(random, 900), worse)
     assert guard.verdict.say == BACK and "forecasts" in guard.verdict.reason
 
@@ -81,7 +86,7 @@ def test_a_chart_s_alert_on_the_model_sends_it_back_and_one_on_the_capture_does_
 def test_a_swap_needs_something_to_compare_with() -> None:
     guard = Guard()
     for _ in range(299):
-        guard.update(Figures(0.9, True))
+        guard.update(TickHealth(0.9, True))
     with pytest.raises(BadInput, match="9 s were seen"):
         guard.swap()
     with pytest.raises(BadInput, match="risk"):
@@ -103,10 +108,10 @@ def test_a_wager_seldom_wins_where_the_bound_holds() -> None:
 def test_a_frame_s_figures_come_from_captured_joints_and_forecasts_that_came_due() -> None:
     shape = ModelShape(2, 16, 3, horizons=(1, 6))
     sizes = shape.inputs()
-    sight = Sight(shape)
+    sight = ModelHealth(shape)
     names, widths = list(sizes), [int(np.prod(size)) for size in sizes.values()]
     starts = dict(zip(names, np.cumsum([0, *widths[:-1]]), strict=True))
-    kind = np.dtype([("asked", "u1"), ("inputs", "<f4", (width_of(sizes) + 9,))])
+    kind = np.dtype([("asked", "u1"), ("inputs", "<f4", (flat_width(sizes) + 9,))])
     row = np.zeros((), dtype=kind)
     row["asked"] = 1
     row["inputs"][starts["valid"]] = 1  # the first joint alone is captured
@@ -119,8 +124,8 @@ def test_a_frame_s_figures_come_from_captured_joints_and_forecasts_that_came_due
         )  # of tick + 6: two off, where standing still is six off
         found.append(sight.read(row, outputs))
     assert [figures.confidence for figures in found] == pytest.approx([0.8] * 12)
-    assert all(np.isnan(figures.miss) for figures in found[:6])
-    assert [figures.miss for figures in found[6:]] == pytest.approx([0.25] * 6)
+    assert all(np.isnan(figures.forecast_error) for figures in found[:6])
+    assert [figures.forecast_error for figures in found[6:]] == pytest.approx([0.25] * 6)
     outputs["confidence"][0, 1] = np.nan
     assert sight.read(row, outputs).finite is False
     row["asked"] = 0

@@ -7,19 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 
+from greenroom.capture.formats.wav import write_wav
+from greenroom.capture.ingest import Attribution, store_take
 from greenroom.capture.readers import read_recording
-from greenroom.capture.takes import Who, keep
-from greenroom.capture.wav import write_wav
 from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.errors import BadInput, Refused
 from greenroom.registry import approval
+from greenroom.registry.auto_approval import read_auto_approval
 from greenroom.registry.policy import set_policy
-from greenroom.registry.promote import canary_ref, live_ref, on_stage, promote, rollback, try_out
+from greenroom.registry.promote import (
+    canary_ref,
+    live_ref,
+    live_release,
+    promote,
+    rollback,
+    start_canary,
+)
 from greenroom.registry.release import approve, load_release
 from greenroom.registry.signing import make_key, revoke_key
-from greenroom.registry.standing import read_standing
-from greenroom.retraining import simulated
-from greenroom.retraining.pipeline import Pipeline
+from greenroom.retraining.pipeline import RetrainingPipeline
 from greenroom.retraining.requests import (
     FAILED,
     HELD,
@@ -27,15 +33,16 @@ from greenroom.retraining.requests import (
     PROMOTED,
     REJECTED,
     Run,
-    ask,
+    request_run,
     runs,
 )
-from greenroom.retraining.simulated import FakeWork, rights, take
 from greenroom.store.workspace import Workspace
-from greenroom.validation.gates import decide
+from greenroom.validation.gates import decide_gates
+from tests.simulation import fakes
+from tests.simulation.fakes import FakeWork, rights, take
 
 NOON = int(datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC).timestamp()) * NS_PER_S
-GATES = [{**simulated.GATE, "worst": False}]
+GATES = [{**fakes.GATE, "worst": False}]
 AGREED = rights("2026-01-01", "2027-01-01")
 
 
@@ -43,8 +50,8 @@ AGREED = rights("2026-01-01", "2027-01-01")
 def home(tmp_path: Path) -> Workspace:
     """Mira has a release on stage, a standing policy and three new takes."""
     workspace = Workspace(tmp_path, VirtualClock(utc_ns=NOON))
-    simulated.debut(workspace, "mira", "Ada")
-    bounded = read_standing({"until": "2026-12-31", "per_day": 9}, "here")
+    fakes.debut(workspace, "mira", "Ada")
+    bounded = read_auto_approval({"until": "2026-12-31", "per_day": 9}, "here")
     set_policy(workspace, "mira", "Ada", gates=GATES, standing=bounded, learning={"per_day": 99})
     for n in range(3):
         take(workspace, "mira", n, AGREED)
@@ -52,7 +59,7 @@ def home(tmp_path: Path) -> Workspace:
 
 
 def work(quality: str) -> FakeWork:
-    return FakeWork(0, tuple(float(quality == each) for each in simulated.QUALITIES))
+    return FakeWork(0, tuple(float(quality == each) for each in fakes.QUALITIES))
 
 
 class Meddling(FakeWork):
@@ -79,8 +86,8 @@ def go(
     home: Workspace, doing: FakeWork | None = None, until: str = "", **job: Any
 ) -> tuple[Run, Any]:
     """Do the steps as the engine does, without its journal; stop before one if named."""
-    run = ask(home, "mira", "a test", "test", job=job)
-    pipeline = Pipeline(home, run, doing or work(simulated.GOOD))
+    run = request_run(home, "mira", "a test", "test", job=job)
+    pipeline = RetrainingPipeline(home, run, doing or work(fakes.GOOD))
     found: dict[str, Any] = {}
     for step in pipeline.steps:
         if step == until:
@@ -102,14 +109,14 @@ def refs(home: Workspace) -> tuple[str | None, str | None]:
 
 
 def test_a_better_model_comes_on_stage_with_its_lineage(home: Workspace) -> None:
-    champion = on_stage(home, "mira")
+    champion = live_release(home, "mira")
     run, found = go(home)
-    assert (run.outcome, run.release) == (PROMOTED, on_stage(home, "mira"))
+    assert (run.outcome, run.release) == (PROMOTED, live_release(home, "mira"))
     assert refs(home) == (run.release, run.release) and run.release != champion
     release = load_release(home, run.release)
     assert release.model["parents"]["dataset"] == found["build"]["dataset"]
     assert [gate["passed"] for gate in release.manifest["gates"]] == [True]
-    assert approval.approvers(home, run.release) == ["the standing policy of Ada"]
+    assert approval.valid_approvers(home, run.release) == ["the standing policy of Ada"]
     assert len(found["pull"].pop("takes")) == 3
     assert found["pull"] == {
         "champion": champion,
@@ -120,7 +127,7 @@ def test_a_better_model_comes_on_stage_with_its_lineage(home: Workspace) -> None
 
 
 def test_what_the_champion_knows_stays_in_its_split(home: Workspace) -> None:
-    model = home.objects.manifest(on_stage(home, "mira"))["parents"]["model"]
+    model = home.objects.manifest(live_release(home, "mira"))["parents"]["model"]
     before = home.objects.manifest(home.objects.manifest(model)["parents"]["dataset"])["splits"]
     _, found = go(home)
     after = home.objects.manifest(found["build"]["dataset"])["splits"]
@@ -167,8 +174,8 @@ def test_a_champion_that_learned_from_somebody_who_withdrew_is_no_start(home: Wo
 
 def test_a_new_take_that_is_of_no_use_is_nothing_new(home: Workspace) -> None:
     go(home)
-    recording = read_recording(simulated.bvh(50, ticks=5), "short.bvh")
-    keep(home, recording, Who("mira", "somebody", AGREED), "test")
+    recording = read_recording(fakes.bvh(50, ticks=5), "short.bvh")
+    store_take(home, recording, Attribution("mira", "somebody", AGREED), "test")
     run, found = go(home)
     assert (run.outcome, run.reason) == (REJECTED, NOTHING_NEW)
     assert list(found) == ["pull"]
@@ -176,21 +183,21 @@ def test_a_new_take_that_is_of_no_use_is_nothing_new(home: Workspace) -> None:
 
 def test_a_training_that_breaks_fails_the_run_only(home: Workspace) -> None:
     before = refs(home)
-    run, _ = go(home, work(simulated.CRASHES))
+    run, _ = go(home, work(fakes.CRASHES))
     assert (run.outcome, run.reason, refs(home)) == (FAILED, "the training diverged", before)
     assert go(home)[0].outcome == PROMOTED
 
 
 def test_a_gate_that_is_missed_stops_it(home: Workspace) -> None:
     before = refs(home)
-    run, found = go(home, work(simulated.WORSE_ONE))
+    run, found = go(home, work(fakes.WORSE_ONE))
     assert run.outcome == REJECTED and run.reason.startswith("1 of 1 gates failed: infill.limb_deg")
     assert "shadow" not in found and refs(home) == before
 
 
 def test_being_told_apart_from_the_champion_for_the_worse_stops_it(home: Workspace) -> None:
     set_policy(home, "mira", "Ada", gates=[{**GATES[0], "margin": -90}], learning={"per_day": 99})
-    run, _ = go(home, work(simulated.WORSE_ONE))
+    run, _ = go(home, work(fakes.WORSE_ONE))
     assert run.reason == "it is worse than the champion at infill.limb_deg"
 
 
@@ -201,7 +208,7 @@ def show(home: Workspace) -> None:
 def test_what_is_bad_unseen_is_not_seen(home: Workspace) -> None:
     show(home)
     before = refs(home)
-    run, found = go(home, work(simulated.UNSEEN))
+    run, found = go(home, work(fakes.UNSEEN))
     assert run.reason == "unseen beside the show: it says no numbers"
     assert "approve" not in found and refs(home) == before
 
@@ -212,8 +219,8 @@ def test_where_nothing_was_performed_yet_the_shadow_is_left_out(home: Workspace)
 
 
 def test_a_trial_sent_back_leaves_the_champion_on_both_refs(home: Workspace) -> None:
-    champion = on_stage(home, "mira")
-    run, found = go(home, work(simulated.BREAKS))
+    champion = live_release(home, "mira")
+    run, found = go(home, work(fakes.BREAKS))
     assert (run.outcome, run.reason) == (REJECTED, "on trial: it stumbles")
     assert refs(home) == (champion, champion)
     tried = [e.body["new"] for e in home.log.entries() if e.body.get("name") == canary_ref("mira")]
@@ -222,7 +229,7 @@ def test_a_trial_sent_back_leaves_the_champion_on_both_refs(home: Workspace) -> 
 
 
 def test_a_trial_ends_also_where_the_champion_was_revoked_meanwhile(home: Workspace) -> None:
-    champion = on_stage(home, "mira")
+    champion = live_release(home, "mira")
     doing = Meddling("canary", lambda: approval.revoke(home, champion, "Eve", "it is worse"))
     doing.trial = lambda *given: (FakeWork.trial(doing, *given), "it stumbles")[1]  # type: ignore[method-assign]
     run, _ = go(home, doing)
@@ -233,7 +240,7 @@ def test_a_trial_ends_also_where_the_champion_was_revoked_meanwhile(home: Worksp
 
 
 def other(home: Workspace) -> str:
-    model = home.objects.manifest(on_stage(home, "mira"))["parents"]["model"]
+    model = home.objects.manifest(live_release(home, "mira"))["parents"]["model"]
     made = home.publish({**home.objects.manifest(model), "note": "by hand"}, by="test")
     return approve(home, made, "Ada")
 
@@ -241,7 +248,7 @@ def other(home: Workspace) -> str:
 def test_a_champion_that_changed_meanwhile_stays(home: Workspace) -> None:
     for step in ("train", "sandbox", "shadow", "canary"):
         release = other(home)
-        back = on_stage(home, "mira")
+        back = live_release(home, "mira")
         run, _ = go(home, Meddling(step, lambda r=release: promote(home, "mira", r, "Ada")))
         assert (run.outcome, run.reason.split()[1:]) == (
             REJECTED,
@@ -253,18 +260,18 @@ def test_a_champion_that_changed_meanwhile_stays(home: Workspace) -> None:
 
 def test_one_that_came_where_there_was_none_stays_too(home: Workspace, tmp_path: Path) -> None:
     empty = Workspace(tmp_path / "empty", VirtualClock(utc_ns=NOON))
-    bounded = read_standing({"until": "2026-12-31"}, "here")
+    bounded = read_auto_approval({"until": "2026-12-31"}, "here")
     set_policy(empty, "mira", "Ada", gates=GATES, standing=bounded)
     for n in range(3):
         take(empty, "mira", n, AGREED)
-    run, _ = go(empty, Meddling("shadow", lambda: simulated.debut(empty, "mira", "Ada")))
+    run, _ = go(empty, Meddling("shadow", lambda: fakes.debut(empty, "mira", "Ada")))
     assert run.outcome == REJECTED and "came on stage meanwhile" in run.reason
     assert len([e for e in empty.log.entries() if e.body.get("name") == live_ref("mira")]) == 1
 
 
 def test_the_first_model_needs_no_champion(tmp_path: Path) -> None:
     empty = Workspace(tmp_path, VirtualClock(utc_ns=NOON))
-    bounded = read_standing({"until": "2026-12-31"}, "here")
+    bounded = read_auto_approval({"until": "2026-12-31"}, "here")
     set_policy(empty, "mira", "Ada", gates=GATES, standing=bounded)
     for n in range(3):
         take(empty, "mira", n, AGREED)
@@ -280,14 +287,14 @@ def test_without_a_standing_policy_it_waits_and_can_be_approved_by_hand(home: Wo
     model = found["train"]["model"]
     assert run.outcome == HELD and f"greenroom approve {model[:12]} --by NAME" in run.reason
     assert refs(home) == before
-    validation, decisions = decide(home, model)  # as the command does
+    validation, decisions = decide_gates(home, model)  # as the command does
     release = approve(home, model, "Ada", None, validation, decisions)
     promote(home, "mira", release, "Ada")
-    assert on_stage(home, "mira") == release
+    assert live_release(home, "mira") == release
 
 
 def test_a_policy_that_is_spent_holds_it(home: Workspace) -> None:
-    bounded = read_standing({"until": "2026-12-31", "per_day": 1}, "here")
+    bounded = read_auto_approval({"until": "2026-12-31", "per_day": 1}, "here")
     set_policy(home, "mira", "Ada", gates=GATES, standing=bounded, learning={"per_day": 99})
     assert go(home)[0].outcome == PROMOTED
     take(home, "mira", 90, AGREED)
@@ -309,7 +316,7 @@ def test_a_release_revoked_before_its_promotion_does_not_come(home: Workspace) -
 
 def test_steps_done_again_make_the_same(home: Workspace) -> None:
     run, found = go(home)
-    again = Pipeline(home, run, work(simulated.GOOD))
+    again = RetrainingPipeline(home, run, work(fakes.GOOD))
     before = len(home.log.entries())
     for n, step in enumerate(again.steps):
         earlier = {name: found[name] for name in list(again.steps)[:n]}
@@ -319,8 +326,8 @@ def test_steps_done_again_make_the_same(home: Workspace) -> None:
 
 
 def test_somebody_may_ask_for_another_trial(home: Workspace) -> None:
-    run = ask(home, "mira", "a test", "Ada", job={"canary_s": 7.0})
-    pipeline = Pipeline(home, run, work(simulated.GOOD))
+    run = request_run(home, "mira", "a test", "Ada", job={"canary_s": 7.0})
+    pipeline = RetrainingPipeline(home, run, work(fakes.GOOD))
     found: dict[str, Any] = {}
     for step in list(pipeline.steps)[:8]:
         found[step] = pipeline.do(step, dict(found))["found"]
@@ -329,7 +336,7 @@ def test_somebody_may_ask_for_another_trial(home: Workspace) -> None:
 
 def test_a_key_that_is_revoked_on_the_way_ends_the_run(home: Workspace) -> None:
     make_key(home, "Dir")
-    bounded = read_standing({"until": "2026-12-31", "per_day": 9}, "here")
+    bounded = read_auto_approval({"until": "2026-12-31", "per_day": 9}, "here")
     set_policy(home, "mira", "Dir", gates=GATES, standing=bounded, learning={"per_day": 99})
     before = refs(home)[0]
     run, _ = go(home, Meddling("canary", lambda: revoke_key(home, "Dir", "Eve")))
@@ -343,9 +350,9 @@ def test_promoting_over_something_else_changes_nothing(home: Workspace) -> None:
     with pytest.raises(Exception, match="is at .* not nothing"):
         promote(home, "mira", release, "Ada", over="")
     assert len(home.log.entries()) == entries
-    promote(home, "mira", release, "Ada", over=on_stage(home, "mira"))
+    promote(home, "mira", release, "Ada", over=live_release(home, "mira"))
     with pytest.raises(BadInput, match="is not an object's hash"):
-        try_out(home, "mira", "nothing", "Ada")
+        start_canary(home, "mira", "nothing", "Ada")
 
 
 @pytest.mark.parametrize(("norm", "outcome"), [(0.15, PROMOTED), (0.05, HELD)])
@@ -354,19 +361,19 @@ def test_an_online_update_comes_on_stage_within_what_was_signed_for(
 ) -> None:
     bounds = {"norm": norm, "replay_loss": 0.02, "seconds": 60}
     said = {"until": "2026-12-31", "per_day": 9, "kinds": ["online"], "bounds": bounds}
-    bounded = read_standing(said, "here")
+    bounded = read_auto_approval(said, "here")
     set_policy(home, "mira", "Ada", standing=bounded, learning={"per_day": 99})
-    champion = on_stage(home, "mira")
+    champion = live_release(home, "mira")
     sound = read_recording(write_wav(np.zeros(60_000, dtype=np.float32)), "voice.wav")
-    voice = keep(home, sound, Who("mira", "somebody", AGREED), "test")
+    voice = store_take(home, sound, Attribution("mira", "somebody", AGREED), "test")
     run, found = go(home, online=True)
     assert voice not in found["pull"]["takes"] and found["pull"]["takes"]
     assert run.outcome == outcome and "build" not in found and "sandbox" not in found
     if outcome == HELD:
         assert "the update's norm is 0.1, more than 0.05" in run.reason
-        assert on_stage(home, "mira") == champion
+        assert live_release(home, "mira") == champion
         return
-    release = load_release(home, on_stage(home, "mira"))
+    release = load_release(home, live_release(home, "mira"))
     assert release.name == run.release and release.model["update"]["norm"] == 0.1
     again, found = go(home, online=True)
     assert (again.outcome, again.reason, found) == (REJECTED, NOTHING_NEW, {})

@@ -12,14 +12,21 @@ import pytest
 from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.contracts import Alert
 from greenroom.errors import BadInput, Refused
-from greenroom.monitoring.alerts import enter
+from greenroom.monitoring.alerts import record_alert
 from greenroom.registry.policy import set_policy
 from greenroom.registry.signing import revoke_key
 from greenroom.retraining import requests
-from greenroom.retraining.requests import Rules, ask, end, read_rules, runs, scheduled
-from greenroom.retraining.simulated import debut
-from greenroom.retraining.triggers import attend
+from greenroom.retraining.requests import (
+    Rules,
+    read_rules,
+    record_outcome,
+    request_run,
+    runs,
+    scheduled,
+)
+from greenroom.retraining.triggers import evaluate_triggers
 from greenroom.store.workspace import Workspace
+from tests.simulation.fakes import debut
 
 NOON = int(datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC).timestamp()) * NS_PER_S
 
@@ -43,25 +50,25 @@ def learn(home: Workspace, **rules: Any) -> None:
 
 
 def finish(home: Workspace, outcome: str, reason: str = "so it was") -> None:
-    end(home.log, runs(home.log)[-1].name, outcome, reason, "test")
+    record_outcome(home.log, runs(home.log)[-1].name, outcome, reason, "test")
 
 
 def alert(home: Workspace, key: str, cause: str = "new style", actor: str = "mira") -> None:
     told = Alert("style", cause, (), 3.0, 10, 0, 0, 5)
-    enter(home.log, actor, told, key=key, source="chart", by="charts")
+    record_alert(home.log, actor, told, key=key, source="chart", by="charts")
 
 
 def refused(home: Workspace, why: str, kind: str = "alert") -> None:
     before = len(home.log.entries())
     with pytest.raises(Refused, match=why):
-        ask(home, "mira", "a test", "test", kind)
+        request_run(home, "mira", "a test", "test", kind)
     assert len(home.log.entries()) == before
 
 
 def test_one_run_at_a_time_an_actor(home: Workspace) -> None:
-    first = ask(home, "mira", "a test", "test")
+    first = request_run(home, "mira", "a test", "test")
     refused(home, f"run {first.name} goes on", "person")
-    assert ask(home, "noor", "another actor", "test").name == "noor-0001"
+    assert request_run(home, "noor", "another actor", "test").name == "noor-0001"
     finish(home, requests.PROMOTED)
     refused(home, "run mira-0001 goes on")  # that was the other's
 
@@ -73,7 +80,7 @@ def test_of_many_threads_one_asks(home: Workspace) -> None:
         own = Workspace(home.home, home.log.clock)
         gate.wait()
         try:
-            won.append(ask(own, "mira", "a race", "test").name)
+            won.append(request_run(own, "mira", "a race", "test").name)
         except Refused:
             pass
 
@@ -95,7 +102,7 @@ from greenroom.store.workspace import Workspace
 home = Workspace(Path(sys.argv[1]))
 sys.stdin.readline()
 try:
-    print(ask(home, "mira", "a race", "test").name)
+    print(request_run(home, "mira", "a race", "test").name)
 except Refused as error:
     print("refused")
 """
@@ -108,53 +115,53 @@ except Refused as error:
 
 def test_a_cool_down_holds_for_all_but_people(home: Workspace) -> None:
     learn(home, cool_down_s=3600, per_day=9)
-    ask(home, "mira", "a test", "test")
+    request_run(home, "mira", "a test", "test")
     wait(home, 7200)
     finish(home, requests.PROMOTED)
     wait(home, 3599)
     refused(home, "the last run ended less than 3600 s ago")
     refused(home, "the last run ended less than 3600 s ago", "schedule")
     wait(home, 1)
-    ask(home, "mira", "a test", "test", "alert")
+    request_run(home, "mira", "a test", "test", "alert")
     finish(home, requests.PROMOTED)
-    ask(home, "mira", "a person does not wait", "test")
+    request_run(home, "mira", "a person does not wait", "test")
 
 
 def test_a_days_budget_counts_everybodys_runs(home: Workspace) -> None:
     learn(home, cool_down_s=0, per_day=2)
     for _ in range(2):
-        ask(home, "mira", "a test", "test")
+        request_run(home, "mira", "a test", "test")
         finish(home, requests.PROMOTED)
         wait(home, 3600)
     refused(home, "2 runs in 24 hours", "alert")
     refused(home, "2 runs in 24 hours", "person")
     wait(home, 22 * 3600)  # the first is 24 hours old
-    ask(home, "mira", "a test", "test", "alert")
+    request_run(home, "mira", "a test", "test", "alert")
 
 
 @pytest.mark.parametrize("outcome", [requests.REJECTED, requests.FAILED])
 def test_rejections_in_a_row_freeze_it_and_a_person_thaws_it(home: Workspace, outcome: str) -> None:
     learn(home, cool_down_s=0, per_day=99, freeze_after=3)
     for _ in range(3):
-        ask(home, "mira", "a test", "test", "alert")
+        request_run(home, "mira", "a test", "test", "alert")
         finish(home, outcome)
     wait(home, 30 * 86_400)
     refused(home, "learning is frozen", "alert")
     refused(home, "learning is frozen", "schedule")
-    ask(home, "mira", "somebody looked", "Ada", "person")
+    request_run(home, "mira", "somebody looked", "Ada", "person")
     finish(home, requests.PROMOTED)
-    ask(home, "mira", "a test", "test", "alert")
+    request_run(home, "mira", "a test", "test", "alert")
 
 
 def test_nights_without_anything_new_freeze_nothing(home: Workspace) -> None:
     learn(home, cool_down_s=0, per_day=99, freeze_after=3)
     for outcome in (requests.REJECTED, requests.REJECTED):
-        ask(home, "mira", "a test", "test", "alert")
+        request_run(home, "mira", "a test", "test", "alert")
         finish(home, outcome)
     for _ in range(5):
-        ask(home, "mira", "a night", "test", "schedule")
+        request_run(home, "mira", "a night", "test", "schedule")
         finish(home, requests.REJECTED, requests.NOTHING_NEW)
-    ask(home, "mira", "a test", "test", "alert")
+    request_run(home, "mira", "a test", "test", "alert")
     finish(home, requests.FAILED)  # the third that says something
     refused(home, "the last 3 runs were not good enough")
 
@@ -163,28 +170,28 @@ def test_a_storm_of_alerts_starts_one_run(home: Workspace) -> None:
     learn(home, cool_down_s=10, per_day=99, gather_s=0)
     for n in range(200):
         alert(home, f"storm {n}")
-    assert [run.kind for run in attend(home, "watch")] == ["alert"]
+    assert [run.kind for run in evaluate_triggers(home, "watch")] == ["alert"]
     for n in range(100):
         alert(home, f"during {n}")  # the run learns from these too
-        assert attend(home, "watch") == []
+        assert evaluate_triggers(home, "watch") == []
     wait(home, 60)
     finish(home, requests.PROMOTED)
     wait(home, 60)
-    assert attend(home, "watch") == []
+    assert evaluate_triggers(home, "watch") == []
     alert(home, "news")
-    (second,) = attend(home, "watch")
+    (second,) = evaluate_triggers(home, "watch")
     assert home.log.entries()[second.alert].body["key"] == "news"
     assert len(runs(home.log)) == 2
 
 
 def test_an_alert_in_the_cool_down_is_answered_after_it(home: Workspace) -> None:
     learn(home, cool_down_s=600, gather_s=0)
-    ask(home, "mira", "a test", "test")
+    request_run(home, "mira", "a test", "test")
     finish(home, requests.PROMOTED)
     alert(home, "soon")
-    assert attend(home, "watch") == []
+    assert evaluate_triggers(home, "watch") == []
     wait(home, 600)
-    assert len(attend(home, "watch")) == 1
+    assert len(evaluate_triggers(home, "watch")) == 1
 
 
 @pytest.mark.parametrize("cause", ["capture fault", "machine"])
@@ -194,7 +201,7 @@ def test_a_fault_is_mended_and_not_learned_from(home: Workspace, cause: str) -> 
         alert(home, str(n), cause)
         alert(home, f"theirs {n}", "new style", "noor")
         wait(home, 600)
-        assert attend(home, "watch") == []
+        assert evaluate_triggers(home, "watch") == []
     with pytest.raises(BadInput, match=f"nothing is learned from {cause}"):
         read_rules({"causes": [cause]}, "here")
 
@@ -237,29 +244,29 @@ def test_an_hour_that_comes_twice_is_one_night_and_one_that_never_comes_is_one_t
 
 def test_many_missed_nights_are_one_run(home: Workspace) -> None:
     learn(home, nightly="0 3 * * *", zone="Asia/Tokyo", cool_down_s=60)
-    assert attend(home, "watch") == []
+    assert evaluate_triggers(home, "watch") == []
     wait(home, 9 * 86_400)
-    (run,) = attend(home, "watch")
+    (run,) = evaluate_triggers(home, "watch")
     assert (run.kind, run.why) == ("schedule", "nightly, 0 3 * * * Asia/Tokyo")
     finish(home, requests.PROMOTED)
     wait(home, 120)
-    assert attend(home, "watch") == []
+    assert evaluate_triggers(home, "watch") == []
 
 
 def test_a_clock_that_is_set_back_hides_no_alert_and_stops_no_learning(home: Workspace) -> None:
     learn(home, cool_down_s=3600, per_day=1, gather_s=0, nightly="0 3 * * *")
     wait(home, 400 * 86_400)  # somebody set the year wrong
-    ask(home, "mira", "a test", "test", "alert")
+    request_run(home, "mira", "a test", "test", "alert")
     finish(home, requests.PROMOTED)
     wait(home, -400 * 86_400)
     alert(home, "afterwards")
-    (run,) = attend(home, "watch")
+    (run,) = evaluate_triggers(home, "watch")
     assert run.kind == "alert"
     finish(home, requests.PROMOTED)
     wait(home, -60)  # as NTP does
     refused(home, "1 runs in 24 hours")
     wait(home, 2 * 86_400)
-    assert [run.kind for run in attend(home, "watch")] == ["schedule"]
+    assert [run.kind for run in evaluate_triggers(home, "watch")] == ["schedule"]
 
 
 def test_a_policy_that_counts_no_more_stops_its_own_actor_only(home: Workspace) -> None:
@@ -269,7 +276,7 @@ def test_a_policy_that_counts_no_more_stops_its_own_actor_only(home: Workspace) 
     alert(home, "his", actor="noor")
     revoke_key(home, "Eve", "Ada")
     wait(home, 120)
-    assert [run.actor for run in attend(home, "watch")] == ["noor"]
+    assert [run.actor for run in evaluate_triggers(home, "watch")] == ["noor"]
     refused(home, "the policy of mira does not count", "person")
 
 
@@ -312,7 +319,7 @@ def test_rules_survive_json_and_say_what_is_left_out() -> None:
 
 
 def test_how_a_run_ended_stands(home: Workspace) -> None:
-    ask(home, "mira", "a test", "Ada", job={"steps": 5})
+    request_run(home, "mira", "a test", "Ada", job={"steps": 5})
     finish(home, requests.HELD, "nobody approved it")
     finish(home, requests.PROMOTED)
     (run,) = runs(home.log, "mira")

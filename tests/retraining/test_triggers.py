@@ -10,12 +10,19 @@ from hypothesis import strategies as st
 
 from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.contracts import Alert
-from greenroom.monitoring.alerts import enter
+from greenroom.monitoring.alerts import record_alert
 from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import live_ref
 from greenroom.retraining import triggers
-from greenroom.retraining.requests import PROMOTED, REJECTED, Rules, ask, end, runs
-from greenroom.retraining.triggers import attend, calling
+from greenroom.retraining.requests import (
+    PROMOTED,
+    REJECTED,
+    Rules,
+    record_outcome,
+    request_run,
+    runs,
+)
+from greenroom.retraining.triggers import evaluate_triggers, pending_alerts
 from greenroom.store.workspace import Workspace
 
 NOON = int(datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC).timestamp()) * NS_PER_S
@@ -43,17 +50,17 @@ def move(home: Workspace, release: str) -> None:
 def alert(home: Workspace, cause: str, release: str = "") -> int:
     told, key = Alert("style", cause, (), 3.0, 10, 0, 0, 5), str(len(home.log.entries()))
     by = {"key": key, "source": "chart", "by": "charts", "release": release}
-    return enter(home.log, "mira", told, **by).entry.index
+    return record_alert(home.log, "mira", told, **by).entry.index
 
 
 def begin(home: Workspace, kind: str) -> str:
     """Ask as an alert of new style does, or as somebody else."""
     asks = alert(home, STYLE, OLD) if kind == "alert" else -1
-    return ask(home, "mira", "a test", "test", kind, asks).name
+    return request_run(home, "mira", "a test", "test", kind, asks).name
 
 
 def calls(home: Workspace) -> int | None:
-    found = calling(home, "mira", RULES)
+    found = pending_alerts(home, "mira", RULES)
     return found[0].entry.index if found else None
 
 
@@ -83,7 +90,7 @@ def test_an_alert_while_a_run_goes_on(
     assert calls(home) == expected
     if outcome == PROMOTED:
         move(home, NEW)
-    end(home.log, run, outcome, "so it was", "test", NEW)
+    record_outcome(home.log, run, outcome, "so it was", "test", NEW)
     assert calls(home) == expected
     alert(home, STYLE)
     begin(home, "person")
@@ -108,7 +115,7 @@ def test_an_alert_after_a_run(
     run = begin(home, "alert")
     if outcome == PROMOTED:
         move(home, NEW)
-    end(home.log, run, outcome, "so it was", "test", NEW)
+    record_outcome(home.log, run, outcome, "so it was", "test", NEW)
     raised = alert(home, cause, release)
     assert calls(home) == (raised if wanted else None)
 
@@ -116,7 +123,7 @@ def test_an_alert_after_a_run(
 def test_a_release_that_came_back_asks_again(home: Workspace) -> None:
     run = begin(home, "alert")
     move(home, NEW)
-    end(home.log, run, PROMOTED, "it is on stage", "test", NEW)
+    record_outcome(home.log, run, PROMOTED, "it is on stage", "test", NEW)
     move(home, OLD)
     assert calls(home) is None
     assert alert(home, STYLE, OLD) == calls(home)
@@ -124,11 +131,11 @@ def test_a_release_that_came_back_asks_again(home: Workspace) -> None:
 
 def test_what_was_held_and_promoted_by_hand_answers_as_well(home: Workspace) -> None:
     run = begin(home, "alert")
-    end(home.log, run, "held", "it waits", "test", NEW)
+    record_outcome(home.log, run, "held", "it waits", "test", NEW)
     first = alert(home, STYLE, OLD)
     assert calls(home) == first
     begin(home, "person")
-    end(home.log, runs(home.log)[-1].name, REJECTED, "nothing", "test")
+    record_outcome(home.log, runs(home.log)[-1].name, REJECTED, "nothing", "test")
     move(home, NEW)
     alert(home, STYLE, OLD)
     assert calls(home) is None
@@ -158,12 +165,12 @@ def test_whatever_came_before_one_run_more_is_all_that_it_calls_for(
         elif event in ("promote", "back"):
             move(home, NEW if event == "promote" else OLD)
         elif event == "end" and going:
-            end(home.log, going[0], REJECTED, "so it was", "test")
+            record_outcome(home.log, going[0], REJECTED, "so it was", "test")
         elif event in ("alert", "person") and not going and len(runs(home.log)) < 3:
             begin(home, event)
     for run in runs(home.log):
         if not run.outcome:
-            end(home.log, run.name, REJECTED, "so it was", "test")
+            record_outcome(home.log, run.name, REJECTED, "so it was", "test")
     known = runs(home.log)
     found = calls(home)
     # What came before the last request is answered, and what nobody was at work at is not.
@@ -171,8 +178,8 @@ def test_whatever_came_before_one_run_more_is_all_that_it_calls_for(
     idle = [n for n in raised if all(run.index < n for run in known)]
     assert not idle or (found is not None and found <= idle[0])
     home.log.clock.advance(86_401 * NS_PER_S)  # type: ignore[attr-defined]
-    ask(home, "mira", "to answer all", "test")
-    assert calls(home) is None and attend(home, "watch") == []
+    request_run(home, "mira", "to answer all", "test")
+    assert calls(home) is None and evaluate_triggers(home, "watch") == []
 
 
 BOUNDS = {"norm": 0.15, "replay_loss": 0.02, "seconds": 60}
@@ -181,7 +188,7 @@ BOUNDS = {"norm": 0.15, "replay_loss": 0.02, "seconds": 60}
 def spike(home: Workspace) -> int:
     told = Alert("spike of glad", STYLE, ("glad",), 0.8, 10, 0, 0, 5)
     by = {"key": str(len(home.log.entries())), "source": "chart", "by": "charts"}
-    return enter(home.log, "mira", told, **by).entry.index
+    return record_alert(home.log, "mira", told, **by).entry.index
 
 
 def allow(home: Workspace, *kinds: str, until: str = "2027-01-31", **more: Any) -> None:
@@ -194,7 +201,7 @@ def allow(home: Workspace, *kinds: str, until: str = "2027-01-31", **more: Any) 
 def test_a_spike_asks_for_an_online_update_where_the_policy_approves_them(home: Workspace) -> None:
     allow(home, "retrain", "online")
     spike(home)
-    (run,) = attend(home, "watch")
+    (run,) = evaluate_triggers(home, "watch")
     assert (
         run.job == {"online": True}
         and run.kind == "alert"
@@ -205,14 +212,14 @@ def test_a_spike_asks_for_an_online_update_where_the_policy_approves_them(home: 
 def test_a_spike_asks_for_a_training_where_it_does_not(home: Workspace) -> None:
     allow(home, "retrain")
     spike(home)
-    (run,) = attend(home, "watch")
+    (run,) = evaluate_triggers(home, "watch")
     assert run.job == {}
 
 
 def test_a_policy_that_is_over_asks_for_a_training_too(home: Workspace) -> None:
     allow(home, "retrain", "online", until="2026-11-25")
     spike(home)
-    (run,) = attend(home, "watch")
+    (run,) = evaluate_triggers(home, "watch")
     assert run.job == {}
 
 
@@ -227,7 +234,7 @@ def test_after_as_many_updates_as_may_follow_one_another_a_training_is_asked_for
     champion = {"kind": "release", "version": 1, "actor": "mira", "parents": {"model": model}}
     move(home, home.publish(champion, by="test"))
     spike(home)
-    (run,) = attend(home, "watch")
+    (run,) = evaluate_triggers(home, "watch")
     assert run.job == {}
 
 
@@ -236,51 +243,53 @@ def test_an_online_update_answers_spikes_and_leaves_what_is_new_to_a_training(
 ) -> None:
     allow(home, "retrain", "online")
     spike(home)
-    (quick,) = attend(home, "watch")
+    (quick,) = evaluate_triggers(home, "watch")
     new = alert(home, STYLE)
     spike(home)
-    assert attend(home, "watch") == []  # one run at a time
-    end(home.log, quick.name, PROMOTED, "it is on stage", "test", NEW)
-    (thorough,) = attend(home, "watch")  # no cool-down, nor a day's budget, of the other kind
+    assert evaluate_triggers(home, "watch") == []  # one run at a time
+    record_outcome(home.log, quick.name, PROMOTED, "it is on stage", "test", NEW)
+    (thorough,) = evaluate_triggers(
+        home, "watch"
+    )  # no cool-down, nor a day's budget, of the other kind
     assert (thorough.job, thorough.alert) == ({}, new)
     spike(home)
-    end(home.log, thorough.name, REJECTED, "it was not better", "test")
-    assert attend(home, "watch") == []  # a training learns what is rare as well
+    record_outcome(home.log, thorough.name, REJECTED, "it was not better", "test")
+    assert evaluate_triggers(home, "watch") == []  # a training learns what is rare as well
 
 
 def test_an_update_that_is_not_allowed_keeps_no_training_waiting(home: Workspace) -> None:
     allow(home, "retrain", "online")  # one of each kind a day
     spike(home)
-    (quick,) = attend(home, "watch")
-    end(home.log, quick.name, REJECTED, "no step within the bounds helps", "test")
+    (quick,) = evaluate_triggers(home, "watch")
+    record_outcome(home.log, quick.name, REJECTED, "no step within the bounds helps", "test")
     spike(home)
-    assert attend(home, "watch") == []
+    assert evaluate_triggers(home, "watch") == []
     new = alert(home, STYLE)
-    (thorough,) = attend(home, "watch")
+    (thorough,) = evaluate_triggers(home, "watch")
     assert (thorough.job, thorough.alert) == ({}, new)
 
 
 def test_an_update_that_is_not_allowed_keeps_no_night_waiting(home: Workspace) -> None:
     allow(home, "retrain", "online", nightly="0 3 * * *", freeze_after=1)
     spike(home)
-    (quick,) = attend(home, "watch")
-    end(home.log, quick.name, REJECTED, "no step within the bounds helps", "test")
+    (quick,) = evaluate_triggers(home, "watch")
+    record_outcome(home.log, quick.name, REJECTED, "no step within the bounds helps", "test")
     spike(home)
     home.log.clock.advance(2 * 86_400 * NS_PER_S)  # type: ignore[attr-defined]
-    assert [run.kind for run in attend(home, "watch")] == ["schedule"]
+    assert [run.kind for run in evaluate_triggers(home, "watch")] == ["schedule"]
 
 
 def test_while_a_show_is_on_a_spike_waits_for_less(
     home: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allow(home, "retrain", "online")
-    monkeypatch.setattr(triggers, "look", lambda folder, actor: object())
+    monkeypatch.setattr(triggers, "find_show", lambda folder, actor: object())
     alert(home, STYLE)
     spike(home)
     waited = []
     for second in range(1, 100):
         home.log.clock.advance(NS_PER_S)  # type: ignore[attr-defined]
-        for run in attend(home, "watch"):
+        for run in evaluate_triggers(home, "watch"):
             waited.append((second, run.job))
-            end(home.log, run.name, REJECTED, "so it was", "test")
+            record_outcome(home.log, run.name, REJECTED, "so it was", "test")
     assert waited == [(10, {"online": True}), (60, {})]

@@ -9,11 +9,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from page_tools import node
-from synthetic_show import NEXT_RELEASE, NOTICE, RELEASE, SHOW, SIMULATED, STEPS, SyntheticShow
 
 from greenroom.stage import Hub, create_app, serve_in_thread
 from greenroom.stage.server import PAGE
+from tests.stage.page_tools import node
+from tests.stage.synthetic_show import (
+    NEXT_RELEASE,
+    NOTICE,
+    RELEASE,
+    SHOW,
+    SIMULATED,
+    STEPS,
+    SyntheticShow,
+)
 
 CHROMIUM = os.environ.get("GREENROOM_CHROMIUM") or shutil.which("chromium")
 PICTURES = os.environ.get("GREENROOM_SCREENSHOTS")

@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from page_tools import node, run_node
-from synthetic_show import pose
 
 from greenroom.frames import BONES, HUMANOID
+from tests.stage.page_tools import node, run_node
+from tests.stage.synthetic_show import pose
 
 
 def test_the_page_places_bones_as_the_vocabulary_does() -> None:

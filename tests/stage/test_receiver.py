@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 
 from greenroom.contracts import CAUSES
 from greenroom.errors import BadInput
-from greenroom.monitoring.alerts import enter, entered
+from greenroom.monitoring.alerts import list_alerts, record_alert
 from greenroom.stage import Hub, ServerHandle, create_app, serve_in_thread
 from greenroom.stage.api import routes as api_routes
-from greenroom.stage.receiver import LARGEST, PATH, Told, read_notification, read_token, routes
+from greenroom.stage.receiver import (
+    LARGEST,
+    PATH,
+    FiringAlert,
+    read_notification,
+    read_token,
+    routes,
+)
 from greenroom.store.log import Log
 from greenroom.store.workspace import Workspace
 
@@ -63,7 +70,7 @@ def test_an_alert_is_entered_once_whole_and_listed(
     data = notification(alert(), alert(fingerprint="d2", status="resolved"))
     assert post(server, data).json() == {"entered": 1, "known": 0, "ended": 1}
     assert post(server, data).json() == {"entered": 0, "known": 1, "ended": 1}
-    (known,) = entered(workspace.log, "mira")
+    (known,) = list_alerts(workspace.log, "mira")
     assert (known.source, known.release) == ("alertmanager", "ab")
     said = known.alert
     assert (said.signal, said.cause, said.where) == ("frames late", "model", ("left arm", "head"))
@@ -76,7 +83,7 @@ def test_an_alert_is_entered_once_whole_and_listed(
 def test_an_alert_that_fires_again_is_another(server: ServerHandle, workspace: Workspace) -> None:
     post(server, notification(alert()))
     post(server, notification(alert(startsAt="2026-11-26T11:00:00Z")))
-    assert len(entered(workspace.log)) == 2
+    assert len(list_alerts(workspace.log)) == 2
 
 
 def test_the_same_notification_at_once_from_many_is_entered_once(
@@ -92,7 +99,7 @@ def test_the_same_notification_at_once_from_many_is_entered_once(
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(tell, range(32)))
     assert {status for status, _ in answers} == {200}
-    assert sum(count for _, count in answers) == 2 == len(entered(workspace.log))
+    assert sum(count for _, count in answers) == 2 == len(list_alerts(workspace.log))
     workspace.log.check()
 
 
@@ -106,7 +113,7 @@ def test_who_does_not_show_the_token_is_turned_away(
         assert "token" in answer.json()["error"]
     assert httpx.post(server.url + PATH[1:], content=b"").status_code == 401
     assert httpx.get(server.url + PATH[1:], headers=BEARER).status_code == 405
-    assert entered(workspace.log) == []
+    assert list_alerts(workspace.log) == []
 
 
 def test_without_a_token_there_is_no_such_route(workspace: Workspace) -> None:
@@ -153,7 +160,7 @@ def test_one_bad_alert_and_none_of_the_notification_is_entered(
         data = json.dumps(whole).encode()
     answer = post(server, data)
     assert answer.status_code == 400 and why in answer.json()["error"]
-    assert "watching.md" in answer.json()["then"] and entered(workspace.log) == []
+    assert "watching.md" in answer.json()["then"] and list_alerts(workspace.log) == []
 
 
 def test_what_is_too_large_is_not_read_to_its_end(server: ServerHandle) -> None:
@@ -214,7 +221,7 @@ def test_any_bytes_are_a_notification_or_one_clear_error(data: bytes) -> None:
         return
     assert ended >= 0
     for one in told:
-        assert isinstance(one, Told) and one.alert.cause in CAUSES and one.actor.strip()
+        assert isinstance(one, FiringAlert) and one.alert.cause in CAUSES and one.actor.strip()
         assert one.alert.tick >= 0 and abs(one.alert.size) < float("inf")
 
 
@@ -226,5 +233,5 @@ def test_whatever_is_read_can_be_kept(tmp_path_factory: Any, alerts: list[dict[s
         return
     log = Log(tmp_path_factory.mktemp("fuzz") / "log")
     for one in told:
-        enter(log, one.actor, one.alert, key=one.key, source="alertmanager", by="me")
-    assert {known.alert for known in entered(Log(log.path))} <= {one.alert for one in told}
+        record_alert(log, one.actor, one.alert, key=one.key, source="alertmanager", by="me")
+    assert {known.alert for known in list_alerts(Log(log.path))} <= {one.alert for one in told}

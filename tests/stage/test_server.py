@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry, Counter
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from synthetic_show import frame, hello
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from greenroom.errors import BadInput
+from greenroom.observers.hub import KEPT_SWAPS, PATIENCE, QUEUE_FRAMES
 from greenroom.stage import Hub, ServerHandle, create_app, serve_in_thread
-from greenroom.stage.hub import KEPT_SWAPS, PATIENCE, QUEUE_FRAMES
+from tests.stage.synthetic_show import frame, hello
 
 
 def say(hub: Hub, kind: str, **fields: object) -> None:

@@ -22,14 +22,14 @@ from prometheus_client import CollectorRegistry
 
 from greenroom.clock import PERIOD_NS, tick_ns
 from greenroom.contracts import Alert, ModelShape, get_tensors
-from greenroom.live.ladder import RUNGS
+from greenroom.live.fallback import RUNGS
 from greenroom.live.ring import slot_type
-from greenroom.monitoring.alerts import Entered, entered
+from greenroom.monitoring.alerts import LoggedAlert, list_alerts
 from greenroom.monitoring.dashboard import queries
 from greenroom.monitoring.exporter import Metrics
 from greenroom.monitoring.satisfaction import Answer, keep_survey
+from greenroom.observers.page import MetricsObserver
 from greenroom.stage import Hub, create_app, serve_in_thread
-from greenroom.stage.observer import MetricsObserver
 from greenroom.store.log import Log
 from greenroom.store.workspace import Workspace
 
@@ -114,15 +114,15 @@ class House:
     alertmanager: str
     release: str
     end_show: Callable[[], None]
-    calm: list[Entered] = field(default_factory=list)
+    calm: list[LoggedAlert] = field(default_factory=list)
 
     def ask(self, query: str) -> list[Any]:
         answer = httpx.get(f"{self.prometheus}/api/v1/query", params={"query": query}).json()
         assert answer["status"] == "success", answer
         return list(answer["data"]["result"])
 
-    def signals(self) -> dict[str, Entered]:
-        return {known.alert.signal: known for known in entered(self.log)}
+    def signals(self) -> dict[str, LoggedAlert]:
+        return {known.alert.signal: known for known in list_alerts(self.log)}
 
 
 @contextmanager
@@ -205,7 +205,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         )
         until("both targets up", lambda: len(out.ask("up == 1")) == 2)
         until("figures of a show in order", lambda: out.ask("instance:frames_late:ratio_30s == 0"))
-        out.calm = entered(out.log)
+        out.calm = list_alerts(out.log)
         show.fault = True
         metrics.alert(STYLE, True)
         yield out
@@ -220,7 +220,7 @@ def test_a_show_in_order_raises_nothing_and_a_fault_is_in_the_log(house: House) 
         assert (known.alert.cause, known.actor, known.source) == (cause, "mira", "alertmanager")
         assert known.release == house.release
         assert known.alert.tick > 0 and 0.01 < known.alert.size <= 1
-    keys = [known.key for known in entered(house.log)]
+    keys = [known.key for known in list_alerts(house.log)]
     assert len(keys) == len(set(keys))
 
 

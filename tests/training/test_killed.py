@@ -21,7 +21,7 @@ import os, signal, sys, time
 from pathlib import Path
 import onnx, torch.onnx
 from greenroom.contracts import ModelShape
-from greenroom.live.backends import OnnxBackend
+from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.registry.promote import promote
 from greenroom.registry.release import approve
 from greenroom.store.workspace import Workspace
@@ -29,7 +29,7 @@ from greenroom.training import task
 from greenroom.training.rollout import Recipe
 from greenroom.training.train import train
 from greenroom.validation.gates import decide
-from greenroom.validation.judge import validate
+from greenroom.validation.evaluator import validate
 task.EVERY = 2
 
 def go(home, dataset, seed):
@@ -39,7 +39,7 @@ def go(home, dataset, seed):
     graph = workspace.objects.get(manifest["blobs"]["graph"])
     backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
     validate(workspace, model, backend, "t", tasks=["infill"])
-    validation, decisions = decide(workspace, model)
+    validation, decisions = decide_gates(workspace, model)
     promote(workspace, "a", approve(workspace, model, "Ada", None, validation, decisions), "t")
     Path(home, f"done-{seed}").write_text(model)
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from greenroom.capture.packets import encode_body
-from greenroom.capture.published import Clip
 from greenroom.capture.readers import read_recording
+from greenroom.capture.sample_data import Clip
 from greenroom.contracts import Packet
 from greenroom.errors import CheckFailed, Refused
-from greenroom.live.backends import PORTABLE_OPERATIONS, OnnxBackend, self_test
 from greenroom.live.performer import Performer
 from greenroom.registry.release import approve, load_release
+from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend, self_test
 from greenroom.store.workspace import Workspace
 
 pytestmark = pytest.mark.train
@@ -27,7 +27,7 @@ def test_from_takes_to_a_release_that_performs(
     tmp_path: Path, published: list[Clip], four_clips: Callable[[Path], tuple[Workspace, str]]
 ) -> None:
     from greenroom.training.rollout import Recipe
-    from greenroom.training.train import train, weights_of
+    from greenroom.training.train import load_weights, train
 
     workspace, dataset = four_clips(tmp_path)
     assert len(workspace.objects.manifest(dataset)["parents"]["takes"]) == 4
@@ -72,7 +72,7 @@ def test_from_takes_to_a_release_that_performs(
     with pytest.raises(Refused, match="learned from ben: .* expired on 2020-12-31"):
         train(workspace, dataset, "test", recipe=small, start=gone)
     afresh = train(workspace, dataset, "test", recipe=Recipe(1, batch=4, rollout=8))
-    ours, theirs, others = (weights_of(workspace, name) for name in (begun, model, afresh))
+    ours, theirs, others = (load_weights(workspace, name) for name in (begun, model, afresh))
 
     def apart(one: dict[str, Any], other: dict[str, Any]) -> float:
         return float(sum(((one[name] - other[name]) ** 2).sum() for name in one))
@@ -89,11 +89,11 @@ def test_the_same_dataset_and_seed_give_the_same_model(
     import torch
 
     from greenroom.contracts import ModelShape
-    from greenroom.datasets.build import states_of
+    from greenroom.datasets.build import pose_states
     from greenroom.features.pipeline import FeatureSpec
     from greenroom.frames import BONES
     from greenroom.training.fit import fit
-    from greenroom.training.lessons import Material
+    from greenroom.training.objectives import TrainingData
     from greenroom.training.rollout import Recipe
 
     torch.set_num_threads(1)
@@ -101,9 +101,9 @@ def test_the_same_dataset_and_seed_give_the_same_model(
     assert bodies[0] is not None
     joints = tuple(b for b, v in zip(BONES, bodies[0].validity[0], strict=True) if v > 0)
     spec = FeatureSpec(joints)
-    states = [states_of(spec, body) for body in bodies if body is not None]
+    states = [pose_states(spec, body) for body in bodies if body is not None]
     shape = ModelShape(len(joints), spec.state_width, 43)
-    material = Material([torch.from_numpy(take) for take in states])
+    material = TrainingData([torch.from_numpy(take) for take in states])
     both = [
         fit(material, states, states[:2], joints, shape, recipe=Recipe(2, 2, 4))[0].state_dict()
         for _ in range(2)

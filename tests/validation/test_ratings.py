@@ -10,7 +10,13 @@ from greenroom import embedded
 from greenroom.cli import main
 from greenroom.errors import BadInput
 from greenroom.store.workspace import Workspace
-from greenroom.validation.ratings import keep_study, lines_of, read_ratings, section, summary
+from greenroom.validation.ratings import (
+    keep_study,
+    lines_of,
+    ratings_section,
+    read_ratings,
+    summary,
+)
 
 CSV = """clip,rater,condition,rating
 a,Ada,truth,5
@@ -57,10 +63,10 @@ def test_a_study_is_told_in_json_words_and_on_the_page() -> None:
     assert (told["clips"], told["raters"]) == (2, 2)
     text = "\n".join(lines_of(told))
     assert "4.500" in text and "2 raters on 2 clips" in text
-    page = section(told)
+    page = ratings_section(told)
     assert "What people said" in page and "-1.500" in page
     one = summary(read_ratings(CSV.encode()[: CSV.index("a,Bob")], "r.csv"))
-    assert one["conditions"]["model"]["ci"] == [None, None] and "–" in section(one)
+    assert one["conditions"]["model"]["ci"] == [None, None] and "–" in ratings_section(one)
     assert json.loads(json.dumps(one)) == one
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.validation.test_crossval import workspace_of
 
-from greenroom.capture.published import Clip
+from greenroom.capture.sample_data import Clip
 from greenroom.errors import BadInput
 from greenroom.store.workspace import Workspace
-from greenroom.validation.search import Plan, Watch, behind, best_of, search
-from greenroom.validation.search_report import page
-from greenroom.validation.space import SPACE, Choice, read_space
+from greenroom.validation.search import MedianStopping, SearchPlan, behind, best_of, search
+from greenroom.validation.search_report import search_report
+from greenroom.validation.search_space import SPACE, Choice, read_space
+from tests.validation.test_cross_validation import workspace_of
 
 KNOWN = {"rate": 1e-3, "batch": 32, "rollout": 24, "preset": "mini", "steps": 500, "seed": 0}
 
@@ -61,7 +61,7 @@ def test_a_trial_is_ended_where_it_is_behind_and_not_before() -> None:
     assert not behind(9, 4, others) and behind(9, 5, others) and not behind(1.5, 5, others)
     assert not behind(9, 20, others[:2])  # too few to tell
     noted: list[tuple[float, int]] = []
-    watch = Watch([], lambda loss, at: noted.append((loss, at)), lambda thousandths: None)
+    watch = MedianStopping([], lambda loss, at: noted.append((loss, at)), lambda thousandths: None)
     for step in range(1, 101):
         watch.step(step, 100, {"loss": 1 / step})
     assert [at for _, at in noted] == list(range(1, 21)) and noted[-1][0] < noted[0][0]
@@ -109,7 +109,7 @@ def opened(model: Any) -> Any:
 def test_it_finds_the_best_and_is_the_same_when_cut_off(made_up: Any, tmp_path: Path) -> None:
     workspace, dataset, trained = made_up
     space = {**SPACE, "rollout": Choice(values=(24,))}
-    plan = Plan(trials=14, steps=40, space=space)
+    plan = SearchPlan(trials=14, steps=40, space=space)
     found = search(workspace, dataset, "test", opened, plan)
     whole = workspace.objects.manifest(found, "search")
     best = whole["trials"][whole["best"]]
@@ -137,7 +137,7 @@ def test_it_finds_the_best_and_is_the_same_when_cut_off(made_up: Any, tmp_path: 
     assert best_of(whole) == best["recipe"]
     with pytest.raises(BadInput, match="came to its end"):
         best_of({**whole, "best": None})
-    shown = page(found, whole)
+    shown = search_report(found, whole)
     assert shown.count("<svg") == 5 and "http" not in shown and "<script" not in shown
     assert "ended early" in shown and f"trial {whole['best']}" in shown
 
@@ -148,13 +148,13 @@ def test_a_metric_that_is_none_and_a_second_search_are_refused(made_up: Any) -> 
 
     workspace, dataset, trained = made_up
     with pytest.raises(BadInput, match="'beauty' is no metric"):
-        search(workspace, dataset, "test", opened, Plan(1, metric="beauty"))
-    search(workspace, dataset, "test", opened, Plan(1))
+        search(workspace, dataset, "test", opened, SearchPlan(1, metric="beauty"))
+    search(workspace, dataset, "test", opened, SearchPlan(1))
     (lock,) = (workspace.home / "search").glob("*.lock")
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(BadInput, match="runs already"):
-            search(workspace, dataset, "test", opened, Plan(1))
+            search(workspace, dataset, "test", opened, SearchPlan(1))
     assert len(trained) == 1
 
 

@@ -66,7 +66,9 @@ class Labels:
         Raises:
             BadInput: a stretch begins after the take's end, or overlaps another of its tier.
         """
-        names = sorted(set().union(*(names_of(path) for path in paths)) & set(self.labels_by_take))
+        names = sorted(
+            set().union(*(label_keys(path) for path in paths)) & set(self.labels_by_take)
+        )
         out: Tiers = {}
         for label in (label for name in names for label in self.labels_by_take[name]):
             if label.span is None:
@@ -96,7 +98,7 @@ class Labels:
 
     def meant(self, paths: Iterable[str]) -> set[str]:
         """Return which of the takes it speaks of are among the files at `paths`."""
-        return set(self.labels_by_take) & set().union(*(names_of(path) for path in paths))
+        return set(self.labels_by_take) & set().union(*(label_keys(path) for path in paths))
 
 
 def _twice(label: Label) -> BadInput:
@@ -104,10 +106,10 @@ def _twice(label: Label) -> BadInput:
     return BadInput(what, where=label.where, then="leave one")
 
 
-def names_of(path: str) -> set[str]:
+def label_keys(path: str) -> set[str]:
     """Return what a labels file may call the take at `path`: its stem, name, or path from any folder.
 
-    >>> sorted(names_of("a/b/walk.bvh"))
+    >>> sorted(label_keys("a/b/walk.bvh"))
     ['a/b/walk', 'a/b/walk.bvh', 'b/walk', 'b/walk.bvh', 'walk', 'walk.bvh']
     """
     parts = PurePosixPath(path).parts

@@ -94,7 +94,7 @@ def decode(data: bytes) -> BodySample | Floats:
     raise BadInput(f"a packet of kind {kind} with {len(data)} bytes is damaged")
 
 
-def newest(packets: Iterable[Packet]) -> tuple[BodySample | None, Floats | None]:
+def newest_samples(packets: Iterable[Packet]) -> tuple[BodySample | None, Floats | None]:
     """Return the last body sample and the last sound (800,); damaged packets are passed over."""
     body: BodySample | None = None
     sound: Floats | None = None

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from greenroom.capture.bvh import read_bvh
-from greenroom.capture.deepmimic import read_deepmimic
-from greenroom.capture.face import is_face, read_rows, to_face
-from greenroom.capture.mapping import AUTOMATIC, Mapping
-from greenroom.capture.retarget import humanoid_error, to_body
-from greenroom.capture.wav import Audio, read_audio
+from greenroom.capture.formats.bvh import read_bvh
+from greenroom.capture.formats.deepmimic import read_deepmimic
+from greenroom.capture.formats.face_npy import is_face, read_face_npy, to_face
+from greenroom.capture.formats.wav import Audio, read_audio
+from greenroom.capture.skeleton.mapping import AUTOMATIC, Mapping
+from greenroom.capture.skeleton.retarget import humanoid_error, to_body
 from greenroom.errors import BadInput
 from greenroom.frames import SAMPLE_RATE, TICK_HZ, Body, Face, Motion
 
@@ -72,7 +72,7 @@ class Recording:
         )
 
 
-def together(parts: Sequence[Recording]) -> Recording:
+def join_media(parts: Sequence[Recording]) -> Recording:
     """Return recordings of different media as one; they were made on one clock."""
     parts = sorted(parts, key=lambda part: min(map(MEDIA.index, part.originals)))
     merged = parts[0]
@@ -204,7 +204,7 @@ class FaceReader:
 
     def read(self, data: bytes, where: str, mapping: Mapping) -> Recording:
         """Return the face; its channels' names, and its rate (30 if unsaid), are the mapping's."""
-        rows = read_rows(data, where=where)
+        rows = read_face_npy(data, where=where)
         rate = mapping.rate or float(TICK_HZ)
         face = to_face(rows, mapping.channels, rate, where=where)
         facts: dict[str, str | int | float] = {
@@ -221,10 +221,10 @@ class FaceReader:
 READERS: tuple[Reader, ...] = (BvhReader(), DeepMimicReader(), AudioReader(), FaceReader())
 
 
-def reader_of(head: bytes, path: str) -> Reader | None:
+def find_reader(head: bytes, path: str) -> Reader | None:
     """Return the reader for a file, None if there is none.
 
-    >>> reader = reader_of(b"HIERARCHY", "walk.txt")
+    >>> reader = find_reader(b"HIERARCHY", "walk.txt")
     >>> reader.name if reader else None
     'bvh'
     """
@@ -237,7 +237,7 @@ def read_recording(data: bytes, path: str, mapping: Mapping = AUTOMATIC) -> Reco
     Raises:
         BadInput: no reader knows it, or its reader refuses it.
     """
-    reader = reader_of(data[:HEAD], path)
+    reader = find_reader(data[:HEAD], path)
     if reader is None:
         suffixes = ", ".join(suffix for reader in READERS for suffix in reader.suffixes)
         raise BadInput("no reader knows this file", where=path, then=f"known: {suffixes}")

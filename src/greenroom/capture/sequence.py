@@ -26,7 +26,7 @@ def yaw(hips: Floats) -> Floats:
     return (twist / length * (-1 if twist[3] < 0 else 1)).astype(np.float32)
 
 
-def mirrored(body: Body) -> Body:
+def mirror_body(body: Body) -> Body:
     """Return the body seen in a mirror: left and right exchanged across the YZ plane."""
     order = [BONE[other_side(name)] for name in body.skeleton.names]
     flip = np.asarray([1, -1, -1, 1], dtype=np.float32)
@@ -36,7 +36,7 @@ def mirrored(body: Body) -> Body:
     )
 
 
-def join(bodies: Sequence[Body], seam_ticks: int = SEAM_TICKS) -> Body:
+def concatenate(bodies: Sequence[Body], seam_ticks: int = SEAM_TICKS) -> Body:
     """Return one body that performs `bodies` in their order.
 
     Args:

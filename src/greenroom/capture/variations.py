@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from greenroom.capture.sequence import mirrored
+from greenroom.capture.sequence import mirror_body
 from greenroom.errors import BadInput
 from greenroom.frames import BONE, Body, Floats
 from greenroom.rotations import from_vector, multiply, normalise, slerp, to_vector
@@ -43,7 +43,7 @@ class Variation:
         unknown = sorted(set(self.posture) - set(BONE))
         if unknown:
             raise BadInput(f"there is no bone {', '.join(unknown)}")
-        out = mirrored(body) if self.mirror else body
+        out = mirror_body(body) if self.mirror else body
         out = _faster(out, self.tempo) if self.tempo != 1 else out
         rotations = out.rotations
         if self.amplitude != 1:

@@ -12,9 +12,9 @@ import msgspec
 from greenroom.cli.context import Context, answer, as_json, short
 from greenroom.errors import BadInput
 from greenroom.registry.approval import revoke
+from greenroom.registry.auto_approval import read_auto_approval
 from greenroom.registry.policy import set_policy
 from greenroom.registry.signing import key_path, keys_of, make_key, revoke_key
-from greenroom.registry.standing import read_standing
 from greenroom.retraining.requests import read_rules
 from greenroom.validation.gates import read_gates
 
@@ -115,7 +115,7 @@ def policy_command(
 ) -> None:
     """Say who may approve releases of an actor, how many must, and what a model has to pass."""
     rules = [] if gates is None else read_gates(_json(gates), str(gates))
-    bounded = None if standing is None else read_standing(_json(standing), str(standing))
+    bounded = None if standing is None else read_auto_approval(_json(standing), str(standing))
     when = None if learning is None else read_rules(_json(learning), str(learning)).manifest()
     name = set_policy(context.workspace, actor, by, needed, approver, rules, bounded, when)
     approvers = ", ".join(approver) or "anybody"

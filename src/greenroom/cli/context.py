@@ -14,8 +14,8 @@ from typing import Any
 
 import click
 
-from greenroom.beside import stand_back
 from greenroom.errors import BadInput
+from greenroom.platform import run_in_background
 from greenroom.store.workspace import Workspace
 
 as_json = click.option(
@@ -50,7 +50,7 @@ class Heavy(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Stand back, and do it."""
-        stand_back()
+        run_in_background()
         return super().invoke(ctx)
 
 

@@ -11,15 +11,14 @@ import click
 from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.contracts import Backend, ModelShape
 from greenroom.errors import BadInput, MissingExtra
-from greenroom.live.backends import OnnxBackend
+from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.objects import Manifest, write_durably
 from greenroom.store.workspace import Workspace
-from greenroom.validation.crossval import Plan, cross_validate
+from greenroom.validation.cross_validation import FoldPlan, cross_validate
 from greenroom.validation.ratings import lines_of, read_ratings, summary
-from greenroom.validation.search import Plan as SearchPlan
-from greenroom.validation.search import search
-from greenroom.validation.search_report import page
-from greenroom.validation.space import SPACE, Space, read_space
+from greenroom.validation.search import SearchPlan, search
+from greenroom.validation.search_report import search_report
+from greenroom.validation.search_space import SPACE, Space, read_space
 
 
 def opener(workspace: Workspace) -> Any:
@@ -65,7 +64,7 @@ def crossval_command(
         name,
         context.user,
         opener(workspace),
-        Plan(folds, preset, steps, seed),
+        FoldPlan(folds, preset, steps, seed),
         meter("folds, in thousandths", as_json),
     )
     manifest = workspace.objects.manifest(crossval, "crossval")
@@ -120,7 +119,7 @@ def search_command(
     search_hash = search(workspace, name, context.user, opener(workspace), plan, show)
     manifest = workspace.objects.manifest(search_hash, "search")
     if report is not None:
-        write_durably(report, page(search_hash, manifest).encode())
+        write_durably(report, search_report(search_hash, manifest).encode())
     best = None if manifest["best"] is None else manifest["trials"][manifest["best"]]
     result = {"search": search_hash, "best": best, "trials": manifest["trials"], "metric": metric}
     completed = sum("value" in trial for trial in manifest["trials"])

@@ -18,9 +18,9 @@ import click
 from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.clock import NS_PER_S
 from greenroom.errors import BadInput, MissingExtra
-from greenroom.retraining.durable import work_off
-from greenroom.retraining.requests import FAILED, PROMOTED, REJECTED, Run, ask, runs
-from greenroom.retraining.triggers import attend
+from greenroom.retraining.requests import FAILED, PROMOTED, REJECTED, Run, request_run, runs
+from greenroom.retraining.triggers import evaluate_triggers
+from greenroom.retraining.workflow import run_pending
 
 _LOOK_S = 2.0
 
@@ -74,8 +74,8 @@ def retrain_command(
     need_extras()
     options = {"preset": preset, "steps": steps, "canary_s": canary, "online": online or None}
     job = {name: value for name, value in options.items() if value is not None}
-    run = ask(context.workspace, actor, why, context.user, job=job)
-    ended = [r for r in work_off(context.workspace, tell=_meters(as_json)) if r.name == run.name]
+    run = request_run(context.workspace, actor, why, context.user, job=job)
+    ended = [r for r in run_pending(context.workspace, tell=_meters(as_json)) if r.name == run.name]
     answer(as_json, _run_json(ended[0]), _line(ended[0]))
     if ended[0].outcome in (REJECTED, FAILED):
         ctx.exit(1)
@@ -120,8 +120,8 @@ def work_command(context: Context, once: bool, as_json: bool) -> None:
     need_extras()
     finished_runs: list[Run] = []
     while True:
-        attend(context.workspace, context.user)
-        ended = work_off(context.workspace, tell=_meters(as_json))
+        evaluate_triggers(context.workspace, context.user)
+        ended = run_pending(context.workspace, tell=_meters(as_json))
         finished_runs += ended
         for run in ended if not as_json else ():
             click.echo(_line(run))

@@ -18,27 +18,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greenroom import embedded
-from greenroom.capture import published
+from greenroom.capture import sample_data
 from greenroom.cli.context import JOB, Context, answer, meter, short
 from greenroom.cli.learning import need_extras
-from greenroom.cli.programme import LONGEST_S, Programme, body_of, made
 from greenroom.cli.shows import replayed, summary
-from greenroom.cli.staging import Stage, warned
 from greenroom.clock import TICK_HZ
 from greenroom.config import cache
+from greenroom.demo.program import LONGEST_S, Program, load_body, made_program
 from greenroom.errors import CheckFailed, Refused
-from greenroom.live.cast import Order
-from greenroom.live.channels import motion
-from greenroom.live.harvest import Harvest
-from greenroom.live.inputs import open_playlist
-from greenroom.live.show import Performed, perform
-from greenroom.live.watching import Watch
+from greenroom.live.playlist import open_playlist
+from greenroom.live.show import ShowResult, perform
+from greenroom.live.supervisor import ShowSpec
+from greenroom.observers.capture_buffer import CaptureRecorder
+from greenroom.observers.drift_channels import motion_channel
+from greenroom.observers.drift_monitor import DriftMonitor
+from greenroom.observers.page import welcome_message
 from greenroom.registry.policy import policy_ref, read_policy, set_policy
-from greenroom.registry.promote import on_stage
+from greenroom.registry.promote import live_release
 from greenroom.registry.release import Release, load_release
 from greenroom.retraining.requests import PROMOTED, Run, read_rules, runs
-from greenroom.stage.observer import hello
-from greenroom.stage.telling import Learning
+from greenroom.services.retraining_status import RetrainingStatus
+from greenroom.services.show_session import ShowSession, warned
+from greenroom.stage.api import page_server
 from greenroom.store.workspace import Workspace
 
 DARK_S = (38.0, 54.0)
@@ -71,7 +72,7 @@ def loop_demo(
     context: Context,
     page: tuple[str, int] | None,
     as_json: bool,
-    programme: Callable[[Workspace, str], Programme] = made,
+    programme: Callable[[Workspace, str], Program] = made_program,
 ) -> None:
     """Perform, watch, learn, swap, replay; print what came of it.
 
@@ -85,12 +86,12 @@ def loop_demo(
         CheckFailed: the loop did not close, or the replay differs.
     """
     need_extras()
-    if not published.fetched(cache()):
+    if not sample_data.fetched(cache()):
         click.echo("fetching the published clips, once (about 110 MB)", err=True)
-        published.fetch(cache())
+        sample_data.fetch(cache())
     workspace = context.workspace
     embedded.install(workspace)
-    release = load_release(workspace, on_stage(workspace, embedded.ACTOR))
+    release = load_release(workspace, live_release(workspace, embedded.ACTOR))
     _sign(workspace)
     click.echo("reading what plays, and learning the reference", err=True)
     embedded.ingest_clips(workspace, context.user)  # what the champion was trained on
@@ -138,7 +139,7 @@ class _Show:
         self,
         context: Context,
         release: Release,
-        plays: Programme,
+        plays: Program,
         page: tuple[str, int] | None,
         as_json: bool,
     ) -> None:
@@ -147,15 +148,16 @@ class _Show:
         workspace = context.workspace
         self.ticks = round(LONGEST_S * TICK_HZ)
         dark = [(round(DARK_S[0] * TICK_HZ), round(DARK_S[1] * TICK_HZ))]
-        self.order = Order(release, plays.takes, self.ticks, dark=dark)
+        self.order = ShowSpec(release, plays.takes, self.ticks, dark=dark)
         playlist = open_playlist(workspace, plays.takes, self.ticks)
-        self.stage = Stage(workspace, page, release, playlist, self.ticks, context.user)
+        serve = page_server(workspace, page)
+        self.stage = ShowSession(workspace, release, playlist, self.ticks, serve, context.user)
         self.folder = Path(tempfile.mkdtemp(prefix="greenroom-loop-"))
-        self.harvest = Harvest(
+        self.harvest = CaptureRecorder(
             workspace, plays.attribution, release.skeleton, "captured", context.user
         )
         self.confidence = _Confidence()
-        self.watch = Watch([motion(plays.reference)], self._alert)
+        self.watch = DriftMonitor([motion_channel(plays.reference)], self._alert)
         self.before = len(runs(workspace.log, release.actor))
         self.alert_s = self.promoted_s = 0.0
         self.run_: Run | None = None
@@ -177,8 +179,8 @@ class _Show:
         self.stage.staged(release, tick)
         if not first:
             workspace = Workspace(self.context.workspace.home)  # a log is read by one thread
-            learned = {take: body_of(workspace, take) for take in self.harvest.takes}
-            self.watch.renew(lambda: [motion({**self.plays.reference, **learned})])
+            learned = {take: load_body(workspace, take) for take in self.harvest.takes}
+            self.watch.renew(lambda: [motion_channel({**self.plays.reference, **learned})])
 
     def _enough(self) -> bool:
         """Whether the run has ended, and the show went on for a while after it."""
@@ -196,15 +198,18 @@ class _Show:
             self.harvest.end()
         return bool(self.promoted_s) and now > self.promoted_s + LINGER_S
 
-    def run(self) -> Performed:
+    def run(self) -> ShowResult:
         """Perform until the loop has closed, or the show is over."""
         workspace = self.context.workspace
         progress = self.folder / "progress"
         observers = [*self.stage.observers, self.watch, self.harvest, self.confidence]
-        observers.append(Learning(workspace, self.stage.hub, self.release.actor, progress))
+        observers.append(RetrainingStatus(workspace, self.stage.hub, self.release.actor, progress))
         self.stage.open(
-            hello(
-                self.release, self.ticks, [self.plays.notice], [w.credit for w in published.WHEELS]
+            welcome_message(
+                self.release,
+                self.ticks,
+                [self.plays.notice],
+                [w.credit for w in sample_data.WHEELS],
             )
         )
         command = [sys.executable, "-m", "greenroom", "--home", str(workspace.home)]
@@ -233,7 +238,7 @@ class _Show:
 
 
 def _close(
-    context: Context, show: _Show, show_result: Performed, starts_s: float, as_json: bool
+    context: Context, show: _Show, show_result: ShowResult, starts_s: float, as_json: bool
 ) -> None:
     """Replay, and say what came of it."""
     stage = show.stage
@@ -290,7 +295,7 @@ def _close(
         shutil.rmtree(show.folder, ignore_errors=True)
 
 
-def _text(result: dict[str, Any], show_result: Performed) -> str:
+def _text(result: dict[str, Any], show_result: ShowResult) -> str:
     means = result["confidence"]
     lines = [summary(show_result), f"  alerts ({result['style_second']:g} s: the style changes)"]
     lines += [

@@ -1,4 +1,4 @@
-"""Commands on models: `train`, `track`, `validate`, `card`, `approve`, `promote`."""
+"""Commands on models: `train`, `track`, `validate`, `model_card`, `approve`, `promote`."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any
 
 import click
 
+from greenroom.capture.discovery import InputFiles
 from greenroom.capture.labels import read_pattern
-from greenroom.capture.mapping import AUTOMATIC
-from greenroom.capture.opening import Handed
 from greenroom.capture.readers import Refusal
+from greenroom.capture.skeleton.mapping import AUTOMATIC
 from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.cli.experiments import table
 from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, MissingExtra
-from greenroom.live.backends import OnnxBackend
-from greenroom.registry.approval import give, support
-from greenroom.registry.card import card
+from greenroom.registry.approval import approval_status, sign_approval
+from greenroom.registry.card import model_card
 from greenroom.registry.promote import promote, rollback
 from greenroom.registry.release import approve
+from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.objects import write_durably
-from greenroom.validation.clip import clip_for
-from greenroom.validation.gates import decide
-from greenroom.validation.judge import validate
+from greenroom.validation.comparison_clip import clip_for
+from greenroom.validation.eval_model import TASKS
+from greenroom.validation.eval_takes import EvalTake
+from greenroom.validation.evaluator import validate
+from greenroom.validation.gates import decide_gates
 from greenroom.validation.ratings import keep_study, lines_of, read_ratings, summary
-from greenroom.validation.report import report as write_report
-from greenroom.validation.scenes import Scene
+from greenroom.validation.report import validation_report as write_report
 from greenroom.validation.search import best_of
-from greenroom.validation.subject import TASKS
 
 
 @click.command("train", cls=Heavy)
@@ -65,7 +65,7 @@ def train_command(
 ) -> None:
     """Train a model on a dataset; needs the extra `train`. Interrupted, it goes on when run again."""
     try:
-        from greenroom.training.model import preset_of
+        from greenroom.networks.motion_net import preset_of
         from greenroom.training.rollout import Recipe
         from greenroom.training.tracking import open_tracker
         from greenroom.training.train import train
@@ -107,11 +107,11 @@ def train_command(
 @click.pass_obj
 def track_command(context: Context, to: str, as_json: bool) -> None:
     """Send to a tracker what it has not seen of any run."""
-    from greenroom.training.tracking import exported, journals, mirror, open_tracker
+    from greenroom.training.tracking import export_permission, journals, mirror, open_tracker
 
     home = context.workspace.home
     tracker = open_tracker(to, home)
-    may = exported(context.workspace)
+    may = export_permission(context.workspace)
     sent = {path.stem: mirror(path, tracker, may) for path in journals(home)}
     lines = [f"{run}  {count} events" for run, count in sent.items() if count]
     answer(as_json, {"sent": sent}, "\n".join(lines) or "nothing is waiting")
@@ -151,7 +151,7 @@ def validate_command(
     label_pattern: str | None,
     ratings: Path | None,
     alone: int,
-    report: Path | None,
+    validation_report: Path | None,
     as_json: bool,
 ) -> None:
     """Judge a model on whole takes, beside floors fitted on its own training takes."""
@@ -173,10 +173,11 @@ def validate_command(
     )
     validation_manifest = workspace.objects.manifest(validation, "validation")
     study = None if rating_rows is None else summary(rating_rows)
-    if report is not None:
+    if validation_report is not None:
         clip = clip_for(workspace, name, backend)
         write_durably(
-            report, write_report(validation, validation_manifest, clip=clip, study=study).encode()
+            validation_report,
+            write_report(validation, validation_manifest, clip=clip, study=study).encode(),
         )
     lines = table(validation_manifest["figures"])
     result = validation_manifest["figures"]
@@ -189,15 +190,15 @@ def validate_command(
     answer(as_json, result, "\n".join(lines))
 
 
-def _scenes(paths: Sequence[Path], pattern: str | None) -> dict[str, Scene]:
+def _scenes(paths: Sequence[Path], pattern: str | None) -> dict[str, EvalTake]:
     """Return recordings as scenes, by path; what cannot be read is told on stderr."""
     label_pattern = None if pattern is None else read_pattern(pattern)
     out = {}
-    for recording in Handed(list(paths), AUTOMATIC):
+    for recording in InputFiles(list(paths), AUTOMATIC):
         if isinstance(recording, Refusal):
             click.echo(f"left out {recording.path}: {recording.reason}", err=True)
             continue
-        out[recording.path] = Scene.of(
+        out[recording.path] = EvalTake.of(
             recording, label_pattern.of([recording.path]) if label_pattern else {}
         )
     return out
@@ -221,12 +222,12 @@ def approve_command(
         release = workspace.resolve(model, "release")
     except BadInput:
         name = workspace.resolve(model, "model")
-        release = approve(workspace, name, by, end, *decide(workspace, name))
+        release = approve(workspace, name, by, end, *decide_gates(workspace, name))
     else:
-        decide(workspace, str(workspace.objects.manifest(release)["parents"]["model"]))
-        give(workspace, release, by, end)
+        decide_gates(workspace, str(workspace.objects.manifest(release)["parents"]["model"]))
+        sign_approval(workspace, release, by, end)
     actor = str(workspace.objects.manifest(release)["actor"])
-    counting, missing = support(workspace, release)
+    counting, missing = approval_status(workspace, release)
     then = f"promote {actor} {short(release)}"
     if missing:
         then = f"approve {short(release)} --by NAME  ({missing} more must)"
@@ -248,7 +249,7 @@ def card_command(context: Context, release: str, as_json: bool) -> None:
     blob = manifest.get("blobs", {}).get("card")
     if blob is None:
         model = manifest["parents"]["model"]
-        text = card(context.workspace, model, manifest["parents"].get("validation"), [])
+        text = model_card(context.workspace, model, manifest["parents"].get("validation"), [])
     else:
         text = context.workspace.objects.get(blob).decode()
     answer(as_json, {"release": name, "card": text}, text.rstrip())

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from greenroom.adaptation.face_refit import adapt_face
+from greenroom.adaptation.style_refit import refit_style_head
 from greenroom.cli.context import Context, Heavy, answer, as_json, short
-from greenroom.registry.rigs import exchange_rig
-from greenroom.retraining.exchange import exchange_style
-from greenroom.retraining.likeness import fit_face
+from greenroom.registry.rigs import set_rig_mapping
 
 
 @click.group("part")
@@ -40,7 +40,10 @@ def style_command(context: Context, model: str, dataset: str, as_json: bool) -> 
     base_model = workspace.resolve(model, "model")
     dataset_hash = workspace.resolve(dataset, "dataset")
     _report(
-        context, exchange_style(workspace, base_model, dataset_hash, context.user), "style", as_json
+        context,
+        refit_style_head(workspace, base_model, dataset_hash, context.user),
+        "style",
+        as_json,
     )
 
 
@@ -53,7 +56,9 @@ def rig_command(context: Context, model: str, file: Path, as_json: bool) -> None
     """Say what a face's channels drive of ARKit's 52; make the model that has this rig."""
     workspace = context.workspace
     base_model = workspace.resolve(model, "model")
-    adapted_model = exchange_rig(workspace, base_model, file.read_bytes(), str(file), context.user)
+    adapted_model = set_rig_mapping(
+        workspace, base_model, file.read_bytes(), str(file), context.user
+    )
     _report(context, adapted_model, "rig", as_json)
 
 
@@ -66,7 +71,7 @@ def face_command(context: Context, model: str, take: str, as_json: bool) -> None
     """Fit a face to the person in the first half minute of a take; make the model that has it."""
     workspace = context.workspace
     base_model, take_hash = workspace.resolve(model, "model"), workspace.resolve(take, "take")
-    adapted_model = fit_face(workspace, base_model, take_hash, context.user)
+    adapted_model = adapt_face(workspace, base_model, take_hash, context.user)
     _report(context, adapted_model, "face", as_json)
 
 

@@ -10,11 +10,11 @@ import click
 
 from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.errors import BadInput
-from greenroom.rehearsal.page import page, said
+from greenroom.rehearsal.report import comparison_report, verdict_sentence
 from greenroom.rehearsal.sandbox import compare
 from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
-from greenroom.validation.subject import TASKS
+from greenroom.validation.eval_model import TASKS
 
 
 @click.command("sandbox", cls=Heavy)
@@ -59,7 +59,7 @@ def sandbox_command(
     )
     manifest = workspace.objects.manifest(sandbox, "sandbox")
     if report is not None:
-        write_durably(report, page(sandbox, manifest).encode())
+        write_durably(report, comparison_report(sandbox, manifest).encode())
     result = {"sandbox": sandbox, "figures": manifest["figures"], "left_out": manifest["left_out"]}
     lines = [*_table(manifest["figures"]), *_left_out(manifest["left_out"]), f"sandbox {sandbox}"]
     answer(as_json, result, "\n".join(lines))
@@ -90,7 +90,8 @@ def _table(figures: dict[str, Any]) -> list[str]:
             low, high = row["ci"]
             lines.append(
                 f"{of + '.' + metric:22}{row['challenger']:11.3f}{row['champion']:10.3f}"
-                f"{row['gain']:+8.3f}   {low:+.3f} … {high:+.3f}    {said(row)}, {row['takes']} pairs"
+                f"{row['gain']:+8.3f}   {low:+.3f} … {high:+.3f}    "
+                f"{verdict_sentence(row)}, {row['takes']} pairs"
             )
     return lines
 

@@ -14,25 +14,32 @@ import click
 from prometheus_client import CollectorRegistry
 
 from greenroom import embedded
-from greenroom.capture import published
-from greenroom.capture.takes import Who
+from greenroom.capture import sample_data
+from greenroom.capture.ingest import Attribution
 from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
-from greenroom.cli.staging import PAGE_PORT, Stage, read_inputs, read_outputs, warned
 from greenroom.config import cache
-from greenroom.consent.gate import require
+from greenroom.consent.gate import require_rights
 from greenroom.consent.records import read_rights
 from greenroom.errors import BadInput, CheckFailed
-from greenroom.live.cast import Order
-from greenroom.live.inputs import Playlist, open_playlist, told_of
-from greenroom.live.ladder import RUNGS
+from greenroom.live.fallback import RUNGS
+from greenroom.live.playlist import Playlist, open_playlist, show_conditioning
 from greenroom.live.replay import export_bvh, verify
-from greenroom.live.show import Performed, perform
+from greenroom.live.show import ShowResult, perform
+from greenroom.live.supervisor import ShowSpec
 from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.monitoring.script import read_script
-from greenroom.registry.promote import on_stage, previous_of
+from greenroom.observers.hub import Hub
+from greenroom.observers.page import welcome_message
+from greenroom.registry.promote import live_release, previous_of
 from greenroom.registry.release import Release, load_release
-from greenroom.stage.hub import Hub
-from greenroom.stage.observer import hello
+from greenroom.services.show_session import (
+    PAGE_PORT,
+    ShowSession,
+    read_inputs,
+    read_outputs,
+    warned,
+)
+from greenroom.stage.api import page_server
 from greenroom.stage.server import create_app, hosts_for, serve_in_thread
 from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
@@ -90,12 +97,12 @@ def perform_command(
     """Perform live at 30 fps and record the show."""
     scenes = [] if script is None else read_script(script.read_bytes(), str(script))
     out = read_outputs(outputs)
-    takes = read_inputs(context, inputs)
-    release = load_release(context.workspace, on_stage(context.workspace, actor))
+    takes = read_inputs(context.workspace, inputs)
+    release = load_release(context.workspace, live_release(context.workspace, actor))
     playlist = open_playlist(context.workspace, takes, round(seconds * 30) if seconds else None)
     ticks = round(seconds * 30) if seconds else playlist.ticks
     previous = previous_of(context.workspace, actor)
-    order = Order(
+    order = ShowSpec(
         release,
         takes,
         ticks,
@@ -103,15 +110,16 @@ def perform_command(
         seed=seed,
         threads=threads,
         previous=previous,
-        conditioning=told_of(playlist, scenes),
+        conditioning=show_conditioning(playlist, scenes),
     )
-    stage = Stage(context.workspace, out.page, release, playlist, ticks, context.user)
+    serve = page_server(context.workspace, out.page)
+    stage = ShowSession(context.workspace, release, playlist, ticks, serve, context.user)
     notices = _notices(release, playlist)
     if watch:
         notices += stage.watch(context.workspace, release, scenes)
         stage.keep(context.workspace, release, takes, context.user)
     try:
-        stage.open(hello(release, ticks, notices, []))
+        stage.open(welcome_message(release, ticks, notices, []))
         show = meter("on air", as_json)
         show_result = perform(
             context.workspace, order, context.user, stage.observers, show, warned, stage.staged
@@ -122,7 +130,7 @@ def perform_command(
     answer(as_json, show_result.json, summary(show_result))
 
 
-def summary(show_result: Performed) -> str:
+def summary(show_result: ShowResult) -> str:
     """Return what a show came to, as people read it."""
     lines = [
         f"show {show_result.show}",
@@ -167,7 +175,7 @@ def replay_command(
     if export is not None:
         for take in context.workspace.objects.manifest(name, "show")["parents"]["takes"]:
             played = context.workspace.objects.manifest(take, "take")
-            require(played, take, "export", datetime.date.today())
+            require_rights(played, take, "export", datetime.date.today())
         data = export_bvh(context.workspace, name)
         write_durably(export, data)
         result |= {"file": str(export), "bytes": len(data)}
@@ -222,19 +230,21 @@ def demo_command(
         )
     if loop:
         from greenroom.cli.looping import loop_demo
-        from greenroom.cli.programme import Programme, made, real
+        from greenroom.demo.program import Program, made_program, recorded_program
 
-        def programme(workspace: Workspace, by: str) -> Programme:
+        def programme(workspace: Workspace, by: str) -> Program:
             if not recordings or new_style is None or label_pattern is None:
-                return made(workspace, by)
-            attribution = Who(embedded.ACTOR, participant, read_rights(rights, participant))
-            return real(workspace, recordings, label_pattern, new_style, attribution, by)
+                return made_program(workspace, by)
+            attribution = Attribution(embedded.ACTOR, participant, read_rights(rights, participant))
+            return recorded_program(
+                workspace, recordings, label_pattern, new_style, attribution, by
+            )
 
         loop_demo(context, None if headless else ("127.0.0.1", port), as_json, programme)
         return
-    if not published.fetched(cache()):
+    if not sample_data.fetched(cache()):
         click.echo("fetching the published clips, once (about 110 MB)", err=True)
-        published.fetch(cache())
+        sample_data.fetch(cache())
     release = load_release(context.workspace, embedded.install(context.workspace))
     clips = embedded.ingest_clips(context.workspace, context.user)
     voices = [clips[clip] for clip in clips if not clip.startswith("humanoid3d_")]
@@ -242,12 +252,13 @@ def demo_command(
     ticks = round(seconds * 30)
     playlist = open_playlist(context.workspace, takes, ticks)
     cut = (4 * ticks // 9, 5 * ticks // 9)
-    order = Order(release, takes, ticks, cuts=[cut])
+    order = ShowSpec(release, takes, ticks, cuts=[cut])
     address = None if headless else ("127.0.0.1", port)
-    stage = Stage(context.workspace, address, release, playlist, ticks)
+    serve = page_server(context.workspace, address)
+    stage = ShowSession(context.workspace, release, playlist, ticks, serve)
     try:
-        credits = [wheel.credit for wheel in published.WHEELS]
-        stage.open(hello(release, ticks, _notices(release, playlist), credits))
+        credits = [wheel.credit for wheel in sample_data.WHEELS]
+        stage.open(welcome_message(release, ticks, _notices(release, playlist), credits))
         if not as_json:
             notices = " ".join(_notices(release, playlist))
             click.echo(

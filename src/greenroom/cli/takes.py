@@ -9,17 +9,17 @@ from pathlib import Path, PurePath
 
 import click
 
-from greenroom.capture.bvh import body_to_motion, write_bvh
-from greenroom.capture.face import write_face
+from greenroom.capture.formats.bvh import body_to_motion, write_bvh
+from greenroom.capture.formats.face_npy import write_face
+from greenroom.capture.ingest import Attribution, IngestOptions, ingest, load_take, media_formats
 from greenroom.capture.labels import Tiers, read_labels, read_pattern
 from greenroom.capture.readers import Recording
-from greenroom.capture.takes import Said, Who, ingest, load, media_of
 from greenroom.cli.context import Context, Heavy, answer, as_json, short
-from greenroom.consent.gate import refusal, require
+from greenroom.consent.gate import refusal_reason, require_rights
 from greenroom.consent.records import read_rights
-from greenroom.datasets.build import build, read_held
+from greenroom.datasets.build import build_dataset, read_heldout
 from greenroom.errors import BadInput
-from greenroom.render.clips import Panel, picture, side_by_side
+from greenroom.render.clips import ClipPanel, picture, side_by_side
 from greenroom.store.objects import write_durably
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
@@ -60,8 +60,8 @@ def ingest_command(
             "--participant and --rights belong together", then="give both, or neither: quarantine"
         )
     record = read_rights(rights, participant) if rights else None
-    attribution = Who(actor, participant, record)
-    options = Said(
+    attribution = Attribution(actor, participant, record)
+    options = IngestOptions(
         mapping.read_bytes() if mapping else None,
         read_labels(labels.read_bytes(), where=str(labels)) if labels else None,
         read_pattern(label_pattern) if label_pattern is not None else None,
@@ -101,13 +101,13 @@ def take_list(context: Context, actor: str | None, as_json: bool) -> None:
     today = datetime.date.today()
     for row in context.workspace.catalog.find("take", actor=actor):
         manifest = context.workspace.objects.manifest(row.object, "take")
-        state = refusal(manifest, "train", today)
+        state = refusal_reason(manifest, "train", today)
         rows.append(
             {
                 "take": row.object,
                 "name": manifest["name"],
                 "actor": row.actor,
-                "medium": "+".join(media_of(manifest)),
+                "medium": "+".join(media_formats(manifest)),
                 "seconds": round(manifest["ticks"] / 30, 2),
                 "participant": manifest["participant"],
                 "usable": not state,
@@ -140,7 +140,7 @@ def take_show(context: Context, take: str, as_json: bool) -> None:
     """Show a take: its manifest, and what its reader says of it."""
     name = context.workspace.resolve(take, "take")
     manifest = context.workspace.objects.manifest(name, "take")
-    facts = load(context.workspace, name).facts
+    facts = load_take(context.workspace, name).facts
     text = "\n".join(f"{key:24} {value}" for key, value in {**manifest, **facts}.items())
     answer(as_json, {"take": name, "manifest": manifest, "facts": facts}, text)
 
@@ -159,8 +159,8 @@ def take_export(context: Context, take: str, file: Path, humanoid: bool, as_json
     """
     name = context.workspace.resolve(take, "take")
     manifest = context.workspace.objects.manifest(name, "take")
-    require(manifest, name, "export", datetime.date.today())
-    media = list(media_of(manifest))
+    require_rights(manifest, name, "export", datetime.date.today())
+    media = list(media_formats(manifest))
     ending = file.suffix.lower()
     medium = media[0] if len(media) == 1 else _ENDINGS.get(ending, "")
     if ending in _DRAWN and "body" not in media:
@@ -172,7 +172,7 @@ def take_export(context: Context, take: str, file: Path, humanoid: bool, as_json
             f"this take has {' and '.join(media)}; '{file.name}' does not say which to write",
             then="end the name with .bvh or .webp for a body, .csv for a face, .wav for a voice",
         )
-    recording = load(context.workspace, name, (medium,))
+    recording = load_take(context.workspace, name, (medium,))
     data = _drawn(recording, ending) if ending in _DRAWN else _written(recording, humanoid)
     write_durably(file, data)
     answer(as_json, {"take": name, "file": str(file), "bytes": len(data)}, f"wrote {file}")
@@ -193,7 +193,7 @@ def _drawn(recording: Recording, ending: str) -> bytes:
     if ending == ".png":
         return picture(body, len(body) // 2)
     name = PurePath(recording.path).stem
-    return side_by_side([Panel(body, name)], (360, 400), ending[1:], most=900)
+    return side_by_side([ClipPanel(body, name)], (360, 400), ending[1:], most=900)
 
 
 def _written(recording: Recording, humanoid: bool) -> bytes:
@@ -224,8 +224,8 @@ def dataset_build(
     context: Context, name: str, actor: str, heldout: Path | None, as_json: bool
 ) -> None:
     """Freeze every allowed take of an actor with a body, or with a face and its voice."""
-    heldout_patterns = read_held(heldout.read_bytes(), where=str(heldout)) if heldout else None
-    built = build(
+    heldout_patterns = read_heldout(heldout.read_bytes(), where=str(heldout)) if heldout else None
+    built = build_dataset(
         context.workspace, name, actor, context.user, datetime.date.today(), heldout_patterns
     )
     result = {"dataset": built.dataset, "takes": built.takes, "left_out": built.left_out}

@@ -11,14 +11,14 @@ import click
 
 from greenroom.cli.context import Context, answer, as_json, short
 from greenroom.contracts import CAUSES
-from greenroom.monitoring.alerts import Entered, entered, told
+from greenroom.monitoring.alerts import LoggedAlert, alert_json, list_alerts
 from greenroom.monitoring.satisfaction import (
     Satisfaction,
     Survey,
     by_release,
     keep_survey,
     read_survey,
-    standing,
+    stored_surveys,
 )
 
 
@@ -29,14 +29,14 @@ from greenroom.monitoring.satisfaction import (
 @click.pass_obj
 def alerts_command(context: Context, actor: str | None, cause: str | None, as_json: bool) -> None:
     """List the alerts of shows, oldest first: what, where, how much, since when, and why."""
-    records = entered(context.workspace.log, actor, cause)
+    records = list_alerts(context.workspace.log, actor, cause)
     head = f"{'when (UTC)':19} {'actor':10} {'signal':16} {'size':>8} {'since tick':>10}"
     why = "  cause, where, source"
     lines = [head + why, *map(_line, records)] if records else ["no alerts"]
-    answer(as_json, {"alerts": [told(record) for record in records]}, "\n".join(lines))
+    answer(as_json, {"alerts": [alert_json(record) for record in records]}, "\n".join(lines))
 
 
-def _line(record: Entered) -> str:
+def _line(record: LoggedAlert) -> str:
     timestamp = datetime.datetime.fromtimestamp(record.entry.at_ns / 1e9, datetime.UTC)
     alert = record.alert
     why = ", ".join((alert.cause, *alert.where, record.source))
@@ -56,7 +56,7 @@ def satisfaction_command(context: Context, csv: Path | None, show: str, as_json:
     workspace = context.workspace
     if csv is None:
         about = workspace.resolve(show, "show") if show else ""
-        surveys = [survey for survey in standing(workspace) if about in ("", survey.show)]
+        surveys = [survey for survey in stored_surveys(workspace) if about in ("", survey.show)]
     else:
         surveys = keep_survey(
             workspace, read_survey(csv.read_bytes(), str(csv)), context.user, show

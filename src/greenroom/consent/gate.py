@@ -10,10 +10,10 @@ from greenroom.errors import Refused
 from greenroom.store.workspace import Workspace
 
 
-def refusal(take: dict[str, Any], purpose: str, day: datetime.date) -> str:
+def refusal_reason(take: dict[str, Any], purpose: str, day: datetime.date) -> str:
     """Return why a take may not be used, or an empty string where it may.
 
-    >>> refusal({"rights": None}, "train", datetime.date(2026, 1, 1))
+    >>> refusal_reason({"rights": None}, "train", datetime.date(2026, 1, 1))
     'it is quarantined: nobody said who is in it and what they allow'
     """
     rights = take.get("rights")
@@ -29,13 +29,13 @@ def refusal(take: dict[str, Any], purpose: str, day: datetime.date) -> str:
     return ""
 
 
-def require(take: dict[str, Any], name: str, purpose: str, day: datetime.date) -> None:
+def require_rights(take: dict[str, Any], name: str, purpose: str, day: datetime.date) -> None:
     """Pass, or raise.
 
     Raises:
         Refused: the take may not be used for `purpose` on `day`.
     """
-    reason = refusal(take, purpose, day)
+    reason = refusal_reason(take, purpose, day)
     if reason:
         raise Refused(
             f"take {name[:12]} may not be used: {reason}",
@@ -43,7 +43,7 @@ def require(take: dict[str, Any], name: str, purpose: str, day: datetime.date) -
         )
 
 
-def rights_with(
+def merge_rights(
     workspace: Workspace, existing_rights: Sequence[dict[str, Any]], takes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return rights that are known, such as a start's, and those of takes, each once."""
@@ -55,10 +55,12 @@ def rights_with(
     return all_rights
 
 
-def start_refusal(model: dict[str, Any], day: datetime.date) -> str:
+def initial_weights_refusal(model: dict[str, Any], day: datetime.date) -> str:
     """Return why a training may not begin with what a model has learned, or an empty string."""
     for rights in model["rights"]:
-        reason = refusal({"rights": rights, "participant": rights["participant"]}, "train", day)
+        reason = refusal_reason(
+            {"rights": rights, "participant": rights["participant"]}, "train", day
+        )
         if reason:
             return f"it learned from {rights['participant']}: {reason}"
     return ""

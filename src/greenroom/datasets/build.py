@@ -11,24 +11,24 @@ from fnmatch import fnmatchcase
 import msgspec
 import numpy as np
 
+from greenroom.capture.ingest import load_take, media_formats
 from greenroom.capture.readers import Recording
-from greenroom.capture.takes import load, media_of
-from greenroom.consent.gate import refusal
+from greenroom.consent.gate import refusal_reason
 from greenroom.errors import BadInput
-from greenroom.features.pipeline import FeatureSpec, Pipeline
+from greenroom.features.pipeline import FeaturePipeline, FeatureSpec
 from greenroom.frames import BONES, SAMPLES_PER_TICK, Body, Floats
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
 SPLITS = ("train", "validation", "test")
 MIN_TICKS = 12
-Held = Mapping[str, Sequence[str]]
+HeldoutRules = Mapping[str, Sequence[str]]
 """{"validation" or "test": patterns of take names, as of the shell}; what fits both is for the test,
 the rest for training."""
 
 
 @dataclass(frozen=True)
-class Built:
+class DatasetBuild:
     """A dataset, and the takes that are not in it, each with its reason."""
 
     dataset: str
@@ -36,15 +36,15 @@ class Built:
     left_out: list[dict[str, str]]
 
 
-def build(
+def build_dataset(
     workspace: Workspace,
     name: str,
     actor: str,
     by: str,
     day: datetime.date,
-    heldout: Held | None = None,
+    heldout: HeldoutRules | None = None,
     like: Manifest | None = None,
-) -> Built:
+) -> DatasetBuild:
     """Freeze every allowed take of an actor that something can be learned from.
 
     That is a take with a body, or with a face and the voice that it was recorded with. A recording that
@@ -70,8 +70,8 @@ def build(
     left_out = []
     for take, manifest, reason in _candidates(workspace, actor, day):
         body = None
-        if not reason and "body" in media_of(manifest):
-            body = load(workspace, take, ("body",)).body
+        if not reason and "body" in media_formats(manifest):
+            body = load_take(workspace, take, ("body",)).body
         if not reason and manifest["ticks"] < MIN_TICKS:
             reason = f"it is shorter than {MIN_TICKS} ticks"
         if reason:
@@ -99,7 +99,7 @@ def build(
         "splits": _by_name(manifests, heldout) if heldout else _by_hash(manifests, like),
         "parents": {"takes": sorted(manifests)},
     }
-    return Built(workspace.publish(out, by=by), sorted(manifests), left_out)
+    return DatasetBuild(workspace.publish(out, by=by), sorted(manifests), left_out)
 
 
 def _candidates(
@@ -112,12 +112,12 @@ def _candidates(
     ]
     # Of a recording that is there twice, the one that more is said of.
     candidates.sort(key=lambda item: (-len(item[1].get("tiers", {})), item[0]))
-    rig = _majority_rig(m for _, m in candidates if not refusal(m, "train", day))
+    rig = _majority_rig(m for _, m in candidates if not refusal_reason(m, "train", day))
     take_by_media: dict[tuple[str, ...], str] = {}
     out = []
     for take, manifest in candidates:
-        reason = refusal(manifest, "train", day)
-        media, blobs = media_of(manifest), manifest["blobs"]
+        reason = refusal_reason(manifest, "train", day)
+        media, blobs = media_formats(manifest), manifest["blobs"]
         if not reason and "body" not in media:
             if not {"face", "audio"} <= media.keys():
                 reason = "it has no body, and no face with its voice"
@@ -136,19 +136,19 @@ def _candidates(
 def _majority_rig(takes: Iterable[Manifest]) -> str:
     """Return the face rig of most takes that have one with its voice; "" where none has."""
     rigs = Counter(
-        take["blobs"]["rig"] for take in takes if {"face", "audio"} <= media_of(take).keys()
+        take["blobs"]["rig"] for take in takes if {"face", "audio"} <= media_formats(take).keys()
     )
     return min(rigs, key=lambda name: (-rigs[name], name), default="")
 
 
-def rig_of(workspace: Workspace, dataset: Manifest) -> tuple[str, ...]:
+def face_rig(workspace: Workspace, dataset: Manifest) -> tuple[str, ...]:
     """Return the channels of a dataset's face rig: that of most of its training takes; () without."""
     takes = (workspace.objects.manifest(take, "take") for take in dataset["splits"]["train"])
     rig = _majority_rig(takes)
     return tuple(workspace.objects.manifest(rig, "rig")["channels"]) if rig else ()
 
 
-def read_held(data: bytes, *, where: str) -> Held:
+def read_heldout(data: bytes, *, where: str) -> HeldoutRules:
     """Read a file that says what is held out.
 
     Raises:
@@ -184,7 +184,7 @@ def _by_hash(takes: Mapping[str, Manifest], like: Manifest | None) -> dict[str, 
     assigned = {split: set() if like is None else set(like["splits"][split]) for split in SPLITS}
     out = {split: sorted(assigned[split] & set(takes)) for split in SPLITS}
     new = set(takes).difference(*assigned.values())
-    bodies = [take for take in sorted(new) if "body" in media_of(takes[take])]
+    bodies = [take for take in sorted(new) if "body" in media_formats(takes[take])]
     for order in (bodies, sorted(new - set(bodies))):
         tenth = max(1, round(len(order) / 10))
         out["test"] += order[:tenth]
@@ -193,7 +193,7 @@ def _by_hash(takes: Mapping[str, Manifest], like: Manifest | None) -> dict[str, 
     return {split: sorted(names) for split, names in out.items()}
 
 
-def _by_name(takes: Mapping[str, Manifest], heldout: Held) -> dict[str, list[str]]:
+def _by_name(takes: Mapping[str, Manifest], heldout: HeldoutRules) -> dict[str, list[str]]:
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for take in sorted(takes, key=lambda take: (takes[take]["name"], take)):
         name = takes[take]["name"]
@@ -209,30 +209,30 @@ def _by_name(takes: Mapping[str, Manifest], heldout: Held) -> dict[str, list[str
     return splits
 
 
-def recordings_of(
+def load_recordings(
     workspace: Workspace, dataset: Manifest, split: str, *media: str
 ) -> dict[str, Recording]:
     """Return the recordings of a split that have all these media, by take, in the dataset's order."""
     out = {}
     for take in dataset["splits"][split]:
-        if set(media) <= media_of(workspace.objects.manifest(take, "take")).keys():
-            out[take] = load(workspace, take, media)
+        if set(media) <= media_formats(workspace.objects.manifest(take, "take")).keys():
+            out[take] = load_take(workspace, take, media)
     return out
 
 
-def bodies_of(workspace: Workspace, dataset: Manifest, split: str) -> dict[str, Body]:
+def load_bodies(workspace: Workspace, dataset: Manifest, split: str) -> dict[str, Body]:
     """Return the bodies of a split by take, in the dataset's order."""
-    recordings = recordings_of(workspace, dataset, split, "body")
+    recordings = load_recordings(workspace, dataset, split, "body")
     return {
         take: recording.body for take, recording in recordings.items() if recording.body is not None
     }
 
 
-def states_of(spec: FeatureSpec, body: Body) -> Floats:
+def pose_states(spec: FeatureSpec, body: Body) -> Floats:
     """Return the states (T - 1, D) of a body; the first tick has no velocity and is left out."""
     ticks = len(body)
     silence = np.zeros((ticks, SAMPLES_PER_TICK), dtype=np.float32)
-    features = Pipeline(spec, listen=False).run(
+    features = FeaturePipeline(spec, listen=False).run(
         body.root, body.rotations, body.validity, silence, silence[:, 0].copy()
     )
     return features.state[1:]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from greenroom.datasets.build import states_of
+from greenroom.datasets.build import pose_states
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import BONE, LIMBS, Body, Floats
 from greenroom.render.clips import MOST
@@ -19,13 +19,13 @@ Perform = Callable[[Floats, Floats], Floats]
 """(window (K + L, D), which joints are captured in its last L ticks (L, J)) → states (L, D)."""
 
 
-def limbs_of(spec: FeatureSpec) -> NDArray[np.bool_]:
+def limb_masks(spec: FeatureSpec) -> NDArray[np.bool_]:
     """Return (limbs, J), True where a joint is of a limb; limbs that it does not have are left out."""
     limbs = np.asarray([np.isin(spec.joints, list(limb)) for limb in LIMBS.values()])
     return limbs[limbs.any(axis=1)]
 
 
-def filled(
+def fill_gaps(
     perform: Perform, spec: FeatureSpec, history: int, body: Body
 ) -> tuple[Body, Body, Floats] | None:
     """Return a stretch of a body, the same with its lost limbs made up, and what was given (T, 55).
@@ -40,11 +40,11 @@ def filled(
         history: K, ticks of its own past that it sees.
         body: of a second and a history at least; the first of it is the past.
     """
-    states = states_of(spec, body)[: history + MOST]
+    states = pose_states(spec, body)[: history + MOST]
     ticks = len(states) - history
     if ticks < 2 * LOST or not np.isfinite(states).all():
         return None
-    limbs = limbs_of(spec)
+    limbs = limb_masks(spec)
     lost = np.zeros((ticks, len(spec.joints)), dtype=bool)
     for n, start in enumerate(range(LOST, ticks, 2 * LOST)):
         lost[start : start + LOST] = limbs[n % len(limbs)]

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import msgspec
 
-from greenroom.capture import published
+from greenroom.capture import sample_data
+from greenroom.capture.ingest import Attribution, store_take
 from greenroom.capture.readers import read_recording
-from greenroom.capture.takes import Who, keep
 from greenroom.config import cache
 from greenroom.consent.records import read_rights
-from greenroom.registry.approval import enter
+from greenroom.registry.approval import record_approval
 from greenroom.registry.promote import live_ref
 from greenroom.registry.signing import Key, enter_key, keys_of
 from greenroom.store.catalog import blobs_of, parents_of
@@ -36,11 +36,13 @@ HELD = {"test": TEST, "validation": VALIDATION}
 def ingest_clips(workspace: Workspace, by: str) -> dict[str, str]:
     """Keep the published clips as takes; return {clip name: take hash}."""
     out = {}
-    for clip in published.clips(cache()):
+    for clip in sample_data.clips(cache()):
         participant = "deepmimic" if clip.kind == "body" else "phonlab"
         rights = read_rights(clip.licence, participant)
         recording = read_recording(clip.data, clip.path)
-        out[clip.name] = keep(workspace, recording, Who(ACTOR, participant, rights), by)
+        out[clip.name] = store_take(
+            workspace, recording, Attribution(ACTOR, participant, rights), by
+        )
     return out
 
 
@@ -98,13 +100,13 @@ def install(workspace: Workspace, by: str = "greenroom") -> str:
         if not any(
             e.event == "approve" and e.body["approval"] == approval for e in workspace.log.entries()
         ):
-            enter(workspace, release, approval, by=manifest["statement"]["by"])
+            record_approval(workspace, release, approval, by=manifest["statement"]["by"])
     if workspace.log.ref(live_ref(ACTOR)) is None:
         workspace.log.move(live_ref(ACTOR), release, expect=None, by=by)
     return release
 
 
-def card(workspace: Workspace, release: str) -> str:
+def embedded_card(workspace: Workspace, release: str) -> str:
     """Return the release's card, written from its manifests alone."""
     manifest = workspace.objects.manifest(release, "release")
     model = workspace.objects.manifest(manifest["parents"]["model"], "model")

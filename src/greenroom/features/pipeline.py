@@ -1,7 +1,8 @@
 """The one way from a take or a live tick to features, with the same bits either way.
 
 A `FeatureSpec` says which; its hash travels with the dataset, the model and the release, and what was
-made under another specification is refused. A `Pipeline` holds what the past contributes (the last
+made under another specification is refused. A `FeaturePipeline` holds what the past contributes
+(the last
 pose, the last samples) and is fed any number of ticks at a time: cutting a take into chunks does not
 change a bit (a property test), because each tick's features depend on its own rows alone.
 """
@@ -16,7 +17,7 @@ import numpy as np
 from greenroom.clock import TICK_HZ
 from greenroom.errors import BadInput
 from greenroom.features.pose import ROOT_CHANNELS, state_features
-from greenroom.features.speech import BANDS, CHANNELS, PADDED, WINDOW, Hearing
+from greenroom.features.speech import BANDS, CHANNELS, PADDED, WINDOW, SpeechExtractor
 from greenroom.frames import BONE, SAMPLE_RATE, Floats
 from greenroom.store.objects import canonical, digest
 
@@ -100,7 +101,7 @@ class Features:
     speech_mask: Floats
 
 
-class Pipeline:
+class FeaturePipeline:
     """Features a tick at a time, a chunk at a time, or of a whole take.
 
     Args:
@@ -118,7 +119,7 @@ class Pipeline:
         """Forget the past."""
         self._before: tuple[Floats, Floats] | None = None
         self._six = np.full((1, 6 * len(self.spec.joints)), np.nan, dtype=np.float32)
-        self._hearing = Hearing() if self._listen else None
+        self._hearing = SpeechExtractor() if self._listen else None
 
     def run(
         self, root: Floats, rotations: Floats, validity: Floats, audio: Floats, speech_mask: Floats

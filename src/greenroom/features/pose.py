@@ -36,7 +36,8 @@ _ROOT_SIGNS = (1, -1, 1, -1)
 def mirror_of(joints: Sequence[str]) -> tuple[list[int], Floats]:
     """Return the order and the signs (D,) by which a state becomes that of the body seen in a mirror.
 
-    So that `state[order] * signs` is the state of `greenroom.capture.sequence.mirrored`. Where a joint's
+    So that `state[order] * signs` is the state of `greenroom.capture.sequence.mirror_body`. Where
+    a joint's
     other side is not among the joints no state has a mirror image: it stays as it is.
     """
     d = 6 * len(joints) + len(ROOT_CHANNELS)
@@ -169,7 +170,7 @@ def _turn(q: Sequence[float], x: float, y: float, z: float) -> tuple[float, floa
 
 
 @dataclass
-class Placer:
+class PoseDecoder:
     """Turn states back into a body on the stage, integrating the root where it was not captured.
 
     A foot that stands does not slide: the body moves about it, as far as it stands.

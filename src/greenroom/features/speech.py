@@ -161,7 +161,7 @@ def speech_features(windows: Doubles) -> Floats:
     return out
 
 
-class Hearing:
+class SpeechExtractor:
     """Speech features of tick after tick: keeps the samples that the next window begins with."""
 
     def __init__(self) -> None:
@@ -185,9 +185,9 @@ class Hearing:
         return speech_features(np.ndarray((len(audio), WINDOW), np.float64, samples, 0, strides))
 
 
-def heard(samples: Floats) -> Floats:
+def extract_speech(samples: Floats) -> Floats:
     """Return the channels (T, 43) of a whole recording (S,), its last tick filled with silence."""
     ticks = -(-len(samples) // SAMPLES_PER_TICK)
     padded = np.zeros((ticks, SAMPLES_PER_TICK), dtype=np.float32)
     padded.ravel()[: len(samples)] = samples
-    return Hearing().run(padded, np.ones(ticks, dtype=np.float32))
+    return SpeechExtractor().run(padded, np.ones(ticks, dtype=np.float32))

@@ -26,17 +26,17 @@ import msgspec
 import numpy as np
 
 from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_ns
-from greenroom.contracts import ModelShape, Packet, Receiver, Sink, get_tensors, width_of
+from greenroom.contracts import ModelShape, Packet, Receiver, Sink, flat_width, get_tensors
 from greenroom.errors import GreenroomError
 from greenroom.frames import Floats
-from greenroom.live.backends import WARM_RUNS, OnnxBackend, self_test
-from greenroom.live.inputs import dim, open_playlist
-from greenroom.live.ladder import RUNGS
-from greenroom.live.lines import Lines, say
-from greenroom.live.performer import Outcome, Part, Performer
-from greenroom.live.ring import Ring, fitting, frame_of, get_packets, put_packets, slot_type
-from greenroom.live.sinks import VmcSink
-from greenroom.registry.release import Role, load_release
+from greenroom.live.fallback import RUNGS
+from greenroom.live.ipc import MessageStream, send
+from greenroom.live.performer import LoadedModel, Performer, TickResult
+from greenroom.live.playlist import degrade_capture, open_playlist
+from greenroom.live.ring import Ring, frame_of, get_packets, newest_fitting, put_packets, slot_type
+from greenroom.live.sinks.vmc import VmcSink
+from greenroom.registry.release import PerformerSpec, load_release
+from greenroom.serving.onnx_backend import WARM_RUNS, OnnxBackend, self_test
 from greenroom.store.workspace import Workspace
 
 REHEARSALS_NS = tuple(range(2_500_000, 300_000, -400_000))
@@ -54,9 +54,9 @@ _FOLLOW_NS = 5_000_000
 class _Mute:
     """A model that always says the rest pose, for rehearsals."""
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, role: PerformerSpec) -> None:
         shapes = role.shape.outputs()
-        self._outputs = get_tensors(np.zeros(width_of(shapes), dtype=np.float32), shapes)
+        self._outputs = get_tensors(np.zeros(flat_width(shapes), dtype=np.float32), shapes)
         self._outputs["pose"][0] = role.rest
 
     def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
@@ -176,12 +176,12 @@ class Engine:
         if end:
             self.performer.resume([frame_of(row) for row in self.ring.latest(end, 2)])
 
-    def tick(self, tick: int, late: bool) -> Outcome:
+    def tick(self, tick: int, late: bool) -> TickResult:
         """Perform one tick, send it, and publish it."""
         row = self.row
         now = self.clock.now_ns() - self.start_ns
         row["due"] = tick_ns(tick)
-        packets = self._packets = fitting(self.receiver.poll(now))
+        packets = self._packets = newest_fitting(self.receiver.poll(now))
         row["arrival"] = packets[-1].arrival_ns if packets else now
         outcome = self.performer.step(tick, packets, late)
         if self.until < self.ends and self.clock.now_ns() - self.start_ns >= tick_ns(self.until):
@@ -197,7 +197,7 @@ class Engine:
         self.row[name] = self.clock.now_ns() - self.start_ns
 
     def _fill(
-        self, row: Any, tick: int, late: bool, packets: Sequence[Packet], outcome: Outcome
+        self, row: Any, tick: int, late: bool, packets: Sequence[Packet], outcome: TickResult
     ) -> None:
         row["tick"], row["late"] = tick, late
         row["followed"], self._followed = self._followed, -1
@@ -232,7 +232,7 @@ def _lead(backend: OnnxBackend) -> int:
     return LEAD_TICKS + math.ceil(2 * FOLLOWED * duration_ns / PERIOD_NS)
 
 
-def _behind(workspace: Workspace, name: str | None) -> Part | None:
+def _behind(workspace: Workspace, name: str | None) -> LoadedModel | None:
     """Return the release that stands behind; None where there is none that may be performed."""
     if name is None:
         return None
@@ -240,12 +240,12 @@ def _behind(workspace: Workspace, name: str | None) -> Part | None:
         release = load_release(workspace, name)
     except GreenroomError:
         return None
-    return Part(release.role, OnnxBackend(release.graph, release.role.shape))
+    return LoadedModel(release.role, OnnxBackend(release.graph, release.role.shape))
 
 
 def main() -> int:
     """Read the order from standard input, perform when told, and report on standard output."""
-    lines = Lines(sys.stdin.fileno())
+    lines = MessageStream(sys.stdin.fileno())
     order = lines.wait()
     workspace = Workspace(Path(order["home"]))
     release = load_release(workspace, order["release"])
@@ -257,10 +257,10 @@ def main() -> int:
     sinks = [VmcSink(host, port, release.skeleton.offsets) for host, port in order["vmc"]]
     ring = Ring(Path(order["ring"]), ModelShape.load(order["room"]))
     for first, last in order["dark"]:
-        dim(playlist.body, first, last, order["seed"])
+        degrade_capture(playlist.body, first, last, order["seed"])
     cuts = [tuple(cut) for cut in order["cuts"]]
     _prepare()
-    say(sys.stdout.buffer, {"ready": True, "lead": lead})
+    send(sys.stdout.buffer, {"ready": True, "lead": lead})
     calls: deque[dict[str, Any]] = deque()
     while not lines.closed:
         try:
@@ -279,7 +279,7 @@ def main() -> int:
         receiver.close()
         lost = sum(sink.lost for sink in sinks)
         report = {"frames": frames, "lost_datagrams": lost}
-        say(sys.stdout.buffer, report)
+        send(sys.stdout.buffer, report)
         if engine.until == order["ticks"]:
             break
     for sink in sinks:
@@ -287,7 +287,7 @@ def main() -> int:
     return 0
 
 
-def _read_calls(engine: Engine, lines: Lines, calls: deque[dict[str, Any]]) -> bool:
+def _read_calls(engine: Engine, lines: MessageStream, calls: deque[dict[str, Any]]) -> bool:
     """Hear at which tick another engine takes over; tell whether the show was ended."""
     for call in lines.read():
         if "until" in call:

@@ -11,27 +11,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from greenroom.capture.packets import BodySample, newest
+from greenroom.capture.packets import BodySample, newest_samples
 from greenroom.clock import TICK_HZ
-from greenroom.contracts import Backend, Packet, get_tensors, width_of
-from greenroom.features.draws import Draws
-from greenroom.features.pipeline import Features, Pipeline
-from greenroom.features.pose import Legs, Placer
-from greenroom.features.speech import heard
-from greenroom.features.words import Prompter, Told
+from greenroom.contracts import Backend, Packet, flat_width, get_tensors
+from greenroom.features.conditioning import Conditioning, ConditioningTrack
+from greenroom.features.noise import NoiseWalk
+from greenroom.features.pipeline import FeaturePipeline, Features
+from greenroom.features.pose import Legs, PoseDecoder
+from greenroom.features.speech import extract_speech
 from greenroom.frames import ARKIT, BONE, BONES, SAMPLES_PER_TICK, Floats, Frame
-from greenroom.live.ladder import (
+from greenroom.live.fallback import (
     CAPTURE,
     HOLD,
     HOLD_HALF_LIFE,
     PREVIOUS,
     SPEECH,
     SWITCH_HALF_LIFE,
-    Blender,
+    Inertializer,
     rest_pose,
 )
-from greenroom.live.sinks import no_face
-from greenroom.registry.release import Role
+from greenroom.live.sinks.vmc import no_face
+from greenroom.registry.release import PerformerSpec
 
 SILENT_TICKS = 15
 """Without capture and without a voice for this long, the performer holds."""
@@ -40,14 +40,14 @@ _NAN3 = np.full(3, np.nan, dtype=np.float32)
 _NAN4 = np.full((len(BONES), 4), np.nan, dtype=np.float32)
 _NONE = np.zeros(len(BONES), dtype=np.float32)
 _ZERO, _ONE, _SIX = np.float32(0), np.float32(1), np.float32(6)
-_NOTHING: Told = {}
+_NOTHING: Conditioning = {}
 _SILENCE = np.zeros((1, SAMPLES_PER_TICK), dtype=np.float32)
 _NO_NUMBER = "the model's output is not finite"
 _SOUND_FLAG = {has_sound: np.full(1, has_sound, dtype=np.float32) for has_sound in (True, False)}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TickResult:
     """One performed tick.
 
     Attributes:
@@ -70,13 +70,13 @@ class Outcome:
     features: Features
 
 
-def _push(track: Floats, newest: Floats) -> None:
+def _push(track: Floats, newest_samples: Floats) -> None:
     """Move the rows of a track (K, ...) up by one and append the newest."""
     track[:-1] = track[1:]
-    track[-1] = newest
+    track[-1] = newest_samples
 
 
-class Part:
+class LoadedModel:
     """A release's model, as a performer asks it.
 
     Args:
@@ -84,14 +84,14 @@ class Part:
         backend: runs the model.
     """
 
-    def __init__(self, role: Role, backend: Backend) -> None:
+    def __init__(self, role: PerformerSpec, backend: Backend) -> None:
         """Find where the weights that a frame can carry stand among the outputs."""
         self.role, self.backend = role, backend
         self._gives = tuple(role.shape.outputs())
         first = 0
         if role.shape.face:
             sizes = role.shape.outputs().items()
-            first = width_of(dict(list(sizes)[: self._gives.index("face")]))
+            first = flat_width(dict(list(sizes)[: self._gives.index("face")]))
         gives = [n for n in ARKIT if any(n == name for _, name, _ in role.arkit)]
         self.places = np.asarray([ARKIT.index(n) for n in gives], dtype=np.intp)
         self._mix: Floats | None = None
@@ -120,7 +120,7 @@ class Part:
         mixed: Floats = np.add.reduce(driven[:, None] * self._mix, axis=0)
         return np.clip(mixed, _ZERO, _ONE, out=mixed)
 
-    def stands_in_for(self, other: Part) -> bool:
+    def stands_in_for(self, other: LoadedModel) -> bool:
         """Tell whether it can be asked with another's inputs, and drives the same."""
         mine, theirs = self.role, other.role
         return (
@@ -155,30 +155,30 @@ class Performer:
 
     def __init__(
         self,
-        role: Role,
+        role: PerformerSpec,
         backend: Backend,
         seed: int,
         mark: Callable[[str], None] = lambda name: None,
-        previous: Part | None = None,
-        conditioning: Told = _NOTHING,
+        previous: LoadedModel | None = None,
+        conditioning: Conditioning = _NOTHING,
     ) -> None:
         """Stand at the middle of the stage, in the rest pose."""
         self.role, self.mark = role, mark
-        self.part = Part(role, backend)
+        self.part = LoadedModel(role, backend)
         stands_in = previous is not None and previous.stands_in_for(self.part)
         self.previous = previous if stands_in else None
-        self.pipeline = Pipeline(role.spec, listen=role.uses_speech)
+        self.pipeline = FeaturePipeline(role.spec, listen=role.uses_speech)
         self.index = np.asarray([BONE[name] for name in role.spec.joints])
         shape = role.shape
-        self.placer = Placer()
+        self.placer = PoseDecoder()
         if role.offsets is not None:
             self.placer.legs = Legs.of(role.offsets, role.spec.joints, role.rest)
-        self.flat = np.zeros(width_of(shape.inputs()), dtype=np.float32)
+        self.flat = np.zeros(flat_width(shape.inputs()), dtype=np.float32)
         self.inputs = get_tensors(self.flat, shape.inputs())
         self.inputs["history"][0] = role.rest
         self._now = {name: tensor[0] for name, tensor in self.inputs.items()}
-        self._draws = Draws(seed, shape.noise)
-        self._prompter = Prompter(role.words, conditioning)
+        self._draws = NoiseWalk(seed, shape.noise)
+        self._prompter = ConditioningTrack(role.words, conditioning)
         self.state = role.rest
         self.ages = np.zeros(shape.joints, dtype=np.float32)
         self._trust: list[float] = []
@@ -187,12 +187,12 @@ class Performer:
         # What the model drives is taken as captured only where that is fully trusted.
         self.enough = np.full(len(BONES), np.finfo(np.float32).tiny, dtype=np.float32)
         self.enough[self.index] = 1
-        self.blender = Blender(rest_pose(role))
+        self.blender = Inertializer(rest_pose(role))
         self._speaking = False
         self._mouth = np.zeros(len(self.part.places), dtype=np.float32)
         self._off = np.zeros_like(self._mouth)
         if role.uses_speech:  # what came before the first packet was silence
-            self._now["speech"][:] = heard(np.zeros(SAMPLES_PER_TICK, dtype=np.float32))
+            self._now["speech"][:] = extract_speech(np.zeros(SAMPLES_PER_TICK, dtype=np.float32))
 
     def resume(self, frames: Sequence[Frame]) -> None:
         """Take over after the last two frames that somebody else emitted, or the last one."""
@@ -206,7 +206,7 @@ class Performer:
         packets: Sequence[Packet],
         late: bool,
         override: Floats | None = None,
-    ) -> Outcome:
+    ) -> TickResult:
         """Perform one tick.
 
         Args:
@@ -222,7 +222,7 @@ class Performer:
         self._hear_words(tick)
         self.mark("features")
         outputs: Floats | None = None
-        prediction: tuple[Part, Floats] | None = None
+        prediction: tuple[LoadedModel, Floats] | None = None
         if not late:
             inputs = self.inputs
             if override is not None:
@@ -239,7 +239,7 @@ class Performer:
 
     def _align(self, packets: Sequence[Packet]) -> tuple[BodySample | None, Floats, bool]:
         """Return the newest body sample, this tick's sound, and whether any was heard."""
-        sample, sound = newest(packets)
+        sample, sound = newest_samples(packets)
         if sound is None:
             return sample, _SILENCE, False
         return sample, sound[None], True
@@ -293,8 +293,8 @@ class Performer:
         sample: BodySample | None,
         features: Features,
         outputs: Floats | None,
-        prediction: tuple[Part, Floats] | None,
-    ) -> Outcome:
+        prediction: tuple[LoadedModel, Floats] | None,
+    ) -> TickResult:
         """Climb as high on the ladder as what was told allows.
 
         Args:
@@ -327,7 +327,7 @@ class Performer:
             frame = self._perform(
                 tick, rung, sample, self.state, self._face(part.face(flat_outputs))
             )
-        return Outcome(frame, rung, reason, self.flat, outputs, sample, features)
+        return TickResult(frame, rung, reason, self.flat, outputs, sample, features)
 
     def _face(self, weights: Floats | None) -> Floats:
         """Return the face's weights (52,): missing where nothing drives them, at rest without a voice.

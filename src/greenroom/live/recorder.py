@@ -18,7 +18,7 @@ from greenroom.clock import PERIOD_NS
 from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, GreenroomError
 from greenroom.frames import Frame
-from greenroom.live.ladder import RUNGS
+from greenroom.live.fallback import RUNGS
 from greenroom.live.ring import STAMPS, frame_of, rung_of, slot_type
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
@@ -102,7 +102,7 @@ class Recorder:
         return self.workspace.publish(manifest, by=by)
 
 
-def rows_of(workspace: Workspace, show: Manifest, shape: ModelShape) -> Iterator[NDArray[Any]]:
+def read_ledger(workspace: Workspace, show: Manifest, shape: ModelShape) -> Iterator[NDArray[Any]]:
     """Yield the rows of a show, each segment verified.
 
     Args:
@@ -125,7 +125,7 @@ def rows_of(workspace: Workspace, show: Manifest, shape: ModelShape) -> Iterator
         yield from np.frombuffer(data, dtype=kind)
 
 
-def percentiles(stamps: list[tuple[int, ...]]) -> dict[str, dict[str, float]]:
+def latency_percentiles(stamps: list[tuple[int, ...]]) -> dict[str, dict[str, float]]:
     """Return milliseconds a frame: whole, without the model, the model alone, and each section."""
     stamps_ms = np.asarray(stamps, dtype=np.float64) / 1e6
     if not len(stamps_ms):

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from greenroom.capture.bvh import body_to_motion, write_bvh
-from greenroom.contracts import get_tensors, width_of
-from greenroom.features.words import Told
+from greenroom.capture.formats.bvh import body_to_motion, write_bvh
+from greenroom.contracts import flat_width, get_tensors
+from greenroom.features.conditioning import Conditioning
 from greenroom.frames import Body, Floats, Frame
-from greenroom.live.backends import OnnxBackend, replay_class
 from greenroom.live.engine import FOLLOWED
-from greenroom.live.performer import Part, Performer
-from greenroom.live.recorder import chain, rows_of
+from greenroom.live.performer import LoadedModel, Performer
+from greenroom.live.recorder import chain, read_ledger
 from greenroom.live.ring import frame_of, get_packets
 from greenroom.live.watchdog import ENGINE_LOST, Standby
 from greenroom.registry.release import Release, load_release
+from greenroom.serving.onnx_backend import OnnxBackend, replay_class
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
@@ -34,7 +34,7 @@ _PAST = 4 * FOLLOWED
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ReplayVerdict:
     """What a replay found.
 
     Attributes:
@@ -70,7 +70,7 @@ def verify(
     show: str,
     threads: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Verdict:
+) -> ReplayVerdict:
     """Perform a show again from its packets and decisions.
 
     Args:
@@ -83,13 +83,13 @@ def verify(
         CorruptObject: an object that the show needs was changed.
     """
     manifest = workspace.objects.manifest(show, "show")
-    cast = Credits(workspace, manifest, threads)
+    cast = ShowReleases(workspace, manifest, threads)
     shape = cast.part(0).role.shape
     frames = features = model = exact = 0
     first: dict[str, Any] | None = None
     digest = b""
-    again = Again(cast.part, manifest["seed"], manifest.get("told", {}))
-    for row in rows_of(workspace, manifest, shape):
+    again = Replayer(cast.part, manifest["seed"], manifest.get("told", {}))
+    for row in read_ledger(workspace, manifest, shape):
         frame, wrong_in, wrong_out = again.step(row)
         digest = chain(digest, frame)
         features += not wrong_in
@@ -107,15 +107,15 @@ def verify(
         first = {"frame": None, "tick": None, "what": "recording", "why": why}
     fingerprint = cast.part(0).backend.fingerprint()
     kind = replay_class(manifest["fingerprint"], fingerprint, cast.operations)
-    return Verdict(frames, exact, features, model, first, kind)
+    return ReplayVerdict(frames, exact, features, model, first, kind)
 
 
-def opened(workspace: Workspace, show: Manifest) -> Release:
+def opening_release(workspace: Workspace, show: Manifest) -> Release:
     """Return the release that opened a show, verified; nobody has to approve of it today."""
     return load_release(workspace, show["parents"]["releases"][0], past=True)
 
 
-class Credits:
+class ShowReleases:
     """The releases of a show, each loaded when it is first asked for: not all that came performed.
 
     Args:
@@ -129,9 +129,9 @@ class Credits:
         self.workspace, self.threads = workspace, threads
         self.names: list[str] = show["parents"]["releases"]
         self.operations: set[str] = set()
-        self._parts: dict[int, Part] = {}
+        self._parts: dict[int, LoadedModel] = {}
 
-    def part(self, index: int) -> Part:
+    def part(self, index: int) -> LoadedModel:
         """Return the release that a row counts so.
 
         Raises:
@@ -140,12 +140,12 @@ class Credits:
         if index not in self._parts:
             release = load_release(self.workspace, self.names[index], past=True)
             backend = OnnxBackend(release.graph, release.role.shape, self.threads)
-            self._parts[index] = Part(release.role, backend)
+            self._parts[index] = LoadedModel(release.role, backend)
             self.operations |= set(release.model["operations"])
         return self._parts[index]
 
 
-class Again:
+class Replayer:
     """Perform a show's rows again, with as many engines and watchdogs as it had.
 
     Args:
@@ -154,7 +154,9 @@ class Again:
         told: of it in words.
     """
 
-    def __init__(self, part: Callable[[int], Part], seed: int, conditioning: Told) -> None:
+    def __init__(
+        self, part: Callable[[int], LoadedModel], seed: int, conditioning: Conditioning
+    ) -> None:
         """Begin before the first row."""
         self.part, self.seed, self.conditioning = part, seed, conditioning
         self.performer: Performer | None = None
@@ -172,7 +174,7 @@ class Again:
         else:
             performer = self._engine(row)
             shape = performer.role.shape
-            inputs = row["inputs"][: width_of(shape.inputs())]
+            inputs = row["inputs"][: flat_width(shape.inputs())]
             outcome = performer.step(
                 int(row["tick"]), list(get_packets(row)), bool(row["late"]), inputs
             )
@@ -226,14 +228,16 @@ def _difference(frame: int, tick: int, inputs: list[str], outputs: list[str]) ->
     return {"frame": frame, "tick": tick, "what": ", ".join(inputs or outputs), "why": why}
 
 
-def performed(workspace: Workspace, show: str) -> Body:
+def performed_motion(workspace: Workspace, show: str) -> Body:
     """Return what a show performed, on the release's skeleton, from its first tick to its last.
 
     At a tick that nobody performed (an engine was lost) the frame before stands on.
     """
     manifest = workspace.objects.manifest(show, "show")
-    release = opened(workspace, manifest)
-    frames: list[Frame] = [frame_of(r) for r in rows_of(workspace, manifest, release.role.shape)]
+    release = opening_release(workspace, manifest)
+    frames: list[Frame] = [
+        frame_of(r) for r in read_ledger(workspace, manifest, release.role.shape)
+    ]
     ticks = np.asarray([frame.tick for frame in frames])
     indices = np.searchsorted(ticks, np.arange(ticks[0], ticks[-1] + 1), side="right") - 1
     rotations = np.stack([frame.rotations for frame in frames])[indices]
@@ -247,4 +251,4 @@ def performed(workspace: Workspace, show: str) -> Body:
 
 def export_bvh(workspace: Workspace, show: str) -> bytes:
     """Return a show as a BVH file."""
-    return write_bvh(body_to_motion(performed(workspace, show)))
+    return write_bvh(body_to_motion(performed_motion(workspace, show)))

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES
-from greenroom.contracts import ModelShape, Packet, width_of
+from greenroom.contracts import ModelShape, Packet, flat_width
 from greenroom.frames import ARKIT, BONES, Frame
-from greenroom.live.ladder import RUNGS
+from greenroom.live.fallback import RUNGS
 
 SLOTS = 1800
 """A minute: as long as a recorder may be busy before frames are lost to it."""
@@ -27,7 +27,7 @@ STAMPS = ("due", "arrival", "features", "inference", "post", "emit")
 
 
 def _roomy(shapes: dict[str, tuple[int, ...]]) -> int:
-    width = width_of(shapes)
+    width = flat_width(shapes)
     return width + width // 4 + 256
 
 
@@ -143,7 +143,7 @@ class Ring:
         self.path.unlink(missing_ok=True)
 
 
-def fitting(packets: Sequence[Packet]) -> list[Packet]:
+def newest_fitting(packets: Sequence[Packet]) -> list[Packet]:
     """Return the newest packets, as many as a slot has room for.
 
     Perform from these alone: what isn't recorded must not be heard, or no replay hears the same.
@@ -157,7 +157,7 @@ def fitting(packets: Sequence[Packet]) -> list[Packet]:
 def put_packets(row: NDArray[Any], packets: Sequence[Packet]) -> None:
     """Lay packets into a slot; the newest ones, as far as there is room."""
     offset = 0
-    newest = fitting(packets)
+    newest = newest_fitting(packets)
     row["packets"] = len(newest)
     for i, packet in enumerate(newest):
         row["packet_arrival"][i] = packet.arrival_ns
@@ -179,9 +179,9 @@ def get_packets(row: NDArray[Any]) -> Iterator[Packet]:
         offset += length
 
 
-def fits(room: ModelShape, shape: ModelShape) -> bool:
+def shape_fits(room: ModelShape, shape: ModelShape) -> bool:
     """Tell whether a model fits into the slots of a show that a model of shape `room` opened."""
-    return width_of(shape.inputs()) <= _roomy(room.inputs()) and width_of(
+    return flat_width(shape.inputs()) <= _roomy(room.inputs()) and flat_width(
         shape.outputs()
     ) <= _roomy(room.outputs())
 

@@ -18,18 +18,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from greenroom.beside import keep_memory
 from greenroom.contracts import Observer, get_tensors
 from greenroom.errors import BadInput, GreenroomError, Refused
-from greenroom.live.backends import OnnxBackend
-from greenroom.live.cast import Cast, Order
-from greenroom.live.on_air import OnAir
-from greenroom.live.recorder import Recorder, percentiles
+from greenroom.live.recorder import Recorder, latency_percentiles
 from greenroom.live.ring import Ring, shared_folder
-from greenroom.live.sinks import resolve
+from greenroom.live.show_notice import ShowNotice
+from greenroom.live.sinks.vmc import resolve
+from greenroom.live.supervisor import EngineSupervisor, ShowSpec
+from greenroom.platform import retain_freed_memory
 from greenroom.registry.approval import require_approved
-from greenroom.registry.promote import canary_ref, live_ref, on_trial, rollback
+from greenroom.registry.promote import canary_active, canary_ref, live_ref, rollback
 from greenroom.registry.release import Release, load_release
+from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.workspace import Workspace
 
 FOLLOW_S = 0.1
@@ -37,7 +37,7 @@ FOLLOW_S = 0.1
 
 
 @dataclass(frozen=True)
-class Performed:
+class ShowResult:
     """What a show came to; `json` is what `perform` prints."""
 
     show: str
@@ -47,14 +47,14 @@ class Performed:
 
 def perform(
     workspace: Workspace,
-    order: Order,
+    order: ShowSpec,
     by: str,
     observers: Sequence[Observer] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     warn: Callable[[str], None] = lambda what: None,
     staged: Callable[[Release, int], None] = lambda release, tick: None,
     enough: Callable[[], bool] = lambda: False,
-) -> Performed:
+) -> ShowResult:
     """Perform a show to its end, or until interrupted; it is kept either way.
 
     Args:
@@ -72,16 +72,16 @@ def perform(
         BadInput: a sink's host has no address.
         GreenroomError: the engine could not start, or the show could not be kept.
     """
-    keep_memory()
+    retain_freed_memory()
     shape = order.release.role.shape
     vmc = [resolve(host, port) for host, port in order.vmc]
     ring = Ring(shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}", shape, create=True)
     recorder = Recorder(workspace, warn)
     watching = list(observers)
     at = 0
-    cast = Cast(workspace, order, vmc, ring, warn)
-    stage = _Ref(workspace, order.release.actor, cast, by, warn)
-    notice = OnAir(workspace.home, order.release.actor)
+    cast = EngineSupervisor(workspace, order, vmc, ring, warn)
+    stage = _RefFollower(workspace, order.release.actor, cast, by, warn)
+    notice = ShowNotice(workspace.home, order.release.actor)
     showing = -1
     try:
         with interruptible() as interrupted:
@@ -112,11 +112,11 @@ def perform(
         cast.close()
         ring.close()
     show = recorder.finish(_facts(order, cast), by)
-    ledger = percentiles(recorder.stamps)
-    return Performed(show, _summary(show, cast, recorder, ledger), ledger)
+    ledger = latency_percentiles(recorder.stamps)
+    return ShowResult(show, _summary(show, cast, recorder, ledger), ledger)
 
 
-def _facts(order: Order, cast: Cast) -> dict[str, Any]:
+def _facts(order: ShowSpec, cast: EngineSupervisor) -> dict[str, Any]:
     """Return what a show's manifest says beside what was recorded."""
     release = order.release
     backend = OnnxBackend(release.graph, release.role.shape, order.threads)
@@ -137,7 +137,7 @@ def _facts(order: Order, cast: Cast) -> dict[str, Any]:
     }
 
 
-class _Ref:
+class _RefFollower:
     """Follow an actor's refs: where `live` or `canary` moves while the show runs, the stage follows.
 
     Args:
@@ -152,7 +152,7 @@ class _Ref:
         self,
         workspace: Workspace,
         actor: str,
-        cast: Cast,
+        cast: EngineSupervisor,
         by: str,
         warn: Callable[[str], None],
     ) -> None:
@@ -207,7 +207,9 @@ class _Ref:
     def _leave(self, release: str, why: str) -> None:
         """Go back from a release that may not perform any more, unless another comes already."""
         live, trying = (self.workspace.log.ref(name) for name in self.names)
-        if release != live and not (release == trying and on_trial(self.workspace, self.actor)):
+        if release != live and not (
+            release == trying and canary_active(self.workspace, self.actor)
+        ):
             return
         try:
             back, _ = rollback(self.workspace, self.actor, self.by)
@@ -223,7 +225,7 @@ class _Ref:
 
 
 @dataclass
-class Interrupted:
+class InterruptFlag:
     """Whether somebody asked for the end; until `armed`, asking is an exception at once."""
 
     armed: bool = False
@@ -231,9 +233,9 @@ class Interrupted:
 
 
 @contextmanager
-def interruptible() -> Iterator[Interrupted]:
+def interruptible() -> Iterator[InterruptFlag]:
     """Let an interrupt or a termination end a show between two frames, never within one."""
-    state = Interrupted()
+    state = InterruptFlag()
 
     def ask(*_: object) -> None:
         state.yes = True
@@ -264,7 +266,7 @@ def _show(
 
 
 def _summary(
-    show: str, cast: Cast, recorder: Recorder, ledger: dict[str, dict[str, float]]
+    show: str, cast: EngineSupervisor, recorder: Recorder, ledger: dict[str, dict[str, float]]
 ) -> dict[str, Any]:
     rungs = {name: count for name, count in recorder.rungs.items() if count}
     out: dict[str, Any] = {

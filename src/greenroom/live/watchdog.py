@@ -23,11 +23,11 @@ from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_at, tick_ns
 from greenroom.contracts import ModelShape, Sink
 from greenroom.features.pose import heading_of
 from greenroom.frames import Frame
-from greenroom.live.ladder import HOLD, HOLD_HALF_LIFE, RUNGS, Blender, rest_pose
-from greenroom.live.lines import Lines
+from greenroom.live.fallback import HOLD, HOLD_HALF_LIFE, RUNGS, Inertializer, rest_pose
+from greenroom.live.ipc import MessageStream
 from greenroom.live.ring import Ring, frame_of, slot_type
-from greenroom.live.sinks import VmcSink, no_face
-from greenroom.registry.release import Role, load_release
+from greenroom.live.sinks.vmc import VmcSink, no_face
+from greenroom.registry.release import PerformerSpec, load_release
 from greenroom.store.workspace import Workspace
 
 ENGINE_LOST = "the engine was lost"
@@ -47,14 +47,14 @@ class Standby:
         frames: the last two frames, or the last one, or none where there never was one.
     """
 
-    def __init__(self, role: Role, frames: Sequence[Frame]) -> None:
+    def __init__(self, role: PerformerSpec, frames: Sequence[Frame]) -> None:
         """Start where the engine stopped, with the speed it had."""
         root = np.asarray([0, role.rest[6 * role.shape.joints], 0], dtype=np.float32)
         frames = frames or [Frame(0, root, rest_pose(role), no_face())]
         last = frames[-1]
         self.root = last.root
         self.rest = rest_pose(role, heading_of(last.rotations[0]))
-        self.blender = Blender(self.rest)
+        self.blender = Inertializer(self.rest)
         self.blender.resume(frames)
         self.started = False
 
@@ -77,7 +77,12 @@ class Watchdog:
     """
 
     def __init__(
-        self, role: Role, ring: Ring, sinks: Sequence[Sink], clock: Clock, kill: Callable[[], None]
+        self,
+        role: PerformerSpec,
+        ring: Ring,
+        sinks: Sequence[Sink],
+        clock: Clock,
+        kill: Callable[[], None],
     ) -> None:
         """Begin to watch."""
         self.role, self.ring, self.sinks, self.clock = role, ring, sinks, clock
@@ -154,7 +159,7 @@ def grip(engine: int) -> Callable[[], None]:
 
 def main() -> int:
     """Read the order and then what the supervisor says, a JSON line each; end when told."""
-    lines = Lines(sys.stdin.fileno())
+    lines = MessageStream(sys.stdin.fileno())
     order = lines.wait()
     release = load_release(Workspace(Path(order["home"])), order["release"])
     sinks = [VmcSink(host, port, release.skeleton.offsets) for host, port in order["vmc"]]

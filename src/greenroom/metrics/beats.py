@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter1d
 from greenroom.clock import TICK_HZ
 from greenroom.errors import BadInput
 from greenroom.frames import Array, Doubles
-from greenroom.metrics.motion import Tally
+from greenroom.metrics.motion import SufficientStats
 
 SPREAD_S = 0.1
 """How far a beat may be from an onset: the width of the Gaussian, seconds (Li et al. 2021)."""
@@ -118,7 +118,7 @@ def consistency(beats: Ticks, onset_ticks: Ticks, spread_s: float = SPREAD_S) ->
     return float(np.exp(-(distance_s**2) / (2 * spread_s**2)).mean())
 
 
-def beat_tally(mel: Array, truth: Array, places_by_source: Mapping[str, Array]) -> Tally:
+def beat_tally(mel: Array, truth: Array, places_by_source: Mapping[str, Array]) -> SufficientStats:
     """Return |consistency - the truth's own| of one take, weighted by its ticks; lower is better.
 
     A motion without a beat has consistency 0; a take whose truth has none, or without onsets, weighs
@@ -139,7 +139,7 @@ def beat_tally(mel: Array, truth: Array, places_by_source: Mapping[str, Array]) 
     onset_ticks = onsets(mel)
     truth_consistency = consistency(motion_beats(truth), onset_ticks)
     if not np.isfinite(truth_consistency):
-        return Tally("mean", dict.fromkeys(places_by_source, 0.0), 0.0)
+        return SufficientStats("mean", dict.fromkeys(places_by_source, 0.0), 0.0)
     weight = float(len(truth))
     deviation = {
         name: abs(
@@ -147,4 +147,6 @@ def beat_tally(mel: Array, truth: Array, places_by_source: Mapping[str, Array]) 
         )
         for name, places in places_by_source.items()
     }
-    return Tally("mean", {name: value * weight for name, value in deviation.items()}, weight)
+    return SufficientStats(
+        "mean", {name: value * weight for name, value in deviation.items()}, weight
+    )

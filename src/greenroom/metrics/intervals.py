@@ -9,12 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from greenroom.frames import Doubles
-from greenroom.metrics.motion import Tally
+from greenroom.metrics.motion import SufficientStats
 
 ROUNDS = 2000
 
 
-def resampled(tallies: list[Tally], source: str, rounds: int = ROUNDS, seed: int = 0) -> Doubles:
+def resampled(
+    tallies: list[SufficientStats], source: str, rounds: int = ROUNDS, seed: int = 0
+) -> Doubles:
     """Return the figure (rounds,) over resampled takes; the same takes each time for one seed."""
     sums = np.asarray([t.sums[source] for t in tallies])
     weights = np.asarray([t.weight for t in tallies])
@@ -30,7 +32,7 @@ def interval(values: Doubles, level: float = 0.95) -> tuple[float, float]:
     return float(cuts[0]), float(cuts[1])
 
 
-def gain(tallies: list[Tally], source: str, reference: str) -> Doubles:
+def gain(tallies: list[SufficientStats], source: str, reference: str) -> Doubles:
     """Return how much better one is than another (rounds,) over the same resampled takes.
 
     Positive is better: fewer degrees, or more skill.

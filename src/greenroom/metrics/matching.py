@@ -14,7 +14,7 @@ import numpy as np
 
 from greenroom.errors import BadInput
 from greenroom.frames import Array, Doubles
-from greenroom.metrics.motion import Tally
+from greenroom.metrics.motion import SufficientStats
 
 LAGS = (-6, -3, 0, 3, 6)
 """Ticks around each at which the sound is heard too: motion leads and follows."""
@@ -145,7 +145,7 @@ def match_tally(
     sounds: Sequence[Array],
     takes: Sequence[str],
     motions_by_source: dict[str, Sequence[Array]],
-) -> dict[str, Tally]:
+) -> dict[str, SufficientStats]:
     """Return take → tally of how often the right sound wins; higher is better, 0.5 is chance.
 
     Every stretch is compared with every other one, of its own take too, so that a voice alone tells
@@ -171,5 +171,5 @@ def match_tally(
         mine = np.asarray([other == take for other in takes])
         lost = {name: float(np.nansum(1 - values[mine])) for name, values in chances.items()}
         weight = float(mine.sum()) if len(takes) > 1 else 0.0
-        out[take] = Tally("skill", lost, weight)
+        out[take] = SufficientStats("skill", lost, weight)
     return out

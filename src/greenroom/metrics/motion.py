@@ -3,7 +3,7 @@
 Angles are geodesic, in degrees (Huynh 2009, "Metrics for 3D rotations", Φ6). Skill is Murphy's (1988):
 1 - MSE / MSE of persistence, over squared geodesic angles of all joints, where persistence holds the
 last pose; 1 is perfect, 0 no better than holding. Every figure of a set of takes is a ratio of sums
-over takes (`Tally`), so that it can be taken again over resampled takes.
+over takes (`SufficientStats`), so that it can be taken again over resampled takes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from greenroom.frames import Array, Doubles
 from greenroom.rotations import angle_between, from_six
 
 
-def six_angles(a: Array, b: Array) -> Doubles:
+def angles_6d(a: Array, b: Array) -> Doubles:
     """Return the angle (...) in degrees between 6D rotations (..., 6), after Gram-Schmidt."""
     turned = from_six(np.asarray(a, dtype=np.float64)), from_six(np.asarray(b, dtype=np.float64))
     return np.asarray(angle_between(*turned), dtype=np.float64)
@@ -30,13 +30,13 @@ _HELD = 0.1
 """Degrees a second below which no body stood still: a picture did, or a frame was repeated."""
 
 
-def pace_of(six: Array) -> Doubles:
+def joint_pace(six: Array) -> Doubles:
     """Return the median joint's speed in degrees a second, of every whole second of rotations (T, 6 J).
 
     Of what is shorter than a second, the one number.
     """
     turns = six.reshape(len(six), -1, 6)
-    speeds = np.median(six_angles(turns[1:], turns[:-1]), axis=1) * TICK_HZ
+    speeds = np.median(angles_6d(turns[1:], turns[:-1]), axis=1) * TICK_HZ
     second = max(1, min(TICK_HZ, len(speeds)))
     count = len(speeds) // second
     return np.asarray(speeds[: count * second].reshape(count, second).mean(axis=1))
@@ -47,7 +47,7 @@ def quiet_pace(takes: Iterable[Array]) -> float:
 
     Those in which nothing moved at all do not count; 0 where none is left.
     """
-    paces = np.concatenate([pace_of(take) for take in takes])
+    paces = np.concatenate([joint_pace(take) for take in takes])
     paces = paces[paces > _HELD]
     return float(np.quantile(paces, QUIET)) if len(paces) else 0.0
 
@@ -57,7 +57,7 @@ AHEAD = 6
 _MOVED = 0.005  # rms of six numbers of a rotation below which nothing moved
 
 
-def miss(forecast: Array, previous: Array, current: Array) -> Doubles:
+def forecast_error(forecast: Array, previous: Array, current: Array) -> Doubles:
     """Return how far off forecasts were, over themselves and standing still, in [0, 1].
 
     Root mean squares over all joints' six numbers; NaN where nothing moved, or there is no joint.
@@ -80,7 +80,7 @@ def _rms(difference: Doubles) -> Doubles:
 
 
 @dataclass(frozen=True)
-class Tally:
+class SufficientStats:
     """Sums of one metric over one take, from which the figure over many takes is made.
 
     Attributes:
@@ -94,7 +94,7 @@ class Tally:
     weight: float
 
 
-def figure(tallies: list[Tally], source: str) -> float:
+def aggregate(tallies: list[SufficientStats], source: str) -> float:
     """Return the figure of somebody over takes; NaN where there is nothing to divide by."""
     weight = sum(t.weight for t in tallies)
     if weight <= 0:

@@ -37,7 +37,7 @@ class Rating:
 
 
 @dataclass(frozen=True)
-class Opinion:
+class MeanOpinion:
     """The mean opinion of one condition.
 
     Attributes:
@@ -84,7 +84,9 @@ def _ends(values: Doubles, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def opinions(ratings: Sequence[Rating], level: float = 0.95, seed: int = 0) -> dict[str, Opinion]:
+def opinions(
+    ratings: Sequence[Rating], level: float = 0.95, seed: int = 0
+) -> dict[str, MeanOpinion]:
     """Return condition → mean opinion score with its interval.
 
     Raters are drawn with replacement, never ratings: those of one person are not independent
@@ -108,7 +110,7 @@ def opinions(ratings: Sequence[Rating], level: float = 0.95, seed: int = 0) -> d
         raters = int((count[:, n] > 0).sum())
         low, high = _ends(drawn[:, n], level) if raters > 1 else (float("nan"), float("nan"))
         mean = float(total[:, n].sum() / count[:, n].sum())
-        out[condition] = Opinion(mean, low, high, int(count[:, n].sum()), raters)
+        out[condition] = MeanOpinion(mean, low, high, int(count[:, n].sum()), raters)
     return out
 
 

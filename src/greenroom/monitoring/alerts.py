@@ -12,7 +12,7 @@ from typing import Any
 
 from greenroom.contracts import CAUSES, Alert
 from greenroom.errors import BadInput
-from greenroom.monitoring.spikes import SPIKE
+from greenroom.monitoring.detectors.prevalence import SPIKE
 from greenroom.store.log import Entry, Log
 
 EVENT, UNWATCHED = "alert", "charts"
@@ -20,7 +20,7 @@ EVENT, UNWATCHED = "alert", "charts"
 
 
 @dataclass(frozen=True)
-class Entered:
+class LoggedAlert:
     """An alert as the log has it.
 
     Attributes:
@@ -59,10 +59,10 @@ _DO = {
 }
 
 
-def sentence(alert: Alert) -> str:
+def alert_sentence(alert: Alert) -> str:
     """Return what an alert says to people, and what to do.
 
-    >>> sentence(Alert("missing", "capture fault", ("left arm",), 1.0, 10, 0, 0, 5))
+    >>> alert_sentence(Alert("missing", "capture fault", ("left arm",), 1.0, 10, 0, 0, 5))
     'Left arm lost. Check the camera or the tracker.'
     """
     where = ", ".join(alert.where) or "the whole body"
@@ -75,7 +75,7 @@ def sentence(alert: Alert) -> str:
     return f"{text[0].upper()}{text[1:]}"
 
 
-def enter(
+def record_alert(
     log: Log,
     actor: str,
     alert: Alert,
@@ -84,7 +84,7 @@ def enter(
     source: str,
     by: str,
     release: str = "",
-) -> Entered:
+) -> LoggedAlert:
     """Record an alert, unless one of this key is recorded; return it as recorded.
 
     Raises:
@@ -108,12 +108,14 @@ def enter(
     return _read(log.append(EVENT, body, by=by, unless=find_existing))
 
 
-def entered(log: Log, actor: str | None = None, cause: str | None = None) -> list[Entered]:
+def list_alerts(log: Log, actor: str | None = None, cause: str | None = None) -> list[LoggedAlert]:
     """Return every alert in the log, oldest first; of one actor, or of one cause, if named."""
-    return [record for record in among(log.entries(), actor) if cause in (None, record.alert.cause)]
+    return [
+        record for record in alerts_in(log.entries(), actor) if cause in (None, record.alert.cause)
+    ]
 
 
-def among(entries: Iterable[Entry], actor: str | None = None) -> list[Entered]:
+def alerts_in(entries: Iterable[Entry], actor: str | None = None) -> list[LoggedAlert]:
     """Return the alerts among entries of the log; of one actor if named."""
     return [
         _read(entry)
@@ -122,7 +124,7 @@ def among(entries: Iterable[Entry], actor: str | None = None) -> list[Entered]:
     ]
 
 
-def told(record: Entered) -> dict[str, Any]:
+def alert_json(record: LoggedAlert) -> dict[str, Any]:
     """Return an alert of the log as JSON: what it says, and when and by whom it was entered."""
     return {
         "at_ns": str(record.entry.at_ns),
@@ -133,11 +135,11 @@ def told(record: Entered) -> dict[str, Any]:
     }
 
 
-def _read(entry: Entry) -> Entered:
+def _read(entry: Entry) -> LoggedAlert:
     body = entry.body
     payload = dict(body["alert"])
     payload |= {"where": tuple(payload["where"]), "joints": tuple(payload["joints"])}
     payload["size"] = float(payload["size"])
-    return Entered(
+    return LoggedAlert(
         body["key"], body["actor"], body["release"], body["source"], Alert(**payload), entry
     )

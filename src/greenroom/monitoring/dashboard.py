@@ -18,7 +18,7 @@ from greenroom.errors import MissingExtra
 
 
 @dataclass(frozen=True)
-class Panel:
+class GrafanaPanel:
     """One picture.
 
     Attributes:
@@ -38,11 +38,11 @@ class Panel:
     now: bool = False
 
 
-ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
+ROWS: tuple[tuple[str, tuple[GrafanaPanel, ...]], ...] = (
     (
         "The show",
         (
-            Panel(
+            GrafanaPanel(
                 "On stage",
                 "Who performs, and until when it is planned. None: no show is scraped.",
                 "s",
@@ -54,20 +54,20 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
                 now=True,
             ),
-            Panel(
+            GrafanaPanel(
                 "Frames a second",
                 "30 in order. Rungs below capture are ways to go on without it.",
                 "none",
                 (("sum by (rung) (rate(frames_total[30s]))", "{{rung}}"),),
             ),
-            Panel(
+            GrafanaPanel(
                 "Late frames",
                 "Share that went out after the next one was due. Stop other work on the machine.",
                 "percentunit",
                 (("instance:frames_late:ratio_30s", "{{instance}}"),),
                 limit=0.01,
             ),
-            Panel(
+            GrafanaPanel(
                 "Since the last frame",
                 "More than a moment while a show is on: the engine stands.",
                 "s",
@@ -79,7 +79,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "The performer",
         (
-            Panel(
+            GrafanaPanel(
                 "Model latency",
                 "The model's time a frame: mean, and 99 % of frames are below p99.",
                 "s",
@@ -93,7 +93,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
                 limit=0.015,
             ),
-            Panel(
+            GrafanaPanel(
                 "Confidence",
                 "Mean over joints, and the release's own baseline.",
                 "percentunit",
@@ -102,14 +102,14 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                     ("prediction_confidence_base > 0", "baseline {{instance}}"),
                 ),
             ),
-            Panel(
+            GrafanaPanel(
                 "Joints not captured",
                 "Share of the driven joints. Check trackers, light and line.",
                 "percentunit",
                 (("instance:capture_missing:mean_30s", "{{instance}}"),),
                 limit=0.5,
             ),
-            Panel(
+            GrafanaPanel(
                 "Rungs",
                 "Shares of the last 30 s.",
                 "percentunit",
@@ -120,7 +120,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "What is wrong",
         (
-            Panel(
+            GrafanaPanel(
                 "Alerts that stand",
                 "Of the rules; the annotation `do` says what to do.",
                 "none",
@@ -132,7 +132,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
                 now=True,
             ),
-            Panel(
+            GrafanaPanel(
                 "Alerts of the charts",
                 "Since the show began, by signal and likely cause.",
                 "none",
@@ -143,14 +143,14 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "What people said",
         (
-            Panel(
+            GrafanaPanel(
                 "Satisfaction by release",
                 "Share of answers of 4 and 5, over all surveys of its shows.",
                 "percentunit",
                 (("release:user_satisfaction:ratio", "{{actor}} {{release}}"),),
                 now=True,
             ),
-            Panel(
+            GrafanaPanel(
                 "Satisfaction by show",
                 "With the ends of its 95 % interval; few answers, a wide one.",
                 "percentunit",
@@ -200,7 +200,7 @@ def dashboard() -> str:
     return json.dumps(board.build(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
 
 
-def _panel(panel: Panel, width: int) -> Any:
+def _panel(panel: GrafanaPanel, width: int) -> Any:
     """Return one panel's builder, `width` of Grafana's 24 columns wide."""
     from grafana_foundation_sdk.builders import bargauge, common, prometheus, timeseries
     from grafana_foundation_sdk.builders import dashboard as sdk

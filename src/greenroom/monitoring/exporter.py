@@ -17,14 +17,14 @@ from prometheus_client.registry import Collector
 
 from greenroom.contracts import Alert
 from greenroom.errors import GreenroomError
-from greenroom.monitoring.satisfaction import standing
+from greenroom.monitoring.satisfaction import stored_surveys
 from greenroom.store.workspace import Workspace
 
 _BUCKETS = (0.0005, 0.001, 0.0015, 0.002, 0.004, 0.008, 0.015, 0.0333, 0.1)
 
 
 @dataclass(frozen=True)
-class Figures:
+class FrameMetrics:
     """What is counted of one frame.
 
     Attributes:
@@ -139,7 +139,7 @@ class Metrics:
         self._end.labels(actor, release).set(ends_s)
         self._base.set(confidence_base)
 
-    def frame(self, figures: Figures) -> None:
+    def frame(self, figures: FrameMetrics) -> None:
         """Count one frame."""
         self._frames.labels(figures.rung).inc()
         self._tick.set(figures.tick)
@@ -171,7 +171,7 @@ class Surveys(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield a series a figure; `workspace_readable` is 0, and there is no other, if it is not."""
         try:
-            surveys, readable = standing(self.workspace), 1.0
+            surveys, readable = stored_surveys(self.workspace), 1.0
         except (GreenroomError, OSError):
             surveys, readable = [], 0.0
         yield GaugeMetricFamily(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greenroom.frames import Array, Doubles
-from greenroom.monitoring.sums import BLOCK
+from greenroom.monitoring.detectors.cusum import BLOCK
 
 TICKS_AN_HOUR = 108_000
 _HOURS = 384

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from greenroom.errors import BadInput
 from greenroom.frames import Array, Doubles
-from greenroom.monitoring import limits, novelty, texture
-from greenroom.monitoring.sums import BLOCK, MEMORY
+from greenroom.monitoring import limits
+from greenroom.monitoring.detectors import novelty, texture
+from greenroom.monitoring.detectors.cusum import BLOCK, MEMORY
 
 LEAST = {"gaps": 30, "texture": 30, "drift": 75}
 """Independent stretches of reference below which a chart is learning."""
@@ -60,7 +61,7 @@ class Models:
 
 
 @dataclass(frozen=True)
-class Reference:
+class ChartReference:
     """Takes in control, as the charts know them.
 
     Attributes:
@@ -92,7 +93,7 @@ def missing(x: Doubles, joints: int) -> NDArray[np.bool_]:
     return out
 
 
-def held(x: Doubles, joints: int) -> NDArray[np.bool_]:
+def exact_repeats(x: Doubles, joints: int) -> NDArray[np.bool_]:
     """Return (T - 1, J): whether a joint is exactly where it was in x (T, C)."""
     same = (x[1:] == x[:-1]).reshape(max(len(x) - 1, 0), joints, x.shape[1] // joints)
     out: NDArray[np.bool_] = np.logical_and.reduce(same, axis=2)
@@ -105,13 +106,13 @@ def drift_evidence(scores: Array) -> Doubles:
     return np.stack([clipped - FAST, clipped - SLOW], axis=-1)
 
 
-def learn(
+def fit_reference(
     takes: Sequence[Array],
     limbs: Mapping[str, Sequence[int]] | None,
     context: Sequence[object] | None,
     hours: float,
     seed: int,
-) -> Reference:
+) -> ChartReference:
     """Return what takes (T, C) in control teach; see :meth:`MotionChart.fit`.
 
     Raises:
@@ -126,7 +127,7 @@ def learn(
     for name, members in (limbs or {}).items():
         if not members or not all(0 <= joint < joints for joint in members):
             raise BadInput(f"limb {name!r} has joints 0 to {joints - 1}, not {members}")
-    holds = [held(take, joints) for take in checked]
+    holds = [exact_repeats(take, joints) for take in checked]
     counts = {
         "missing": _count_limit([missing(take, joints) for take in checked], "missing"),
         "held": _count_limit(holds, "held"),
@@ -165,7 +166,7 @@ def learn(
             drift_limit=np.maximum(drift_limit * (1 + few), _LEAST_DRIFT),
         )
     longest = _longest(holds)
-    return Reference(channels, joints, width, effective, ready, counts, longest, models)
+    return ChartReference(channels, joints, width, effective, ready, counts, longest, models)
 
 
 def _checked(takes: Sequence[Array]) -> list[Doubles]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from scipy.special import ndtri
 
 from greenroom.errors import BadInput
-from greenroom.metrics.answers import read_answers
+from greenroom.metrics.survey_rows import read_answers
 from greenroom.store.workspace import Workspace
 
 KIND = "satisfaction"
@@ -199,7 +199,7 @@ def _publish_survey(
     return Survey(name, actor, release, show, tuple(ordered_scores), satisfaction(ordered_scores))
 
 
-def standing(workspace: Workspace) -> list[Survey]:
+def stored_surveys(workspace: Workspace) -> list[Survey]:
     """Return the surveys that stand, oldest first: of one show, or one release alone, the newest.
 
     So a corrected or a fuller survey takes the place of the one before, and nobody counts twice.

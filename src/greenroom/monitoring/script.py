@@ -15,7 +15,7 @@ _THEN = "write a header `start,end,scene`, then a line a scene, in seconds"
 
 
 @dataclass(frozen=True)
-class Scene:
+class ScriptScene:
     """One scene of a script.
 
     Attributes:
@@ -31,14 +31,14 @@ class Scene:
     context: tuple[tuple[str, str], ...] = ()
 
 
-def read_script(data: bytes, where: str) -> list[Scene]:
+def read_script(data: bytes, where: str) -> list[ScriptScene]:
     r"""Return the scenes of a CSV file, in their order; columns `emotion` and `language` may be there.
 
     Raises:
         BadInput: a line says no scene, one ends before it begins, or two overlap.
 
     >>> read_script(b"start,end,scene,emotion\n0,1.5,walk,\n1.5,4,dance,happy\n", "script.csv")[1]
-    Scene(first=45, last=120, name='dance', context=(('emotion', 'happy'),))
+    ScriptScene(first=45, last=120, name='dance', context=(('emotion', 'happy'),))
     """
     try:
         rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig")), strict=True)
@@ -48,7 +48,7 @@ def read_script(data: bytes, where: str) -> list[Scene]:
         raise BadInput(f"this script cannot be read: {error}", where=where, then=_THEN) from None
     if not {"start", "end", "scene"} <= set(names):
         raise BadInput(f"a script has start, end and scene, not {', '.join(names)}", where=where)
-    out: list[Scene] = []
+    out: list[ScriptScene] = []
     for number, line in enumerate(lines, 2):
         location = f"{where}:{number}"
         try:
@@ -61,17 +61,17 @@ def read_script(data: bytes, where: str) -> list[Scene]:
                 "a scene has a name, and ends after it begins", where=location, then=_THEN
             )
         tiers = ((tier, (line.get(tier) or "").strip()) for tier in CONTEXT if tier != "scene")
-        scene = Scene(first, last, name, tuple(pair for pair in tiers if pair[1]))
+        scene = ScriptScene(first, last, name, tuple(pair for pair in tiers if pair[1]))
         if any(scene.first < other.last and other.first < scene.last for other in out):
             raise BadInput("this scene overlaps another", where=location, then="let one end first")
         out.append(scene)
     return out
 
 
-def tiers_of(script: list[Scene]) -> dict[str, list[tuple[int, int, str]]]:
+def tiers_of(script: list[ScriptScene]) -> dict[str, list[tuple[int, int, str]]]:
     """Return what a script tells of ticks, by tier: stretches (first tick, one past the last, value).
 
-    >>> tiers_of([Scene(0, 45, "walk"), Scene(45, 120, "dance", (("emotion", "happy"),))])
+    >>> tiers_of([ScriptScene(0, 45, "walk"), ScriptScene(45, 120, "dance", (("emotion", "happy"),))])
     {'scene': [(0, 45, 'walk'), (45, 120, 'dance')], 'emotion': [(45, 120, 'happy')]}
     """
     out: dict[str, list[tuple[int, int, str]]] = {}
@@ -81,14 +81,14 @@ def tiers_of(script: list[Scene]) -> dict[str, list[tuple[int, int, str]]]:
     return out
 
 
-def excused(script: list[Scene], reference_scenes: Collection[str]) -> Callable[[int], bool]:
+def excused(script: list[ScriptScene], reference_scenes: Collection[str]) -> Callable[[int], bool]:
     """Return what tells whether a new style is wanted at a tick: the script's scene is none of them.
 
     Args:
         script: the scenes.
         reference_scenes: names of scenes that the reference has.
 
-    >>> wanted = excused([Scene(0, 45, "walk"), Scene(45, 120, "dance")], {"walk"})
+    >>> wanted = excused([ScriptScene(0, 45, "walk"), ScriptScene(45, 120, "dance")], {"walk"})
     >>> wanted(44), wanted(45), wanted(120)
     (False, True, False)
     """

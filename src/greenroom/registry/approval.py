@@ -4,7 +4,7 @@ An approval is an object: a statement (which release, by whom, when, until when)
 approver's key; the log says when it was given. It counts only while nobody revoked the release after
 it. A policy, itself an object signed by a named person, says who may approve for an actor and how many
 must; without one, one named person is enough. What a policy lets through without asking is bounded
-there too (`greenroom.registry.standing`).
+there too (`greenroom.registry.auto_approval`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import datetime
 from typing import Any
 
 from greenroom.errors import GreenroomError, Refused
-from greenroom.registry import standing
-from greenroom.registry.policy import policy_of, signed
+from greenroom.registry import auto_approval
+from greenroom.registry.policy import policy_of, sign_statement
 from greenroom.registry.signing import today, verify
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
 
-def give(workspace: Workspace, release: str, by: str, until: datetime.date | None = None) -> str:
+def sign_approval(
+    workspace: Workspace, release: str, by: str, until: datetime.date | None = None
+) -> str:
     """Sign an approval of a release and enter it in the log; return the approval's hash.
 
     Somebody who approves for the first time gets a key.
@@ -35,7 +37,7 @@ def give(workspace: Workspace, release: str, by: str, until: datetime.date | Non
         raise Refused(
             f"'{by}' may not approve for {manifest['actor']}", then=f"ask {approver_names}"
         )
-    if by in approvers(workspace, release):
+    if by in valid_approvers(workspace, release):
         entries = workspace.log.entries()
         return next(
             str(e.body["approval"])
@@ -49,12 +51,12 @@ def give(workspace: Workspace, release: str, by: str, until: datetime.date | Non
         "until": None if until is None else until.isoformat(),
     }
     approval = {"kind": "approval", "version": 1, "parents": {"release": release}}
-    name = workspace.publish({**approval, **signed(workspace, by, statement)}, by=by)
-    enter(workspace, release, name, by)
+    name = workspace.publish({**approval, **sign_statement(workspace, by, statement)}, by=by)
+    record_approval(workspace, release, name, by)
     return name
 
 
-def enter(workspace: Workspace, release: str, approval: str, by: str) -> None:
+def record_approval(workspace: Workspace, release: str, approval: str, by: str) -> None:
     """Record an approval that is in the store already."""
     workspace.log.append("approve", {"release": release, "approval": approval}, by=by)
 
@@ -65,7 +67,7 @@ def revoke(workspace: Workspace, release: str, by: str, reason: str) -> None:
     workspace.log.append("revoke", {"release": release, "reason": reason}, by=by)
 
 
-def approvers(workspace: Workspace, release: str) -> list[str]:
+def valid_approvers(workspace: Workspace, release: str) -> list[str]:
     """Return who approved a release, as far as it counts."""
     return _count_approvals(workspace, release)[0]
 
@@ -107,7 +109,7 @@ def _check(workspace: Workspace, release: str, approval: str, index: int) -> str
         raise Refused("its approval is not signed")
     manifest: Manifest = workspace.objects.manifest(approval, "approval")
     if "policy" in manifest["parents"]:
-        return standing.check(workspace, release, manifest, index)
+        return auto_approval.verify_auto_approval(workspace, release, manifest, index)
     key = verify(workspace, manifest)
     statement = manifest["statement"]
     if statement["release"] != release:
@@ -142,15 +144,15 @@ def require_approved(workspace: Workspace, release: str, manifest: Manifest) -> 
     )
 
 
-def support(workspace: Workspace, release: str) -> tuple[list[str], int]:
+def approval_status(workspace: Workspace, release: str) -> tuple[list[str], int]:
     """Return whose approvals of a release count, and how many more it takes."""
     rules = policy_of(workspace, workspace.objects.manifest(release, "release")["actor"])
-    return _counting(rules, approvers(workspace, release))
+    return _counting(rules, valid_approvers(workspace, release))
 
 
 def _counting(rules: dict[str, Any], names: list[str]) -> tuple[list[str], int]:
     """Return whose approvals count under a policy, and how many more it asks for."""
-    by_policy = [name for name in names if name.startswith(standing.SIGNER)]
+    by_policy = [name for name in names if name.startswith(auto_approval.SIGNER)]
     if by_policy:
         return by_policy, 0
     counting = [n for n in names if not rules["approvers"] or n in rules["approvers"]]

@@ -9,7 +9,7 @@ from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
 
-def card(
+def model_card(
     workspace: Workspace, model_name: str, validation_name: str | None, decisions: list[Any]
 ) -> str:
     """Return a model's card as Markdown: data, rights, figures, gates, limits, lineage.

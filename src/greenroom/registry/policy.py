@@ -34,7 +34,8 @@ def set_policy(
         needed: how many different people must approve.
         approvers: who may; nobody named means anybody.
         gates: what a model has to pass (see `greenroom.validation.gates`).
-        standing: what is approved without asking (see `greenroom.registry.standing`); None for nothing.
+        standing: what is approved without asking (see `greenroom.registry.auto_approval`); None
+            for nothing.
         learning: when a model is trained again (see `greenroom.retraining.requests`); None for the
             defaults.
 
@@ -47,7 +48,12 @@ def set_policy(
     rules["gates"] = list(gates)
     rules |= {} if standing is None else {"standing": standing}
     rules |= {} if learning is None else {"learning": learning}
-    manifest = {"kind": "policy", "version": 1, "actor": actor, **signed(workspace, by, rules)}
+    manifest = {
+        "kind": "policy",
+        "version": 1,
+        "actor": actor,
+        **sign_statement(workspace, by, rules),
+    }
     name = workspace.publish(manifest, by=by)
     before = workspace.log.ref(policy_ref(actor))
     if before != name:
@@ -87,7 +93,7 @@ def read_policy(workspace: Workspace, name: str, actor: str) -> tuple[dict[str, 
     return rules, key.owner
 
 
-def signed(workspace: Workspace, by: str, statement: dict[str, Any]) -> dict[str, Any]:
+def sign_statement(workspace: Workspace, by: str, statement: dict[str, Any]) -> dict[str, Any]:
     """Return a statement with somebody's signature; who signs for the first time gets a key.
 
     Raises:

@@ -43,7 +43,7 @@ def promote(
     return previous
 
 
-def try_out(workspace: Workspace, actor: str, release: str, by: str) -> None:
+def start_canary(workspace: Workspace, actor: str, release: str, by: str) -> None:
     """Let a running show perform a release on trial: the live ref stays where it is.
 
     Trying out the live release ends a trial.
@@ -59,7 +59,7 @@ def try_out(workspace: Workspace, actor: str, release: str, by: str) -> None:
         workspace.log.move(canary_ref(actor), release, expect=before, by=by)
 
 
-def end_trial(workspace: Workspace, actor: str, by: str) -> None:
+def end_canary(workspace: Workspace, actor: str, by: str) -> None:
     """Put the ref of what is tried back on the live release, where there is a trial.
 
     It asks nothing of the live release: a trial ends also where nobody stands behind that any more.
@@ -69,7 +69,7 @@ def end_trial(workspace: Workspace, actor: str, by: str) -> None:
         workspace.log.move(canary_ref(actor), live, expect=trying, by=by)
 
 
-def on_stage(workspace: Workspace, actor: str) -> str:
+def live_release(workspace: Workspace, actor: str) -> str:
     """Return the release that performs for an actor, by the log.
 
     Raises:
@@ -119,10 +119,10 @@ def rollback(workspace: Workspace, actor: str, by: str) -> tuple[str, str]:
     Raises:
         Refused: there is none before it that may be performed.
     """
-    leaving = on_stage(workspace, actor)
+    leaving = live_release(workspace, actor)
     canary = workspace.log.ref(canary_ref(actor))
-    if canary not in (None, leaving) and on_trial(workspace, actor):
-        end_trial(workspace, actor, by)
+    if canary not in (None, leaving) and canary_active(workspace, actor):
+        end_canary(workspace, actor, by)
         return leaving, str(canary)
     refusals = []
     for release in _earlier(workspace, actor):
@@ -140,7 +140,7 @@ def rollback(workspace: Workspace, actor: str, by: str) -> tuple[str, str]:
     )
 
 
-def on_trial(workspace: Workspace, actor: str) -> bool:
+def canary_active(workspace: Workspace, actor: str) -> bool:
     """Tell whether the ref of what is tried moved after the live one did."""
     last = ""
     for entry in workspace.log.entries():

@@ -17,18 +17,18 @@ import numpy as np
 from greenroom.clock import TICK_HZ
 from greenroom.contracts import LOOK_AHEAD, ModelShape
 from greenroom.errors import BadInput, Refused
+from greenroom.features.conditioning import Vocabulary
 from greenroom.features.pipeline import FeatureSpec
-from greenroom.features.words import Vocabulary
 from greenroom.frames import BONES, PARENTS, Doubles, Floats, Skeleton
 from greenroom.registry import approval
-from greenroom.registry.card import card
-from greenroom.registry.rigs import arkit_of
+from greenroom.registry.card import model_card
+from greenroom.registry.rigs import arkit_mapping
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Role:
+class PerformerSpec:
     """What a release says about how to perform it.
 
     Attributes:
@@ -53,7 +53,7 @@ class Role:
     offsets: Doubles | None = None
 
     @classmethod
-    def of(cls, workspace: Workspace, model: Manifest) -> Role:
+    def of(cls, workspace: Workspace, model: Manifest) -> PerformerSpec:
         """Return the role that a model's manifest and its parts describe."""
         return cls(
             FeatureSpec.load(model["features"]),
@@ -61,7 +61,7 @@ class Role:
             np.asarray(model["rest"], dtype=np.float32),
             model["uses_speech"],
             tuple(model.get("rig", ())),
-            arkit_of(workspace, model),
+            arkit_mapping(workspace, model),
             Vocabulary.load(model.get("words", {})),
             np.asarray(model["offsets"], dtype=np.float64),
         )
@@ -90,7 +90,7 @@ class Release:
     name: str
     actor: str
     graph: bytes
-    role: Role
+    role: PerformerSpec
     skeleton: Skeleton
     manifest: Manifest
     model: Manifest
@@ -122,7 +122,7 @@ def approve(
     if not by.strip():
         raise BadInput("an approval needs a name", then="give --by NAME")
     name = make_release(workspace, model, by, validation, decisions)
-    approval.give(workspace, name, by, until)
+    approval.sign_approval(workspace, name, by, until)
     return name
 
 
@@ -148,7 +148,7 @@ def make_release(
     model_manifest = workspace.objects.manifest(model, "model")
     for blob in model_manifest["blobs"].values():
         workspace.objects.get(blob)
-    text = card(workspace, model, validation, list(decisions))
+    text = model_card(workspace, model, validation, list(decisions))
     release = {
         "kind": "release",
         "version": 1,
@@ -183,7 +183,7 @@ def load_release(workspace: Workspace, name: str, *, past: bool = False) -> Rele
     if not past:
         approval.require_approved(workspace, name, manifest)
     model = workspace.objects.manifest(manifest["parents"]["model"], "model")
-    role = Role.of(workspace, model)
+    role = PerformerSpec.of(workspace, model)
     if not role.spec.hash == model["feature_spec"] == manifest["feature_spec"]:
         raise Refused(f"release {name[:12]} was made for other features", then="train it again")
     if manifest["graph_sha256"] != model["blobs"]["graph"]:

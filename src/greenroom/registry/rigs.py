@@ -78,7 +78,7 @@ def _check_name(name: str, names: tuple[str, ...], what: str, where: str) -> Non
         )
 
 
-def exchange_rig(workspace: Workspace, model: str, data: bytes, where: str, by: str) -> str:
+def set_rig_mapping(workspace: Workspace, model: str, data: bytes, where: str, by: str) -> str:
     """Give a model's face rig another mapping; return the hash of the model that has it.
 
     The graph, and all that it was judged by, is the same: only what a frame carries is another.
@@ -114,7 +114,7 @@ def exchange_rig(workspace: Workspace, model: str, data: bytes, where: str, by: 
     return workspace.publish({**before, "parts": {**parts, "rig": part}, "parents": parents}, by=by)
 
 
-def arkit_of(workspace: Workspace, model: Manifest) -> tuple[tuple[str, str, float], ...]:
+def arkit_mapping(workspace: Workspace, model: Manifest) -> tuple[tuple[str, str, float], ...]:
     """Return (channel, ARKit's name, weight) of all that a model's rig maps, in the channels' order.
 
     Without a mapping the channels that have ARKit's own names are what they say.

@@ -12,20 +12,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from greenroom.consent.gate import refusal
+from greenroom.consent.gate import refusal_reason
 from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, Refused
-from greenroom.live.backends import OnnxBackend
-from greenroom.metrics.motion import Tally, figure
+from greenroom.metrics.motion import SufficientStats, aggregate
 from greenroom.metrics.sequences import relative_gain, sequence
 from greenroom.registry.lineage import splits_behind
-from greenroom.registry.release import Role, load_release
-from greenroom.rehearsal.performing import live_errors, stage
+from greenroom.registry.release import PerformerSpec, load_release
+from greenroom.rehearsal.rerun import live_error_stats, rerun_show
+from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
-from greenroom.validation.judge import validate
-from greenroom.validation.scenes import Scene, scene_of
-from greenroom.validation.tallies import Tallies, tallies_of
+from greenroom.validation.eval_takes import EvalTake, load_eval_take
+from greenroom.validation.evaluator import validate
+from greenroom.validation.sufficient_stats import StatsByTask, read_stats
 
 LIVE = "live"
 """The task of what is measured on shows."""
@@ -51,7 +51,7 @@ class Contender:
     manifest: Manifest
     backend: OnnxBackend
     seen_takes: frozenset[str]
-    role: Role
+    role: PerformerSpec
 
     @classmethod
     def of(cls, workspace: Workspace, name: str) -> Contender:
@@ -74,7 +74,9 @@ class Contender:
         seen_takes = frozenset(
             take for splits in ancestor_splits for takes in splits.values() for take in takes
         )
-        return cls(name, model, manifest, backend, seen_takes, Role.of(workspace, manifest))
+        return cls(
+            name, model, manifest, backend, seen_takes, PerformerSpec.of(workspace, manifest)
+        )
 
 
 def compare(
@@ -125,15 +127,15 @@ def compare(
     def onward(offset: int) -> Progress:
         return lambda done, total: progress(offset + done, steps)
 
-    pairs: dict[str, dict[str, dict[str, tuple[Tally, Tally]]]] = {}
+    pairs: dict[str, dict[str, dict[str, tuple[SufficientStats, SufficientStats]]]] = {}
     validations: list[str] = []
     if takes:
-        scenes = {take: scene_of(workspace, take) for take in takes}
+        scenes = {take: load_eval_take(workspace, take) for take in takes}
         validations = [
             _judged(workspace, contender, by, scenes, tasks, onward(n * len(takes)))
             for n, contender in enumerate((ours, theirs))
         ]
-        both = [tallies_of(workspace.objects.manifest(name)) for name in validations]
+        both = [read_stats(workspace.objects.manifest(name)) for name in validations]
         pairs = _pairs(*both)
     for n, show in enumerate(shows):
         for metric, pair in _live_tallies(workspace, show, ours, theirs).items():
@@ -211,7 +213,7 @@ def _objections(
         for side, contender in (("challenger", challenger), ("champion", champion)):
             if take in contender.seen_takes:
                 yield f"the {side} was trained on it or chosen by it"
-        why = refusal(workspace.objects.manifest(take, "take"), "perform", day)
+        why = refusal_reason(workspace.objects.manifest(take, "take"), "perform", day)
         if why:
             yield why
 
@@ -220,7 +222,7 @@ def _judged(
     workspace: Workspace,
     contender: Contender,
     by: str,
-    scenes: dict[str, Scene],
+    scenes: dict[str, EvalTake],
     tasks: Sequence[str],
     progress: Progress,
 ) -> str:
@@ -229,8 +231,8 @@ def _judged(
 
 
 def _pairs(
-    challenger_tallies: Tallies, champion_tallies: Tallies
-) -> dict[str, dict[str, dict[str, tuple[Tally, Tally]]]]:
+    challenger_tallies: StatsByTask, champion_tallies: StatsByTask
+) -> dict[str, dict[str, dict[str, tuple[SufficientStats, SufficientStats]]]]:
     """Return task → metric → take → both tallies, of takes that both were judged on."""
     return {
         task: {
@@ -250,13 +252,13 @@ def _pairs(
 
 def _live_tallies(
     workspace: Workspace, show: str, challenger: Contender, champion: Contender
-) -> dict[str, tuple[Tally, Tally]]:
+) -> dict[str, tuple[SufficientStats, SufficientStats]]:
     """Return metric → both tallies of one show that both performed, on the champion's bones."""
     challenger_tallies, champion_tallies = (
-        live_errors(
+        live_error_stats(
             workspace,
             show,
-            stage(workspace, show, contender.role, contender.backend),
+            rerun_show(workspace, show, contender.role, contender.backend),
             contender.role,
             champion.role,
         )
@@ -269,7 +271,7 @@ def _live_tallies(
     }
 
 
-def _compare_pairs(rows: dict[str, tuple[Tally, Tally]]) -> dict[str, Any]:
+def _compare_pairs(rows: dict[str, tuple[SufficientStats, SufficientStats]]) -> dict[str, Any]:
     """Return the figures and the sequence of a metric's pairs, in the order of their hashes."""
     names = sorted(rows)
     challenger_tallies, champion_tallies = ([rows[name][side] for name in names] for side in (0, 1))
@@ -283,8 +285,8 @@ def _compare_pairs(rows: dict[str, tuple[Tally, Tally]]) -> dict[str, Any]:
     )
     return {
         "figures": {
-            "challenger": round(figure(challenger_tallies, "model"), 4),
-            "champion": round(figure(champion_tallies, "model"), 4),
+            "challenger": round(aggregate(challenger_tallies, "model"), 4),
+            "champion": round(aggregate(champion_tallies, "model"), 4),
             "better": "higher" if challenger_tallies[0].kind == "skill" else "lower",
             "gain": gain[-1],
             "ci": [low[-1], high[-1]],

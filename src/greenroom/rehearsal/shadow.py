@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from greenroom.clock import PERIOD_NS, TICK_HZ
 from greenroom.contracts import Backend, get_tensors
 from greenroom.errors import BadInput
-from greenroom.features.pose import Placer
+from greenroom.features.pose import PoseDecoder
 from greenroom.frames import BONE, Floats
-from greenroom.live.on_air import look
 from greenroom.live.performer import Performer
-from greenroom.live.recorder import rows_of
-from greenroom.live.replay import opened
+from greenroom.live.recorder import read_ledger
+from greenroom.live.replay import opening_release
 from greenroom.live.ring import Ring, get_packets
-from greenroom.registry.release import Role
+from greenroom.live.show_notice import find_show
+from greenroom.registry.release import PerformerSpec
 from greenroom.rotations import angle_between
 from greenroom.store.workspace import Workspace
 
@@ -39,7 +39,7 @@ Row = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Shadowed:
+class ShadowResult:
     """How a challenger did unseen.
 
     Attributes:
@@ -82,18 +82,18 @@ def rows_behind(workspace: Workspace, actor: str, ticks: int) -> tuple[Iterator[
     Raises:
         BadInput: no show is on and none was kept.
     """
-    on = look(workspace.home, actor)
+    on = find_show(workspace.home, actor)
     if on is not None:
-        return islice(coming(on.ring), ticks), True
+        return islice(follow_ring(on.ring), ticks), True
     shows = [row.object for row in workspace.catalog.find("show", actor=actor)]
     if not shows:
         raise BadInput(f"{actor} has performed no show to follow", then="perform one first")
     manifest = workspace.objects.manifest(shows[-1], "show")
-    shape = opened(workspace, manifest).role.shape
-    return islice(rows_of(workspace, manifest, shape), ticks), False
+    shape = opening_release(workspace, manifest).role.shape
+    return islice(read_ledger(workspace, manifest, shape), ticks), False
 
 
-def coming(ring: Ring) -> Iterator[Row]:
+def follow_ring(ring: Ring) -> Iterator[Row]:
     """Yield the rows of a show as they come; it ends where none comes for some seconds."""
     position = max(0, ring.end() - WARM_TICKS)
     last = time.monotonic()
@@ -105,7 +105,7 @@ def coming(ring: Ring) -> Iterator[Row]:
         time.sleep(PERIOD_NS / 1e9)
 
 
-def shadow(rows: Iterator[Row], live: bool, role: Role, backend: Backend) -> Shadowed:
+def shadow(rows: Iterator[Row], live: bool, role: PerformerSpec, backend: Backend) -> ShadowResult:
     """Perform rows with a challenger; nobody sees it.
 
     Args:
@@ -126,7 +126,7 @@ def shadow(rows: Iterator[Row], live: bool, role: Role, backend: Backend) -> Sha
         if n < WARM_TICKS or outcome.outputs is None:
             continue
         outputs = get_tensors(outcome.outputs, role.shape.outputs())
-        rotations = Placer().upright(outputs["pose"][0], len(joints))
+        rotations = PoseDecoder().upright(outputs["pose"][0], len(joints))
         angle = angle_between(rotations[1:], row["rotations"][joints][1:]).mean()
         finite = bool(np.isfinite(outcome.outputs).all())
         figures_by_tick.append((float(angle), float(outputs["confidence"].mean()), finite))
@@ -138,7 +138,7 @@ def shadow(rows: Iterator[Row], live: bool, role: Role, backend: Backend) -> Sha
     model_ms = float(np.percentile(timed.took_ns[WARM_TICKS:], 99)) / 1e6
     broken = len(figures_by_tick) - round(float(finite_share) * len(figures_by_tick))
     figures = [round(float(figure), 4) for figure in (model_ms, angle_deg, confidence)]
-    return Shadowed(len(figures_by_tick), live, broken, *figures)
+    return ShadowResult(len(figures_by_tick), live, broken, *figures)
 
 
 class _Timed:

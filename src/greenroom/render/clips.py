@@ -36,7 +36,7 @@ _WORDS = (232, 230, 226)
 
 
 @dataclass(frozen=True)
-class Panel:
+class ClipPanel:
     """One side of a clip.
 
     Attributes:
@@ -74,7 +74,7 @@ def picture(body: Body, tick: int, size: tuple[int, int] = (360, 480), yaw: floa
 
 
 def side_by_side(
-    panels: Sequence[Panel],
+    panels: Sequence[ClipPanel],
     size: tuple[int, int] = (260, 320),
     ending: str = "webp",
     every: int = EVERY,
@@ -177,7 +177,7 @@ def clip_of(truth: Body, performed: Body, validity: Array | None = None) -> byte
     b'WEBP'
     """
     label = "model" if validity is None else "model (amber: lost to it)"
-    return side_by_side([Panel(truth, "truth"), Panel(performed, label, validity)])
+    return side_by_side([ClipPanel(truth, "truth"), ClipPanel(performed, label, validity)])
 
 
 def still_of(clip: bytes) -> bytes:

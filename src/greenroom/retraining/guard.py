@@ -15,7 +15,7 @@ import numpy as np
 
 from greenroom.contracts import Alert
 from greenroom.errors import BadInput
-from greenroom.live.sight import Figures
+from greenroom.observers.model_health import TickHealth
 
 HOLD, KEEP, BACK = "hold", "keep", "back"
 SECOND = 30
@@ -31,7 +31,7 @@ _MARGINS = {"doubt": 0.01, "miss": 0.02}  # beyond the worst ten seconds before,
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GuardDecision:
     """What is to be done.
 
     Attributes:
@@ -89,10 +89,10 @@ class Guard:
 
     >>> guard = Guard(ticks=900)
     >>> for _ in range(600):
-    ...     guard.update(Figures(0.95, True))
+    ...     guard.update(TickHealth(0.95, True))
     >>> guard.swap()
     >>> for _ in range(300):
-    ...     guard.update(Figures(0.60, True))
+    ...     guard.update(TickHealth(0.60, True))
     >>> guard.verdict.say, guard.verdict.tick
     ('back', 180)
     """
@@ -103,9 +103,9 @@ class Guard:
             raise BadInput(f"a guard takes {SECOND} ticks at least and a risk in 0 to 1")
         self.ticks, self.risk = ticks, risk
         self.tick = 0
-        self.verdict = Verdict(HOLD, "nothing was swapped", 0)
+        self.verdict = GuardDecision(HOLD, "nothing was swapped", 0)
         self._before: dict[str, list[float]] = {name: [] for name in _REASONS}
-        self._second: list[Figures] = []
+        self._second: list[TickHealth] = []
         self._wagers: dict[str, Wager] = {}
 
     def swap(self) -> None:
@@ -128,9 +128,9 @@ class Guard:
                 self._wagers[name] = Wager(min(float(means.max()) + margin, 0.99))
         self._second.clear()
         self.tick = 0
-        self.verdict = Verdict(HOLD, "it was just swapped", 0)
+        self.verdict = GuardDecision(HOLD, "it was just swapped", 0)
 
-    def update(self, figures: Figures, alerts: Sequence[Alert] = ()) -> None:
+    def update(self, figures: TickHealth, alerts: Sequence[Alert] = ()) -> None:
         """Take one tick.
 
         Args:
@@ -165,15 +165,15 @@ class Guard:
 
     def _say(self, say: str, reason: str) -> None:
         if self.verdict.say == HOLD:
-            self.verdict = Verdict(say, reason, self.tick)
+            self.verdict = GuardDecision(say, reason, self.tick)
 
 
-def _second_figures(ticks: Sequence[Figures]) -> dict[str, float]:
+def _second_figures(ticks: Sequence[TickHealth]) -> dict[str, float]:
     """Return the figures of a second, each in [0, 1]; those of which nothing was seen are left out."""
     out = {"mute": float(not all(tick.finite for tick in ticks))}
     for name, values in {
         "doubt": [1 - tick.confidence for tick in ticks],
-        "miss": [tick.miss for tick in ticks],
+        "miss": [tick.forecast_error for tick in ticks],
     }.items():
         finite = [value for value in values if np.isfinite(value)]
         if finite:

@@ -2,7 +2,7 @@
 
 Each step takes what the steps before found (hashes and figures, as JSON) and returns its own. What a
 step makes is content-addressed, so that doing it twice makes the same; who remembers which are done is
-`greenroom.retraining.durable`.
+`greenroom.retraining.workflow`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
+from greenroom.adaptation.face_refit import carry_face_adaptation
 from greenroom.clock import NS_PER_S
-from greenroom.consent.gate import refusal, start_refusal
+from greenroom.consent.gate import initial_weights_refusal, refusal_reason
 from greenroom.contracts import ModelShape
-from greenroom.datasets.build import build
+from greenroom.datasets.build import build_dataset
 from greenroom.errors import BadInput, GreenroomError, MissingExtra, Refused
-from greenroom.live.backends import OnnxBackend
 from greenroom.metrics.sequences import WORSE
-from greenroom.registry import standing
+from greenroom.registry import auto_approval
 from greenroom.registry.policy import policy_of
-from greenroom.registry.promote import end_trial, live_ref, promote, try_out
-from greenroom.registry.release import Role, load_release, make_release
+from greenroom.registry.promote import end_canary, live_ref, promote, start_canary
+from greenroom.registry.release import PerformerSpec, load_release, make_release
 from greenroom.rehearsal.sandbox import compare
 from greenroom.rehearsal.shadow import rows_behind, shadow
-from greenroom.retraining.likeness import refitted
+from greenroom.retraining.canary import CanaryInterrupted, watch_canary
 from greenroom.retraining.requests import (
     FAILED,
     HELD,
@@ -34,15 +34,15 @@ from greenroom.retraining.requests import (
     PROMOTED,
     REJECTED,
     Run,
-    end,
+    record_outcome,
     rules_of,
 )
-from greenroom.retraining.trial import CutShort, trial
+from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.workspace import Workspace
-from greenroom.validation.gates import judge_gates
-from greenroom.validation.judge import validate
+from greenroom.validation.evaluator import validate
+from greenroom.validation.gates import evaluate_gates
 
-Found = dict[str, Any]
+StepResults = dict[str, Any]
 Progress = Callable[[int, int], None]
 SHADOW_TICKS = 345
 """Of a shadow: 1.5 s to warm, ten to judge."""
@@ -51,7 +51,7 @@ BY = "greenroom"
 """Who a run signs its entries of the log with; who asked for it stands in the request."""
 
 
-class Stop(GreenroomError):
+class PipelineStopped(GreenroomError):
     """A run ends here, for a reason that is nobody's fault.
 
     Args:
@@ -68,10 +68,12 @@ class Stop(GreenroomError):
 class Work(Protocol):
     """What takes long: training, judging, watching. The pipeline decides; this does."""
 
-    def train(self, workspace: Workspace, run: Run, results: Found, progress: Progress) -> str:
+    def train(
+        self, workspace: Workspace, run: Run, results: StepResults, progress: Progress
+    ) -> str:
         """Return the hash of a model trained on the found dataset, begun with the champion."""
 
-    def update(self, workspace: Workspace, run: Run, results: Found) -> str:
+    def update(self, workspace: Workspace, run: Run, results: StepResults) -> str:
         """Return the hash of the champion's model after a small step towards the found takes."""
 
     def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
@@ -102,10 +104,12 @@ class Work(Protocol):
 class Workshop:
     """The work as it is done on this machine."""
 
-    def train(self, workspace: Workspace, run: Run, results: Found, progress: Progress) -> str:
+    def train(
+        self, workspace: Workspace, run: Run, results: StepResults, progress: Progress
+    ) -> str:
         """Train with torch; see :class:`Work`."""
         try:
-            from greenroom.training.model import preset_of
+            from greenroom.networks.motion_net import preset_of
             from greenroom.training.rollout import Recipe
             from greenroom.training.train import train
         except ModuleNotFoundError as error:
@@ -127,23 +131,23 @@ class Workshop:
 
         dataset = results["build"]["dataset"]
         model = train(workspace, dataset, BY, preset, recipe, show, warn=warn, start=start)
-        return refitted(workspace, start, model, BY) if start else model
+        return carry_face_adaptation(workspace, start, model, BY) if start else model
 
-    def update(self, workspace: Workspace, run: Run, results: Found) -> str:
+    def update(self, workspace: Workspace, run: Run, results: StepResults) -> str:
         """Move the last layers a little, within the standing policy's bounds; see :class:`Work`."""
-        from greenroom.retraining.online import update_apart
-        from greenroom.retraining.reservoir import reservoir_of
-        from greenroom.retraining.steps import Bounds
+        from greenroom.adaptation.online_update import online_update_subprocess
+        from greenroom.adaptation.replay_reservoir import build_reservoir
+        from greenroom.adaptation.update_step import UpdateBounds
 
         start = str(results["pull"]["start"])
         if not start:
-            raise Stop("there is no champion with weights to begin with")
+            raise PipelineStopped("there is no champion with weights to begin with")
         model = workspace.objects.manifest(start, "model")
-        past = reservoir_of(workspace, model["parents"]["dataset"], today(workspace))
+        past = build_reservoir(workspace, model["parents"]["dataset"], today(workspace))
         replay = past.save(workspace, run.actor, BY)
         signed = policy_of(workspace, run.actor).get("standing", {}).get("bounds", {})
-        bounds = Bounds(**{name: most for name, most in signed.items() if name != "in_a_row"})
-        return update_apart(
+        bounds = UpdateBounds(**{name: most for name, most in signed.items() if name != "in_a_row"})
+        return online_update_subprocess(
             workspace.home, start, results["pull"]["takes"], replay, BY, bounds=bounds
         )
 
@@ -161,7 +165,9 @@ class Workshop:
         """Follow the show that is on, or the last one; see :class:`Work`."""
         manifest = workspace.objects.manifest(model, "model")
         rows, live = rows_behind(workspace, manifest["actor"], SHADOW_TICKS)
-        result = shadow(rows, live, Role.of(workspace, manifest), _backend(workspace, model))
+        result = shadow(
+            rows, live, PerformerSpec.of(workspace, manifest), _backend(workspace, model)
+        )
         return {**result.json(), "objection": result.objection()}
 
     def trial(
@@ -174,9 +180,11 @@ class Workshop:
     ) -> str | None:
         """Watch the show that is on; see :class:`Work`."""
         try:
-            return trial(workspace, actor, release, seconds, begin)
-        except CutShort as error:
-            raise Stop(f"{error.what}; {_BY_HAND.format(actor, release[:12])}", HELD) from error
+            return watch_canary(workspace, actor, release, seconds, begin)
+        except CanaryInterrupted as error:
+            raise PipelineStopped(
+                f"{error.what}; {_BY_HAND.format(actor, release[:12])}", HELD
+            ) from error
 
 
 def _backend(workspace: Workspace, model: str) -> OnnxBackend:
@@ -191,7 +199,7 @@ def today(workspace: Workspace) -> datetime.date:
     return datetime.datetime.fromtimestamp(now, datetime.UTC).date()
 
 
-class Pipeline:
+class RetrainingPipeline:
     """The steps of one run.
 
     Args:
@@ -212,7 +220,7 @@ class Pipeline:
         self.workspace, self.run, self.tell = workspace, run, tell
         self.work: Work = work or Workshop()
         self.online = bool(run.job.get("online"))
-        self.steps: dict[str, Callable[[Found], Found]] = {
+        self.steps: dict[str, Callable[[StepResults], StepResults]] = {
             "pull": self.pull,
             "train": self.update,
             "shadow": self.shadow,
@@ -237,7 +245,7 @@ class Pipeline:
     def _progress(self, step: str) -> Progress:
         return lambda done, total: self.tell(step, done, total)
 
-    def do(self, step: str, results: Found) -> Found:
+    def do(self, step: str, results: StepResults) -> StepResults:
         """Do one step; return {"found": what it found} or {"stop": [how the run ends, why]}.
 
         Args:
@@ -247,7 +255,7 @@ class Pipeline:
         self.tell(step, 0, 1)
         try:
             out = self.steps[step](results)
-        except Stop as stop:
+        except PipelineStopped as stop:
             return {"stop": [stop.outcome, stop.what]}
         except Refused as error:
             return {"stop": [REJECTED, str(error)]}
@@ -256,7 +264,7 @@ class Pipeline:
         self.tell(step, 1, 1)
         return {"found": out}
 
-    def pull(self, results: Found) -> Found:
+    def pull(self, results: StepResults) -> StepResults:
         """Look for takes that the champion has not learned from and that may be learned from."""
         actor, day = self.run.actor, today(self.workspace)
         champion = self.workspace.log.ref(live_ref(actor))
@@ -266,7 +274,7 @@ class Pipeline:
             model = self.workspace.objects.manifest(start, "model")
             dataset = self.workspace.objects.manifest(model["parents"]["dataset"], "dataset")
             learned_takes = set(dataset["parents"]["takes"])
-            if "weights" not in model["blobs"] or start_refusal(model, day):
+            if "weights" not in model["blobs"] or initial_weights_refusal(model, day):
                 start = ""  # whoever withdrew is not in what is made from now on
             if self.online:  # what earlier updates saw is not news; a training takes it all
                 learned_takes |= _updated_with(self.workspace, model)
@@ -275,13 +283,13 @@ class Pipeline:
             manifest = self.workspace.objects.manifest(row.object, "take")
             if self.online and "body" not in manifest["blobs"]:
                 continue  # an update is of bodies
-            if row.object not in learned_takes and not refusal(manifest, "train", day):
+            if row.object not in learned_takes and not refusal_reason(manifest, "train", day):
                 fresh.append(row.object)
         if not fresh:
-            raise Stop(NOTHING_NEW)
+            raise PipelineStopped(NOTHING_NEW)
         return {"takes": fresh, "champion": champion or "", "start": start}
 
-    def build(self, results: Found) -> Found:
+    def build(self, results: StepResults) -> StepResults:
         """Freeze the dataset: what the champion knows stays in its split."""
         like = None
         champion = results["pull"]["champion"]
@@ -290,7 +298,7 @@ class Pipeline:
             dataset = self.workspace.objects.manifest(model, "model")["parents"]["dataset"]
             like = self.workspace.objects.manifest(dataset, "dataset")
         try:
-            built = build(
+            built = build_dataset(
                 self.workspace,
                 self.run.name,
                 self.run.actor,
@@ -299,28 +307,30 @@ class Pipeline:
                 like=like,
             )
         except BadInput as error:
-            raise Stop(str(error)) from error
+            raise PipelineStopped(str(error)) from error
         if like is not None and set(built.takes) <= set(like["parents"]["takes"]):
-            raise Stop(NOTHING_NEW)  # what came is of no use: too short, there twice, no body
+            raise PipelineStopped(
+                NOTHING_NEW
+            )  # what came is of no use: too short, there twice, no body
         return {"dataset": built.dataset, "takes": len(built.takes)}
 
-    def train(self, results: Found) -> Found:
+    def train(self, results: StepResults) -> StepResults:
         """Train, beginning with what the champion has learned."""
         model = self.work.train(self.workspace, self.run, results, self._progress("train"))
         return {"model": model}
 
-    def update(self, results: Found) -> Found:
+    def update(self, results: StepResults) -> StepResults:
         """Move the champion's model a little towards what is new, within bounds."""
         return {"model": self.work.update(self.workspace, self.run, results)}
 
-    def validate(self, results: Found) -> Found:
+    def validate(self, results: StepResults) -> StepResults:
         """Judge the challenger on its test split, beside the floors."""
         progress = self._progress("validate")
         return {
             "validation": self.work.validate(self.workspace, results["train"]["model"], progress)
         }
 
-    def sandbox(self, results: Found) -> Found:
+    def sandbox(self, results: StepResults) -> StepResults:
         """Compare with the champion on what neither was trained on, and judge the gates."""
         workspace, champion = self.workspace, results["pull"]["champion"]
         judged = workspace.objects.manifest(results["validate"]["validation"], "validation")
@@ -335,25 +345,27 @@ class Pipeline:
             rival = workspace.objects.manifest(theirs, "validation")
             out = {"sandbox": name, "worse": _worse(sandbox)}
         gates = policy_of(workspace, self.run.actor)["gates"]
-        decisions = judge_gates(gates, judged, rival)
+        decisions = evaluate_gates(gates, judged, rival)
         failed = [f"{d['metric']}: {d['why']}" for d in decisions if not d["passed"]]
         if failed:
-            raise Stop(f"{len(failed)} of {len(gates)} gates failed: {'; '.join(failed)}")
+            raise PipelineStopped(
+                f"{len(failed)} of {len(gates)} gates failed: {'; '.join(failed)}"
+            )
         if out["worse"]:
-            raise Stop(f"it is worse than the champion at {', '.join(out['worse'])}")
+            raise PipelineStopped(f"it is worse than the champion at {', '.join(out['worse'])}")
         return {**out, "decisions": decisions}
 
-    def shadow(self, results: Found) -> Found:
+    def shadow(self, results: StepResults) -> StepResults:
         """Let it perform unseen."""
         try:
             report = self.work.shadow(self.workspace, results["train"]["model"])
         except BadInput as error:  # nothing was performed yet that it could follow
             return {"left_out": str(error)}
         if report["objection"]:
-            raise Stop(f"unseen beside the show: {report['objection']}")
+            raise PipelineStopped(f"unseen beside the show: {report['objection']}")
         return dict(report)
 
-    def approve(self, results: Found) -> Found:
+    def approve(self, results: StepResults) -> StepResults:
         """Make a release, and approve it by the standing policy."""
         release = make_release(
             self.workspace,
@@ -362,20 +374,20 @@ class Pipeline:
             results["validate"]["validation"] if "validate" in results else None,
             results["sandbox"]["decisions"] if "sandbox" in results else (),
         )
-        kind = standing.ONLINE if self.online else standing.RETRAIN
+        kind = auto_approval.ONLINE if self.online else auto_approval.RETRAIN
         try:
             load_release(self.workspace, release)  # approved already, before a crash
         except Refused:
             try:
-                standing.give_standing(self.workspace, release, kind, BY)
+                auto_approval.auto_approve(self.workspace, release, kind, BY)
             except Refused as error:
                 model = results["train"]["model"][:12]
-                raise Stop(
+                raise PipelineStopped(
                     f"{error.what}; it waits: greenroom approve {model} --by NAME", HELD
                 ) from error
         return {"release": release}
 
-    def canary(self, results: Found) -> Found:
+    def canary(self, results: StepResults) -> StepResults:
         """Let it perform for a while under guard; the champion is back at once where it has to leave."""
         release, actor = results["approve"]["release"], self.run.actor
         champion = results["pull"]["champion"]
@@ -383,26 +395,28 @@ class Pipeline:
             return {"left_out": "there is no champion to go back to"}
         self._require_champion(champion)
         seconds = float(self.run.job.get("canary_s", rules_of(self.workspace, actor).canary_s))
-        begin = partial(try_out, self.workspace, actor, release, BY)
-        end_trial(self.workspace, actor, BY)  # one that a crash cut off begins anew
+        begin = partial(start_canary, self.workspace, actor, release, BY)
+        end_canary(self.workspace, actor, BY)  # one that a crash cut off begins anew
         reason = self.work.trial(self.workspace, actor, release, seconds, begin)
         if reason is None and self.online:
             by_hand = _BY_HAND.format(actor, release[:12])
-            raise Stop(f"no show is on in which it could be tried; {by_hand}", HELD)
+            raise PipelineStopped(f"no show is on in which it could be tried; {by_hand}", HELD)
         if reason is None:
             return {"left_out": "no show is on; it was compared on what was kept"}
         if reason:
-            end_trial(self.workspace, actor, BY)
-            raise Stop(f"on trial: {reason}")
+            end_canary(self.workspace, actor, BY)
+            raise PipelineStopped(f"on trial: {reason}")
         return {"seconds": seconds}
 
     def _require_champion(self, champion: str) -> None:
         """Stop where somebody put another release on stage meanwhile."""
         now = self.workspace.log.ref(live_ref(self.run.actor)) or ""
         if now != champion:
-            raise Stop(f"release {now[:12]} came on stage meanwhile; it was compared with another")
+            raise PipelineStopped(
+                f"release {now[:12]} came on stage meanwhile; it was compared with another"
+            )
 
-    def promote(self, results: Found) -> Found:
+    def promote(self, results: StepResults) -> StepResults:
         """Make it the champion."""
         release, actor = results["approve"]["release"], self.run.actor
         live_release = self.workspace.log.ref(live_ref(actor))
@@ -415,8 +429,8 @@ class Pipeline:
     def close(self, outcome: str, reason: str, release: str = "") -> None:
         """Record how the run ended."""
         if outcome != PROMOTED:
-            end_trial(self.workspace, self.run.actor, BY)  # none is left behind
-        end(self.workspace.log, self.run.name, outcome, reason, BY, release)
+            end_canary(self.workspace, self.run.actor, BY)  # none is left behind
+        record_outcome(self.workspace.log, self.run.name, outcome, reason, BY, release)
 
 
 def _updated_with(workspace: Workspace, model: Mapping[str, Any]) -> set[str]:

@@ -184,7 +184,7 @@ def _runs(entries: Sequence[Entry]) -> list[Run]:
     return list(runs_by_name.values())
 
 
-def ask(
+def request_run(
     workspace: Workspace,
     actor: str,
     why: str,
@@ -262,7 +262,9 @@ def _objection(
     return None
 
 
-def end(log: Log, run: str, outcome: str, reason: str, by: str, release: str = "") -> None:
+def record_outcome(
+    log: Log, run: str, outcome: str, reason: str, by: str, release: str = ""
+) -> None:
     """Record how a run ended; once recorded it stands."""
 
     def existing_end(entries: Sequence[Entry]) -> Entry | None:

@@ -8,19 +8,19 @@ from typing import Any
 
 from greenroom.clock import NS_PER_S
 from greenroom.errors import GreenroomError, Refused
-from greenroom.live.on_air import look
-from greenroom.monitoring.alerts import Entered, among, sentence
-from greenroom.monitoring.spikes import SPIKE
+from greenroom.live.show_notice import find_show
+from greenroom.monitoring.alerts import LoggedAlert, alert_sentence, alerts_in
+from greenroom.monitoring.detectors.prevalence import SPIKE
+from greenroom.registry.auto_approval import IN_A_ROW, ONLINE
 from greenroom.registry.policy import policy_of, policy_ref
 from greenroom.registry.promote import live_ref
-from greenroom.registry.standing import IN_A_ROW, ONLINE
 from greenroom.retraining.pipeline import today
-from greenroom.retraining.requests import Rules, Run, ask, rules_of, runs, scheduled
+from greenroom.retraining.requests import Rules, Run, request_run, rules_of, runs, scheduled
 from greenroom.store.log import Entry
 from greenroom.store.workspace import Workspace
 
 
-def attend(workspace: Workspace, by: str) -> list[Run]:
+def evaluate_triggers(workspace: Workspace, by: str) -> list[Run]:
     """Ask for what alerts and schedules call for and the rules allow; return the new runs."""
     prefix, suffix = live_ref("\0").split("\0")
     out = []
@@ -35,18 +35,20 @@ def _attend(workspace: Workspace, actor: str, by: str) -> Run | None:
     # Where the rules are signed by nobody who counts, other actors' runs do not wait for them.
     with suppress(Refused):
         rules = rules_of(workspace, actor)
-        for alert in calling(workspace, actor, rules):
+        for alert in pending_alerts(workspace, actor, rules):
             # A run goes on, or the rules allow none of its kind yet: it is asked for again later, and
             # what calls for the other kind does not wait for it.
             with suppress(Refused):
-                why, job = sentence(alert.alert), job_for(workspace, alert)
-                return ask(workspace, actor, why, by, "alert", alert.entry.index, job)
+                why, job = alert_sentence(alert.alert), job_for_alert(workspace, alert)
+                return request_run(workspace, actor, why, by, "alert", alert.entry.index, job)
         if scheduled(rules, _since(workspace, actor), workspace.log.clock.utc_ns()):
-            return ask(workspace, actor, f"nightly, {rules.nightly} {rules.zone}", by, "schedule")
+            return request_run(
+                workspace, actor, f"nightly, {rules.nightly} {rules.zone}", by, "schedule"
+            )
     return None
 
 
-def calling(workspace: Workspace, actor: str, rules: Rules) -> list[Entered]:
+def pending_alerts(workspace: Workspace, actor: str, rules: Rules) -> list[LoggedAlert]:
     """Return the first alerts that no run has answered: for a training and for an online update.
 
     A run answers the alerts that were raised before it was asked for; those raised while it went on only
@@ -62,22 +64,22 @@ def calling(workspace: Workspace, actor: str, rules: Rules) -> list[Entered]:
     newest_runs = runs(workspace.log, actor)[::-1]
     past = _Past(workspace.log.entries(), actor)
     now = workspace.log.clock.utc_ns()
-    out: dict[bool, Entered] = {}
-    for alert in among(past.entries, actor):
+    out: dict[bool, LoggedAlert] = {}
+    for alert in alerts_in(past.entries, actor):
         if alert.alert.cause not in rules.causes or any(
             past.answers(run, alert) for run in newest_runs
         ):
             continue
-        job = job_for(workspace, alert)
+        job = job_for_alert(workspace, alert)
         ripe = abs(now - alert.entry.at_ns) >= (rules.spike_s if job else rules.gather_s) * NS_PER_S
-        if ripe or look(workspace.home, actor) is None:
+        if ripe or find_show(workspace.home, actor) is None:
             out.setdefault(bool(job), alert)
         if len(out) == 2:
             break
     return list(out.values())
 
 
-def job_for(workspace: Workspace, alert: Entered) -> dict[str, Any]:
+def job_for_alert(workspace: Workspace, alert: LoggedAlert) -> dict[str, Any]:
     """Return what a run is to do about an alert: an online update where a spike may have one.
 
     It may where the actor's policy approves such updates without asking, today, and the champion has
@@ -103,7 +105,7 @@ def _in_a_row(workspace: Workspace, actor: str) -> int:
     return int(model.get("update", {}).get("in_a_row", 0))
 
 
-def _is_spike(alert: Entered) -> bool:
+def _is_spike(alert: LoggedAlert) -> bool:
     return alert.alert.signal.startswith(SPIKE)
 
 
@@ -125,7 +127,7 @@ class _Past:
         """Return the release that was on stage before an entry."""
         return next((name for index, name in reversed(self.stage) if index < at), "")
 
-    def answers(self, run: Run, alert: Entered) -> bool:
+    def answers(self, run: Run, alert: LoggedAlert) -> bool:
         index = alert.entry.index
         if run.job.get("online") and not _is_spike(alert):
             return False

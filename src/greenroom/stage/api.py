@@ -6,12 +6,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from greenroom.errors import BadInput, GreenroomError
-from greenroom.monitoring.alerts import entered, told
+from greenroom.monitoring.alerts import alert_json, list_alerts
+from greenroom.observers.hub import Hub
+from greenroom.stage.server import ServerHandle, create_app, hosts_for, serve_in_thread
 from greenroom.store.workspace import Workspace
 
 KINDS = ("take", "dataset", "model", "part", "rig", "release", "show", "satisfaction")
@@ -35,7 +38,9 @@ def routes(workspace: Workspace) -> list[BaseRoute]:
         actor, cause = request.query_params.get("actor"), request.query_params.get("cause")
         return answer(
             lambda: {
-                "alerts": [told(record) for record in entered(thread_workspace.log, actor, cause)]
+                "alerts": [
+                    alert_json(record) for record in list_alerts(thread_workspace.log, actor, cause)
+                ]
             }
         )
 
@@ -64,6 +69,21 @@ def routes(workspace: Workspace) -> list[BaseRoute]:
         *(Route(f"/api/{kind}s", many, name=kind) for kind in KINDS),
         *(Route(f"/api/{kind}s/{{name}}", show_object, name=f"{kind} one") for kind in KINDS),
     ]
+
+
+def page_server(
+    workspace: Workspace, address: tuple[str, int] | None
+) -> Callable[[Hub, CollectorRegistry], ServerHandle] | None:
+    """Return what serves the page of a show at (host, port); None for no page."""
+    if address is None:
+        return None
+
+    def serve(hub: Hub, registry: CollectorRegistry) -> ServerHandle:
+        hosts = hosts_for(address[0])
+        app = create_app(hub, api_routes=routes(workspace), registry=registry, hosts=hosts)
+        return serve_in_thread(app, *address)
+
+    return serve
 
 
 def _kind(request: Request) -> str:

@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Route
 
 from greenroom.contracts import CAUSES, Alert
 from greenroom.errors import BadInput, GreenroomError
-from greenroom.monitoring.alerts import enter
+from greenroom.monitoring.alerts import record_alert
 from greenroom.store.log import Log
 
 PATH = "/api/alertmanager"
@@ -51,7 +51,7 @@ class _Notification(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Told:
+class FiringAlert:
     """One firing alert of a notification.
 
     Attributes:
@@ -67,7 +67,7 @@ class Told:
     alert: Alert
 
 
-def read_notification(data: bytes) -> tuple[list[Told], int]:
+def read_notification(data: bytes) -> tuple[list[FiringAlert], int]:
     """Return the firing alerts of a webhook's body, and how many were about an end.
 
     Labels `actor`, `signal` and `cause` say what it is, `release` and `where` (names, commas between)
@@ -87,7 +87,7 @@ def read_notification(data: bytes) -> tuple[list[Told], int]:
     return [_parse_alert(alert) for alert in firing], len(notification.alerts) - len(firing)
 
 
-def _parse_alert(alert: _Alert) -> Told:
+def _parse_alert(alert: _Alert) -> FiringAlert:
     labels = alert.labels
     where = f"alert {labels.get('alertname', alert.fingerprint)}"
     for name in ("actor", "signal", "cause"):
@@ -109,7 +109,7 @@ def _parse_alert(alert: _Alert) -> Told:
         began_high=tick,
     )
     key = f"{alert.fingerprint}:{alert.startsAt}"
-    return Told(key, labels["actor"], labels.get("release", ""), parsed)
+    return FiringAlert(key, labels["actor"], labels.get("release", ""), parsed)
 
 
 def _number(annotations: dict[str, str], name: str, where: str) -> float:
@@ -152,11 +152,11 @@ def routes(log: Log, token: bytes) -> Sequence[BaseRoute]:
     """
     thread_log, lock = Log(log.path, log.clock), threading.Lock()
 
-    def keep(notifications: Sequence[Told]) -> int:
+    def keep(notifications: Sequence[FiringAlert]) -> int:
         with lock:
             first_new = thread_log.head()[0]
             records = [
-                enter(
+                record_alert(
                     thread_log,
                     notification.actor,
                     notification.alert,

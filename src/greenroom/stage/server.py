@@ -34,7 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from greenroom.errors import BadInput
-from greenroom.stage.hub import Hub, Viewer
+from greenroom.observers.hub import Hub, Viewer
 
 PAGE = Path(__file__).parent / "page"
 """Where `npm run build` in `web/` puts the page; the wheel carries it."""

@@ -9,8 +9,8 @@ import torch
 
 from greenroom.contracts import ModelShape
 from greenroom.frames import LIMBS, Floats
-from greenroom.metrics.floors import Gaussian, Ridge
-from greenroom.training.core import Core
+from greenroom.metrics.baselines import Gaussian, Ridge
+from greenroom.networks.core import Core
 
 _MARGIN = 0.25
 

@@ -13,7 +13,7 @@ import torch
 from greenroom.contracts import ModelShape, golden_clip
 from greenroom.errors import CheckFailed
 from greenroom.frames import Floats
-from greenroom.training.model import Performer, example
+from greenroom.networks.motion_net import MotionNet, example
 
 PARITY = 2e-3
 """How far the exported graph may be from the trained one, in the outputs' own units."""
@@ -22,7 +22,7 @@ STYLE_PARITY = 1e-2
 be wild these are thousands, and a probability was 0.0023 off where all other outputs were 2e-6."""
 
 
-def export(model: Performer) -> tuple[bytes, list[str]]:
+def export(model: MotionNet) -> tuple[bytes, list[str]]:
     """Return the ONNX graph and the names of its operations, sorted."""
     import onnx
 
@@ -57,7 +57,7 @@ def golden(graph: bytes, shape: ModelShape) -> bytes:
     return np.stack(outputs).astype("<f4").tobytes()
 
 
-def check_parity(model: Performer, graph: bytes, takes: Sequence[Floats]) -> float:
+def check_parity(model: MotionNet, graph: bytes, takes: Sequence[Floats]) -> float:
     """Return the largest difference between graph and model on real states.
 
     Raises:
@@ -94,7 +94,7 @@ def check_parity(model: Performer, graph: bytes, takes: Sequence[Floats]) -> flo
     return worst
 
 
-def _max_difference(model: Performer, session: Any, inputs: dict[str, torch.Tensor]) -> float:
+def _max_difference(model: MotionNet, session: Any, inputs: dict[str, torch.Tensor]) -> float:
     """Return the largest difference between graph and model at inputs."""
     with torch.no_grad():
         ours = model(*inputs.values())

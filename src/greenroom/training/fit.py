@@ -10,34 +10,34 @@ import torch
 from torch import Tensor
 
 from greenroom.clock import TICK_HZ
-from greenroom.contracts import RIDGED, ModelShape
-from greenroom.features.draws import Draws
+from greenroom.contracts import RIDGE_HORIZON, ModelShape
+from greenroom.features.noise import NoiseWalk
 from greenroom.frames import LIMBS, Floats
-from greenroom.metrics.motion import QUIET, pace_of, quiet_pace
-from greenroom.training.clips import Shown
+from greenroom.metrics.motion import QUIET, joint_pace, quiet_pace
+from greenroom.networks.motion_net import TOKENS, MotionNet, Preset
+from greenroom.networks.style import fit_styles
+from greenroom.networks.trunk import LATELY, recent_motion
 from greenroom.training.closed_form import fit_core
-from greenroom.training.lessons import SPEEDS, Material, perform
-from greenroom.training.model import TOKENS, Performer, Preset
+from greenroom.training.objectives import SPEEDS, TrainingData, run_network
+from greenroom.training.preview import Preview
 from greenroom.training.rollout import (
     DEFAULT,
     Progress,
     Recipe,
-    go_on,
-    hidden_joints,
+    free_run,
     roll_out,
+    sample_dropout_mask,
     sample_windows,
-    six_angles,
+    torch_angles_6d,
 )
-from greenroom.training.styles import fit_styles
-from greenroom.training.task import Task, run
-from greenroom.training.trunk import LATELY, moved
+from greenroom.training.trainer import MotionTask, run_training
 
 HIT_DEGREES = 10.0
 """Confidence is the probability that a joint is within this of the truth."""
 
 
 def fit(
-    material: Material,
+    material: TrainingData,
     takes: Sequence[Floats],
     validation: Sequence[Floats],
     joints: Sequence[str],
@@ -48,9 +48,9 @@ def fit(
     keep: Path | None = None,
     processes: int = 1,
     start: Mapping[str, Tensor] | None = None,
-    clip_recorder: Shown | None = None,
+    clip_recorder: Preview | None = None,
     warn: Callable[[str], None] = lambda what: None,
-) -> tuple[Performer, dict[str, float]]:
+) -> tuple[MotionNet, dict[str, float]]:
     """Return a trained performer and its figures.
 
     Args:
@@ -70,8 +70,8 @@ def fit(
         warn: called with one line for what of `start` is of no use.
     """
     torch.manual_seed(recipe.seed)
-    model = Performer(shape, preset)
-    reinitialised = begin(model, start or {})
+    model = MotionNet(shape, preset)
+    reinitialised = load_matching_weights(model, start or {})
     if start and reinitialised:
         warn(f"learned afresh, as the start has none of these sizes: {', '.join(reinitialised)}")
     heldout = [torch.from_numpy(np.ascontiguousarray(take)) for take in validation]
@@ -79,18 +79,20 @@ def fit(
     figures |= prepare(model, material)
     if model.trunk is not None:
         model.trunk.reflect(joints, model.core.mean, model.core.std)
-    run(Task(model, joints, material, recipe), keep, progress, processes, clip_recorder)
+    run_training(
+        MotionTask(model, joints, material, recipe), keep, progress, processes, clip_recorder
+    )
     random = torch.Generator().manual_seed(recipe.seed)
     model.eval()
     figures |= calibrate(model, joints, heldout, random)
     if model.trunk is not None:
-        figures |= earn(model, heldout)
+        figures |= fit_residual_gains(model, heldout)
         quiet = quiet_pace(take[:, : 6 * len(joints)].numpy() for take in material.takes)
-        figures |= settle(model, heldout, random, at_rest(material.streams), quiet)
+        figures |= tune_free_run(model, heldout, random, find_rest_state(material.streams), quiet)
     return model, figures
 
 
-def begin(model: Performer, start: Mapping[str, Tensor]) -> list[str]:
+def load_matching_weights(model: MotionNet, start: Mapping[str, Tensor]) -> list[str]:
     """Copy into a model what another had learned, in place; return the parts that begin afresh.
 
     A part whose numbers have other shapes begins afresh as a whole: half of it would say noise.
@@ -111,11 +113,11 @@ def _part(name: str) -> str:
     return name.split(".")[0]
 
 
-def prepare(model: Performer, material: Material) -> dict[str, float]:
+def prepare(model: MotionNet, material: TrainingData) -> dict[str, float]:
     """Fit what the tasks know in closed form, in place; return the figures of what was fitted."""
     if model.trunk is not None:
-        model.trunk.usual.copy_(usual_amplitude(model, material.takes))
-        model.trunk.scale.copy_(left_over(model, material.takes))
+        model.trunk.usual.copy_(rms_amplitude(model, material.takes))
+        model.trunk.scale.copy_(residual_rms(model, material.takes))
     if model.face is not None:
         speech = torch.cat([speech for speech, _ in material.faces])
         model.speech_mean.copy_(speech.mean(0))
@@ -130,8 +132,8 @@ def prepare(model: Performer, material: Material) -> dict[str, float]:
     return fit_styles(model.style, rows, kinds, contents)
 
 
-def usual_amplitude(model: Performer, takes: Sequence[Tensor]) -> Tensor:
-    """Return how much a body moves in takes: the rms over all moments of what `moved` says."""
+def rms_amplitude(model: MotionNet, takes: Sequence[Tensor]) -> Tensor:
+    """Return how much a body moves in takes: the rms over all moments of what `recent_motion` says."""
     six, sums, count = 6 * model.shape.joints, 0.0, 0
     all_captured = torch.ones(1, 1, model.shape.joints)
     for take in takes:
@@ -139,12 +141,12 @@ def usual_amplitude(model: Performer, takes: Sequence[Tensor]) -> Tensor:
             rows = ((take - model.core.mean) / model.core.std)[:, :six]
             rows = rows.unfold(0, LATELY, 1).transpose(1, 2)
             mask = all_captured.expand(len(rows), LATELY, -1)
-            sums += float((moved(rows, mask)[0].double() ** 2).sum())
+            sums += float((recent_motion(rows, mask)[0].double() ** 2).sum())
             count += len(rows)
     return torch.tensor((sums / count) ** 0.5 if count else 1.0)
 
 
-def left_over(model: Performer, takes: Sequence[Tensor]) -> Tensor:
+def residual_rms(model: MotionNet, takes: Sequence[Tensor]) -> Tensor:
     """Return how far off forecasts are before the trunk adds anything: rms (H, 6 J), normalised."""
     sums = torch.zeros(len(model.shape.horizons), 6 * model.shape.joints, dtype=torch.double)
     count = 0
@@ -154,7 +156,7 @@ def left_over(model: Performer, takes: Sequence[Tensor]) -> Tensor:
     return torch.sqrt(sums / max(1, count) + 1e-8).float()
 
 
-def forecasts(model: Performer, takes: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+def forecasts(model: MotionNet, takes: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield of each take what comes (N, H, 6 J), and what the closed form says of it, normalised."""
     k, horizons, six = model.shape.history, model.shape.horizons, 6 * model.shape.joints
     for take in takes:
@@ -177,7 +179,7 @@ _MOST_WINDOWS = 600
 """Of one take, when forecasts are weighed."""
 
 
-def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
+def fit_residual_gains(model: MotionNet, takes: Sequence[Tensor]) -> dict[str, float]:
     """Choose how much of the trunk's addition each forecast is given, on held-out takes, in place.
 
     The least squares of truth on addition, in [0, 1], a number a horizon and amplitude, drawn a little
@@ -212,7 +214,7 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
             outputs = dict(
                 zip(
                     model.shape.outputs(),
-                    perform(model, windows, mask, torch.zeros(len(windows))),
+                    run_network(model, windows, mask, torch.zeros(len(windows))),
                     strict=True,
                 )
             )
@@ -233,7 +235,7 @@ def earn(model: Performer, takes: Sequence[Tensor]) -> dict[str, float]:
     figures = {}
     for i, ahead in enumerate(horizons):
         weighted, share = amplitude_weights, 1.0
-        if ahead == RIDGED:
+        if ahead == RIDGE_HORIZON:
             window_weights = _window_weights(
                 displacement_squared[:, i], amplitude_weights, amplitude_known
             )
@@ -290,8 +292,8 @@ _MARGIN = 0.75
 """Of the most that is calm for ten seconds: what swings wider by a hundredth a second shows later."""
 
 
-def settle(
-    model: Performer,
+def tune_free_run(
+    model: MotionNet,
     takes: Sequence[Tensor],
     random: torch.Generator,
     rest: Tensor,
@@ -308,14 +310,14 @@ def settle(
         model: trained.
         takes: held-out states (T, D), from which to go on.
         random: chooses where.
-        rest: of :func:`at_rest`.
+        rest: of :func:`find_rest_state`.
         quiet: degrees a second below which a second of the actor's is quiet, as one in twenty is.
     """
     k, six = model.shape.history, 6 * model.shape.joints
     model.calm.fill_(_REST)
     model.calm[-SPEEDS:] = _BRAKE
     model.rest.copy_((rest - model.core.mean) / model.core.std)
-    draws = [Draws(seed, model.shape.noise) for seed in range(_WAYS)]
+    draws = [NoiseWalk(seed, model.shape.noise) for seed in range(_WAYS)]
     walks = torch.from_numpy(
         np.stack([[draw.next().copy() for _ in range(_LONG)] for draw in draws])
     )
@@ -326,7 +328,7 @@ def settle(
         model.alone.fill_(weight)
         model.wider.fill_(wider)
         with torch.no_grad():
-            rotations = go_on(model, starts[:ways], walks[:ways])[:, _LONG // 2 :, :six]
+            rotations = free_run(model, starts[:ways], walks[:ways])[:, _LONG // 2 :, :six]
         return rotations, float(_jerk(rotations).mean(1).max())
 
     most = _TREMOR * float(torch.cat([_jerk(take[None, :, :six])[0] for take in takes]).mean())
@@ -340,7 +342,7 @@ def settle(
         if still and tremor > most:
             break
         still[wider] = float(
-            (np.concatenate([pace_of(way.numpy()) for way in rotations]) < quiet).mean()
+            (np.concatenate([joint_pace(way.numpy()) for way in rotations]) < quiet).mean()
         )
         if still[wider] <= QUIET:
             break
@@ -354,7 +356,7 @@ def settle(
     }
 
 
-def at_rest(takes: Sequence[Tensor]) -> Tensor:
+def find_rest_state(takes: Sequence[Tensor]) -> Tensor:
     """Return the state (D,) in which an actor rests: a moment that was, with a root that stands.
 
     Of the twentieth part of moments with the least movement in the second about them, and of these the
@@ -389,7 +391,7 @@ _GAP, _EVERY, _MOST_GAPS = 15, 3, 600
 
 
 def limb_gaps(
-    model: Performer, joints: Sequence[str], heldout: Sequence[Tensor]
+    model: MotionNet, joints: Sequence[str], heldout: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Return windows and validity: every limb lost for half a second all along the takes.
 
@@ -412,23 +414,23 @@ def limb_gaps(
     return torch.stack([windows[i] for i in picks]), torch.stack([valid[i] for i in picks])
 
 
-def gap_error(model: Performer, windows: Tensor, valid: Tensor) -> Tensor:
+def gap_error(model: MotionNet, windows: Tensor, valid: Tensor) -> Tensor:
     """Return degrees of error of each joint lost in each window, shape (lost,)."""
     with torch.no_grad():
         rollout = roll_out(model, windows, valid)
     truth = windows[:, model.shape.history :, : 6 * model.shape.joints].reshape(*valid.shape, 6)
-    return six_angles(rollout.own, truth)[valid == 0]
+    return torch_angles_6d(rollout.own, truth)[valid == 0]
 
 
 def calibrate(
-    model: Performer, joints: Sequence[str], heldout: Sequence[Tensor], random: torch.Generator
+    model: MotionNet, joints: Sequence[str], heldout: Sequence[Tensor], random: torch.Generator
 ) -> dict[str, float]:
     """Choose the residual's weight and fit the confidence on held-out takes, in place."""
     from scipy.optimize import minimize
 
     ticks = 15
     windows = sample_windows(heldout, model.shape.history + ticks, 192, random)
-    valid, _ = hidden_joints(joints, len(windows), ticks, random)
+    valid, _ = sample_dropout_mask(joints, len(windows), ticks, random)
     truth = windows[:, model.shape.history :, : 6 * model.shape.joints]
     truth = truth.reshape(*valid.shape, 6)
     errors = {}
@@ -442,7 +444,7 @@ def calibrate(
         done = roll_out(model, windows, valid)
     spread = torch.log(done.sigma).flatten().double().numpy()
     captured = valid.flatten().double().numpy()
-    hit = (six_angles(done.own, truth) <= HIT_DEGREES).flatten().double().numpy()
+    hit = (torch_angles_6d(done.own, truth) <= HIT_DEGREES).flatten().double().numpy()
 
     def surprise(p: np.ndarray) -> float:
         logit = p[0] - p[1] * spread + p[2] * captured

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from greenroom.frames import LIMBS
-from greenroom.training.model import Performer
-from greenroom.training.words import told_of
+from greenroom.networks.conditioning_tokens import conditioning_inputs
+from greenroom.networks.motion_net import MotionNet
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -59,7 +59,7 @@ class Recipe:
 DEFAULT = Recipe()
 
 
-class Encoder(nn.Module):
+class PosteriorEncoder(nn.Module):
     """Say by a small draw which way a recording went; used in training only."""
 
     def __init__(self, state: int, noise: int) -> None:
@@ -78,7 +78,7 @@ class Encoder(nn.Module):
         return mean, spread.clamp(-6, 2)
 
 
-def hidden_joints(
+def sample_dropout_mask(
     joints: Sequence[str],
     batch: int,
     ticks: int,
@@ -109,7 +109,7 @@ def hidden_joints(
     return valid, generate
 
 
-def six_angles(a: Tensor, b: Tensor) -> Tensor:
+def torch_angles_6d(a: Tensor, b: Tensor) -> Tensor:
     """Return the geodesic angle (...) in degrees between 6D rotations (..., 6), after Gram-Schmidt."""
     trace = (_matrix(a) * _matrix(b)).sum((-1, -2))
     return torch.rad2deg(torch.acos(((trace - 1) / 2).clamp(-1, 1)))
@@ -133,11 +133,11 @@ class Rollout:
 
 
 def roll_out(
-    model: Performer,
+    model: MotionNet,
     windows: Tensor,
     valid: Tensor,
     generate: Tensor | None = None,
-    encoder: Encoder | None = None,
+    encoder: PosteriorEncoder | None = None,
     jitter: float = 0.0,
     words: Tensor | None = None,
 ) -> Rollout:
@@ -187,7 +187,7 @@ def roll_out(
             silence,
             silence[..., 0],
             draw,
-            *told_of(shape, None if words is None else words[:, : k + t + 1], n),
+            *conditioning_inputs(shape, None if words is None else words[:, : k + t + 1], n),
         )
         history = torch.cat([history[:, 1:], pose[:, None]], 1)
         history_mask = torch.cat([history_mask[:, 1:], captured[:, None]], 1)
@@ -201,7 +201,7 @@ def roll_out(
     return Rollout(**stacked, kl=divergence)
 
 
-def go_on(model: Performer, history: Tensor, draws: Tensor) -> Tensor:
+def free_run(model: MotionNet, history: Tensor, draws: Tensor) -> Tensor:
     """Return what a model does (N, T, D) after a history (N, K, D) with nothing captured.
 
     Args:
@@ -225,7 +225,7 @@ def go_on(model: Performer, history: Tensor, draws: Tensor) -> Tensor:
             silence,
             silence[..., 0],
             draws[:, t],
-            *told_of(shape, None, n),
+            *conditioning_inputs(shape, None, n),
         )
         poses.append(pose)
         history = torch.cat([history[:, 1:], pose[:, None]], 1)
@@ -233,7 +233,7 @@ def go_on(model: Performer, history: Tensor, draws: Tensor) -> Tensor:
     return torch.stack(poses, 1)
 
 
-def own_values(model: Performer, history: Tensor, captured: Tensor, pose: Tensor) -> Tensor:
+def own_values(model: MotionNet, history: Tensor, captured: Tensor, pose: Tensor) -> Tensor:
     """Return what the model itself says of each joint, 6D (N, J, 6): its forecast where captured.
 
     Args:
@@ -256,8 +256,8 @@ def own_values(model: Performer, history: Tensor, captured: Tensor, pose: Tensor
     )
 
 
-def performance_loss(
-    model: Performer, windows: Tensor, valid: Tensor, rollout: Rollout, kl: float
+def rollout_loss(
+    model: MotionNet, windows: Tensor, valid: Tensor, rollout: Rollout, kl: float
 ) -> Tensor:
     """Return the training loss of a roll-out: what was lost, its pace, and the spread's honesty."""
     k, six = model.shape.history, 6 * model.shape.joints
@@ -268,14 +268,14 @@ def performance_loss(
     position_loss = (squared_error * lost).sum() / lost.sum().clamp(min=1)
     step_error = (rollout.pose[:, 1:] - rollout.pose[:, :-1]) - (truth[:, 1:] - truth[:, :-1])
     pace_loss = ((step_error / std) ** 2 * lost[:, 1:]).sum() / lost.sum().clamp(min=1)
-    spread = honesty(rollout.own, truth[..., :six], rollout.sigma)
+    spread = laplace_nll(rollout.own, truth[..., :six], rollout.sigma)
     return position_loss + 5.0 * pace_loss + 0.02 * spread + kl * rollout.kl
 
 
-def honesty(own: Tensor, truth: Tensor, sigma: Tensor) -> Tensor:
+def laplace_nll(own: Tensor, truth: Tensor, sigma: Tensor) -> Tensor:
     """Return the Laplace likelihood's loss of sigma (…, J), degrees, for 6D values (…, J, 6)."""
     with torch.no_grad():
-        error = six_angles(own, truth.reshape(own.shape))
+        error = torch_angles_6d(own, truth.reshape(own.shape))
     return (torch.log(sigma) + error / sigma).mean()
 
 

@@ -1,7 +1,7 @@
 """Mirror training runs where people look: MLflow, Weights & Biases, TensorBoard, or nowhere.
 
 A run writes what happens to a journal, one JSON line each, under HOME/tracking, and its clips beside
-it (`greenroom.training.clips`). A mirror reads on from
+it (`greenroom.training.preview`). A mirror reads on from
 where it last was and passes it to a tracker. So a tracker that cannot be reached stops nothing and loses
 nothing: `greenroom track` sends it later. The truth is the model's manifest.
 """
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from greenroom.consent.gate import refusal
+from greenroom.consent.gate import refusal_reason
 from greenroom.errors import BadInput, GreenroomError, MissingExtra
 from greenroom.render.clips import as_gif
 from greenroom.store.objects import write_durably
@@ -243,13 +243,13 @@ def journals(home: Path) -> list[Path]:
     return sorted(paths, key=lambda path: path.stat().st_mtime_ns)
 
 
-def exported(workspace: Workspace) -> Callable[[Sequence[str]], bool]:
+def export_permission(workspace: Workspace) -> Callable[[Sequence[str]], bool]:
     """Return what tells whether the rights of all of some takes cover `export` today."""
 
     def may(takes: Sequence[str]) -> bool:
         day = datetime.datetime.now(datetime.UTC).date()
         manifests = [workspace.objects.manifest(take, "take") for take in takes]
-        return not any(refusal(take, "export", day) for take in manifests)
+        return not any(refusal_reason(take, "export", day) for take in manifests)
 
     return may
 

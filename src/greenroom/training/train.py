@@ -20,27 +20,27 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from greenroom import __version__
-from greenroom.capture.sequence import mirrored
-from greenroom.consent.gate import require, rights_with, start_refusal
+from greenroom.capture.sequence import mirror_body
+from greenroom.consent.gate import initial_weights_refusal, merge_rights, require_rights
 from greenroom.contracts import STYLE_TICKS, ModelShape
-from greenroom.datasets.build import MIN_TICKS, states_of
+from greenroom.datasets.build import MIN_TICKS, pose_states
 from greenroom.errors import BadInput, Refused
+from greenroom.features.conditioning import Vocabulary
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
-from greenroom.features.words import Vocabulary
 from greenroom.frames import LIMBS, Body, Floats
+from greenroom.networks.motion_net import MotionNet, preset_of
 from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
-from greenroom.training.clips import shown_of
+from greenroom.training.data_module import SplitData, are_joined, load_splits, make_training_data
 from greenroom.training.export import check_parity, export, golden
-from greenroom.training.fit import at_rest, fit, gap_error, limb_gaps
-from greenroom.training.gather import Found, are_joined, gather, teaching
-from greenroom.training.lessons import GAP
-from greenroom.training.model import Performer, preset_of
-from greenroom.training.parts import parts_of
-from greenroom.training.rollout import DEFAULT, Progress, Recipe, six_angles
-from greenroom.training.tracking import Journal, Mirrors, Tracker, exported
-from greenroom.training.usual import usual
+from greenroom.training.fit import find_rest_state, fit, gap_error, limb_gaps
+from greenroom.training.model_parts import publish_parts
+from greenroom.training.objectives import GAP
+from greenroom.training.preview import make_preview
+from greenroom.training.reference_stats import compute_reference_stats
+from greenroom.training.rollout import DEFAULT, Progress, Recipe, torch_angles_6d
+from greenroom.training.tracking import Journal, Mirrors, Tracker, export_permission
 
 TELL_S = 30.0
 """Seconds between what trackers are told while a run goes on."""
@@ -79,17 +79,17 @@ def train(
     manifest = workspace.objects.manifest(dataset, "dataset")
     day = datetime.datetime.now(datetime.UTC).date()
     for take in manifest["parents"]["takes"]:  # what was allowed when it was frozen may be over
-        require(workspace.objects.manifest(take, "take"), take, "train", day)
+        require_rights(workspace.objects.manifest(take, "take"), take, "train", day)
     behind = workspace.objects.manifest(start, "model") if start else None
-    if behind and (reason := start_refusal(behind, day)):
+    if behind and (reason := initial_weights_refusal(behind, day)):
         raise Refused(
             f"nothing may begin with model {start[:12]}: {reason}", then="train without --start"
         )
     spec = FeatureSpec.load(manifest["features"])
     size = preset_of(preset)
-    splits = gather(workspace, manifest, spec)
+    splits = load_splits(workspace, manifest, spec)
     _check(splits, size.trunk > 0, recipe)
-    material = teaching(splits["train"], spec, size, recipe.seed)
+    material = make_training_data(splits["train"], spec, size, recipe.seed)
     shape = size.shape(
         len(spec.joints),
         spec.state_width,
@@ -110,12 +110,12 @@ def train(
     folder = workspace.home / "runs" / digest(canonical(settings))[:16]
     run = folder.name
     journal = Journal(workspace.home / "tracking" / f"{run}.jsonl")
-    mirrors = Mirrors(journal.path, trackers, warn, exported(workspace))
+    mirrors = Mirrors(journal.path, trackers, warn, export_permission(workspace))
     journal.begin(_tags(manifest, settings, spec), {**recipe.manifest(), "preset": preset})
     mirrors.tell()
     last_report_s = time.monotonic()
 
-    clip_recorder = shown_of(
+    clip_recorder = make_preview(
         workspace,
         manifest,
         spec,
@@ -138,8 +138,8 @@ def train(
     heldout = splits["validation"]
     model, figures = fit(
         material,
-        [states_of(spec, body) for body in splits["train"].bodies],
-        [states_of(spec, b) for body in heldout.bodies for b in (body, mirrored(body))],
+        [pose_states(spec, body) for body in splits["train"].bodies],
+        [pose_states(spec, b) for body in heldout.bodies for b in (body, mirror_body(body))],
         spec.joints,
         shape,
         size,
@@ -147,16 +147,18 @@ def train(
         note,
         folder,
         processes,
-        begun_with(workspace, start, words) if start else None,
+        initial_weights(workspace, start, words) if start else None,
         clip_recorder,
         warn,
     )
-    test = [states_of(spec, body) for body in splits["test"].bodies]
-    figures |= judge(model, spec.joints, test)
-    normal = usual(model, [states_of(spec, body) for body in _in_control(splits)])
+    test = [pose_states(spec, body) for body in splits["test"].bodies]
+    figures |= test_figures(model, spec.joints, test)
+    normal = compute_reference_stats(
+        model, [pose_states(spec, body) for body in _in_control(splits)]
+    )
     graph, operations = export(model)  # last: after it torch runs some ten times slower
-    check_parity(model, graph, [states_of(spec, body) for body in heldout.bodies])
-    rights = rights_with(
+    check_parity(model, graph, [pose_states(spec, body) for body in heldout.bodies])
+    rights = merge_rights(
         workspace, behind["rights"] if behind else [], manifest["parents"]["takes"]
     )
     weights = save({n: weight.detach().contiguous() for n, weight in model.named_parameters()})
@@ -172,7 +174,7 @@ def train(
         "feature_spec": spec.hash,
         "shape": shape.manifest(),
         "operations": operations,
-        "rest": _rounded(at_rest(material.streams)),
+        "rest": _rounded(find_rest_state(material.streams)),
         "offsets": [_rounded(row) for row in splits["train"].bodies[0].skeleton.offsets],
         "uses_speech": shape.face > 0,
         "figures": {name: round(value, 4) for name, value in sorted(figures.items())},
@@ -192,19 +194,19 @@ def train(
         out["styles"] = list(splits["train"].styles)
     if words.manifest():
         out["words"] = words.manifest()
-    out |= parts_of(workspace, out, model, by)
+    out |= publish_parts(workspace, out, model, by)
     name = workspace.publish(out, by=by)
     metrics = {key: round(value, 6) for key, value in sorted(figures.items())}
     journal.end(
         {"model": name, "performance_metrics": msgspec.json.encode(metrics).decode()}, metrics
     )
     journal.close()
-    Mirrors(journal.path, trackers, warn, exported(workspace)).tell()
+    Mirrors(journal.path, trackers, warn, export_permission(workspace)).tell()
     shutil.rmtree(folder, ignore_errors=True)
     return name
 
 
-def _check(splits: dict[str, Found], direct: bool, recipe: Recipe) -> None:
+def _check(splits: dict[str, SplitData], direct: bool, recipe: Recipe) -> None:
     """Refuse, before anything is trained, what a lesson or a judge could not cut a window from.
 
     Raises:
@@ -225,7 +227,7 @@ def _check(splits: dict[str, Found], direct: bool, recipe: Recipe) -> None:
             )
 
 
-def _in_control(splits: dict[str, Found]) -> list[Body]:
+def _in_control(splits: dict[str, SplitData]) -> list[Body]:
     """Return the held-out bodies of styles that were taught, if styles are labelled: what is usual.
 
     A style that is held out whole is there to be judged by, and no show is expected to be like it.
@@ -273,18 +275,18 @@ def _rounded(values: Any) -> list[float]:
     return [round(float(value), 6) for value in values]
 
 
-def begun_with(workspace: Workspace, start: str, words: Vocabulary) -> dict[str, Tensor]:
+def initial_weights(workspace: Workspace, start: str, words: Vocabulary) -> dict[str, Tensor]:
     """Return what a model had learned, by name, for one that knows these words.
 
     What was learned of words counts only where they are the same: else a column means another one.
     """
-    learned = weights_of(workspace, start)
+    learned = load_weights(workspace, start)
     if workspace.objects.manifest(start, "model").get("words", {}) == words.manifest():
         return learned
     return {n: w for n, w in learned.items() if not n.startswith(("words.", "face.told."))}
 
 
-def weights_of(workspace: Workspace, model: str) -> dict[str, Tensor]:
+def load_weights(workspace: Workspace, model: str) -> dict[str, Tensor]:
     """Return what a model had learned, by name.
 
     Raises:
@@ -298,7 +300,9 @@ def weights_of(workspace: Workspace, model: str) -> dict[str, Tensor]:
     return load(workspace.objects.get(blob))
 
 
-def judge(model: Performer, joints: Sequence[str], test: Sequence[Floats]) -> dict[str, float]:
+def test_figures(
+    model: MotionNet, joints: Sequence[str], test: Sequence[Floats]
+) -> dict[str, float]:
     """Return figures on takes that neither training nor any choice has seen.
 
     Degrees of error of a limb's joints, the limb removed for 0.5 s: hold, closed form, model.
@@ -313,7 +317,7 @@ def judge(model: Performer, joints: Sequence[str], test: Sequence[Floats]) -> di
     k, six = model.shape.history, 6 * model.shape.joints
     last = windows[:, k - 1 : k, :six].reshape(len(windows), 1, -1, 6)
     truth = windows[:, k:, :six].reshape(*valid.shape, 6)
-    hold = six_angles(last.expand_as(truth), truth)[valid == 0]
+    hold = torch_angles_6d(last.expand_as(truth), truth)[valid == 0]
     speeds = torch.cat([_speeds(take, six) for take in takes])
     return {
         "test_takes": float(len(test)),
@@ -329,4 +333,4 @@ def judge(model: Performer, joints: Sequence[str], test: Sequence[Floats]) -> di
 def _speeds(take: torch.Tensor, six: int) -> torch.Tensor:
     """Return joint speeds in degrees a second."""
     turns = take[:, :six].reshape(len(take), -1, 6)
-    return (six_angles(turns[1:], turns[:-1]) * 30).flatten()
+    return (torch_angles_6d(turns[1:], turns[:-1]) * 30).flatten()

@@ -17,13 +17,13 @@ import numpy as np
 
 from greenroom.errors import BadInput, Refused
 from greenroom.metrics.intervals import gain, interval
-from greenroom.metrics.motion import Tally, figure
+from greenroom.metrics.motion import SufficientStats, aggregate
 from greenroom.registry.policy import policy_of
 from greenroom.registry.promote import live_ref
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
-from greenroom.validation.subject import FLOOR
-from greenroom.validation.tallies import grouped, tallies_of
+from greenroom.validation.eval_model import FLOOR
+from greenroom.validation.sufficient_stats import group_stats, read_stats
 
 AGAINST = ("floor", "champion")
 _KEYS = {"metric", "against", "margin", "level", "worst"}
@@ -62,7 +62,7 @@ def read_gates(document: Any, where: str) -> list[dict[str, Any]]:
     return out
 
 
-def newest(workspace: Workspace, model: str) -> str | None:
+def newest_validation(workspace: Workspace, model: str) -> str | None:
     """Return the validation of a model on its own test split that measured most, of several the last.
 
     A model is its bytes, so what was measured of it stays true: one task that is looked at again, or a
@@ -84,7 +84,7 @@ def newest(workspace: Workspace, model: str) -> str | None:
     return newest_validation
 
 
-def decide(workspace: Workspace, model: str) -> tuple[str | None, list[dict[str, Any]]]:
+def decide_gates(workspace: Workspace, model: str) -> tuple[str | None, list[dict[str, Any]]]:
     """Return a model's validation and the decisions of its actor's gates: what a release carries.
 
     Raises:
@@ -93,7 +93,7 @@ def decide(workspace: Workspace, model: str) -> tuple[str | None, list[dict[str,
     manifest = workspace.objects.manifest(model, "model")
     actor = manifest["actor"]
     gates = policy_of(workspace, actor)["gates"]
-    name = newest(workspace, model)
+    name = newest_validation(workspace, model)
     if not gates:
         return name, []
     if name is None:
@@ -106,14 +106,14 @@ def decide(workspace: Workspace, model: str) -> tuple[str | None, list[dict[str,
     if on_stage is not None and any(gate["against"] == "champion" for gate in gates):
         rival = workspace.objects.manifest(on_stage, "release")["parents"]["model"]
         if rival != model:
-            rival_validation = newest(workspace, rival)
+            rival_validation = newest_validation(workspace, rival)
             if rival_validation is None:
                 raise Refused(
                     f"the model on stage, {rival[:12]}, was not validated",
                     then=f"run: greenroom validate {rival[:12]}",
                 )
             champion = workspace.objects.manifest(rival_validation, "validation")
-    decisions = judge_gates(gates, workspace.objects.manifest(name, "validation"), champion)
+    decisions = evaluate_gates(gates, workspace.objects.manifest(name, "validation"), champion)
     failed = [d for d in decisions if not d["passed"]]
     if failed:
         reasons = "; ".join(f"{d['metric']}: {d['why']}" for d in failed)
@@ -123,7 +123,7 @@ def decide(workspace: Workspace, model: str) -> tuple[str | None, list[dict[str,
     return name, decisions
 
 
-def judge_gates(
+def evaluate_gates(
     gates: Sequence[dict[str, Any]], validation: Manifest, champion: Manifest | None
 ) -> list[dict[str, Any]]:
     """Return each gate with "passed", the gain's interval and the sentence that says why.
@@ -140,7 +140,7 @@ def _judged(
     gate: dict[str, Any], validation: Manifest, champion: Manifest | None
 ) -> dict[str, Any]:
     task, _, metric = gate["metric"].partition(".")
-    ours = tallies_of(validation).get(task, {}).get(metric)
+    ours = read_stats(validation).get(task, {}).get(metric)
     if not ours or not sum(t.weight for t in ours.values()) > 0:
         hint = "; run: greenroom validate MODEL --alone 10" if task == "alone" else ""
         return {**gate, "passed": False, "why": f"{gate['metric']} was not measured" + hint}
@@ -148,20 +148,22 @@ def _judged(
     if gate["against"] == "champion":
         if champion is None:
             return {**gate, "passed": True, "why": "there is no champion yet"}
-        theirs = tallies_of(champion).get(task, {}).get(metric, {})
+        theirs = read_stats(champion).get(task, {}).get(metric, {})
         missing = sorted(set(ours) ^ set(theirs))
         if missing:
             why = f"the champion was judged on other takes; {len(missing)} differ"
             return {**gate, "passed": False, "why": why}
         ours = {
-            take: Tally(t.kind, {**t.sums, "champion": theirs[take].sums["model"]}, t.weight)
+            take: SufficientStats(
+                t.kind, {**t.sums, "champion": theirs[take].sums["model"]}, t.weight
+            )
             for take, t in ours.items()
         }
     takes = list(ours.values())
     # One bound of a two-sided interval of twice the error is the one-sided bound.
     level = 1 - 2 * (1 - gate["level"])
     if isinstance(gate["worst"], str):
-        groups = grouped(ours, validation.get("labels", {})).get(gate["worst"])
+        groups = group_stats(ours, validation.get("labels", {})).get(gate["worst"])
         if not groups:
             why = (
                 f"the takes are not in groups by {gate['worst']}: label them when they are ingested, "
@@ -175,7 +177,7 @@ def _judged(
         low, high = _worst(takes, rival)
     else:
         low, high = interval(gain(takes, "model", rival), level)
-    mean, other = figure(takes, "model"), figure(takes, rival)
+    mean, other = aggregate(takes, "model"), aggregate(takes, rival)
     passed = math.isfinite(low) and low > gate["margin"]
     why = (
         f"{mean:.3g} against {rival}'s {other:.3g} on {len(takes)} takes; "
@@ -192,8 +194,8 @@ def _judged(
     }
 
 
-def _worst(takes: Sequence[Tally], rival: str) -> tuple[float, float]:
+def _worst(takes: Sequence[SufficientStats], rival: str) -> tuple[float, float]:
     """Return the smallest and the largest gain of single takes."""
     sign = 1 if takes[0].kind == "skill" else -1
-    each = np.asarray([sign * (figure([t], "model") - figure([t], rival)) for t in takes])
+    each = np.asarray([sign * (aggregate([t], "model") - aggregate([t], rival)) for t in takes])
     return float(each.min()), float(each.max())

@@ -7,7 +7,6 @@ from html import escape
 from typing import Any
 
 from greenroom.errors import BadInput
-from greenroom.metrics.answers import read_answers
 from greenroom.metrics.study import (
     HIGHEST,
     LEVELS,
@@ -17,6 +16,7 @@ from greenroom.metrics.study import (
     difference,
     opinions,
 )
+from greenroom.metrics.survey_rows import read_answers
 from greenroom.store.workspace import Workspace
 
 COLUMNS = ("clip", "rater", "condition", "rating")
@@ -143,7 +143,7 @@ def _format_value(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def section(study: dict[str, Any]) -> str:
+def ratings_section(study: dict[str, Any]) -> str:
     """Return a summary as a part of the validation's page."""
     rows = []
     for name, row in study["conditions"].items():

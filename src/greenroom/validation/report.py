@@ -6,12 +6,12 @@ from base64 import b64encode
 from html import escape
 from typing import Any
 
-from greenroom.metrics.motion import figure
+from greenroom.metrics.motion import aggregate
 from greenroom.render.clips import still_of
 from greenroom.store.objects import Manifest
-from greenroom.validation.ratings import section
-from greenroom.validation.subject import FLOOR
-from greenroom.validation.tallies import tallies_of
+from greenroom.validation.eval_model import FLOOR
+from greenroom.validation.ratings import ratings_section
+from greenroom.validation.sufficient_stats import read_stats
 
 STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
@@ -52,7 +52,7 @@ WORDS = {
 _WIDTH, _ROW = 560, 22
 
 
-def report(
+def validation_report(
     name: str,
     validation: Manifest,
     decisions: list[dict[str, Any]] | None = None,
@@ -83,8 +83,8 @@ def report(
     if clip is not None:
         parts.append(_figure(clip))
     if study is not None:
-        parts.append(section(study))
-    tallies = tallies_of(validation)
+        parts.append(ratings_section(study))
+    tallies = read_stats(validation)
     parts.append(_summary(validation["figures"]))
     for task, metrics in validation["figures"].items():
         parts.append(f"<h2>{escape(task)}</h2>")
@@ -212,7 +212,7 @@ def _table(takes: dict[str, Any]) -> str:
     head = "".join(f"<th>{escape(w)}</th>" for w in sources)
     rows = "".join(
         f"<tr><td><code>{escape(take[:24])}</code></td>"
-        + "".join(f"<td>{figure([tally], w):.3f}</td>" for w in sources)
+        + "".join(f"<td>{aggregate([tally], w):.3f}</td>" for w in sources)
         + "</tr>"
         for take, tally in takes.items()
     )

@@ -26,10 +26,10 @@ from greenroom.contracts import Backend
 from greenroom.errors import BadInput, MissingExtra
 from greenroom.store.objects import Manifest, canonical, digest
 from greenroom.store.workspace import Workspace
-from greenroom.validation.judge import validate
-from greenroom.validation.space import SPACE, Space
-from greenroom.validation.subject import TASKS
-from greenroom.validation.tallies import tallies_of
+from greenroom.validation.eval_model import TASKS
+from greenroom.validation.evaluator import validate
+from greenroom.validation.search_space import SPACE, Space
+from greenroom.validation.sufficient_stats import read_stats
 
 PARTS = 20
 """How often a trial says how it is doing."""
@@ -48,7 +48,7 @@ _CHANGES_LOSS = ("rollout", "kl", "every", "weights")
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """What is asked.
 
     Attributes:
@@ -73,7 +73,7 @@ def search(
     dataset: str,
     by: str,
     opened: Opened,
-    plan: Plan,
+    plan: SearchPlan,
     report: Report = lambda done, total: None,
 ) -> str:
     """Run what trials are missing; publish the search; return its hash.
@@ -201,7 +201,7 @@ class _Trials:
         dataset: str,
         by: str,
         opened: Opened,
-        plan: Plan,
+        plan: SearchPlan,
         study: Any,
         folder: Path,
     ) -> None:
@@ -276,7 +276,7 @@ class _Trials:
         # Its checkpoints and journal lie in its own folder; objects and log are the workspace's.
         own = copy.copy(self.workspace)
         own.home = folder
-        watch = Watch(self._earlier(trial), trial.report, part)
+        watch = MedianStopping(self._earlier(trial), trial.report, part)
         model = train(own, self.inner, self.by, preset, recipe, watch.step)
         task, _, metric = self.plan.metric.partition(".")
         validation = validate(
@@ -293,7 +293,7 @@ class _Trials:
         value = validation_manifest["figures"].get(task, {}).get(metric, {}).get("model")
         if value is None:
             raise BadInput(f"'{self.plan.metric}' is no metric", then="like infill.limb_deg")
-        rows = tallies_of(validation_manifest).get(task, {}).get(metric, {})
+        rows = read_stats(validation_manifest).get(task, {}).get(metric, {})
         higher = any(tally.kind == "skill" for tally in rows.values())
         trial.set_user_attr("higher", higher)
         return -float(value) if higher else float(value)
@@ -348,7 +348,7 @@ class _Trials:
         }
 
 
-class Watch:
+class MedianStopping:
     """Follow a trial's loss and end it where it is behind.
 
     It is ended where its smoothed loss at some part of its way is above the median of the best that

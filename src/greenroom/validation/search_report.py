@@ -21,7 +21,7 @@ _Ends = tuple[float, float]
 _Axes = tuple[_Ends, _Ends, list[str]]
 
 
-def page(name: str, search: Manifest) -> str:
+def search_report(name: str, search: Manifest) -> str:
     """Return the page.
 
     Args:

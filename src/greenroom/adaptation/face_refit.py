@@ -1,0 +1,236 @@
+"""Fit a face to how one person uses it, from half a minute: a correction behind the head of a model.
+
+Which of two channels a person uses for one movement no voice can tell; a take of theirs can. What the
+model says of the take's voice is compared with the take's face, and an affine correction (ridge, closed
+form) is put behind the head, in the graph. All else of the model is the same to the bit.
+"""
+
+from __future__ import annotations
+
+import datetime
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from greenroom.adaptation.graph_adapter import golden_outputs
+from greenroom.capture.ingest import load_take
+from greenroom.consent.gate import merge_rights, require_rights
+from greenroom.contracts import LOOK_AHEAD, ModelShape
+from greenroom.errors import BadInput, MissingExtra, Refused
+from greenroom.features.speech import extract_speech
+from greenroom.frames import Doubles, Floats
+from greenroom.metrics.regression import r2
+from greenroom.registry.lineage import require_trained
+from greenroom.serving.onnx_backend import OnnxBackend
+from greenroom.store.objects import Manifest, canonical, digest
+from greenroom.store.workspace import Workspace
+from greenroom.validation import face_evaluator
+from greenroom.validation.face_evaluator import (
+    ADAPTED,
+    fit_correction,
+    predict_face,
+    speech_windows,
+)
+
+FACE = "face"
+LEAST = 300
+"""Ticks of a take below which nothing is fitted: 10 s. More than half a minute is not looked at."""
+_PLAIN, _OWN = "face_plain", "likeness."
+
+
+def adapt_face(workspace: Workspace, model: str, take: str, by: str) -> str:
+    """Fit a model's face to the person in a take; return the hash of the model that has it.
+
+    The first half minute of the take counts. That it helps is shown first: what its first half teaches
+    has to make the second half better. The same take and model give the same model.
+
+    Args:
+        workspace: where all is.
+        model: hash of the model whose face is fitted.
+        take: hash of a take with a face, on the channels of the model's rig, and its voice.
+        by: who asks.
+
+    Raises:
+        MissingExtra: `onnx` is not installed.
+        BadInput: model and take do not belong together, or the take is too short.
+        Refused: the take's rights do not cover training, or what it teaches does not help.
+    """
+    model_manifest = workspace.objects.manifest(model, "model")
+    take_manifest = workspace.objects.manifest(take, "take")
+    _check(workspace, model, model_manifest, take, take_manifest)
+    graph = workspace.objects.get(model_manifest["blobs"]["graph"])
+    shape = ModelShape.load(model_manifest["shape"])
+    predicted, truth = _prediction_and_truth(
+        workspace, take, model_manifest, OnnxBackend(graph, shape), shape
+    )
+    half = len(truth) // 2
+    turn, shift = fit_correction(predicted, truth, half)
+    late = truth[half:], predicted[half:], np.clip(predicted[half:] @ turn + shift, 0, 1)
+    plain, better = r2(late[0], late[1]), r2(late[0], late[2])
+    if not better > plain:
+        raise Refused(
+            f"what the first half of take {take[:12]} teaches makes its second half no better: "
+            f"R² {plain:.3f} before, {better:.3f} after",
+            then="give half a minute in which the whole face moves, or keep the model as it is",
+        )
+    turn, shift = fit_correction(predicted, truth, len(truth))
+    new, operations = _with_correction(graph, turn, shift)
+    blobs = {"graph": new, "golden": golden_outputs(new, shape)}
+    stored_blobs = {name: workspace.objects.put(data) for name, data in blobs.items()}
+    part = {
+        "kind": "part",
+        "version": 1,
+        "part": FACE,
+        "actor": model_manifest["actor"],
+        "channels": model_manifest["rig"],
+        "figures": {"r2_before": round(plain, 4), "r2_after": round(better, 4)},
+        "ticks": len(truth),
+        "code": _code(),
+        "rights": merge_rights(workspace, [], [take]),
+        "parents": {"start": model, "takes": [take]},
+        "blobs": {"tensors": workspace.objects.put(_tensors(turn, shift))},
+    }
+    parts = {**model_manifest.get("parts", {}), FACE: workspace.publish(part, by=by)}
+    out = {
+        **model_manifest,
+        "figures": {},  # they were of the model that it starts from
+        "operations": operations,
+        "parameters": model_manifest["parameters"] + turn.size + shift.size,
+        "rights": merge_rights(workspace, model_manifest["rights"], [take]),
+        "parts": parts,
+        "parents": {
+            "dataset": model_manifest["parents"]["dataset"],
+            "start": model,
+            "takes": [take],
+        },
+        "blobs": {**model_manifest["blobs"], **stored_blobs},
+    }
+    return workspace.publish(out, by=by)
+
+
+def carry_face_adaptation(workspace: Workspace, start: str, model: str, by: str) -> str:
+    """Return a model with its face fitted as its start's was, or as it is where that is refused.
+
+    A training begins with the head alone, so what was fitted to it is fitted again.
+
+    Args:
+        workspace: where all is.
+        start: hash of the model that it started from.
+        model: its hash.
+        by: who asks.
+    """
+    part = workspace.objects.manifest(start, "model").get("parts", {}).get(FACE)
+    if part is None:
+        return model
+    (take,) = workspace.objects.manifest(part, "part")["parents"]["takes"]
+    with suppress(BadInput, Refused):
+        return adapt_face(workspace, model, take, by)
+    return model
+
+
+def _check(
+    workspace: Workspace, name: str, model: Manifest, take: str, take_manifest: Manifest
+) -> None:
+    """Refuse what could not be fitted, judged or counted honestly.
+
+    Raises:
+        BadInput: the two do not belong together.
+        Refused: the take's rights do not cover training.
+    """
+    if "rig" not in model:
+        raise BadInput(f"model {name[:12]} drives no face", then="train one on voices with faces")
+    require_trained(workspace, name)
+    if FACE in model.get("parts", {}):
+        start = workspace.objects.manifest(model["parts"][FACE], "part")["parents"]["start"]
+        raise BadInput(
+            f"the face of model {name[:12]} is fitted to a take already",
+            then=f"fit the model that it was made of, {start[:12]}, and exchange its other parts again",
+        )
+    dataset = workspace.objects.manifest(model["parents"]["dataset"], "dataset")
+    day = datetime.datetime.now(datetime.UTC).date()
+    # The model is made anew, of all of them.
+    for training_take in [take, *dataset["parents"]["takes"]]:
+        require_rights(
+            workspace.objects.manifest(training_take, "take"), training_take, "train", day
+        )
+    if take_manifest["actor"] != model["actor"]:
+        raise BadInput(f"take {take[:12]} is {take_manifest['actor']}'s, not {model['actor']}'s")
+    if not {"face", "audio"} <= set(take_manifest["blobs"]):
+        raise BadInput(
+            f"take {take[:12]} has no face with its voice", then="give one that has both"
+        )
+    test_blobs = (
+        workspace.objects.manifest(test_take, "take")["blobs"]
+        for test_take in dataset["splits"]["test"]
+    )
+    if any(blobs.get("face") == take_manifest["blobs"]["face"] for blobs in test_blobs):
+        raise BadInput(
+            f"take {take[:12]} is held out to judge model {name[:12]}, which could not be done then",
+            then="give a take that is not in its test split",
+        )
+
+
+def _prediction_and_truth(
+    workspace: Workspace, take: str, model: Manifest, backend: OnnxBackend, shape: ModelShape
+) -> tuple[Floats, Floats]:
+    """Return what a model says of a take's voice (T, B), and the take's face (T, B), 30 s at most.
+
+    Raises:
+        BadInput: the face is another rig's, or too short.
+    """
+    recording = load_take(workspace, take)
+    assert recording.face is not None and recording.audio is not None
+    if list(recording.face.channels) != list(model["rig"]):
+        raise BadInput(f"take {take[:12]} has the channels of another rig")
+    speech, face = extract_speech(recording.audio.samples), recording.face.weights
+    count = min(len(face), len(speech) - LOOK_AHEAD, ADAPTED)
+    complete = np.isfinite(face[: max(0, count)]).all(axis=1)
+    if complete.sum() < LEAST:
+        raise BadInput(
+            f"take {take[:12]} shows a whole face for {complete.sum() / 30:.1f} s, which is too short",
+            then=f"record {LEAST // 30} s at least; half a minute is what counts",
+        )
+    predicted = predict_face(backend, shape, speech_windows(speech, shape.speech, count))
+    return predicted[complete], face[:count][complete]
+
+
+def _with_correction(graph: bytes, turn: Doubles, shift: Doubles) -> tuple[bytes, list[str]]:
+    """Return a graph whose face (N, B) is turned (B, B) and shifted (B,), and its operations."""
+    try:
+        import onnx
+    except ImportError:
+        raise MissingExtra("fitting a face", "train") from None
+    proto = onnx.load_from_string(graph)
+    for node in proto.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [_PLAIN if name == FACE else name for name in names]
+    low, high = np.float32(0), np.float32(1)
+    for name, values in {"turn": turn, "shift": shift, "low": low, "high": high}.items():
+        values = np.asarray(values, dtype=np.float32)
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(values, _OWN + name))
+    turned, moved = f"{_OWN}turned", f"{_OWN}moved"
+    for operation, inputs, output in (
+        ("MatMul", [_PLAIN, f"{_OWN}turn"], turned),
+        ("Add", [turned, f"{_OWN}shift"], moved),
+        ("Clip", [moved, f"{_OWN}low", f"{_OWN}high"], FACE),
+    ):
+        proto.graph.node.append(onnx.helper.make_node(operation, inputs, [output], name=output))
+    onnx.checker.check_model(proto)
+    out: bytes = proto.SerializeToString()
+    return out, sorted({node.op_type for node in proto.graph.node})
+
+
+def _tensors(turn: Doubles, shift: Doubles) -> Any:
+    from safetensors.numpy import save
+
+    return save({"shift": shift.astype(np.float32), "turn": turn.astype(np.float32)})
+
+
+def _code() -> str:
+    """Return a hash of the code that decides a correction's bits."""
+    files = {
+        Path(f).name: digest(Path(f).read_bytes()) for f in (__file__, str(face_evaluator.__file__))
+    }
+    return digest(canonical(files))[:16]

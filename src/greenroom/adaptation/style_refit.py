@@ -1,0 +1,308 @@
+"""Fit the emotion classifier alone, and make the model that has it: all else of it stays to the bit.
+
+The classifier is in closed form, so this takes a minute where a training takes an hour. What comes out
+is a part, and a model of its own that is judged, approved, promoted and revoked like any other.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from greenroom.adaptation.graph_adapter import predict_window
+from greenroom.adaptation.replay_reservoir import BEFORE
+from greenroom.capture.sequence import mirror_body
+from greenroom.consent.gate import merge_rights, require_rights
+from greenroom.contracts import INPUTS, ModelShape, golden_clip
+from greenroom.datasets.build import pose_states
+from greenroom.errors import BadInput, CheckFailed, MissingExtra
+from greenroom.features.pipeline import FeatureSpec
+from greenroom.frames import Body, Floats
+from greenroom.registry.lineage import require_trained, splits_behind
+from greenroom.serving.onnx_backend import OnnxBackend
+from greenroom.store.objects import Manifest
+from greenroom.store.workspace import Workspace
+from greenroom.training.model_parts import STYLE, publish_style, tensors_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from greenroom.networks.style import StyleHead
+    from greenroom.training.data_module import SplitData
+
+
+class _GraphRunner:
+    """A graph, asked a tick at a time where a network is asked many at once."""
+
+    def __init__(self, graph: bytes, shape: ModelShape) -> None:
+        self.shape, self.backend = shape, OnnxBackend(graph, shape)
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        import torch
+
+        outputs = [
+            self.backend.run(
+                {n: value[t : t + 1].numpy() for n, value in zip(INPUTS, inputs, strict=True)}
+            )
+            for t in range(len(inputs[0]))
+        ]
+        return tuple(
+            torch.from_numpy(np.concatenate(rows))
+            for rows in zip(*map(dict.values, outputs), strict=True)
+        )
+
+
+def refit_style_head(workspace: Workspace, model: str, dataset: str, by: str) -> str:
+    """Fit the style part of a model on a dataset; return the hash of the model that has it.
+
+    The training split is what it is fitted on, by the model's own features; the same inputs give the
+    same part and model. Names and number of the styles are those of the dataset.
+
+    Args:
+        workspace: where all is.
+        model: hash of the model whose part is exchanged.
+        dataset: hash of the takes that say what styles there are.
+        by: who asks.
+
+    Raises:
+        MissingExtra: the extra `train` is not installed.
+        BadInput: model and dataset do not belong together, or nothing would change.
+        Refused: a take's rights do not cover training.
+        CheckFailed: the new graph does not do what the fitted part does, or anything else moved.
+    """
+    try:
+        import torch
+
+        from greenroom.training.data_module import load_splits
+        from greenroom.training.train import code_version
+    except ModuleNotFoundError as error:
+        raise MissingExtra("fitting a part", "train") from error
+    before = workspace.objects.manifest(model, "model")
+    dataset_manifest = workspace.objects.manifest(dataset, "dataset")
+    _check(workspace, model, before, dataset, dataset_manifest)
+    spec = FeatureSpec.load(before["features"])
+    splits = load_splits(workspace, dataset_manifest, spec)
+    shape = replace(ModelShape.load(before["shape"]), styles=len(splits["train"].styles))
+    graph = workspace.objects.get(before["blobs"]["graph"])
+    mean, std = _normalisation(graph)
+    style, figures = _fit_style(splits["train"], spec, shape, mean, std)
+    manifest = {
+        "actor": before["actor"],
+        "styles": list(splits["train"].styles),
+        "features": before["features"],
+        "feature_spec": before["feature_spec"],
+        "figures": figures,
+        "code": code_version(),
+        "rights": merge_rights(workspace, [], dataset_manifest["parents"]["takes"]),
+        "parents": {"dataset": dataset},
+    }
+    part = publish_style(workspace, manifest, tensors_of(style, mean, std), by)
+    if part == before.get("parts", {}).get(STYLE):
+        raise BadInput(
+            f"model {model[:12]} has this style part already: {part[:12]}",
+            then="give another dataset",
+        )
+    heldout = [
+        states for split in ("validation", "test") for states in _states(spec, splits[split].bodies)
+    ]
+
+    def predict(past: Floats) -> Floats:
+        rows = torch.from_numpy((past - mean) / std)
+        probabilities: Floats = style(rows[None])[0].numpy()
+        return probabilities
+
+    changed = _graph_fields(workspace, before, graph, style, shape, heldout, predict)
+    out = {
+        **before,
+        **changed,
+        "styles": manifest["styles"],
+        "figures": {n: round(v, 4) for n, v in sorted(figures.items())},
+        "rights": merge_rights(workspace, before["rights"], dataset_manifest["parents"]["takes"]),
+        "parents": {"dataset": dataset, "start": model},
+        "parts": {**before.get("parts", {}), STYLE: part},
+    }
+    return workspace.publish(out, by=by)
+
+
+def _check(
+    workspace: Workspace, name: str, model: Manifest, dataset: str, dataset_manifest: Manifest
+) -> None:
+    """Refuse what could not be fitted, judged or counted honestly.
+
+    Raises:
+        BadInput: the two do not belong together.
+        Refused: a take's rights do not cover training.
+    """
+    if not model["shape"].get("styles"):
+        raise BadInput(
+            f"model {name[:12]} has no head for styles",
+            then="train one: greenroom train, on takes of two styles",
+        )
+    if dataset_manifest["actor"] != model["actor"]:
+        raise BadInput(
+            f"dataset {dataset[:12]} is {dataset_manifest['actor']}'s, not {model['actor']}'s"
+        )
+    require_trained(workspace, name)
+    day = datetime.datetime.now(datetime.UTC).date()
+    for take in dataset_manifest["parents"]["takes"]:
+        require_rights(workspace.objects.manifest(take, "take"), take, "train", day)
+    recordings_by_split: dict[str, set[str]] = {"train": set(), "validation": set()}
+    for splits in splits_behind(workspace, name):
+        for split, recordings in recordings_by_split.items():
+            recordings |= _recordings(workspace, splits[split])
+    # What fits a style has no face in it, but a test judges all of the model that comes out.
+    chosen = {
+        "validation": recordings_by_split["train"],
+        "test": recordings_by_split["train"] | recordings_by_split["validation"],
+    }
+    kinds = {"validation": ("body",), "test": ("body", "face")}
+    for split, recordings in chosen.items():
+        overlap = recordings & _recordings(
+            workspace, dataset_manifest["splits"][split], kinds[split]
+        )
+        if overlap:
+            raise BadInput(
+                f"{len(overlap)} takes of the {split} split are among those that model {name[:12]} "
+                "learned from or was chosen by, so that nothing could be judged on them",
+                then="hold out the takes that its own dataset holds out: greenroom dataset build --held",
+            )
+
+
+def _recordings(
+    workspace: Workspace, takes: Sequence[str], kinds: Sequence[str] = ("body", "face")
+) -> set[str]:
+    """Return the recordings of bodies and faces in takes: with other labels a take is another one."""
+    blobs = [workspace.objects.manifest(take, "take")["blobs"] for take in takes]
+    return {blob[kind] for blob in blobs for kind in kinds if kind in blob}
+
+
+def _normalisation(graph: bytes) -> tuple[Floats, Floats]:
+    """Return mean and spread (D,) by which a graph normalises states."""
+    import onnx
+
+    initializers = {
+        initializer.name: initializer
+        for initializer in onnx.load_from_string(graph).graph.initializer
+    }
+    mean, std = (
+        onnx.numpy_helper.to_array(initializers[f"core.{name}"]) for name in ("mean", "std")
+    )
+    return mean, std
+
+
+def _states(spec: FeatureSpec, bodies: Sequence[Body]) -> list[Floats]:
+    """Return the states (T, D) of bodies.
+
+    Raises:
+        BadInput: one of them lacks a joint that the model drives.
+    """
+    states_by_body = [pose_states(spec, body) for body in bodies]
+    lacking = sum(not np.isfinite(states).all() for states in states_by_body)
+    if lacking:
+        raise BadInput(
+            f"{lacking} of {len(states_by_body)} bodies lack a joint that the model drives",
+            then="build the dataset from takes with all of them, or train",
+        )
+    return states_by_body
+
+
+def _fit_style(
+    split: SplitData, spec: FeatureSpec, shape: ModelShape, mean: Floats, std: Floats
+) -> tuple[StyleHead, dict[str, float]]:
+    """Return the head, fitted on a training split as a training does it, and how it did."""
+    import torch
+
+    from greenroom.networks.style import StyleHead, fit_styles
+    from greenroom.training.data_module import labelled_states, tensor
+
+    if not shape.styles:
+        raise BadInput(
+            "the training takes show fewer than two styles", then="label whole takes: tier 'style'"
+        )
+    states = _states(spec, split.bodies)
+    states += [pose_states(spec, mirror_body(body)) for body in split.bodies]
+    takes = labelled_states(split, [tensor(rows) for rows in states])
+    middle, spread = torch.from_numpy(mean.copy()), torch.from_numpy(std.copy())
+    style = StyleHead(shape).eval()
+    figures = fit_styles(
+        style,
+        [(rows - middle) / spread for rows, _, _ in takes],
+        [kind for _, kind, _ in takes],
+        [content for _, _, content in takes],
+    )
+    return style, figures
+
+
+def _graph_fields(
+    workspace: Workspace,
+    model: Manifest,
+    graph: bytes,
+    style: StyleHead,
+    shape: ModelShape,
+    heldout: Sequence[Floats],
+    predict: Callable[[Floats], Floats],
+) -> dict[str, Any]:
+    """Return what a model's manifest says of its graph with another head, and keep the blobs."""
+    import onnx
+
+    from greenroom.adaptation.onnx_surgery import replace_style_head
+    from greenroom.networks.style import StyleHead
+    from greenroom.training.export import golden
+    from greenroom.training.reference_stats import compute_reference_stats
+
+    old = ModelShape.load(model["shape"])
+    new = replace_style_head(graph, style, shape)
+    runner = _GraphRunner(new, shape)
+    _check_graph(runner.backend, OnnxBackend(graph, old), predict, heldout)
+    normal = compute_reference_stats(runner, heldout)
+    ours, theirs = (sum(b.numel() for b in StyleHead(s).buffers()) for s in (shape, old))
+    blobs = {"graph": new, "golden": golden(new, shape), "usual": normal.blob()}
+    return {
+        "shape": shape.manifest(),
+        "operations": sorted({node.op_type for node in onnx.load_from_string(new).graph.node}),
+        "parameters": model["parameters"] + ours - theirs,
+        "baselines": normal.baselines(),
+        "blobs": {
+            **model["blobs"],
+            **{name: workspace.objects.put(data) for name, data in blobs.items()},
+        },
+    }
+
+
+def _check_graph(
+    new: OnnxBackend,
+    old: OnnxBackend,
+    predict: Callable[[Floats], Floats],
+    heldout: Sequence[Floats],
+) -> None:
+    """Pass, or raise.
+
+    Args:
+        new: runs the graph with another head.
+        old: the one before.
+        predict: what the head itself says (C,) of a past (K, D).
+        heldout: states (T, D).
+
+    Raises:
+        CheckFailed: on the golden clip or a held take an output other than the style differs by a bit,
+            or the style is not what the head says.
+    """
+    from greenroom.training.export import STYLE_PARITY
+
+    long = [states for states in heldout if len(states) > BEFORE]
+    pairs = [(new.run(tick), old.run(tick)) for tick in golden_clip(new.shape)]
+    pairs += [(predict_window(new, states), predict_window(old, states)) for states in long]
+    for ours, theirs in pairs:
+        for name in theirs:
+            if name != STYLE and not np.array_equal(ours[name], theirs[name], equal_nan=True):
+                raise CheckFailed(f"with another head for styles the graph's {name} is another")
+    error = max(
+        float(np.abs(ours[STYLE][0] - predict(states[:BEFORE])).max())
+        for (ours, _), states in zip(pairs[-len(long) :], long, strict=True)
+    )
+    if error > STYLE_PARITY:
+        raise CheckFailed(f"the new graph's style differs from the fitted head's by {error:.2g}")

@@ -1,0 +1,1 @@
+"""The demo program: what plays, and what it shows."""

@@ -1,0 +1,1 @@
+"""Outputs of a show: one module per protocol."""

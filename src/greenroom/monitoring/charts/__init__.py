@@ -1,0 +1,1 @@
+"""Control charts: detectors with limits, fitted on a release's reference takes."""

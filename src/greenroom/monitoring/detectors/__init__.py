@@ -1,0 +1,1 @@
+"""Statistical detectors: sequential tests and classifiers on one stream."""

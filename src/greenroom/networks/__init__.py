@@ -1,0 +1,1 @@
+"""The network, in plain PyTorch; needs the train extra."""

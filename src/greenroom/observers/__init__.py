@@ -1,0 +1,1 @@
+"""What watches a show from outside: drift, model health, capture buffer, page, metrics."""

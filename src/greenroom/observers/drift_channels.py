@@ -1,0 +1,140 @@
+"""From what a release learned from to charts, and from a frame to what they are fed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from greenroom.capture.ingest import load_take, media_formats
+from greenroom.capture.packets import newest_samples
+from greenroom.features.speech import SpeechExtractor
+from greenroom.frames import BONE, SAMPLES_PER_TICK, Body, Doubles, Floats
+from greenroom.live.ring import get_packets
+from greenroom.monitoring.angles import JOINTS, limbs, mean_pose, rotation_vectors
+from greenroom.monitoring.charts.motion import MotionChart
+from greenroom.monitoring.charts.signals import VOICE, SignalChart, voice_rows
+from greenroom.observers.drift_monitor import MonitoredChannel
+from greenroom.observers.model_drift import confidence_channel, reference_rows, style_channel
+from greenroom.registry.release import PerformerSpec, Release
+from greenroom.store.workspace import Workspace
+
+
+def motion_channel(
+    bodies: Mapping[str, Body], scenes: Mapping[str, str] | None = None
+) -> MonitoredChannel:
+    """Return the channel of the captured joints, with a chart fitted on takes in control.
+
+    Args:
+        bodies: by take, in the order in which a show would play them.
+        scenes: what each take shows, if that is known.
+    """
+    shares = [(body.validity > 0).mean(axis=0) for body in bodies.values()]
+    availability = np.mean(shares, axis=0) if shares else np.zeros(len(BONE))
+    # What the reference never had is no loss where it is missing.
+    joints = tuple(joint for joint in JOINTS if availability[BONE[joint]] > 0.5)
+    mean = mean_pose((body.rotations for body in bodies.values()), joints)
+    takes = [rotation_vectors(_valid(body), mean, joints) for body in bodies.values()]
+    context = None if scenes is None else [scenes.get(take, take) for take in bodies]
+    chart = MotionChart(limbs(joints)).fit(takes, context)
+    nothing = np.full(3 * len(joints), np.nan, dtype=np.float32)
+
+    def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Floats:
+        sample, _ = newest_samples(get_packets(row))
+        if sample is None:
+            return nothing
+        rotations = np.where(sample.validity[:, None] > 0, sample.rotations, np.nan)
+        return rotation_vectors(rotations, mean, joints)
+
+    return MonitoredChannel(chart, read)
+
+
+def voice_channel(sounds: Mapping[str, Floats]) -> MonitoredChannel:
+    """Return the channel of what is heard, with a chart fitted on takes in control.
+
+    Args:
+        sounds: samples (S,) by take, 24 kHz mono.
+    """
+
+    def rows(sound: Floats) -> Doubles:
+        ticks = len(sound) // SAMPLES_PER_TICK
+        cut = sound[: ticks * SAMPLES_PER_TICK].reshape(ticks, SAMPLES_PER_TICK)
+        return voice_rows(SpeechExtractor().run(cut, np.ones(ticks, dtype=np.float32)), cut)
+
+    chart = SignalChart(VOICE).fit([rows(sound) for sound in sounds.values()])
+    hearing, validity = SpeechExtractor(), np.ones(1, dtype=np.float32)
+    nothing = np.full(len(VOICE), np.nan)
+
+    def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Doubles:
+        _, sound = newest_samples(get_packets(row))
+        if sound is None:
+            return nothing
+        (now,) = voice_rows(hearing.run(sound[None], validity), sound[None])
+        return np.asarray(now)
+
+    return MonitoredChannel(chart, read, "voice")
+
+
+@dataclass(frozen=True)
+class TrainingReference:
+    """What a release was trained on, as far as it is here.
+
+    Attributes:
+        bodies: by take.
+        scenes: what takes show, where their tiers `scene` or `content` say it.
+        sounds: samples by take.
+        role: of the release.
+        styles: that its model tells apart.
+        predictions: what the model says of takes that it did not learn from: of `reference_rows`.
+    """
+
+    bodies: dict[str, Body]
+    scenes: dict[str, str]
+    sounds: dict[str, Floats]
+    role: PerformerSpec
+    styles: Sequence[str]
+    predictions: Sequence[Floats]
+
+    def channels(self) -> list[MonitoredChannel]:
+        """Return what can be charted against it."""
+        out = [motion_channel(self.bodies, self.scenes or None)] if self.bodies else []
+        out += [voice_channel(self.sounds)] if self.sounds else []
+        if self.predictions:
+            out.append(confidence_channel(self.role, self.predictions))
+            out += [style_channel(self.role, self.styles, self.predictions)] if self.styles else []
+        return out
+
+
+def load_training_reference(workspace: Workspace, release: Release) -> TrainingReference:
+    """Return what a release was trained on.
+
+    A release that came with the package brings the names of its takes, and not the takes.
+    """
+    dataset = workspace.objects.manifest(release.model["parents"]["dataset"], "dataset")
+    styles = release.model.get("styles", ())
+    reference = TrainingReference(
+        {}, {}, {}, release.role, styles, reference_rows(workspace, release)
+    )
+    for take in dataset["splits"]["train"]:
+        manifest = workspace.objects.manifest(take, "take")
+        media = [name for name in media_formats(manifest) if name in ("body", "audio")]
+        available = [name for name in media if manifest["blobs"][name] in workspace.objects]
+        if not available:
+            continue
+        recording = load_take(workspace, take, available)
+        if recording.body is not None:
+            reference.bodies[take] = recording.body
+            tiers = manifest.get("tiers", {})
+            scene_labels = (tiers.get(tier) for tier in ("scene", "content"))
+            scene = next((name for name in scene_labels if isinstance(name, str)), None)
+            reference.scenes.update({} if scene is None else {take: scene})
+        if recording.audio is not None:
+            reference.sounds[take] = recording.audio.samples
+    return reference
+
+
+def _valid(body: Body) -> Doubles:
+    return np.where(body.validity[..., None] > 0, body.rotations, np.nan)

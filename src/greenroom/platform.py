@@ -1,0 +1,43 @@
+"""Let heavy work stand back behind a show on the same machine, in processor time and in memory.
+
+The engine performs at a real-time priority, which settles who gets a processor. It does not settle
+memory: each large array that a process frees goes back to the system, and each new one is fetched page
+by page, cleared by the kernel, which does not let itself be interrupted meanwhile. On two cores that
+alone made frames late (docs/log.md). So heavy work keeps what it has freed and uses it again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from contextlib import suppress
+
+NICE = 10
+_OPTIONS = {
+    "MALLOC_MMAP_MAX_": (-4, 0),  # no array is a mapping of its own
+    "MALLOC_TRIM_THRESHOLD_": (-1, -1),  # what is freed is kept
+    "MALLOC_TOP_PAD_": (-2, 2**26),  # bytes fetched at once
+    "MALLOC_ARENA_MAX": (-8, 1),  # for all threads together
+}
+"""The allocator's options: by name in the environment, by number and value in glibc's `mallopt`."""
+
+
+def retain_freed_memory(children: bool = False) -> None:
+    """Keep what this process frees, until it ends; without glibc's allocator, do nothing.
+
+    Args:
+        children: tell the processes it starts to do so too. What the environment says already stays.
+    """
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for name, (number, value) in _OPTIONS.items():
+            if name not in os.environ:
+                mallopt(number, value)
+                if children:
+                    os.environ[name] = str(value % 2**64)
+
+
+def run_in_background() -> None:
+    """Keep memory, and let everybody else have a processor first; what this process starts does too."""
+    retain_freed_memory(children=True)
+    os.nice(max(0, NICE - os.nice(0)))

@@ -1,0 +1,195 @@
+"""Approve without asking, within what somebody signed for: a standing policy and its bounds.
+
+A policy may say `standing`: until when, how often a day, for which kinds of change, and the bounds of
+each. An approval by it carries no signature of its own. It counts because the policy is signed, was in
+force when the approval was entered in the log, and the release itself shows that it keeps the bounds.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from greenroom.clock import NS_PER_S
+from greenroom.errors import BadInput, GreenroomError, Refused
+from greenroom.registry.policy import policy_ref, read_policy
+from greenroom.store.log import Entry
+from greenroom.store.objects import Manifest
+from greenroom.store.workspace import Workspace
+
+SIGNER = "the standing policy of "
+"""Before the name of who signed it, where approvers are listed."""
+RETRAIN, ONLINE = "retrain", "online"
+IN_A_ROW = 3
+"""Online updates one after another without a training, unless the policy says another number."""
+BOUNDS = ("norm", "replay_loss", "seconds", "in_a_row")
+"""Of an online update: the largest norm of what it moved, by how much the loss on the replayed past may
+rise (a share of what it was), how long it may take, and how many may follow one another, for their
+losses add up."""
+
+
+def read_auto_approval(document: Any, where: str) -> dict[str, Any]:
+    """Return what a policy approves without asking, checked.
+
+    Args:
+        document: `{"until": "2027-01-31", "per_day": 4, "kinds": ["retrain", "online"], "bounds":
+            {"norm": 0.5, "replay_loss": 0.02, "seconds": 60}}`; bounds are for online updates only.
+        where: it was read from.
+
+    Raises:
+        BadInput: it says something else.
+    """
+    if not isinstance(document, dict) or set(document) - {"until", "per_day", "kinds", "bounds"}:
+        raise BadInput("a standing policy says until, per_day, kinds and bounds", where=where)
+    kinds, bounds = document.get("kinds", [RETRAIN]), document.get("bounds", {})
+    if not isinstance(kinds, list) or not isinstance(bounds, dict):
+        raise BadInput("kinds are a list, bounds an object", where=where)
+    if ONLINE in kinds:
+        bounds = {"in_a_row": IN_A_ROW, **bounds}
+    try:
+        until = datetime.date.fromisoformat(str(document["until"]))
+    except (KeyError, ValueError):
+        raise BadInput("a standing policy has an end: until, a date", where=where) from None
+    per_day = document.get("per_day", 1)
+    is_integer = isinstance(per_day, int) and not isinstance(per_day, bool)
+    if not is_integer or per_day < 1 or not kinds or any(k not in (RETRAIN, ONLINE) for k in kinds):
+        raise BadInput(f"kinds are {RETRAIN} and {ONLINE}, per_day is 1 at least", where=where)
+    numbers = all(
+        isinstance(bound, int | float) and not isinstance(bound, bool) for bound in bounds.values()
+    )
+    complete = not set(BOUNDS) - set(bounds) or ONLINE not in kinds
+    if set(bounds) - set(BOUNDS) or not numbers or not complete:
+        raise BadInput(f"online updates have the bounds {', '.join(BOUNDS)}", where=where)
+    return {
+        "until": until.isoformat(),
+        "per_day": per_day,
+        "kinds": sorted(set(kinds)),
+        "bounds": {name: float(bounds[name]) for name in sorted(bounds)},
+    }
+
+
+def auto_approve(workspace: Workspace, release: str, kind: str, by: str) -> str:
+    """Approve a release by its actor's standing policy and enter it in the log; return the approval.
+
+    Args:
+        workspace: where.
+        release: its hash.
+        kind: of change: "retrain" or "online".
+        by: who enters it.
+
+    Raises:
+        Refused: there is no such policy, it is over or spent for today, or the release breaks a bound.
+    """
+    manifest = workspace.objects.manifest(release, "release")
+    policy = workspace.log.ref(policy_ref(manifest["actor"]))
+    if policy is None:
+        raise Refused(
+            f"nobody signed a standing policy for {manifest['actor']}",
+            then="approve it by name, or run: greenroom policy --standing",
+        )
+    now = workspace.log.clock.utc_ns()
+    statement = {"release": release, "at_ns": str(now), "kind": kind, "policy": policy}
+    parents = {"release": release, "policy": policy}
+    approval = {"kind": "approval", "version": 1, "parents": parents, "statement": statement}
+    rules, _ = read_policy(workspace, policy, manifest["actor"])
+    entries = workspace.log.entries()
+    _never_revoked(entries, release)
+    _judge(workspace, manifest, rules, kind, now)
+    spent = _given_on(workspace, manifest["actor"], now, len(entries))
+    if spent >= rules["standing"]["per_day"]:
+        raise Refused(f"the standing policy approves {spent} a day, and did so today")
+    name = workspace.publish(approval, by=by)
+    workspace.log.append("approve", {"release": release, "approval": name}, by=by)
+    return name
+
+
+def verify_auto_approval(workspace: Workspace, release: str, approval: Manifest, index: int) -> str:
+    """Return by whose standing policy a release was approved.
+
+    Args:
+        workspace: where.
+        release: its hash.
+        approval: the manifest.
+        index: of the entry of the log that gave it.
+
+    Raises:
+        Refused: it does not count; the sentence says why.
+    """
+    statement = approval["statement"]
+    if statement["release"] != release:
+        raise Refused(f"the approval is of another release, {statement['release'][:12]}")
+    manifest = workspace.objects.manifest(release, "release")
+    entries = workspace.log.entries()
+    _never_revoked(entries[:index], release)
+    in_force = None
+    for entry in entries[:index]:
+        if entry.event == "ref" and entry.body["name"] == policy_ref(manifest["actor"]):
+            in_force = entry.body["new"]
+    if in_force is None or in_force != statement["policy"]:
+        raise Refused("the policy that approved it was not in force then")
+    rules, owner = read_policy(workspace, in_force, manifest["actor"])
+    at_ns = entries[index].at_ns
+    _judge(workspace, manifest, rules, statement["kind"], at_ns)
+    if _given_on(workspace, manifest["actor"], at_ns, index) >= rules["standing"]["per_day"]:
+        raise Refused("the standing policy had approved as many as it may on that day")
+    return SIGNER + owner
+
+
+def _never_revoked(entries: Sequence[Entry], release: str) -> None:
+    """Pass, or raise: what a person withdrew only a person gives back."""
+    for entry in entries:
+        if entry.event == "revoke" and entry.body["release"] == release:
+            raise Refused(f"{entry.by} revoked it: {entry.body['reason']}")
+
+
+def _judge(
+    workspace: Workspace, release: Manifest, rules: dict[str, Any], kind: str, at_ns: int
+) -> None:
+    standing = rules.get("standing")
+    if standing is None or kind not in standing["kinds"]:
+        raise Refused(f"the policy of {release['actor']} approves no {kind} without asking")
+    day = datetime.datetime.fromtimestamp(at_ns / NS_PER_S, datetime.UTC).date()
+    if day > datetime.date.fromisoformat(standing["until"]):
+        raise Refused(f"the standing policy of {release['actor']} ended on {standing['until']}")
+    if kind == ONLINE:
+        _within(workspace, release, standing["bounds"])
+        return
+    decisions = release.get("gates", [])
+    missed = [
+        gate["metric"]
+        for gate in rules["gates"]
+        if not any(d["passed"] and gate == {name: d.get(name) for name in gate} for d in decisions)
+    ]
+    if missed or not rules["gates"]:
+        reason = f"gates not passed: {', '.join(missed)}" if missed else "the policy has no gates"
+        raise Refused(f"nothing is approved without asking where {reason}")
+
+
+def _within(workspace: Workspace, release: Manifest, bounds: dict[str, float]) -> None:
+    update = workspace.objects.manifest(release["parents"]["model"], "model").get("update")
+    if update is None:
+        raise Refused("this model says nothing of an online update")
+    for name, most in bounds.items():
+        try:
+            actual = float(update[name])
+        except (KeyError, TypeError, ValueError):
+            raise Refused(f"the update says nothing of its {name}") from None
+        if not actual <= most:
+            raise Refused(f"the update's {name} is {actual:g}, more than {most:g}")
+
+
+def _given_on(workspace: Workspace, actor: str, at_ns: int, before: int) -> int:
+    """Return how many approvals a standing policy gave for an actor on a day, before an entry."""
+    day = at_ns // (86_400 * NS_PER_S)
+    count = 0
+    for entry in workspace.log.entries()[:before]:
+        if entry.event != "approve" or entry.at_ns // (86_400 * NS_PER_S) != day:
+            continue
+        try:
+            approval = workspace.objects.manifest(str(entry.body["approval"]), "approval")
+            release = workspace.objects.manifest(str(entry.body["release"]), "release")
+        except GreenroomError:  # what is not there approves nothing
+            continue
+        count += "policy" in approval["parents"] and release["actor"] == actor
+    return count

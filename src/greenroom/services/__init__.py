@@ -1,0 +1,1 @@
+"""What the commands, the page and the HTTP API all call."""

@@ -1,0 +1,227 @@
+"""What a show on stage has around it: where it goes, who watches, and the page."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from greenroom.capture.ingest import Attribution
+from greenroom.clock import TICK_HZ
+from greenroom.consent.gate import refusal_reason, require_rights
+from greenroom.contracts import Alert
+from greenroom.errors import BadInput
+from greenroom.live.fallback import RUNGS
+from greenroom.live.playlist import Playlist
+from greenroom.monitoring.exporter import Metrics
+from greenroom.monitoring.script import ScriptScene, excused
+from greenroom.observers.alert_router import AlertRouter
+from greenroom.observers.capture_buffer import CaptureRecorder
+from greenroom.observers.drift_channels import load_training_reference
+from greenroom.observers.drift_monitor import DriftMonitor
+from greenroom.observers.hub import Hub
+from greenroom.observers.page import MetricsObserver, PageObserver
+from greenroom.registry.release import Release
+from greenroom.store.workspace import Workspace
+
+PAGE_PORT = 8030
+
+
+@dataclass
+class Outputs:
+    """Where a show goes."""
+
+    vmc: list[tuple[str, int]] = field(default_factory=list)
+    page: tuple[str, int] | None = None
+
+
+def _host_port(url: str, scheme: str, default: int) -> tuple[str, int]:
+    parts = urlsplit(url)
+    try:
+        port = default if parts.port is None else parts.port
+    except ValueError:
+        raise BadInput(
+            f"'{url}' has no usable port", then=f"like {scheme}://127.0.0.1:{default}"
+        ) from None
+    if not parts.hostname:
+        raise BadInput(f"'{url}' names no host", then=f"like {scheme}://127.0.0.1:{default}")
+    return parts.hostname, port
+
+
+def read_outputs(urls: Sequence[str]) -> Outputs:
+    """Return where `--out` URLs point.
+
+    Raises:
+        BadInput: another scheme, no host, no port.
+    """
+    out = Outputs()
+    for url in urls:
+        if url.startswith("vmc://"):
+            address = _host_port(url, "vmc", 39539)
+            if not address[1]:
+                raise BadInput(
+                    f"'{url}' has no usable port", then="give the receiver's, 1 to 65535"
+                )
+            out.vmc.append(address)
+        elif url.startswith("ws://"):
+            out.page = _host_port(url, "ws", PAGE_PORT)
+        else:
+            raise BadInput(f"'{url}' is no output", then="give vmc://HOST:PORT or ws://HOST:PORT")
+    return out
+
+
+def read_inputs(workspace: Workspace, urls: Sequence[str]) -> list[str]:
+    """Return the takes that `--in` URLs name, each allowed to be performed.
+
+    Raises:
+        BadInput: another scheme, or no such take.
+        Refused: a take whose rights do not cover a performance.
+    """
+    takes = []
+    for url in urls:
+        if not url.startswith("take:"):
+            raise BadInput(f"'{url}' is no input", then="give take:HASH; see greenroom take list")
+        name = workspace.resolve(url.removeprefix("take:"), "take")
+        manifest = workspace.objects.manifest(name, "take")
+        require_rights(manifest, name, "perform", datetime.date.today())
+        takes.append(name)
+    return takes
+
+
+class PageServer(Protocol):
+    """A server of the stage page that runs in a thread."""
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+
+    def stop(self) -> None:
+        """End it, and wait until it has ended."""
+
+
+ServePage = Callable[[Hub, CollectorRegistry], PageServer]
+"""Starts the page's server for a show; see `greenroom.stage.server.serve_page`."""
+
+
+class ShowSession:
+    """What runs beside a show: the page, metrics, drift charts, and the buffer of what is captured.
+
+    Args:
+        workspace: the workspace.
+        release: the release that opens the show.
+        playlist: what plays.
+        ticks: the show's length.
+        serve: starts the page's server; None for a show without a page.
+        by: who records alerts in the log.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        release: Release,
+        playlist: Playlist,
+        ticks: int,
+        serve: ServePage | None = None,
+        by: str = "greenroom",
+    ) -> None:
+        """Start the page's server."""
+        self.handle: PageServer | None = None
+        self.hub = Hub()
+        registry = CollectorRegistry()
+        self.observers: list[Any] = []
+        self.metrics: Metrics | None = None
+        self._counting: MetricsObserver | None = None
+        self.charts: DriftMonitor | None = None
+        self.harvest: CaptureRecorder | None = None
+        self._new: set[str] = set()  # signals of a new style that go on
+        self.home = workspace.home
+        self._ends_s = time.time() + ticks / TICK_HZ
+        if serve is not None:
+            self.handle = serve(self.hub, registry)
+            self.metrics = Metrics(registry, RUNGS)
+            self._counting = MetricsObserver(self.metrics, release.role.shape)
+            self.observers = [PageObserver(self.hub, release, playlist.clips), self._counting]
+        self.teller = AlertRouter(workspace, self.hub, self.metrics, uuid.uuid4().hex, by, warned)
+
+    def staged(self, release: Release, tick: int) -> None:
+        """A release comes on stage; what it was trained on is what the charts know from then on."""
+        first = self.teller.release is None
+        self.teller.staged(release, tick)
+        if self.charts is not None and not first:
+            workspace = Workspace(self.home)  # a log is read by one thread
+            self.charts.renew(lambda: load_training_reference(workspace, release).channels())
+        if self.metrics is not None and self._counting is not None:
+            self._counting.staged(release.role.shape)
+            base = release.manifest["baselines"]["confidence_mean"]
+            self.metrics.on_stage(
+                release.actor, release.name, confidence_base=base, ends_s=self._ends_s
+            )
+
+    def watch(self, workspace: Workspace, release: Release, script: list[ScriptScene]) -> list[str]:
+        """Chart the capture against what the release was trained on; return what is to be said of it."""
+        reference = load_training_reference(workspace, release)
+        channels = reference.channels()
+        unseen = [] if reference.bodies or reference.sounds else [NOT_WATCHED]
+        if not channels:
+            return unseen
+        wanted = excused(script, set(reference.scenes.values()))
+        self.charts = DriftMonitor(channels, self._alert, wanted)
+        self.observers.append(self.charts)
+        learning = all(each.chart.learning for each in channels)
+        return unseen + ([STILL_LEARNING] if learning else [])
+
+    def keep(self, workspace: Workspace, release: Release, takes: Sequence[str], by: str) -> None:
+        """Keep what is captured while something new is seen, if all that plays is one person's."""
+        manifests = [workspace.objects.manifest(take, "take") for take in takes]
+        people = {(m["participant"], msgspec.json.encode(m["rights"])) for m in manifests}
+        today = datetime.date.today()
+        if len(people) == 1 and not any(refusal_reason(m, "train", today) for m in manifests):
+            who = Attribution(release.actor, manifests[0]["participant"], manifests[0]["rights"])
+            name = f"captured-{self.teller.show[:8]}"
+            self.harvest = CaptureRecorder(workspace, who, release.skeleton, name, by)
+            self.observers.append(self.harvest)
+
+    def _alert(self, alert: Alert, begins: bool) -> None:
+        self.teller.alert(alert, begins)
+        if alert.cause != "new style":
+            return
+        (self._new.add if begins else self._new.discard)(alert.signal)
+        if self.harvest is not None:
+            if begins:
+                self.harvest.begin(alert.began)
+            elif not self._new:
+                self.harvest.end()
+
+    def open(self, greeting: bytes) -> None:
+        """Greet viewers; what to look at stands on stderr."""
+        if self.handle is not None:
+            self.hub.publish("hello", greeting)
+            print(f"stage page: {self.handle.url}", file=sys.stderr, flush=True)
+
+    def say(self, kind: str, message: dict[str, Any]) -> None:
+        """Tell viewers how it ended."""
+        if self.handle is not None:
+            self.hub.publish(kind, msgspec.json.encode({"type": kind, **message}))
+
+    def close(self, linger_s: float = 0.0) -> None:
+        """Stop the server after viewers had a moment."""
+        if self.handle is not None:
+            time.sleep(linger_s)
+            self.handle.stop()
+
+
+def warned(what: str) -> None:
+    """Tell on stderr what went wrong while the show goes on."""
+    print(f"\n{what}", file=sys.stderr, flush=True)
+
+
+NOT_WATCHED = "The capture is not watched for drift: what the release was trained on is not here."
+STILL_LEARNING = "The charts are learning: the reference is too small for any alert."

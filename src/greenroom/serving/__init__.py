@@ -1,0 +1,1 @@
+"""Run a model's graph: the Backend protocol and its implementations."""

@@ -1,0 +1,117 @@
+"""What a model says of takes that it did not learn from, all captured: what watching compares with.
+
+Means of ten ticks of confidence and sigma of each joint, of the styles' probabilities, and of how far
+forecasts were off, take by take: so a chart has a reference without anybody's takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from torch import Tensor
+
+from greenroom.contracts import REFERENCE_TICKS, ModelShape
+from greenroom.frames import Floats
+from greenroom.metrics.motion import AHEAD, forecast_error
+
+_AT_ONCE = 512  # ticks
+
+
+@dataclass(frozen=True)
+class ReferenceStats:
+    """What is usual.
+
+    Attributes:
+        confidence: (T, J), of every tick.
+        blocks: how many stretches of `REFERENCE_TICKS` each take has.
+        rows: means of these stretches (N, 2 J + C, and one more where the model forecasts): confidence,
+            sigma in degrees, styles, and how far forecasts were off, NaN where none came due.
+    """
+
+    confidence: Floats
+    blocks: list[int]
+    rows: Floats
+
+    def baselines(self) -> dict[str, object]:
+        """Return what a model's manifest says of it."""
+        return {
+            "confidence_mean": round(float(self.confidence.mean()), 4),
+            "confidence_p05": round(float(np.quantile(self.confidence, 0.05)), 4),
+            "blocks": self.blocks,
+        }
+
+    def blob(self) -> bytes:
+        """Return the rows, float32, little-endian."""
+        return self.rows.astype("<f4").tobytes()
+
+
+class ModelFunction(Protocol):
+    """A trained network, or its exported graph."""
+
+    shape: ModelShape
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs of ticks (N, …), given their inputs (N, …), in the shape's orders."""
+
+
+def compute_reference_stats(model: ModelFunction, takes: Sequence[Floats]) -> ReferenceStats:
+    """Let a model say what it says where everything is captured and nobody speaks.
+
+    Args:
+        model: trained.
+        takes: states (T, D) each, one of them longer than the model's history.
+    """
+    shape = model.shape
+    rows_by_take = [_evaluate(model, take) for take in takes if len(take) > shape.history]
+    means = [_means(rows) for rows in rows_by_take]
+    confidence = np.concatenate([rows[:, : shape.joints] for rows in rows_by_take])
+    return ReferenceStats(confidence, [len(rows) for rows in means], np.concatenate(means))
+
+
+def _means(rows: Floats) -> Floats:
+    """Return the means (N, …) of whole stretches of rows (T, …), of what is there."""
+    parts = rows[: len(rows) // REFERENCE_TICKS * REFERENCE_TICKS].reshape(
+        -1, REFERENCE_TICKS, rows.shape[1]
+    )
+    finite = np.isfinite(parts)
+    with np.errstate(invalid="ignore"):
+        out: Floats = np.where(finite, parts, 0).sum(axis=1) / finite.sum(axis=1)
+    return out
+
+
+def _evaluate(model: ModelFunction, take: Floats) -> Floats:
+    """Return (T - K, 2 J + C + …) of a take (T, D), from its first tick with a whole history on."""
+    shape, k = model.shape, model.shape.history
+    windows = sliding_window_view(take, k + 1, axis=0).transpose(0, 2, 1)
+    batches = [
+        torch.from_numpy(np.ascontiguousarray(windows[start : start + _AT_ONCE]))
+        for start in range(0, len(windows), _AT_ONCE)
+    ]
+    with torch.no_grad():
+        parts = [model(*_captured(shape, part)) for part in batches]
+    arrays = [torch.cat(parts_of_output).numpy() for parts_of_output in zip(*parts, strict=True)]
+    outputs = dict(zip(shape.outputs(), arrays, strict=True))
+    rows = [outputs[name] for name in ("confidence", "sigma", "style") if name in outputs]
+    if AHEAD in shape.horizons:
+        six = take[k:, : 6 * shape.joints].reshape(-1, shape.joints, 6)
+        forecast = outputs["forecast"][:, shape.horizons.index(AHEAD)].reshape(six.shape)
+        error = np.full((len(six), 1), np.nan)
+        error[AHEAD:, 0] = forecast_error(forecast[:-AHEAD], six[:-AHEAD], six[AHEAD:])
+        rows.append(error)
+    return np.concatenate(rows, axis=1).astype(np.float32)
+
+
+def _captured(shape: ModelShape, windows: Tensor) -> list[Tensor]:
+    """Return the inputs of ticks at which all is captured, from windows (N, K + 1, D)."""
+    n, six = len(windows), 6 * shape.joints
+    now, before = windows[:, -1], windows[:, -2]
+    inputs = {name: torch.zeros(n, *size) for name, size in shape.inputs().items()}
+    inputs["history"], inputs["known"] = windows[:, :-1], torch.ones_like(inputs["known"])
+    inputs["state"], inputs["valid"] = now, torch.ones_like(inputs["valid"])
+    inputs["velocity"] = (now - before)[:, :six] * 30
+    return list(inputs.values())

@@ -1,0 +1,253 @@
+"""Cross-validate how a model is trained: every take is judged once, by a model that never saw it.
+
+Folds are scikit-learn's `GroupKFold`: whoever is in a take is in one fold only, so that a figure says
+how the model will do on people it has not seen; where there are too few participants, a take is in one
+fold only, and the answer says so. Each fold is a dataset, a model and a validation in the store like any
+other, so a run that was cut off goes on with the folds that are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from greenroom.contracts import Backend
+from greenroom.errors import BadInput, MissingExtra
+from greenroom.store.objects import Manifest
+from greenroom.store.workspace import Workspace
+from greenroom.validation.evaluator import validate
+from greenroom.validation.sufficient_stats import StatsByTask, aggregate_figures, read_stats
+
+Report = Callable[[int, int], None]
+"""Told (done, of all) while it goes on, in thousandths of all folds."""
+Opened = Callable[[Manifest], Backend]
+"""Makes a model's graph run."""
+
+
+@dataclass(frozen=True)
+class FoldPlan:
+    """What is done.
+
+    Attributes:
+        folds: how many, 2 at least.
+        preset: the models' size.
+        steps: optimiser steps of each.
+        seed: of the folds and of each training.
+    """
+
+    folds: int = 5
+    preset: str = "mini"
+    steps: int = 1500
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One part of a cross-validation.
+
+    Attributes:
+        dataset: hash of the dataset whose test split is this fold.
+        model: hash of what was trained on it.
+        validation: hash of how that was judged.
+    """
+
+    dataset: str
+    model: str
+    validation: str
+
+
+def take_groups(workspace: Workspace, takes: list[str], folds: int) -> tuple[str, dict[str, str]]:
+    """Return what takes are grouped by, "participant" or "take", and {take: its group}.
+
+    Participants, if there are enough for so many folds and each leaves two at least, one to train on and
+    one to choose with; else each take is a group.
+    """
+    people = {take: str(workspace.objects.manifest(take, "take")["participant"]) for take in takes}
+    number = len(set(people.values()))
+    if number >= folds and number - -(-number // folds) >= 2:
+        return "participant", people
+    return "take", {take: take for take in takes}
+
+
+def make_folds(
+    groups: dict[str, str], folds: int, seed: int = 0
+) -> list[tuple[list[str], list[str], list[str]]]:
+    """Return (training, validation, test) takes of each fold; the tests are disjoint and are all takes.
+
+    What chooses within a training is about a tenth of the rest, by whole groups too. Source:
+    scikit-learn's `GroupKFold`, shuffled, once for the tests and once within each rest.
+
+    Args:
+        groups: {take: its group}.
+        folds: how many, 2 at least.
+        seed: of the shuffles.
+
+    Raises:
+        BadInput: too few groups.
+        MissingExtra: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.model_selection import GroupKFold
+    except ModuleNotFoundError as error:
+        raise MissingExtra("greenroom crossval", "train") from error
+
+    def split(takes: list[str], parts: int) -> list[list[str]]:
+        number = len({groups[take] for take in takes})
+        if not 2 <= parts <= number:
+            group_count = len(set(groups.values()))
+            raise BadInput(
+                f"{folds} folds need more groups of takes than the {group_count} there are",
+                then="fewer --folds, or ingest more takes",
+            )
+        splitter = GroupKFold(parts, shuffle=True, random_state=seed)
+        splits = splitter.split(takes, groups=[groups[take] for take in takes])
+        return [[takes[i] for i in test] for _, test in splits]
+
+    takes = sorted(groups)
+    out = []
+    for test in split(takes, folds):
+        rest = [take for take in takes if take not in set(test)]
+        validation_takes = split(rest, min(10, len({groups[take] for take in rest})))[0]
+        out.append(
+            ([take for take in rest if take not in set(validation_takes)], validation_takes, test)
+        )
+    return out
+
+
+def cross_validate(
+    workspace: Workspace,
+    dataset: str,
+    by: str,
+    opened: Opened,
+    plan: FoldPlan,
+    report: Report = lambda done, total: None,
+) -> str:
+    """Train and judge a model a fold; publish the folds and their pooled figures; return the hash.
+
+    The figures are made from the sums of all takes together, not averaged over folds, so that long and
+    short folds count by what is in them; intervals are over takes.
+
+    Args:
+        workspace: where the dataset is and everything goes.
+        dataset: its hash; all its takes are used, whatever its own splits.
+        by: who asks.
+        opened: makes a model's graph run.
+        plan: folds, and how each is trained.
+        report: told how far it is, in thousandths of all folds.
+
+    Raises:
+        BadInput: too few groups of takes.
+        MissingExtra: the extra `train` is not installed.
+        Refused: a take's rights do not cover training today.
+    """
+    manifest = workspace.objects.manifest(dataset, "dataset")
+    takes = sorted(take for split in manifest["splits"].values() for take in split)
+    grouped, groups = take_groups(workspace, takes, plan.folds)
+    done: list[Fold] = []
+    pooled: StatsByTask = {}
+    for n, (train, validation_takes, test) in enumerate(make_folds(groups, plan.folds, plan.seed)):
+        fold_manifest = {
+            **manifest,
+            "name": f"{manifest['name']} fold {n + 1} of {plan.folds}",
+            "splits": {"test": test, "validation": validation_takes, "train": train},
+            "parents": {**manifest["parents"], "dataset": dataset},
+        }
+        name = workspace.publish(fold_manifest, by=by)
+
+        def report_fold(thousandths: int, n: int = n) -> None:
+            report(1000 * n + thousandths, 1000 * plan.folds)
+
+        fold = _fold(workspace, name, by, opened, plan, report_fold)
+        done.append(fold)
+        fold_tallies = read_stats(workspace.objects.manifest(fold.validation, "validation"))
+        for task, metrics in fold_tallies.items():
+            for metric, rows in metrics.items():
+                pooled.setdefault(task, {}).setdefault(metric, {}).update(rows)
+        report_fold(1000)
+    out = {
+        "kind": "crossval",
+        "version": 1,
+        "actor": manifest["actor"],
+        "folds": [fold.__dict__ for fold in done],
+        "grouped_by": grouped,
+        "preset": plan.preset,
+        "steps": plan.steps,
+        "seed": plan.seed,
+        "figures": aggregate_figures(pooled),
+        "parents": {"dataset": dataset, "validations": [fold.validation for fold in done]},
+    }
+    return workspace.publish(out, by=by)
+
+
+def _fold(
+    workspace: Workspace,
+    dataset: str,
+    by: str,
+    opened: Opened,
+    plan: FoldPlan,
+    report_fold: Callable[[int], None],
+) -> Fold:
+    """Return a fold, as it is in the store or made now."""
+    try:
+        from greenroom.training.rollout import Recipe
+        from greenroom.training.train import train
+    except ModuleNotFoundError as error:
+        raise MissingExtra("greenroom crossval", "train") from error
+    recipe = Recipe(steps=plan.steps, seed=plan.seed)
+    model = find_trained_model(workspace, dataset, plan.preset, recipe.manifest())
+    if model is None:
+        model = train(
+            workspace,
+            dataset,
+            by,
+            plan.preset,
+            recipe,
+            lambda step, total, values: report_fold(800 * step // max(total, 1)),
+        )
+    existing = _existing_fold(workspace, model)
+    if existing is None:
+        validation = validate(
+            workspace,
+            model,
+            opened(workspace.objects.manifest(model, "model")),
+            by,
+            progress=lambda done, total: report_fold(800 + 200 * done // max(total, 1)),
+        )
+        existing = Fold(dataset, model, validation)
+        parents = dict(existing.__dict__)
+        workspace.publish({"kind": "fold", "version": 1, "parents": parents}, by=by)
+    return existing
+
+
+def _existing_fold(workspace: Workspace, model: str) -> Fold | None:
+    """Return the fold of a model if it was judged on all that it can do; None else."""
+    for name in workspace.catalog.children(model):
+        manifest = workspace.objects.manifest(name)
+        if manifest["kind"] == "fold":
+            return Fold(**manifest["parents"])
+    return None
+
+
+def find_trained_model(
+    workspace: Workspace, dataset: str, preset: str, recipe: dict[str, Any]
+) -> str | None:
+    """Return the model that was trained on a dataset so, by the code of today; None where there is none.
+
+    Args:
+        workspace: where it would be.
+        dataset: its hash.
+        preset: its size.
+        recipe: hyperparameters, all of which must be the same.
+    """
+    from greenroom.training.train import code_version
+
+    for name in workspace.catalog.children(dataset):
+        manifest = workspace.objects.manifest(name)
+        if manifest["kind"] != "model" or manifest["preset"] != preset:
+            continue
+        same = recipe.items() <= manifest["recipe"].items()
+        if same and manifest["recipe"].get("processes", 1) == 1:
+            if manifest["code"] == code_version():
+                return str(name)
+    return None

@@ -1,0 +1,1 @@
+"""The retraining loop on a virtual clock: a simulator, fakes for its long work, invariants."""
