@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greenroom.frames import Floats, Frame
+from greenroom.manifests import Shape
 
 INPUTS = ("history", "known", "state", "velocity", "valid", "age", "speech", "heard", "noise")
 """What every model takes; `ModelShape.inputs` adds what it may be told in words."""
@@ -108,17 +109,16 @@ class ModelShape:
             out["style"] = (self.styles,)
         return out
 
-    def manifest(self) -> dict[str, Any]:
-        """Return the sizes as JSON; what it was not trained for is not mentioned."""
+    def manifest(self) -> Shape:
+        """Return the sizes as a model's manifest has them."""
         sizes = {**asdict(self), "lags": list(self.lags), "horizons": list(self.horizons)}
-        optional = ("horizons", "face", "styles", "phonemes", "context")
-        return {key: size for key, size in sizes.items() if size or key not in optional}
+        return Shape(**sizes)
 
     @classmethod
-    def load(cls, manifest: dict[str, Any]) -> ModelShape:
-        """Read what :meth:`manifest` wrote."""
-        lists = {key: tuple(size) for key, size in manifest.items() if isinstance(size, list)}
-        return cls(**{**manifest, **lists})
+    def load(cls, shape: Shape) -> ModelShape:
+        """Return the sizes that a model's manifest has."""
+        sizes = {name: getattr(shape, name) for name in shape.__struct_fields__}
+        return cls(**{**sizes, "lags": tuple(shape.lags), "horizons": tuple(shape.horizons)})
 
 
 def flat_width(shapes: dict[str, tuple[int, ...]]) -> int:

@@ -7,24 +7,26 @@ form) is put behind the head, in the graph. All else of the model is the same to
 
 from __future__ import annotations
 
-import datetime
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from greenroom.adaptation.graph_adapter import golden_outputs
+from greenroom.capture.fingerprint import take_fingerprints
 from greenroom.capture.ingest import load_take
 from greenroom.consent.gate import merge_rights, require_rights
 from greenroom.contracts import LOOK_AHEAD, ModelShape
 from greenroom.errors import BadInput, MissingExtra, Refused
 from greenroom.features.speech import extract_speech
 from greenroom.frames import Doubles, Floats
+from greenroom.manifests import Dataset, Model, ModelParents, ModelPart, PartParents, Take
 from greenroom.metrics.regression import r2
 from greenroom.registry.lineage import require_trained
 from greenroom.serving.onnx_backend import OnnxBackend
-from greenroom.store.objects import Manifest, canonical, digest
+from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.validation import face_evaluator
 from greenroom.validation.face_evaluator import (
@@ -57,11 +59,11 @@ def adapt_face(workspace: Workspace, model: str, take: str, by: str) -> str:
         BadInput: model and take do not belong together, or the take is too short.
         Refused: the take's rights do not cover training, or what it teaches does not help.
     """
-    model_manifest = workspace.objects.manifest(model, "model")
-    take_manifest = workspace.objects.manifest(take, "take")
+    model_manifest = workspace.objects.read(model, Model)
+    take_manifest = workspace.objects.read(take, Take)
     _check(workspace, model, model_manifest, take, take_manifest)
-    graph = workspace.objects.get(model_manifest["blobs"]["graph"])
-    shape = ModelShape.load(model_manifest["shape"])
+    graph = workspace.objects.get(model_manifest.blobs.graph)
+    shape = ModelShape.load(model_manifest.shape)
     predicted, truth = _prediction_and_truth(
         workspace, take, model_manifest, OnnxBackend(graph, shape), shape
     )
@@ -77,37 +79,33 @@ def adapt_face(workspace: Workspace, model: str, take: str, by: str) -> str:
         )
     turn, shift = fit_correction(predicted, truth, len(truth))
     new, operations = _with_correction(graph, turn, shift)
-    blobs = {"graph": new, "golden": golden_outputs(new, shape)}
-    stored_blobs = {name: workspace.objects.put(data) for name, data in blobs.items()}
-    part = {
-        "kind": "part",
-        "version": 1,
-        "part": FACE,
-        "actor": model_manifest["actor"],
-        "channels": model_manifest["rig"],
-        "figures": {"r2_before": round(plain, 4), "r2_after": round(better, 4)},
-        "ticks": len(truth),
-        "code": _code(),
-        "rights": merge_rights(workspace, [], [take]),
-        "parents": {"start": model, "takes": [take]},
-        "blobs": {"tensors": workspace.objects.put(_tensors(turn, shift))},
-    }
-    parts = {**model_manifest.get("parts", {}), FACE: workspace.publish(part, by=by)}
-    out = {
-        **model_manifest,
-        "figures": {},  # they were of the model that it starts from
-        "operations": operations,
-        "parameters": model_manifest["parameters"] + turn.size + shift.size,
-        "rights": merge_rights(workspace, model_manifest["rights"], [take]),
-        "parts": parts,
-        "parents": {
-            "dataset": model_manifest["parents"]["dataset"],
-            "start": model,
-            "takes": [take],
-        },
-        "blobs": {**model_manifest["blobs"], **stored_blobs},
-    }
-    return workspace.publish(out, by=by)
+    blobs = structs.replace(
+        model_manifest.blobs,
+        graph=workspace.objects.put(new),
+        golden=workspace.objects.put(golden_outputs(new, shape)),
+    )
+    part = ModelPart(
+        part=FACE,
+        actor=model_manifest.actor,
+        channels=model_manifest.rig,
+        figures={"r2_before": round(plain, 4), "r2_after": round(better, 4)},
+        ticks=len(truth),
+        recipe_version=_code(),
+        rights=merge_rights(workspace, [], [take]),
+        parents=PartParents(start=model, takes=[take]),
+        blobs={"tensors": workspace.objects.put(_tensors(turn, shift))},
+    )
+    adapted = structs.replace(
+        model_manifest,
+        figures={},  # they were of the model that it starts from
+        operations=operations,
+        parameters=model_manifest.parameters + turn.size + shift.size,
+        rights=merge_rights(workspace, model_manifest.rights, [take]),
+        parts={**model_manifest.parts, FACE: workspace.publish(part, by=by)},
+        parents=ModelParents(dataset=model_manifest.parents.dataset, start=model, takes=[take]),
+        blobs=blobs,
+    )
+    return workspace.publish(adapted, by=by)
 
 
 def carry_face_adaptation(workspace: Workspace, start: str, model: str, by: str) -> str:
@@ -121,51 +119,45 @@ def carry_face_adaptation(workspace: Workspace, start: str, model: str, by: str)
         model: its hash.
         by: who asks.
     """
-    part = workspace.objects.manifest(start, "model").get("parts", {}).get(FACE)
+    part = workspace.objects.read(start, Model).parts.get(FACE)
     if part is None:
         return model
-    (take,) = workspace.objects.manifest(part, "part")["parents"]["takes"]
+    (take,) = workspace.objects.read(part, ModelPart).parents.takes
     with suppress(BadInput, Refused):
         return adapt_face(workspace, model, take, by)
     return model
 
 
-def _check(
-    workspace: Workspace, name: str, model: Manifest, take: str, take_manifest: Manifest
-) -> None:
+def _check(workspace: Workspace, name: str, model: Model, take: str, take_manifest: Take) -> None:
     """Refuse what could not be fitted, judged or counted honestly.
 
     Raises:
         BadInput: the two do not belong together.
         Refused: the take's rights do not cover training.
     """
-    if "rig" not in model:
+    if not model.rig:
         raise BadInput(f"model {name[:12]} drives no face", then="train one on voices with faces")
     require_trained(workspace, name)
-    if FACE in model.get("parts", {}):
-        start = workspace.objects.manifest(model["parts"][FACE], "part")["parents"]["start"]
+    if FACE in model.parts:
+        start = workspace.objects.read(model.parts[FACE], ModelPart).parents.start
         raise BadInput(
             f"the face of model {name[:12]} is fitted to a take already",
             then=f"fit the model that it was made of, {start[:12]}, and exchange its other parts again",
         )
-    dataset = workspace.objects.manifest(model["parents"]["dataset"], "dataset")
-    day = datetime.datetime.now(datetime.UTC).date()
+    dataset = workspace.objects.read(model.parents.dataset, Dataset)
+    day = workspace.today()
     # The model is made anew, of all of them.
-    for training_take in [take, *dataset["parents"]["takes"]]:
-        require_rights(
-            workspace.objects.manifest(training_take, "take"), training_take, "train", day
-        )
-    if take_manifest["actor"] != model["actor"]:
-        raise BadInput(f"take {take[:12]} is {take_manifest['actor']}'s, not {model['actor']}'s")
-    if not {"face", "audio"} <= set(take_manifest["blobs"]):
+    for training_take in [take, *dataset.parents.takes]:
+        require_rights(workspace, training_take, "train", day)
+    actors = workspace.attributions.actors(take)
+    if model.actor not in actors:
+        raise BadInput(f"take {take[:12]} is {', '.join(actors)}'s, not {model.actor}'s")
+    if not {"face", "audio"} <= take_manifest.media.keys():
         raise BadInput(
             f"take {take[:12]} has no face with its voice", then="give one that has both"
         )
-    test_blobs = (
-        workspace.objects.manifest(test_take, "take")["blobs"]
-        for test_take in dataset["splits"]["test"]
-    )
-    if any(blobs.get("face") == take_manifest["blobs"]["face"] for blobs in test_blobs):
+    heldout = [take_fingerprints(workspace, name, ("face",)) for name in dataset.splits["test"]]
+    if any(take_fingerprints(workspace, take, ("face",)) & faces for faces in heldout):
         raise BadInput(
             f"take {take[:12]} is held out to judge model {name[:12]}, which could not be done then",
             then="give a take that is not in its test split",
@@ -173,7 +165,7 @@ def _check(
 
 
 def _prediction_and_truth(
-    workspace: Workspace, take: str, model: Manifest, backend: OnnxBackend, shape: ModelShape
+    workspace: Workspace, take: str, model: Model, backend: OnnxBackend, shape: ModelShape
 ) -> tuple[Floats, Floats]:
     """Return what a model says of a take's voice (T, B), and the take's face (T, B), 30 s at most.
 
@@ -182,7 +174,7 @@ def _prediction_and_truth(
     """
     recording = load_take(workspace, take)
     assert recording.face is not None and recording.audio is not None
-    if list(recording.face.channels) != list(model["rig"]):
+    if list(recording.face.channels) != list(model.rig):
         raise BadInput(f"take {take[:12]} has the channels of another rig")
     speech, face = extract_speech(recording.audio.samples), recording.face.weights
     count = min(len(face), len(speech) - LOOK_AHEAD, ADAPTED)

@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from greenroom.adaptation.graph_adapter import CENTRES, Adapter, golden_outputs
 from greenroom.adaptation.replay_reservoir import (
@@ -32,6 +33,14 @@ from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Floats
+from greenroom.manifests import (
+    Model,
+    ModelParents,
+    ModelPart,
+    PartParents,
+    ReleaseManifest,
+    ReplayReservoir,
+)
 from greenroom.platform import run_in_background
 from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
@@ -74,25 +83,23 @@ def online_update(
     """
     bounds, started_s = bounds or UpdateBounds(), time.monotonic()
     model = _model(workspace, start)
-    manifest = workspace.objects.manifest(model, "model")
-    day = datetime.datetime.now(datetime.UTC).date()
+    manifest = workspace.objects.read(model, Model)
+    day = workspace.today()
     new_takes = sorted(set(takes))
     for take in new_takes:
-        take_manifest = workspace.objects.manifest(take, "take")
-        require_rights(take_manifest, take, "train", day)
-        if take_manifest["actor"] != manifest["actor"]:
-            raise BadInput(
-                f"take {take[:12]} is {take_manifest['actor']}'s, not {manifest['actor']}'s"
-            )
-    if workspace.objects.manifest(replay, "replay")["actor"] != manifest["actor"]:
+        require_rights(workspace, take, "train", day)
+        actors = workspace.attributions.actors(take)
+        if manifest.actor not in actors:
+            raise BadInput(f"take {take[:12]} is {', '.join(actors)}'s, not {manifest.actor}'s")
+    if workspace.objects.read(replay, ReplayReservoir).actor != manifest.actor:
         raise BadInput(f"reservoir {replay[:12]} is another actor's")
-    spec = FeatureSpec.load(manifest["features"])
-    graph = workspace.objects.get(manifest["blobs"]["graph"])
-    adapter = Adapter(graph, ModelShape.load(manifest["shape"]), spec.joints)
+    spec = FeatureSpec.load(manifest.features)
+    graph = workspace.objects.get(manifest.blobs.graph)
+    adapter = Adapter(graph, ModelShape.load(manifest.shape), spec.joints)
     new, past = _material(workspace, spec, new_takes, replay, day)
     labels = set(new.fit.styles) | set(new.judged.styles)
     style_name = style if style is not None else (labels.pop() if len(labels) == 1 else "")
-    kinds = tuple(manifest.get("styles", ()))
+    kinds = tuple(manifest.styles)
     weights, evidence = fit_update(adapter, new, past, style_name, kinds, bounds, seed)
     elapsed_s = time.monotonic() - started_s
     if elapsed_s > bounds.seconds:
@@ -100,44 +107,46 @@ def online_update(
             f"the update took {elapsed_s:.0f} s, where {bounds.seconds:g} are allowed", then=_LATE
         )
     moved = adapter.moved(weights)
-    blobs = {"graph": workspace.objects.put(moved), "golden": ""}
-    blobs["golden"] = workspace.objects.put(golden_outputs(moved, adapter.shape))
-    if "usual" in manifest["blobs"]:
-        blobs["usual"] = manifest["blobs"]["usual"]
-    if "weights" in manifest["blobs"]:
-        blobs["weights"] = _weights(workspace, manifest["blobs"]["weights"], weights)
-    learned = {"takes": new_takes, "replay": replay}
-    rights = merge_rights(workspace, manifest["rights"], [*new_takes, *sorted(set(past.fit.takes))])
-    out = {
-        **manifest,
-        "figures": {},  # they were of the model that it starts from
-        "rights": rights,
-        "parents": {"dataset": manifest["parents"]["dataset"], "start": model, **learned},
-        "blobs": blobs,
-        "update": {
-            **evidence,
-            "seconds": bounds.seconds,  # it took no longer; how long exactly would change the hash
-            "style": style_name,
-            "seed": seed,
-            "in_a_row": 1 + manifest.get("update", {}).get("in_a_row", 0),
-            "code": _code(),
-        },
-    }
-    style_part = manifest.get("parts", {}).get(STYLE)
-    if style_part is not None and CENTRES in weights:
-        part_changes = {
-            "rights": rights,
-            "parents": {"start": style_part, **learned},
-            "code": _code(),
-        }
-        moved_part = with_centres(workspace, style_part, weights[CENTRES], part_changes, by)
-        out["parts"] = {**manifest["parts"], STYLE: moved_part}
-    return workspace.publish(out, by=by)
+    blobs = structs.replace(
+        manifest.blobs,
+        graph=workspace.objects.put(moved),
+        golden=workspace.objects.put(golden_outputs(moved, adapter.shape)),
+    )
+    if blobs.weights:
+        blobs = structs.replace(blobs, weights=_weights(workspace, blobs.weights, weights))
+    rights = merge_rights(workspace, manifest.rights, [*new_takes, *sorted(set(past.fit.takes))])
+    parts = dict(manifest.parts)
+    if STYLE in parts and CENTRES in weights:
+        part = structs.replace(
+            workspace.objects.read(parts[STYLE], ModelPart),
+            rights=rights,
+            parents=PartParents(start=parts[STYLE], takes=new_takes, replay=replay),
+            recipe_version=_code(),
+        )
+        parts[STYLE] = with_centres(workspace, part, weights[CENTRES], by)
+    updated = structs.replace(
+        manifest,
+        figures={},  # they were of the model that it starts from
+        rights=rights,
+        parents=ModelParents(
+            dataset=manifest.parents.dataset, start=model, takes=new_takes, replay=replay
+        ),
+        blobs=blobs,
+        parts=parts,
+        update=structs.replace(
+            evidence,
+            style=style_name,
+            seed=seed,
+            in_a_row=1 + (manifest.update.in_a_row if manifest.update else 0),
+            recipe_version=_code(),
+        ),
+    )
+    return workspace.publish(updated, by=by)
 
 
 def _model(workspace: Workspace, start: str) -> str:
-    manifest = workspace.objects.manifest(start)
-    return str(manifest["parents"]["model"]) if manifest["kind"] == "release" else start
+    manifest = workspace.objects.read_any(start)
+    return manifest.parents.model if isinstance(manifest, ReleaseManifest) else start
 
 
 def _material(

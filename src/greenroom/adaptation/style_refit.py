@@ -6,15 +6,16 @@ is a part, and a model of its own that is judged, approved, promoted and revoked
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import structs
 
 from greenroom.adaptation.graph_adapter import predict_window
 from greenroom.adaptation.replay_reservoir import BEFORE
+from greenroom.capture.fingerprint import take_fingerprints
 from greenroom.capture.sequence import mirror_body
 from greenroom.consent.gate import merge_rights, require_rights
 from greenroom.contracts import INPUTS, ModelShape, golden_clip
@@ -22,9 +23,9 @@ from greenroom.datasets.build import pose_states
 from greenroom.errors import BadInput, CheckFailed, MissingExtra
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Body, Floats
+from greenroom.manifests import Dataset, Model, ModelParents, ModelPart, PartParents
 from greenroom.registry.lineage import require_trained, splits_behind
 from greenroom.serving.onnx_backend import OnnxBackend
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.training.model_parts import STYLE, publish_style, tensors_of
 
@@ -81,27 +82,29 @@ def refit_style_head(workspace: Workspace, model: str, dataset: str, by: str) ->
         from greenroom.training.train import code_version
     except ModuleNotFoundError as error:
         raise MissingExtra("fitting a part", "train") from error
-    before = workspace.objects.manifest(model, "model")
-    dataset_manifest = workspace.objects.manifest(dataset, "dataset")
+    before = workspace.objects.read(model, Model)
+    dataset_manifest = workspace.objects.read(dataset, Dataset)
     _check(workspace, model, before, dataset, dataset_manifest)
-    spec = FeatureSpec.load(before["features"])
+    spec = FeatureSpec.load(before.features)
     splits = load_splits(workspace, dataset_manifest, spec)
-    shape = replace(ModelShape.load(before["shape"]), styles=len(splits["train"].styles))
-    graph = workspace.objects.get(before["blobs"]["graph"])
+    shape = replace(ModelShape.load(before.shape), styles=len(splits["train"].styles))
+    graph = workspace.objects.get(before.blobs.graph)
     mean, std = _normalisation(graph)
     style, figures = _fit_style(splits["train"], spec, shape, mean, std)
-    manifest = {
-        "actor": before["actor"],
-        "styles": list(splits["train"].styles),
-        "features": before["features"],
-        "feature_spec": before["feature_spec"],
-        "figures": figures,
-        "code": code_version(),
-        "rights": merge_rights(workspace, [], dataset_manifest["parents"]["takes"]),
-        "parents": {"dataset": dataset},
-    }
+    manifest = ModelPart(
+        part=STYLE,
+        actor=before.actor,
+        styles=list(splits["train"].styles),
+        features=before.features,
+        feature_spec=before.feature_spec,
+        figures=figures,
+        recipe_version=code_version(),
+        rights=merge_rights(workspace, [], dataset_manifest.parents.takes),
+        parents=PartParents(dataset=dataset),
+        blobs={},
+    )
     part = publish_style(workspace, manifest, tensors_of(style, mean, std), by)
-    if part == before.get("parts", {}).get(STYLE):
+    if part == before.parts.get(STYLE):
         raise BadInput(
             f"model {model[:12]} has this style part already: {part[:12]}",
             then="give another dataset",
@@ -115,21 +118,20 @@ def refit_style_head(workspace: Workspace, model: str, dataset: str, by: str) ->
         probabilities: Floats = style(rows[None])[0].numpy()
         return probabilities
 
-    changed = _graph_fields(workspace, before, graph, style, shape, heldout, predict)
-    out = {
-        **before,
-        **changed,
-        "styles": manifest["styles"],
-        "figures": {n: round(v, 4) for n, v in sorted(figures.items())},
-        "rights": merge_rights(workspace, before["rights"], dataset_manifest["parents"]["takes"]),
-        "parents": {"dataset": dataset, "start": model},
-        "parts": {**before.get("parts", {}), STYLE: part},
-    }
-    return workspace.publish(out, by=by)
+    changed = _with_graph(workspace, before, graph, style, shape, heldout, predict)
+    refitted = structs.replace(
+        changed,
+        styles=manifest.styles,
+        figures={n: round(v, 4) for n, v in sorted(figures.items())},
+        rights=merge_rights(workspace, before.rights, dataset_manifest.parents.takes),
+        parents=ModelParents(dataset=dataset, start=model),
+        parts={**before.parts, STYLE: part},
+    )
+    return workspace.publish(refitted, by=by)
 
 
 def _check(
-    workspace: Workspace, name: str, model: Manifest, dataset: str, dataset_manifest: Manifest
+    workspace: Workspace, name: str, model: Model, dataset: str, dataset_manifest: Dataset
 ) -> None:
     """Refuse what could not be fitted, judged or counted honestly.
 
@@ -137,19 +139,17 @@ def _check(
         BadInput: the two do not belong together.
         Refused: a take's rights do not cover training.
     """
-    if not model["shape"].get("styles"):
+    if not model.shape.styles:
         raise BadInput(
             f"model {name[:12]} has no head for styles",
             then="train one: greenroom train, on takes of two styles",
         )
-    if dataset_manifest["actor"] != model["actor"]:
-        raise BadInput(
-            f"dataset {dataset[:12]} is {dataset_manifest['actor']}'s, not {model['actor']}'s"
-        )
+    if dataset_manifest.actor != model.actor:
+        raise BadInput(f"dataset {dataset[:12]} is {dataset_manifest.actor}'s, not {model.actor}'s")
     require_trained(workspace, name)
-    day = datetime.datetime.now(datetime.UTC).date()
-    for take in dataset_manifest["parents"]["takes"]:
-        require_rights(workspace.objects.manifest(take, "take"), take, "train", day)
+    day = workspace.today()
+    for take in dataset_manifest.parents.takes:
+        require_rights(workspace, take, "train", day)
     recordings_by_split: dict[str, set[str]] = {"train": set(), "validation": set()}
     for splits in splits_behind(workspace, name):
         for split, recordings in recordings_by_split.items():
@@ -161,9 +161,7 @@ def _check(
     }
     kinds = {"validation": ("body",), "test": ("body", "face")}
     for split, recordings in chosen.items():
-        overlap = recordings & _recordings(
-            workspace, dataset_manifest["splits"][split], kinds[split]
-        )
+        overlap = recordings & _recordings(workspace, dataset_manifest.splits[split], kinds[split])
         if overlap:
             raise BadInput(
                 f"{len(overlap)} takes of the {split} split are among those that model {name[:12]} "
@@ -175,9 +173,9 @@ def _check(
 def _recordings(
     workspace: Workspace, takes: Sequence[str], kinds: Sequence[str] = ("body", "face")
 ) -> set[str]:
-    """Return the recordings of bodies and faces in takes: with other labels a take is another one."""
-    blobs = [workspace.objects.manifest(take, "take")["blobs"] for take in takes]
-    return {blob[kind] for blob in blobs for kind in kinds if kind in blob}
+    """Return the fingerprints of bodies and faces in takes; two files may hold the same recording."""
+    media = tuple(kinds)
+    return set().union(*(take_fingerprints(workspace, take, media) for take in takes))
 
 
 def _normalisation(graph: bytes) -> tuple[Floats, Floats]:
@@ -237,16 +235,16 @@ def _fit_style(
     return style, figures
 
 
-def _graph_fields(
+def _with_graph(
     workspace: Workspace,
-    model: Manifest,
+    model: Model,
     graph: bytes,
     style: StyleHead,
     shape: ModelShape,
     heldout: Sequence[Floats],
     predict: Callable[[Floats], Floats],
-) -> dict[str, Any]:
-    """Return what a model's manifest says of its graph with another head, and keep the blobs."""
+) -> Model:
+    """Return a model's manifest with another head in its graph, and keep the blobs."""
     import onnx
 
     from greenroom.adaptation.onnx_surgery import replace_style_head
@@ -254,23 +252,25 @@ def _graph_fields(
     from greenroom.training.export import golden
     from greenroom.training.reference_stats import compute_reference_stats
 
-    old = ModelShape.load(model["shape"])
+    old = ModelShape.load(model.shape)
     new = replace_style_head(graph, style, shape)
     runner = _GraphRunner(new, shape)
     _check_graph(runner.backend, OnnxBackend(graph, old), predict, heldout)
     normal = compute_reference_stats(runner, heldout)
     ours, theirs = (sum(b.numel() for b in StyleHead(s).buffers()) for s in (shape, old))
-    blobs = {"graph": new, "golden": golden(new, shape), "usual": normal.blob()}
-    return {
-        "shape": shape.manifest(),
-        "operations": sorted({node.op_type for node in onnx.load_from_string(new).graph.node}),
-        "parameters": model["parameters"] + ours - theirs,
-        "baselines": normal.baselines(),
-        "blobs": {
-            **model["blobs"],
-            **{name: workspace.objects.put(data) for name, data in blobs.items()},
-        },
-    }
+    return structs.replace(
+        model,
+        shape=shape.manifest(),
+        operations=sorted({node.op_type for node in onnx.load_from_string(new).graph.node}),
+        parameters=model.parameters + ours - theirs,
+        reference=normal.summary(),
+        blobs=structs.replace(
+            model.blobs,
+            graph=workspace.objects.put(new),
+            golden=workspace.objects.put(golden(new, shape)),
+            reference=workspace.objects.put(normal.blob()),
+        ),
+    )
 
 
 def _check_graph(

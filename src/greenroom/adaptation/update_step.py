@@ -28,6 +28,7 @@ from greenroom.adaptation.graph_adapter import (
 from greenroom.adaptation.replay_reservoir import LENGTH, Moments
 from greenroom.errors import BadInput, Refused
 from greenroom.frames import Doubles, Floats
+from greenroom.manifests import Update
 
 EVERY = 5
 """Ticks from one new moment to the next."""
@@ -91,8 +92,8 @@ def fit_update(
     kinds: Sequence[str],
     bounds: UpdateBounds,
     seed: int,
-) -> tuple[dict[str, Floats], dict[str, Any]]:
-    """Return the weights that move, and the evidence for a policy.
+) -> tuple[dict[str, Floats], Update]:
+    """Return the weights that move, and the evidence for a policy: one update in a row.
 
     Raises:
         Refused: no step within the bounds helps.
@@ -144,18 +145,20 @@ def fit_update(
             f"after {_errors_text(after[1])}",
             then="train with the new takes, or widen the policy's bounds",
         )
-    return weights, {
-        "norm": _round(max(norms.values())),
-        "replay_loss": _round(rise),
-        "gain": _round(gain),
-        "bounds": asdict(bounds),
-        "norms": {name: _round(value) for name, value in sorted(norms.items())},
-        "loss_before": _rounded(before[0]),
-        "loss_after": _rounded(after[0]),
-        "replay_before": _rounded(before[1]),
-        "replay_after": _rounded(after[1]),
-        "moments": {"new": len(new.judged), "replay": len(past.judged)},
-    }
+    return weights, Update(
+        norm=_round(max(norms.values())),
+        replay_loss=_round(rise),
+        seconds=bounds.seconds,  # it took no longer; how long exactly would change the hash
+        in_a_row=1,
+        gain=_round(gain),
+        bounds=asdict(bounds),
+        norms={name: _round(value) for name, value in sorted(norms.items())},
+        loss_before=_rounded(before[0]),
+        loss_after=_rounded(after[0]),
+        replay_before=_rounded(before[1]),
+        replay_after=_rounded(after[1]),
+        moments={"new": len(new.judged), "replay": len(past.judged)},
+    )
 
 
 def losses(adapter: Adapter, predictions: Predictions, kinds: Sequence[str]) -> dict[str, float]:

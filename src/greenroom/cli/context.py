@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from greenroom.errors import BadInput
+from greenroom.manifests import to_json
 from greenroom.platform import run_in_background
 from greenroom.store.workspace import Workspace
 
@@ -56,7 +57,7 @@ class Heavy(click.Command):
 
 def answer(as_json: bool, result: dict[str, Any], text: str) -> None:
     """Print the answer: one object, or words."""
-    words = json.dumps(result, ensure_ascii=False) if as_json else text
+    words = json.dumps(result, ensure_ascii=False, default=to_json) if as_json else text
     # A file's name may hold bytes that are no UTF-8; what is printed is.
     click.echo(words.encode("utf-8", "replace").decode())
 

@@ -29,6 +29,7 @@ from greenroom.errors import CheckFailed, Refused
 from greenroom.live.playlist import open_playlist
 from greenroom.live.show import ShowResult, perform
 from greenroom.live.supervisor import ShowSpec
+from greenroom.manifests import AutoApproval, Gate
 from greenroom.observers.capture_buffer import CaptureRecorder
 from greenroom.observers.drift_channels import motion_channel
 from greenroom.observers.drift_monitor import DriftMonitor
@@ -57,15 +58,7 @@ RULES = {
     "canary_s": 15,
     "gather_s": 30,
 }
-GATES = [
-    {
-        "metric": "infill.joints_deg",
-        "against": "champion",
-        "margin": -1.0,
-        "level": 0.95,
-        "worst": False,
-    }
-]
+GATES = [Gate(metric="infill.joints_deg", against="champion", margin=-1.0, level=0.95)]
 
 
 def loop_demo(
@@ -108,8 +101,8 @@ def _sign(workspace: Workspace) -> None:
         raise Refused(
             f"somebody signed a policy for {actor} here", then="give another folder: --home DIR"
         )
-    until = (datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1)).isoformat()
-    standing = {"until": until, "per_day": 24, "kinds": ["retrain"], "bounds": {}}
+    until = (workspace.today() + datetime.timedelta(days=1)).isoformat()
+    standing = AutoApproval(until=until, per_day=24, kinds=["retrain"])
     learning = read_rules(RULES, "the demo").manifest()
     set_policy(workspace, actor, SIGNER, gates=GATES, standing=standing, learning=learning)
 

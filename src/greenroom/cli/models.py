@@ -17,6 +17,7 @@ from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.cli.experiments import table
 from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, MissingExtra
+from greenroom.manifests import Model, ReleaseManifest, Search, Validation
 from greenroom.registry.approval import approval_status, sign_approval
 from greenroom.registry.card import model_card
 from greenroom.registry.promote import promote, rollback
@@ -75,7 +76,7 @@ def train_command(
     hyperparameters: dict[str, Any] = {"steps": steps, "seed": seed, "preset": preset}
     if search is not None:
         search_hash = context.workspace.resolve(search, "search")
-        hyperparameters |= best_of(context.workspace.objects.manifest(search_hash, "search"))
+        hyperparameters |= best_of(context.workspace.objects.read(search_hash, Search))
     preset_name = str(hyperparameters.pop("preset"))
     hyperparameters["steps"] = hyperparameters["steps"] or preset_of(preset_name).steps
     show = meter("training", as_json)
@@ -158,9 +159,9 @@ def validate_command(
     workspace = context.workspace
     name = workspace.resolve(model, "model")
     rating_rows = None if ratings is None else read_ratings(ratings.read_bytes(), str(ratings))
-    manifest = workspace.objects.manifest(name, "model")
-    graph = workspace.objects.get(manifest["blobs"]["graph"])
-    backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
+    manifest = workspace.objects.read(name, Model)
+    graph = workspace.objects.get(manifest.blobs.graph)
+    backend = OnnxBackend(graph, ModelShape.load(manifest.shape))
     validation = validate(
         workspace,
         name,
@@ -171,7 +172,7 @@ def validate_command(
         meter("judging", as_json),
         alone,
     )
-    validation_manifest = workspace.objects.manifest(validation, "validation")
+    validation_manifest = workspace.objects.read(validation, Validation)
     study = None if rating_rows is None else summary(rating_rows)
     if validation_report is not None:
         clip = clip_for(workspace, name, backend)
@@ -179,8 +180,8 @@ def validate_command(
             validation_report,
             write_report(validation, validation_manifest, clip=clip, study=study).encode(),
         )
-    lines = table(validation_manifest["figures"])
-    result = validation_manifest["figures"]
+    lines = table(validation_manifest.figures)
+    result: dict[str, Any] = dict(validation_manifest.figures)
     if rating_rows is not None and study is not None:
         keep_study(workspace, validation, rating_rows, context.user)
         result, lines = {**result, "study": study}, [*lines, *lines_of(study)]
@@ -224,9 +225,9 @@ def approve_command(
         name = workspace.resolve(model, "model")
         release = approve(workspace, name, by, end, *decide_gates(workspace, name))
     else:
-        decide_gates(workspace, str(workspace.objects.manifest(release)["parents"]["model"]))
+        decide_gates(workspace, workspace.objects.read(release, ReleaseManifest).parents.model)
         sign_approval(workspace, release, by, end)
-    actor = str(workspace.objects.manifest(release)["actor"])
+    actor = workspace.objects.read(release, ReleaseManifest).actor
     counting, missing = approval_status(workspace, release)
     then = f"promote {actor} {short(release)}"
     if missing:
@@ -245,11 +246,11 @@ def approve_command(
 def card_command(context: Context, release: str, as_json: bool) -> None:
     """Print a release's card."""
     name = context.workspace.resolve(release, "release")
-    manifest = context.workspace.objects.manifest(name, "release")
-    blob = manifest.get("blobs", {}).get("card")
+    manifest = context.workspace.objects.read(name, ReleaseManifest)
+    blob = manifest.blobs.get("card")
     if blob is None:
-        model = manifest["parents"]["model"]
-        text = model_card(context.workspace, model, manifest["parents"].get("validation"), [])
+        model = manifest.parents.model
+        text = model_card(context.workspace, model, manifest.parents.validation, [])
     else:
         text = context.workspace.objects.get(blob).decode()
     answer(as_json, {"release": name, "card": text}, text.rstrip())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from greenroom.errors import BadInput, Refused
+from greenroom.manifests import AutoApproval, Gate, LearningRules, Policy, PolicyStatement, to_json
 from greenroom.registry.signing import key_path, make_key, sign, verify
 from greenroom.store.workspace import Workspace
 
@@ -21,9 +22,9 @@ def set_policy(
     by: str,
     needed: int = 1,
     approvers: Sequence[str] = (),
-    gates: Sequence[dict[str, Any]] = (),
-    standing: dict[str, Any] | None = None,
-    learning: dict[str, Any] | None = None,
+    gates: Sequence[Gate] = (),
+    standing: AutoApproval | None = None,
+    learning: LearningRules | None = None,
 ) -> str:
     """Sign a policy for an actor and put it in force; return its hash.
 
@@ -44,24 +45,27 @@ def set_policy(
     """
     if needed < 1 or (approvers and needed > len(set(approvers))):
         raise BadInput(f"{needed} approvals cannot come from {len(set(approvers))} approvers")
-    rules = {"actor": actor, "needed": needed, "approvers": sorted(set(approvers))}
-    rules["gates"] = list(gates)
-    rules |= {} if standing is None else {"standing": standing}
-    rules |= {} if learning is None else {"learning": learning}
-    manifest = {
-        "kind": "policy",
-        "version": 1,
-        "actor": actor,
-        **sign_statement(workspace, by, rules),
-    }
-    name = workspace.publish(manifest, by=by)
+    statement = PolicyStatement(
+        actor=actor,
+        by=by,
+        needed=needed,
+        approvers=sorted(set(approvers)),
+        gates=list(gates),
+        auto_approval=standing,
+        learning=learning,
+    )
+    signed = sign_statement(workspace, by, to_json(statement))
+    policy = Policy(
+        actor=actor, statement=statement, key=signed["key"], signature=signed["signature"]
+    )
+    name = workspace.publish(policy, by=by)
     before = workspace.log.ref(policy_ref(actor))
     if before != name:
         workspace.log.move(policy_ref(actor), name, expect=before, by=by)
     return name
 
 
-def policy_of(workspace: Workspace, actor: str) -> dict[str, Any]:
+def policy_of(workspace: Workspace, actor: str) -> PolicyStatement:
     """Return the rules in force for an actor, their signature verified.
 
     Raises:
@@ -69,27 +73,27 @@ def policy_of(workspace: Workspace, actor: str) -> dict[str, Any]:
     """
     name = workspace.log.ref(policy_ref(actor))
     if name is None:
-        return {"actor": actor, "needed": 1, "approvers": [], "gates": []}
+        return PolicyStatement(actor=actor)
     return read_policy(workspace, name, actor)[0]
 
 
-def read_policy(workspace: Workspace, name: str, actor: str) -> tuple[dict[str, Any], str]:
+def read_policy(workspace: Workspace, name: str, actor: str) -> tuple[PolicyStatement, str]:
     """Return the rules of a policy and who signed it.
 
     Raises:
         Refused: its signature does not hold, or it is another actor's.
     """
-    manifest = workspace.objects.manifest(name, "policy")
+    manifest = workspace.objects.read(name, Policy)
     try:
-        key = verify(workspace, manifest)
+        key = verify(workspace, to_json(manifest))
     except Refused as error:
         raise Refused(
             f"the policy of {actor} does not count: {error.what}",
             then=f"set it again: greenroom policy {actor} --by NAME",
         ) from error
-    rules: dict[str, Any] = manifest["statement"]
-    if rules["actor"] != actor:
-        raise Refused(f"the policy of {actor} was signed for {rules['actor']}")
+    rules = manifest.statement
+    if rules.actor != actor:
+        raise Refused(f"the policy of {actor} was signed for {rules.actor}")
     return rules, key.owner
 
 

@@ -41,12 +41,6 @@ class Key:
     revoked: bool = False
 
 
-def today(workspace: Workspace) -> datetime.date:
-    """Return the UTC day by the workspace's clock."""
-    seconds = workspace.log.clock.utc_ns() / 1e9
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date()
-
-
 def keys_of(workspace: Workspace) -> dict[str, Key]:
     """Return every key that the log knows, by its public half."""
     out: dict[str, Key] = {}
@@ -156,7 +150,7 @@ def verify(workspace: Workspace, signed: dict[str, Any]) -> Key:
         raise Refused("it is signed by a key that the log does not know")
     if key.revoked:
         raise Refused(f"the key of {key.owner} was revoked")
-    if key.expires is not None and today(workspace) > key.expires:
+    if key.expires is not None and workspace.today() > key.expires:
         raise Refused(f"the key of {key.owner} expired on {key.expires}")
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(key.public)).verify(

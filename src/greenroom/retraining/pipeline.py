@@ -7,18 +7,28 @@ step makes is content-addressed, so that doing it twice makes the same; who reme
 
 from __future__ import annotations
 
-import datetime
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
+import msgspec
+
 from greenroom.adaptation.face_refit import carry_face_adaptation
-from greenroom.clock import NS_PER_S
 from greenroom.consent.gate import initial_weights_refusal, refusal_reason
 from greenroom.contracts import ModelShape
 from greenroom.datasets.build import build_dataset
 from greenroom.errors import BadInput, GreenroomError, MissingExtra, Refused
+from greenroom.manifests import (
+    Dataset,
+    GateDecision,
+    Model,
+    ReleaseManifest,
+    Sandbox,
+    Take,
+    Validation,
+    to_json,
+)
 from greenroom.metrics.sequences import WORSE
 from greenroom.registry import auto_approval
 from greenroom.registry.policy import policy_of
@@ -142,10 +152,11 @@ class Workshop:
         start = str(results["pull"]["start"])
         if not start:
             raise PipelineStopped("there is no champion with weights to begin with")
-        model = workspace.objects.manifest(start, "model")
-        past = build_reservoir(workspace, model["parents"]["dataset"], today(workspace))
+        model = workspace.objects.read(start, Model)
+        past = build_reservoir(workspace, model.parents.dataset, workspace.today())
         replay = past.save(workspace, run.actor, BY)
-        signed = policy_of(workspace, run.actor).get("standing", {}).get("bounds", {})
+        approves = policy_of(workspace, run.actor).auto_approval
+        signed = approves.bounds if approves is not None else {}
         bounds = UpdateBounds(**{name: most for name, most in signed.items() if name != "in_a_row"})
         return online_update_subprocess(
             workspace.home, start, results["pull"]["takes"], replay, BY, bounds=bounds
@@ -163,8 +174,8 @@ class Workshop:
 
     def shadow(self, workspace: Workspace, model: str) -> Mapping[str, Any]:
         """Follow the show that is on, or the last one; see :class:`Work`."""
-        manifest = workspace.objects.manifest(model, "model")
-        rows, live = rows_behind(workspace, manifest["actor"], SHADOW_TICKS)
+        manifest = workspace.objects.read(model, Model)
+        rows, live = rows_behind(workspace, manifest.actor, SHADOW_TICKS)
         result = shadow(
             rows, live, PerformerSpec.of(workspace, manifest), _backend(workspace, model)
         )
@@ -188,15 +199,9 @@ class Workshop:
 
 
 def _backend(workspace: Workspace, model: str) -> OnnxBackend:
-    manifest = workspace.objects.manifest(model, "model")
-    graph = workspace.objects.get(manifest["blobs"]["graph"])
-    return OnnxBackend(graph, ModelShape.load(manifest["shape"]))
-
-
-def today(workspace: Workspace) -> datetime.date:
-    """Return the UTC day by the workspace's clock."""
-    now = workspace.log.clock.utc_ns() / NS_PER_S
-    return datetime.datetime.fromtimestamp(now, datetime.UTC).date()
+    manifest = workspace.objects.read(model, Model)
+    graph = workspace.objects.get(manifest.blobs.graph)
+    return OnnxBackend(graph, ModelShape.load(manifest.shape))
 
 
 class RetrainingPipeline:
@@ -266,24 +271,26 @@ class RetrainingPipeline:
 
     def pull(self, results: StepResults) -> StepResults:
         """Look for takes that the champion has not learned from and that may be learned from."""
-        actor, day = self.run.actor, today(self.workspace)
+        actor, day = self.run.actor, self.workspace.today()
         champion = self.workspace.log.ref(live_ref(actor))
         start, learned_takes = "", set[str]()
         if champion is not None:
-            start = self.workspace.objects.manifest(champion, "release")["parents"]["model"]
-            model = self.workspace.objects.manifest(start, "model")
-            dataset = self.workspace.objects.manifest(model["parents"]["dataset"], "dataset")
-            learned_takes = set(dataset["parents"]["takes"])
-            if "weights" not in model["blobs"] or initial_weights_refusal(model, day):
+            start = self.workspace.objects.read(champion, ReleaseManifest).parents.model
+            model = self.workspace.objects.read(start, Model)
+            dataset = self.workspace.objects.read(model.parents.dataset, Dataset)
+            learned_takes = set(dataset.parents.takes)
+            if not model.blobs.weights or initial_weights_refusal(model, day):
                 start = ""  # whoever withdrew is not in what is made from now on
             if self.online:  # what earlier updates saw is not news; a training takes it all
                 learned_takes |= _updated_with(self.workspace, model)
         fresh = []
         for row in self.workspace.catalog.find("take", actor=actor):
-            manifest = self.workspace.objects.manifest(row.object, "take")
-            if self.online and "body" not in manifest["blobs"]:
+            manifest = self.workspace.objects.read(row.object, Take)
+            if self.online and "body" not in manifest.media:
                 continue  # an update is of bodies
-            if row.object not in learned_takes and not refusal_reason(manifest, "train", day):
+            if row.object not in learned_takes and not refusal_reason(
+                self.workspace, row.object, "train", day
+            ):
                 fresh.append(row.object)
         if not fresh:
             raise PipelineStopped(NOTHING_NEW)
@@ -294,21 +301,21 @@ class RetrainingPipeline:
         like = None
         champion = results["pull"]["champion"]
         if champion:
-            model = self.workspace.objects.manifest(champion, "release")["parents"]["model"]
-            dataset = self.workspace.objects.manifest(model, "model")["parents"]["dataset"]
-            like = self.workspace.objects.manifest(dataset, "dataset")
+            model = self.workspace.objects.read(champion, ReleaseManifest).parents.model
+            dataset = self.workspace.objects.read(model, Model).parents.dataset
+            like = self.workspace.objects.read(dataset, Dataset)
         try:
             built = build_dataset(
                 self.workspace,
                 self.run.name,
                 self.run.actor,
                 BY,
-                today(self.workspace),
+                self.workspace.today(),
                 like=like,
             )
         except BadInput as error:
             raise PipelineStopped(str(error)) from error
-        if like is not None and set(built.takes) <= set(like["parents"]["takes"]):
+        if like is not None and set(built.takes) <= set(like.parents.takes):
             raise PipelineStopped(
                 NOTHING_NEW
             )  # what came is of no use: too short, there twice, no body
@@ -333,27 +340,27 @@ class RetrainingPipeline:
     def sandbox(self, results: StepResults) -> StepResults:
         """Compare with the champion on what neither was trained on, and judge the gates."""
         workspace, champion = self.workspace, results["pull"]["champion"]
-        judged = workspace.objects.manifest(results["validate"]["validation"], "validation")
+        judged = workspace.objects.read(results["validate"]["validation"], Validation)
         rival, out = None, {"sandbox": "", "worse": []}
         if champion:
             name = self.work.compare(
                 workspace, results["train"]["model"], champion, self._progress("sandbox")
             )
-            sandbox = workspace.objects.manifest(name, "sandbox")
-            ours, theirs = sandbox["parents"]["validations"]
-            judged = workspace.objects.manifest(ours, "validation")
-            rival = workspace.objects.manifest(theirs, "validation")
+            sandbox = workspace.objects.read(name, Sandbox)
+            ours, theirs = sandbox.parents.validations
+            judged = workspace.objects.read(ours, Validation)
+            rival = workspace.objects.read(theirs, Validation)
             out = {"sandbox": name, "worse": _worse(sandbox)}
-        gates = policy_of(workspace, self.run.actor)["gates"]
+        gates = policy_of(workspace, self.run.actor).gates
         decisions = evaluate_gates(gates, judged, rival)
-        failed = [f"{d['metric']}: {d['why']}" for d in decisions if not d["passed"]]
+        failed = [f"{d.metric}: {d.why}" for d in decisions if not d.passed]
         if failed:
             raise PipelineStopped(
                 f"{len(failed)} of {len(gates)} gates failed: {'; '.join(failed)}"
             )
         if out["worse"]:
             raise PipelineStopped(f"it is worse than the champion at {', '.join(out['worse'])}")
-        return {**out, "decisions": decisions}
+        return {**out, "decisions": [to_json(decision) for decision in decisions]}
 
     def shadow(self, results: StepResults) -> StepResults:
         """Let it perform unseen."""
@@ -372,7 +379,7 @@ class RetrainingPipeline:
             results["train"]["model"],
             BY,
             results["validate"]["validation"] if "validate" in results else None,
-            results["sandbox"]["decisions"] if "sandbox" in results else (),
+            _decisions(results),
         )
         kind = auto_approval.ONLINE if self.online else auto_approval.RETRAIN
         try:
@@ -433,20 +440,26 @@ class RetrainingPipeline:
         record_outcome(self.workspace.log, self.run.name, outcome, reason, BY, release)
 
 
-def _updated_with(workspace: Workspace, model: Mapping[str, Any]) -> set[str]:
+def _decisions(results: StepResults) -> list[GateDecision]:
+    """Return the decisions of gates that a run's results hold as JSON."""
+    decisions = results.get("sandbox", {}).get("decisions", [])
+    return msgspec.convert(decisions, list[GateDecision])
+
+
+def _updated_with(workspace: Workspace, model: Model) -> set[str]:
     """Return the takes of every online update since the training that a model comes from."""
     takes: set[str] = set()
-    while "update" in model:
-        takes |= set(model["parents"]["takes"])
-        model = workspace.objects.manifest(model["parents"]["start"], "model")
+    while model.update is not None:
+        takes |= set(model.parents.takes)
+        model = workspace.objects.read(model.parents.start, Model)
     return takes
 
 
-def _worse(sandbox: Mapping[str, Any]) -> list[str]:
+def _worse(sandbox: Sandbox) -> list[str]:
     """Return the metrics at which the challenger is told apart from the champion, for the worse."""
     return [
         f"{task}.{metric}"
-        for task, metrics in sandbox["figures"].items()
+        for task, metrics in sandbox.figures.items()
         for metric, row in metrics.items()
-        if row["verdict"] == WORSE
+        if row.verdict == WORSE
     ]

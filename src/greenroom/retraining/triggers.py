@@ -9,12 +9,12 @@ from typing import Any
 from greenroom.clock import NS_PER_S
 from greenroom.errors import GreenroomError, Refused
 from greenroom.live.show_notice import find_show
+from greenroom.manifests import Model, ReleaseManifest
 from greenroom.monitoring.alerts import LoggedAlert, alert_sentence, alerts_in
 from greenroom.monitoring.detectors.prevalence import SPIKE
 from greenroom.registry.auto_approval import IN_A_ROW, ONLINE
 from greenroom.registry.policy import policy_of, policy_ref
 from greenroom.registry.promote import live_ref
-from greenroom.retraining.pipeline import today
 from greenroom.retraining.requests import Rules, Run, request_run, rules_of, runs, scheduled
 from greenroom.store.log import Entry
 from greenroom.store.workspace import Workspace
@@ -87,10 +87,12 @@ def job_for_alert(workspace: Workspace, alert: LoggedAlert) -> dict[str, Any]:
     """
     if not _is_spike(alert):
         return {}
-    standing = policy_of(workspace, alert.actor).get("standing") or {}
-    if ONLINE not in standing.get("kinds", ()) or standing["until"] < today(workspace).isoformat():
+    approves = policy_of(workspace, alert.actor).auto_approval
+    if approves is None or ONLINE not in approves.kinds:
         return {}
-    most = standing["bounds"].get("in_a_row", IN_A_ROW)
+    if approves.until < workspace.today().isoformat():
+        return {}
+    most = approves.bounds.get("in_a_row", IN_A_ROW)
     spent = _in_a_row(workspace, alert.actor) >= most
     return {} if spent else {"online": True}
 
@@ -98,11 +100,11 @@ def job_for_alert(workspace: Workspace, alert: LoggedAlert) -> dict[str, Any]:
 def _in_a_row(workspace: Workspace, actor: str) -> int:
     """Return how many updates the champion has had since its training."""
     try:
-        champion = workspace.objects.manifest(str(workspace.log.ref(live_ref(actor))), "release")
-        model = workspace.objects.manifest(champion["parents"]["model"], "model")
+        champion = workspace.objects.read(str(workspace.log.ref(live_ref(actor))), ReleaseManifest)
+        model = workspace.objects.read(champion.parents.model, Model)
     except GreenroomError:  # the run will say so
         return 0
-    return int(model.get("update", {}).get("in_a_row", 0))
+    return model.update.in_a_row if model.update is not None else 0
 
 
 def _is_spike(alert: LoggedAlert) -> bool:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from greenroom.capture.annotations import dataset_tiers, whole_label
 from greenroom.capture.ingest import load_take
 from greenroom.capture.sequence import concatenate, mirror_body
 from greenroom.datasets.build import face_rig, pose_states
@@ -17,8 +18,8 @@ from greenroom.features.conditioning import Conditioning, Vocabulary
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import extract_speech
 from greenroom.frames import Body, Floats
+from greenroom.manifests import Dataset
 from greenroom.networks.motion_net import Preset
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.training.objectives import TrainingData
 
@@ -63,37 +64,31 @@ class SplitData:
         return names if len(names) > 1 else ()
 
 
-def load_splits(workspace: Workspace, dataset: Manifest, spec: FeatureSpec) -> dict[str, SplitData]:
+def load_splits(workspace: Workspace, dataset: Dataset, spec: FeatureSpec) -> dict[str, SplitData]:
     """Return what each split of a dataset has, each take read once."""
-    return {split: _split(workspace, dataset, split) for split in dataset["splits"]}
+    return {split: _split(workspace, dataset, split) for split in dataset.splits}
 
 
-def _split(workspace: Workspace, dataset: Manifest, split: str) -> SplitData:
+def _split(workspace: Workspace, dataset: Dataset, split: str) -> SplitData:
     split_data = SplitData([], [], [], [], [], (), [], [])
-    channels = face_rig(workspace, dataset)
-    for take in dataset["splits"][split]:
-        manifest = workspace.objects.manifest(take, "take")
+    channels, tiers_by_take = face_rig(workspace, dataset), dataset_tiers(workspace, dataset)
+    for take in dataset.splits[split]:
+        tiers = tiers_by_take.get(take, {})
         recording = load_take(workspace, take)
         if recording.body is not None:
             split_data.bodies.append(recording.body)
-            split_data.labels.append(manifest.get("tiers", {}))
-            split_data.style.append(whole_label(manifest, "style"))
-            split_data.content.append(whole_label(manifest, "content"))
-            split_data.weights.append(float(dataset.get("weights", {}).get(take, 1.0)))
+            split_data.labels.append(tiers)
+            split_data.style.append(whole_label(tiers, "style"))
+            split_data.content.append(whole_label(tiers, "content"))
+            split_data.weights.append(dataset.weights.get(take, 1.0))
         if recording.face is None or recording.audio is None:
             continue
         if recording.face.channels == channels:
             split_data.faces.append(
                 (extract_speech(recording.audio.samples), recording.face.weights)
             )
-            split_data.face_labels.append(manifest.get("tiers", {}))
+            split_data.face_labels.append(tiers)
     return replace(split_data, channels=channels if split_data.faces else ())
-
-
-def whole_label(take: Manifest, tier: str) -> str:
-    """Return what a whole take is labelled with in a tier; "" where nothing was said of the whole."""
-    label = take.get("tiers", {}).get(tier, "")
-    return label if isinstance(label, str) else ""
 
 
 def are_joined(split: SplitData) -> bool:

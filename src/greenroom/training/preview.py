@@ -8,7 +8,6 @@ with clips and without.
 
 from __future__ import annotations
 
-import datetime
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from greenroom.capture.ingest import load_take, media_formats
+from greenroom.capture.annotations import dataset_tiers
+from greenroom.capture.ingest import load_take
+from greenroom.capture.labels import Tiers
 from greenroom.capture.readers import Recording
 from greenroom.consent.gate import refusal_reason
 from greenroom.contracts import ModelShape
@@ -27,12 +28,13 @@ from greenroom.datasets.gaps import LOST, fill_gaps
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import extract_speech
 from greenroom.frames import Body, Floats
+from greenroom.manifests import Dataset, Take
 from greenroom.networks.conditioning_tokens import conditioning_inputs
 from greenroom.networks.motion_net import MotionNet
 from greenroom.networks.trunk import face_windows
 from greenroom.render.clips import ClipPanel, side_by_side
 from greenroom.render.traces import traces
-from greenroom.store.objects import Manifest, write_durably
+from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
 from greenroom.training.data_module import SplitData
 from greenroom.training.rollout import roll_out
@@ -129,7 +131,7 @@ class Preview:
 
 def make_preview(
     workspace: Workspace,
-    dataset: Manifest,
+    dataset: Dataset,
     spec: FeatureSpec,
     shape: ModelShape,
     split: SplitData,
@@ -150,17 +152,17 @@ def make_preview(
         folder: where clips go.
         steps: of the run.
     """
-    day = datetime.datetime.now(datetime.UTC).date()
-    manifests = {name: workspace.objects.manifest(name) for name in dataset["splits"]["validation"]}
-    takes = [name for name, take in manifests.items() if not refusal_reason(take, "export", day)]
-    takes.sort(
-        key=lambda name: (-len(media_formats(manifests[name])), -manifests[name]["ticks"], name)
-    )
+    day, tiers_by_take = workspace.today(), dataset_tiers(workspace, dataset)
+    manifests = {
+        name: workspace.objects.read(name, Take)
+        for name in dataset.splits["validation"]
+        if not refusal_reason(workspace, name, "export", day)
+    }
+    takes = list(manifests)
+    takes.sort(key=lambda name: (-len(manifests[name].media), -manifests[name].clock.ticks, name))
     for name in takes:
         body = (
-            load_take(workspace, name, ("body",)).body
-            if "body" in media_formats(manifests[name])
-            else None
+            load_take(workspace, name, ("body",)).body if "body" in manifests[name].media else None
         )
         if body is None or len(body) < 2 * LOST or not np.isfinite(pose_states(spec, body)).all():
             continue
@@ -169,14 +171,14 @@ def make_preview(
         # Before the first tick of a take that one stands in.
         rows = np.arange(first - shape.history - 1, first + ticks).clip(0)
         stretch = Body(body.skeleton, body.root[rows], body.rotations[rows], body.validity[rows])
-        words = split.vocabulary.rows(manifests[name].get("tiers", {}), len(body))[rows]
+        words = split.vocabulary.rows(tiers_by_take.get(name, {}), len(body))[rows]
         epoch = max(LEAST, steps // EPOCHS)
         clip_recorder = Preview(folder, epoch, spec, stretch, torch.from_numpy(words), (name,))
         for face_take in (name, *takes) if shape.face else ():
             first_tick = first if face_take == name else None
             face = _face(
                 load_take(workspace, face_take),
-                manifests[face_take],
+                tiers_by_take.get(face_take, {}),
                 split,
                 shape.speech,
                 first_tick,
@@ -190,7 +192,7 @@ def make_preview(
 
 def _face(
     recording: Recording,
-    take: Manifest,
+    tiers: Tiers,
     split: SplitData,
     window: int,
     first_tick: int | None,
@@ -200,7 +202,7 @@ def _face(
 
     Args:
         recording: what the take has.
-        take: its manifest.
+        tiers: its labels.
         split: what is learned from.
         window: S.
         first_tick: its first tick; None for the liveliest stretch.
@@ -210,7 +212,7 @@ def _face(
     if face is None or audio is None or face.channels != split.channels:
         return None
     speech = torch.from_numpy(extract_speech(audio.samples))
-    words = torch.from_numpy(split.vocabulary.rows(take.get("tiers", {}), len(speech)))
+    words = torch.from_numpy(split.vocabulary.rows(tiers, len(speech)))
     inputs, weights = face_windows(
         torch.from_numpy(face.weights), torch.cat([speech, words], -1), window
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import platform
 import shutil
@@ -29,6 +28,7 @@ from greenroom.features.conditioning import Vocabulary
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
 from greenroom.frames import LIMBS, Body, Floats
+from greenroom.manifests import Dataset, Model, ModelBlobs, ModelParents
 from greenroom.networks.motion_net import MotionNet, preset_of
 from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
@@ -76,16 +76,16 @@ def train(
         Refused: a take's consent, or one behind the start, does not cover training today.
         CheckFailed: the exported graph does not do what the trained one does.
     """
-    manifest = workspace.objects.manifest(dataset, "dataset")
-    day = datetime.datetime.now(datetime.UTC).date()
-    for take in manifest["parents"]["takes"]:  # what was allowed when it was frozen may be over
-        require_rights(workspace.objects.manifest(take, "take"), take, "train", day)
-    behind = workspace.objects.manifest(start, "model") if start else None
+    manifest = workspace.objects.read(dataset, Dataset)
+    day = workspace.today()
+    for take in manifest.parents.takes:  # what was allowed when it was frozen may be over
+        require_rights(workspace, take, "train", day)
+    behind = workspace.objects.read(start, Model) if start else None
     if behind and (reason := initial_weights_refusal(behind, day)):
         raise Refused(
             f"nothing may begin with model {start[:12]}: {reason}", then="train without --start"
         )
-    spec = FeatureSpec.load(manifest["features"])
+    spec = FeatureSpec.load(manifest.features)
     size = preset_of(preset)
     splits = load_splits(workspace, manifest, spec)
     _check(splits, size.trunk > 0, recipe)
@@ -104,7 +104,7 @@ def train(
         "preset": preset,
         "recipe": recipe.manifest(),
         "processes": processes,
-        "code": code_version(),
+        "recipe_version": code_version(),
         **({"start": start} if start else {}),
     }
     folder = workspace.home / "runs" / digest(canonical(settings))[:16]
@@ -158,44 +158,36 @@ def train(
     )
     graph, operations = export(model)  # last: after it torch runs some ten times slower
     check_parity(model, graph, [pose_states(spec, body) for body in heldout.bodies])
-    rights = merge_rights(
-        workspace, behind["rights"] if behind else [], manifest["parents"]["takes"]
-    )
+    rights = merge_rights(workspace, behind.rights if behind else [], manifest.parents.takes)
     weights = save({n: weight.detach().contiguous() for n, weight in model.named_parameters()})
-    out = {
-        "kind": "model",
-        "version": 1,
-        "actor": manifest["actor"],
-        "preset": preset,
-        "parameters": model.parameters_count,
-        "recipe": {**recipe.manifest(), "processes": processes},
-        "code": code_version(),
-        "features": spec.manifest(),
-        "feature_spec": spec.hash,
-        "shape": shape.manifest(),
-        "operations": operations,
-        "rest": _rounded(find_rest_state(material.streams)),
-        "offsets": [_rounded(row) for row in splits["train"].bodies[0].skeleton.offsets],
-        "uses_speech": shape.face > 0,
-        "figures": {name: round(value, 4) for name, value in sorted(figures.items())},
-        "baselines": normal.baselines(),
-        "rights": rights,
-        "parents": {"dataset": dataset, **({"start": start} if start else {})},
-        "blobs": {
-            "graph": workspace.objects.put(graph),
-            "golden": workspace.objects.put(golden(graph, shape)),
-            "weights": workspace.objects.put(weights),
-            "usual": workspace.objects.put(normal.blob()),
-        },
-    }
-    if shape.face:
-        out["rig"] = list(splits["train"].channels)
-    if shape.styles:
-        out["styles"] = list(splits["train"].styles)
-    if words.manifest():
-        out["words"] = words.manifest()
-    out |= publish_parts(workspace, out, model, by)
-    name = workspace.publish(out, by=by)
+    trained = Model(
+        actor=manifest.actor,
+        preset=preset,
+        parameters=model.parameters_count,
+        recipe={**recipe.manifest(), "processes": processes},
+        recipe_version=code_version(),
+        features=spec.manifest(),
+        feature_spec=spec.hash,
+        shape=shape.manifest(),
+        operations=operations,
+        rest_state=_rounded(find_rest_state(material.streams)),
+        offsets=[_offset(row) for row in splits["train"].bodies[0].skeleton.offsets],
+        uses_speech=shape.face > 0,
+        figures={name: round(value, 4) for name, value in sorted(figures.items())},
+        reference=normal.summary(),
+        rights=rights,
+        parents=ModelParents(dataset=dataset, start=start),
+        blobs=ModelBlobs(
+            graph=workspace.objects.put(graph),
+            golden=workspace.objects.put(golden(graph, shape)),
+            weights=workspace.objects.put(weights),
+            reference=workspace.objects.put(normal.blob()),
+        ),
+        rig=list(splits["train"].channels) if shape.face else [],
+        styles=list(splits["train"].styles) if shape.styles else [],
+        vocabulary=words.manifest(),
+    )
+    name = workspace.publish(publish_parts(workspace, trained, model, by), by=by)
     metrics = {key: round(value, 6) for key, value in sorted(figures.items())}
     journal.end(
         {"model": name, "performance_metrics": msgspec.json.encode(metrics).decode()}, metrics
@@ -243,17 +235,17 @@ def _in_control(splits: dict[str, SplitData]) -> list[Body]:
     return taught if long_enough else [body for body, _ in both]
 
 
-def _tags(dataset: dict[str, Any], settings: dict[str, Any], spec: FeatureSpec) -> dict[str, str]:
+def _tags(dataset: Dataset, settings: dict[str, Any], spec: FeatureSpec) -> dict[str, str]:
     """Return what every run says of itself."""
-    splits = {split: len(takes) for split, takes in dataset["splits"].items()}
+    splits = {split: len(takes) for split, takes in dataset.splits.items()}
     return {
-        "actor_id": str(dataset["actor"]),
+        "actor_id": dataset.actor,
         "dataset_split": ", ".join(f"{split} {count}" for split, count in sorted(splits.items())),
         "framework_version": f"greenroom {__version__}, torch {torch.__version__}",
         "hyperparameters": msgspec.json.encode(settings["recipe"]).decode(),
         "dataset": str(settings["dataset"]),
         "feature_spec": spec.hash,
-        "code": str(settings["code"]),
+        "recipe_version": str(settings["recipe_version"]),
         "seed": str(settings["recipe"]["seed"]),
         "hardware": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
     }
@@ -275,13 +267,18 @@ def _rounded(values: Any) -> list[float]:
     return [round(float(value), 6) for value in values]
 
 
+def _offset(row: Any) -> tuple[float, float, float]:
+    x, y, z = _rounded(row)
+    return x, y, z
+
+
 def initial_weights(workspace: Workspace, start: str, words: Vocabulary) -> dict[str, Tensor]:
     """Return what a model had learned, by name, for one that knows these words.
 
     What was learned of words counts only where they are the same: else a column means another one.
     """
     learned = load_weights(workspace, start)
-    if workspace.objects.manifest(start, "model").get("words", {}) == words.manifest():
+    if workspace.objects.read(start, Model).vocabulary == words.manifest():
         return learned
     return {n: w for n, w in learned.items() if not n.startswith(("words.", "face.told."))}
 
@@ -292,8 +289,8 @@ def load_weights(workspace: Workspace, model: str) -> dict[str, Tensor]:
     Raises:
         BadInput: it kept no weights.
     """
-    blob = workspace.objects.manifest(model, "model")["blobs"].get("weights")
-    if blob is None:
+    blob = workspace.objects.read(model, Model).blobs.weights
+    if not blob:
         raise BadInput(
             f"model {model[:12]} kept no weights to begin with", then="train without a start"
         )

@@ -22,9 +22,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from greenroom.contracts import Backend
 from greenroom.errors import BadInput, MissingExtra
-from greenroom.store.objects import Manifest, canonical, digest
+from greenroom.manifests import (
+    CrossValidationParents,
+    Dataset,
+    Model,
+    Search,
+    SearchTrial,
+    Validation,
+)
+from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_model import TASKS
 from greenroom.validation.evaluator import validate
@@ -40,7 +50,7 @@ ENOUGH = 3
 
 Report = Callable[[int, int], None]
 """Told (done, of all), in thousandths of all trials."""
-Opened = Callable[[Manifest], Backend]
+Opened = Callable[[Model], Backend]
 
 
 _CHANGES_LOSS = ("rollout", "kl", "every", "weights")
@@ -107,7 +117,7 @@ def search(
         "metric": plan.metric,
         "preset": plan.preset,
         "recipe": Recipe(steps=plan.steps, seed=plan.seed).manifest(),
-        "code": code_version(),
+        "recipe_version": code_version(),
     }
     name = digest(canonical(request))[:16]
     folder = workspace.home / "search"
@@ -128,7 +138,7 @@ def search(
             storage.engine.dispose()
 
 
-def inner_of(workspace: Workspace, dataset: str) -> Manifest:
+def inner_of(workspace: Workspace, dataset: str) -> Dataset:
     """Return the dataset that trials work on: the test split left out, the validation split as test.
 
     A tenth of the training split, the first of it by hash, becomes what is chosen with.
@@ -136,8 +146,8 @@ def inner_of(workspace: Workspace, dataset: str) -> Manifest:
     Raises:
         BadInput: there is too little to train on.
     """
-    manifest = workspace.objects.manifest(dataset, "dataset")
-    train = sorted(manifest["splits"]["train"])
+    manifest = workspace.objects.read(dataset, Dataset)
+    train = sorted(manifest.splits["train"])
     tenth = max(1, round(len(train) / 10))
     if len(train) <= tenth:
         raise BadInput(
@@ -145,17 +155,17 @@ def inner_of(workspace: Workspace, dataset: str) -> Manifest:
             then="ingest more takes",
         )
     splits = {
-        "test": manifest["splits"]["validation"],
+        "test": manifest.splits["validation"],
         "validation": train[:tenth],
         "train": train[tenth:],
     }
     used = sorted(take for takes in splits.values() for take in takes)
-    return {
-        **manifest,
-        "name": f"{manifest['name']} for a search",
-        "splits": splits,
-        "parents": {**manifest["parents"], "takes": used, "dataset": dataset},
-    }
+    return structs.replace(
+        manifest,
+        name=f"{manifest.name} for a search",
+        splits=splits,
+        parents=structs.replace(manifest.parents, takes=used, dataset=dataset),
+    )
 
 
 @contextmanager
@@ -169,17 +179,17 @@ def _exclusive_lock(path: Path) -> Iterator[None]:
         yield
 
 
-def best_of(search: Manifest) -> dict[str, Any]:
+def best_of(search: Search) -> dict[str, Any]:
     """Return the hyperparameters of a search's best trial, by name; `preset` may be one of them.
 
     Raises:
         BadInput: no trial of it came to its end.
     """
-    if search["best"] is None:
+    if search.best is None:
         raise BadInput(
             "no trial of this search came to its end", then="run it again with more --trials"
         )
-    return dict(search["trials"][search["best"]]["recipe"])
+    return dict(search.trials[search.best].recipe)
 
 
 class _Trials:
@@ -282,21 +292,21 @@ class _Trials:
         validation = validate(
             self.workspace,
             model,
-            self.opened(self.workspace.objects.manifest(model, "model")),
+            self.opened(self.workspace.objects.read(model, Model)),
             self.by,
             tasks=[task],
             progress=lambda done, total: part(900 + 100 * done // max(total, 1)),
         )
         trial.set_user_attr("model", model)
         trial.set_user_attr("validation", validation)
-        validation_manifest = self.workspace.objects.manifest(validation, "validation")
-        value = validation_manifest["figures"].get(task, {}).get(metric, {}).get("model")
-        if value is None:
+        validation_manifest = self.workspace.objects.read(validation, Validation)
+        figure = validation_manifest.figures.get(task, {}).get(metric)
+        if figure is None:
             raise BadInput(f"'{self.plan.metric}' is no metric", then="like infill.limb_deg")
         rows = read_stats(validation_manifest).get(task, {}).get(metric, {})
         higher = any(tally.kind == "skill" for tally in rows.values())
         trial.set_user_attr("higher", higher)
-        return -float(value) if higher else float(value)
+        return -figure.model if higher else figure.model
 
     def _earlier(self, trial: Any) -> list[dict[int, float]]:
         """Return the losses, by part, of the trials whose losses can be compared with this one's."""
@@ -310,42 +320,43 @@ class _Trials:
             if kind(other.params) == kind(trial.params)
         ]
 
-    def manifest(self, request: dict[str, Any]) -> Manifest:
+    def manifest(self, request: dict[str, Any]) -> Search:
         """Return the search as an object: every trial, and the best."""
         ended = self._of("COMPLETE", "PRUNED")[: self.plan.trials]
-        rows = []
-        for trial in ended:
-            row: dict[str, Any] = {
-                "recipe": {name: trial.params[name] for name in sorted(trial.params)},
-                "state": trial.state.name.lower(),
-                "losses": {
-                    str(step): round(loss, 6)
-                    for step, loss in sorted(trial.intermediate_values.items())
-                },
-            }
-            if trial.state.name == "COMPLETE":
-                sign = -1 if trial.user_attrs["higher"] else 1
-                row["value"] = sign * float(trial.value)
-                row["model"] = trial.user_attrs["model"]
-                row["validation"] = trial.user_attrs["validation"]
-            rows.append(row)
+        trials = [_search_trial(trial) for trial in ended]
         completed = [n for n, trial in enumerate(ended) if trial.state.name == "COMPLETE"]
         best = min(completed, key=lambda n: float(ended[n].value)) if completed else None
         higher = bool(completed and ended[completed[0]].user_attrs["higher"])
-        actor = self.workspace.objects.manifest(self.dataset, "dataset")["actor"]
-        return {
-            "kind": "search",
-            "version": 1,
-            "actor": actor,
+        actor = self.workspace.objects.read(self.dataset, Dataset).actor
+        return Search(
+            actor=actor,
             **{key: value for key, value in request.items() if key != "dataset"},
-            "better": "higher" if higher else "lower",
-            "trials": rows,
-            "best": best,
-            "parents": {
-                "dataset": self.dataset,
-                "validations": [row["validation"] for row in rows if "validation" in row],
-            },
-        }
+            better="higher" if higher else "lower",
+            trials=trials,
+            best=best,
+            parents=CrossValidationParents(
+                dataset=self.dataset,
+                validations=[trial.validation for trial in trials if trial.validation],
+            ),
+        )
+
+
+def _search_trial(trial: Any) -> SearchTrial:
+    """Return what a search keeps of a trial of Optuna's that has ended."""
+    complete = trial.state.name == "COMPLETE"
+    value = None
+    if complete:
+        value = (-1 if trial.user_attrs["higher"] else 1) * float(trial.value)
+    return SearchTrial(
+        recipe={name: trial.params[name] for name in sorted(trial.params)},
+        state=trial.state.name.lower(),
+        losses={
+            str(step): round(loss, 6) for step, loss in sorted(trial.intermediate_values.items())
+        },
+        value=value,
+        model=trial.user_attrs["model"] if complete else "",
+        validation=trial.user_attrs["validation"] if complete else "",
+    )
 
 
 class MedianStopping:
