@@ -19,6 +19,7 @@ import torch
 
 from greenroom.contracts import ModelShape
 from greenroom.frames import LIMBS
+from greenroom.manifests import Dataset
 from greenroom.networks.motion_net import SMALL, MotionNet
 from greenroom.training import fit
 from greenroom.training.objectives import GapObjective, TrainingData, run_network
@@ -37,8 +38,8 @@ def pack(home: Path, dataset: str, file: Path) -> None:
     from greenroom.training.data_module import load_splits, make_training_data
 
     workspace = Workspace(home)
-    manifest = workspace.objects.manifest(workspace.resolve(dataset, "dataset"), "dataset")
-    spec = FeatureSpec.load(manifest["features"])
+    manifest = workspace.objects.read(workspace.resolve(dataset, "dataset"), Dataset)
+    spec = FeatureSpec.load(manifest.features)
     found = load_splits(workspace, manifest, spec)
     takes = make_training_data(found["train"], spec, SMALL, 0).takes
     single = [pose_states(spec, body) for body in found["train"].bodies]

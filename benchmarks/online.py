@@ -26,6 +26,7 @@ from greenroom.adaptation.replay_reservoir import (
 from greenroom.capture.ingest import media_formats
 from greenroom.contracts import ModelShape
 from greenroom.features.pipeline import FeatureSpec
+from greenroom.manifests import Model
 from greenroom.monitoring.detectors.prevalence import UNKNOWN, PrevalenceShift, with_unknown
 from greenroom.observers.model_health import TickHealth
 from greenroom.retraining.guard import BACK, KEEP, Guard
@@ -39,18 +40,18 @@ class Bench:
 
     def __init__(self, workspace: Workspace, model: str) -> None:
         self.workspace, self.model = workspace, model
-        self.manifest = workspace.objects.manifest(model, "model")
-        self.spec = FeatureSpec.load(self.manifest["features"])
-        self.shape = ModelShape.load(self.manifest["shape"])
-        self.dataset = workspace.objects.manifest(self.manifest["parents"]["dataset"])
+        self.manifest = workspace.objects.read(model, Model)
+        self.spec = FeatureSpec.load(self.manifest.features)
+        self.shape = ModelShape.load(self.manifest.shape)
+        self.dataset = workspace.objects.read_any(self.manifest.parents.dataset)
         self.takes: dict[str, tuple[str, str]] = {}  # style, content
-        for row in workspace.catalog.find("take", actor=self.manifest["actor"]):
-            one = workspace.objects.manifest(row.object)
-            if take_style(one) and one["name"].startswith("dataset-2"):
-                self.takes[row.object] = take_style(one), str(one["tiers"].get("content", ""))
+        for row in workspace.catalog.find("take", actor=self.manifest.actor):
+            one = workspace.objects.read_any(row.object)
+            if take_style(one) and one.name.startswith("dataset-2"):
+                self.takes[row.object] = take_style(one), str(one.tiers.get("content", ""))
 
     def adapter(self, model: str) -> Adapter:
-        graph = self.workspace.objects.manifest(model)["blobs"]["graph"]
+        graph = self.workspace.objects.read_any(model).blobs["graph"]
         return Adapter(self.workspace.objects.get(graph), self.shape, self.spec.joints)
 
     def moments(self, takes: Any, every: int) -> Moments:
@@ -61,9 +62,9 @@ class Bench:
     def reservoir(self, takes: Any) -> str:
         kept, day = Reservoir(), datetime.date.today()
         for take in takes:
-            if "body" in media_formats(self.workspace.objects.manifest(take)):
+            if "body" in media_formats(self.workspace.objects.read_any(take)):
                 kept.offer_take(self.workspace, take, day)
-        return kept.save(self.workspace, self.manifest["actor"], "bench")
+        return kept.save(self.workspace, self.manifest.actor, "bench")
 
 
 def ratio(before: dict[str, float], after: dict[str, float]) -> str:
@@ -92,13 +93,13 @@ def squares(bench: Bench, heard: Predictions) -> dict[str, dict[str, float]]:
 def spikes(bench: Bench) -> None:
     """Print how soon the rare style is told by what no style explains, and false alarms."""
     rng = np.random.default_rng(0)
-    adapter, trained = bench.adapter(bench.model), set(bench.dataset["splits"]["train"])
+    adapter, trained = bench.adapter(bench.model), set(bench.dataset.splits["train"])
     shares: dict[str, Any] = {}
     for take, (_style, _) in bench.takes.items():
         if take not in trained:
             said = adapter.say(
                 bench.moments([take], 10),
-                bench.workspace.objects.get(bench.manifest["blobs"]["graph"]),
+                bench.workspace.objects.get(bench.manifest.blobs.graph),
             )
             if len(said):
                 shares[take] = np.repeat(with_unknown(said), 10, axis=0)
@@ -106,7 +107,7 @@ def spikes(bench: Bench) -> None:
     rare = [t for t in shares if bench.takes[t][0] == RARE]
     rng.shuffle(known)
     fit, play = known[::2], known[1::2]
-    watch = PrevalenceShift([*bench.manifest["styles"], UNKNOWN]).fit([shares[t] for t in fit])
+    watch = PrevalenceShift([*bench.manifest.styles, UNKNOWN]).fit([shares[t] for t in fit])
     print(f"takes: {len(fit)} to fit, {len(play)} to play, {len(rare)} of {RARE}")
     print("baselines", dict(zip(watch.classes, watch.baseline.round(3).tolist(), strict=True)))
     alarms, hours = 0, 12
@@ -155,11 +156,11 @@ def updates(bench: Bench, replay: str, by_content: bool) -> None:
     start = time.monotonic()
     made = online_update_subprocess(bench.workspace.home, bench.model, new, replay, "bench")
     took = time.monotonic() - start
-    said = bench.workspace.objects.manifest(made)["update"]
+    said = bench.workspace.objects.read_any(made).update
     print(
         f"{len(new)} takes, {took:.0f} s; {said['norms']}; rise {said['replay_loss']}, gain {said['gain']}"
     )
-    train = set(bench.dataset["splits"]["train"])
+    train = set(bench.dataset.splits["train"])
     old = [t for t, (s, _) in sorted(bench.takes.items()) if s != RARE]
     groups = {
         f"other takes of {RARE}": held,
@@ -184,7 +185,7 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
     train = [t for t in replay_takes if t in bench.takes]
     few = [t for t in train if bench.takes[t] == (FEW, first)][:2]
     learn = [t for t in train if bench.takes[t][0] != FEW] + few
-    adapter, kinds = bench.adapter(bench.model), bench.manifest["styles"]
+    adapter, kinds = bench.adapter(bench.model), bench.manifest.styles
     moments = bench.moments(learn, 5)
     mean, std = adapter.weights["core.mean"], adapter.weights["core.std"]
     rows = torch.from_numpy((moments.states[:, :30] - mean) / std)
@@ -208,7 +209,7 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
     other = [t for t, (s, _) in bench.takes.items() if s not in (FEW, RARE) and t not in set(train)]
     new, held = rest[::2], rest[1::2]
     made = online_update(bench.workspace, begun, new, bench.reservoir(learn), "bench")
-    print(bench.workspace.objects.manifest(made)["update"])
+    print(bench.workspace.objects.read_any(made).update)
     for name, takes in {
         f"{FEW}, other takes": held,
         "other styles, never seen": other[::2],
@@ -217,7 +218,7 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
         truth = np.asarray([kinds.index(s) for s in judged.styles])
         hits = [
             (
-                adapter.say(judged, objects.get(objects.manifest(m)["blobs"]["graph"])).argmax(1)
+                adapter.say(judged, objects.get(objects.read_any(m).blobs["graph"])).argmax(1)
                 == truth
             )
             for m in (begun, made)
@@ -264,7 +265,7 @@ def main() -> None:
     for n, prefix in enumerate(wanted):
         bench = Bench(workspace, workspace.resolve(prefix, "model"))
         print("##", bench.model[:12])
-        train = sorted(bench.dataset["splits"]["train"])
+        train = sorted(bench.dataset.splits["train"])
         if n == 0:
             guards()
             spikes(bench)

@@ -9,7 +9,6 @@ packs the release with everything it names into `src/greenroom/embedded`.
 
 from __future__ import annotations
 
-import datetime
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ from greenroom.capture import sample_data
 from greenroom.config import cache
 from greenroom.datasets.build import build_dataset
 from greenroom.embedded import ACTOR, HELD, embedded_card, ingest_clips, pack
+from greenroom.manifests import Model
 from greenroom.platform import run_in_background
 from greenroom.registry.release import approve
 from greenroom.store.workspace import Workspace
@@ -34,7 +34,7 @@ def main() -> None:
     sample_data.fetch(cache())
     workspace = Workspace(Path(tempfile.mkdtemp(prefix="embedded-")))
     ingest_clips(workspace, "embedded")
-    day = datetime.date.today()
+    day = workspace.today()
     built = build_dataset(workspace, "deepmimic", ACTOR, "embedded", day, HELD)
 
     def show(step: int, total: int, figures: dict[str, float]) -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     release = approve(workspace, model, "The Greenroom developers")
     pack(workspace, release)
     Path("docs/card.md").write_text(embedded_card(workspace, release))
-    print(workspace.objects.manifest(model)["figures"])
+    print(workspace.objects.read(model, Model).figures)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from greenroom.consent.records import read_rights
 from greenroom.contracts import LOOK_AHEAD, ModelShape, golden_clip
 from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.features.speech import extract_speech
+from greenroom.manifests import Model, ModelPart
 from greenroom.registry.lineage import splits_behind
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend
 from greenroom.store.workspace import Workspace
@@ -140,17 +141,17 @@ def test_half_a_minute_makes_what_follows_better_and_nothing_else_other(
     model, take = _model(home), _take(home, tmp_path, 1, 32)
     made = adapt_face(home, model, take, "t")
     assert made == adapt_face(home, model, take, "t")
-    old, new = (home.objects.manifest(name, "model") for name in (model, made))
-    part = home.objects.manifest(new["parts"]["face"], "part")
-    assert part["ticks"] == 900 and part["figures"]["r2_before"] < 0.2
-    assert part["figures"]["r2_after"] > 0.9
-    assert new["parents"] == {**old["parents"], "start": model, "takes": [take]}
-    assert new["rights"] == part["rights"] == [home.objects.manifest(take)["rights"]]
-    assert new["parameters"] == 129 + 3 * 3 + 3 and new["figures"] == {}
-    assert set(new["operations"]) <= PORTABLE_OPERATIONS
+    old, new = (home.objects.read(name, Model) for name in (model, made))
+    part = home.objects.read(new.parts["face"], ModelPart)
+    assert part.ticks == 900 and part.figures["r2_before"] < 0.2
+    assert part.figures["r2_after"] > 0.9
+    assert new.parents == {**old.parents, "start": model, "takes": [take]}
+    assert new.rights == part.rights == [home.objects.read_any(take).rights]
+    assert new.parameters == 129 + 3 * 3 + 3 and new.figures == {}
+    assert set(new.operations) <= PORTABLE_OPERATIONS
     assert take in next(splits_behind(home, made))["train"]
-    graphs = [home.objects.get(manifest["blobs"]["graph"]) for manifest in (old, new)]
-    assert home.objects.get(new["blobs"]["golden"]) == golden_outputs(graphs[1], SHAPE)
+    graphs = [home.objects.get(manifest.blobs.graph) for manifest in (old, new)]
+    assert home.objects.get(new.blobs.golden) == golden_outputs(graphs[1], SHAPE)
     before, after = (OnnxBackend(graph, SHAPE) for graph in graphs)
     for tick in golden_clip(SHAPE):
         ours, theirs = before.run(tick), after.run(tick)
@@ -174,9 +175,9 @@ def test_a_face_is_fitted_again_after_a_training(home: Workspace, tmp_path: Path
     made = adapt_face(home, model, take, "t")
     trained = _model(home, parameters=130)
     assert carry_face_adaptation(home, model, trained, "t") == trained  # whose start had none
-    again = home.objects.manifest(carry_face_adaptation(home, made, trained, "t"))
-    assert again["parents"]["start"] == trained and again["parents"]["takes"] == [take]
-    assert again["parameters"] == 130 + 12 and "face" in again["parts"]
+    again = home.objects.read_any(carry_face_adaptation(home, made, trained, "t"))
+    assert again.parents["start"] == trained and again.parents["takes"] == [take]
+    assert again.parameters == 130 + 12 and "face" in again.parts
     judged = _model(home, test=(take,), parameters=131)
     assert (
         carry_face_adaptation(home, made, judged, "t") == judged
@@ -185,7 +186,7 @@ def test_a_face_is_fitted_again_after_a_training(home: Workspace, tmp_path: Path
 
 def test_values_stay_between_nought_and_one(home: Workspace, tmp_path: Path) -> None:
     made = adapt_face(home, _model(home), _take(home, tmp_path, 1), "t")
-    graph = home.objects.get(home.objects.manifest(made)["blobs"]["graph"])
+    graph = home.objects.get(home.objects.read_any(made).blobs["graph"])
     inputs = {n: np.zeros((1, *size), np.float32) for n, size in SHAPE.inputs().items()}
     for level in (-1e4, 1e4):
         inputs["speech"][:] = level
@@ -199,7 +200,7 @@ def test_the_command_says_what_it_gained(home: Workspace, tmp_path: Path) -> Non
     done = CliRunner().invoke(main, [*words, "--json"])
     said = msgspec.json.decode(done.stdout)
     assert done.exit_code == 0 and said["figures"]["r2_after"] > 0.9
-    assert home.objects.manifest(said["model"])["parts"]["face"] == said["part"]
+    assert home.objects.read_any(said["model"]).parts["face"] == said["part"]
     text = CliRunner().invoke(main, words).stdout
     assert f"r2_after {said['figures']['r2_after']}" in text
     assert f"next: greenroom validate {said['model'][:12]} --task face" in text
@@ -230,10 +231,10 @@ def test_what_cannot_be_fitted_or_counted_is_refused(home: Workspace, tmp_path: 
     _refused(home, model, alone, "no face with its voice")
     _refused(home, _model(home, test=(take,)), take, "is held out to judge")
     _refused(home, _model(home, test=(expired,)), take, "expired on 2025-12-31", Refused)
-    manifest = home.objects.manifest(model)
+    manifest = home.objects.read_any(model)
     faceless = home.publish({k: v for k, v in manifest.items() if k != "rig"}, by="t")
     _refused(home, faceless, take, "drives no face")
-    parents = {**manifest["parents"], "start": model}
+    parents = {**manifest.parents, "start": model}
     updated = home.publish({**manifest, "update": {"in_a_row": 1}, "parents": parents}, by="t")
     _refused(home, updated, take, "was updated online")
     fitted = adapt_face(home, model, take, "t")

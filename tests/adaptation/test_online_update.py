@@ -17,6 +17,7 @@ from greenroom.consent.records import read_rights
 from greenroom.contracts import ModelShape
 from greenroom.datasets.build import build_dataset
 from greenroom.errors import BadInput, Refused
+from greenroom.manifests import Model, ModelPart
 from greenroom.registry.release import approve, load_release
 from greenroom.serving.onnx_backend import OnnxBackend, self_test
 from greenroom.store.workspace import Workspace
@@ -53,7 +54,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory, person: Callable[..., bytes
     recipe = Recipe(steps=6, batch=4, rollout=8, windows=16)
     model = train(workspace, dataset, "test", "mini", recipe)
     kept = Reservoir()
-    for take in workspace.objects.manifest(dataset)["splits"]["train"]:
+    for take in workspace.objects.read_any(dataset).splits["train"]:
         kept.offer_take(workspace, take, date(2026, 1, 1))
     replay = kept.save(workspace, "mira", "test")
     more = [ingest(f"new_{n}", 9, "wild", 40.0 + n) for n in range(6)]
@@ -67,16 +68,13 @@ def test_an_update_is_a_model_of_its_own_that_may_perform(studio: Studio) -> Non
 
     workspace, objects = studio.workspace, studio.workspace.objects
     made = online_update(workspace, studio.model, studio.new, studio.replay, "test")
-    first, second = (objects.manifest(name, "model") for name in (studio.model, made))
-    said = second["update"]
-    assert said["style"] == "wild" and said["in_a_row"] == 1
-    assert (
-        0 < said["norm"] <= said["bounds"]["norm"]
-        and said["replay_loss"] <= said["bounds"]["replay_loss"]
-    )
-    assert said["seconds"] == 60 and said["gain"] > 0 and said["loss_after"] != said["loss_before"]
-    assert second["parents"] == {
-        "dataset": first["parents"]["dataset"],
+    first, second = (objects.read(name, Model) for name in (studio.model, made))
+    said = second.update
+    assert said.style == "wild" and said.in_a_row == 1
+    assert 0 < said.norm <= said.bounds["norm"] and said.replay_loss <= said.bounds["replay_loss"]
+    assert said.seconds == 60 and said.gain > 0 and said.loss_after != said.loss_before
+    assert second.parents == {
+        "dataset": first.parents.dataset,
         "start": studio.model,
         "takes": sorted(studio.new),
         "replay": studio.replay,
@@ -84,7 +82,7 @@ def test_an_update_is_a_model_of_its_own_that_may_perform(studio: Studio) -> Non
     before, after = (
         {
             one.name: onnx.numpy_helper.to_array(one)
-            for one in onnx.load_from_string(objects.get(m["blobs"]["graph"])).graph.initializer
+            for one in onnx.load_from_string(objects.get(m.blobs.graph)).graph.initializer
         }
         for m in (first, second)
     )
@@ -95,13 +93,13 @@ def test_an_update_is_a_model_of_its_own_that_may_perform(studio: Studio) -> Non
     }
     from safetensors.numpy import load
 
-    learned = load(objects.get(second["blobs"]["weights"]))
+    learned = load(objects.get(second.blobs.weights))
     for name in moved & set(learned):
         assert np.array_equal(learned[name], after[name])
-    parts = [objects.manifest(m["parts"]["style"], "part") for m in (first, second)]
-    assert parts[1]["parents"]["start"] == first["parts"]["style"]
+    parts = [objects.read(m.parts["style"], ModelPart) for m in (first, second)]
+    assert parts[1].parents.start == first.parts["style"]
     for part, centres in zip(parts, (before, after), strict=True):
-        tensors = load(objects.get(part["blobs"]["tensors"]))
+        tensors = load(objects.get(part.blobs["tensors"]))
         assert np.array_equal(tensors["centres"], centres["style.centres"])
     release = load_release(workspace, approve(workspace, made, "tester"))
     self_test(OnnxBackend(release.graph, release.role.shape), release.golden)
@@ -125,14 +123,14 @@ def test_it_is_better_at_takes_that_it_never_saw(studio: Studio) -> None:
     made = online_update(workspace, studio.model, studio.new, studio.replay, "test", bounds=far)
     found = []
     for name in (studio.model, made):
-        manifest = workspace.objects.manifest(name)
-        spec, shape = FeatureSpec.load(manifest["features"]), ModelShape.load(manifest["shape"])
-        graph = workspace.objects.get(manifest["blobs"]["graph"])
+        manifest = workspace.objects.read_any(name)
+        spec, shape = FeatureSpec.load(manifest.features), ModelShape.load(manifest.shape)
+        graph = workspace.objects.get(manifest.blobs["graph"])
         adapter = Adapter(graph, shape, spec.joints)
         moments = concatenate_moments(
             [take_moments(workspace, spec, take, 7) for take in studio.others]
         )
-        found.append(losses(adapter, adapter.hear(moments, 5), manifest["styles"]))
+        found.append(losses(adapter, adapter.hear(moments, 5), manifest.styles))
     before, after = found
     assert after["forecast_6"] < 0.98 * before["forecast_6"]
     assert after["forecast_15"] < 0.98 * before["forecast_15"]
@@ -163,9 +161,9 @@ def test_what_the_layers_read_foretells_what_moving_them_does(studio: Studio) ->
     from greenroom.adaptation.replay_reservoir import concatenate_moments, take_moments
     from greenroom.features.pipeline import FeatureSpec
 
-    manifest = studio.workspace.objects.manifest(studio.model)
-    graph = studio.workspace.objects.get(manifest["blobs"]["graph"])
-    shape, spec = ModelShape.load(manifest["shape"]), FeatureSpec.load(manifest["features"])
+    manifest = studio.workspace.objects.read_any(studio.model)
+    graph = studio.workspace.objects.get(manifest.blobs["graph"])
+    shape, spec = ModelShape.load(manifest.shape), FeatureSpec.load(manifest.features)
     adapter = Adapter(_uneven(graph, shape, spec.joints), shape, spec.joints)
     lively = take_moments(studio.workspace, spec, studio.new[0], 7)
     first = lively.states[:, :1]
@@ -246,7 +244,7 @@ def test_rights_actors_and_models_that_do_not_fit_are_refused(
         online_update(workspace, studio.model, [], studio.replay, "test")
     elsewhere = Workspace(tmp_path / "home")
     release = embedded.install(elsewhere)
-    actor = elsewhere.objects.manifest(release)["actor"]
+    actor = elsewhere.objects.read_any(release).actor
     who = Attribution(actor, "p", read_rights("MIT", "p"))
     take = store_take(elsewhere, recording, who, "test")
     kept = Reservoir()

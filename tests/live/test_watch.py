@@ -15,6 +15,7 @@ from greenroom.contracts import Alert, Packet
 from greenroom.frames import BONE, BONES, HUMANOID, SAMPLES_PER_TICK, Body
 from greenroom.live.playlist import degrade_capture
 from greenroom.live.ring import put_packets, slot_type
+from greenroom.manifests import Take
 from greenroom.observers.capture_buffer import LEAST, PIECE, CaptureRecorder
 from greenroom.observers.drift_channels import (
     load_training_reference,
@@ -127,11 +128,11 @@ def test_what_is_new_is_kept_in_pieces_with_the_rights_of_who_is_captured(tmp_pa
         first = tick == 600  # of a clip
         harvest.frame(row(tick, None if tick == 700 else body, tick, int(first)), {})
     harvest.end()
-    kept = [workspace.objects.manifest(take, "take") for take in told]
+    kept = [workspace.objects.read(take, Take) for take in told]
     assert told == harvest.takes
-    ticks = [manifest["ticks"] for manifest in kept]
+    ticks = [manifest.ticks for manifest in kept]
     assert ticks == [PIECE, 150, 100, 99] and min(ticks) >= LEAST
-    assert {m["participant"] for m in kept} == {"ana"} and kept[0]["rights"] == who.rights
+    assert {m.participant for m in kept} == {"ana"} and kept[0].rights == who.rights
     again = load_take(workspace, told[0], ("body",)).body
     assert again is not None
     moving = [BONE[name] for name in MOVING]

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.errors import BadInput
+from greenroom.manifests import Survey
 from greenroom.monitoring.satisfaction import (
     Answer,
     by_release,
@@ -71,9 +72,9 @@ def test_a_survey_is_kept_by_show_and_release_without_names(tmp_path: Path) -> N
     release, show = stage(workspace)
     (kept,) = keep_survey(workspace, read_survey(CSV.encode(), "s"), "me", show[:8])
     assert (kept.actor, kept.release, kept.show) == ("mira", release, show)
-    manifest = workspace.objects.manifest(kept.name, "satisfaction")
-    assert manifest["scores"] == [5, 3, 4]
-    assert manifest["parents"] == {"release": release, "show": show}
+    manifest = workspace.objects.read(kept.name, Survey)
+    assert manifest.scores == [5, 3, 4]
+    assert manifest.parents == {"release": release, "show": show}
     assert b"Ada" not in workspace.objects.get(kept.name)
     assert keep_survey(workspace, read_survey(CSV.encode(), "s"), "me", show) == [kept]
     assert stored_surveys(workspace) == [kept]

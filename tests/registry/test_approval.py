@@ -10,6 +10,7 @@ import pytest
 from greenroom import embedded
 from greenroom.clock import VirtualClock
 from greenroom.errors import BadInput, CorruptObject, Refused
+from greenroom.manifests import Model
 from greenroom.registry import approval
 from greenroom.registry.card import model_card
 from greenroom.registry.policy import set_policy
@@ -31,12 +32,12 @@ def home(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def model(home: Workspace) -> str:
-    return str(home.objects.manifest(live_release(home, "mira"))["parents"]["model"])
+    return str(home.objects.read_any(live_release(home, "mira")).parents["model"])
 
 
 def another(home: Workspace, model: str, note: str) -> str:
     """A second model, like the first."""
-    return home.publish({**home.objects.manifest(model), "note": note}, by="test")
+    return home.publish({**home.objects.read_any(model), "note": note}, by="test")
 
 
 def pass_days(home: Workspace, days: int) -> None:
@@ -132,7 +133,7 @@ def test_a_revoked_release_is_refused_and_its_old_approval_cannot_be_replayed(
 def test_an_approval_of_another_release_is_refused(home: Workspace, model: str) -> None:
     release = approve(home, another(home, model, "b"), "Ada")
     taken = home.log.entries()[-1].body["approval"]
-    manifest = home.objects.manifest(release)
+    manifest = home.objects.read_any(release)
     other = home.publish({**manifest, "note": "slipped in"}, by="Mallory")
     approval.record_approval(home, other, taken, "Mallory")
     refused(home, other, "the approval is of another release")
@@ -141,9 +142,9 @@ def test_an_approval_of_another_release_is_refused(home: Workspace, model: str) 
 def test_an_altered_signature_or_a_strange_key_is_refused(home: Workspace, model: str) -> None:
     release = approve(home, another(home, model, "b"), "Ada")
     approval.revoke(home, release, "Ada", "for the test")
-    good = home.objects.manifest(home.log.entries()[-2].body["approval"])
-    flipped = good["signature"][:-1] + ("0" if good["signature"][-1] != "0" else "1")
-    later = {**good["statement"], "until": "2099-01-01"}
+    good = home.objects.read_any(home.log.entries()[-2].body["approval"])
+    flipped = good.signature[:-1] + ("0" if good.signature[-1] != "0" else "1")
+    later = {**good.statement, "until": "2099-01-01"}
     for change, why in (
         ({"signature": flipped}, "the signature is not Ada's"),
         ({"signature": "zz"}, "the signature is not Ada's"),
@@ -174,15 +175,15 @@ def test_a_flipped_byte_is_refused_by_the_name_of_its_object(
     home: Workspace, model: str, part: str
 ) -> None:
     release = approve(home, another(home, model, "b"), "Ada")
-    manifest = home.objects.manifest(release)
-    parts = home.objects.manifest(manifest["parents"]["model"])
+    manifest = home.objects.read_any(release)
+    parts = home.objects.read_any(manifest.parents["model"])
     name = {
-        "card": manifest["blobs"]["card"],
-        "graph": parts["blobs"]["graph"],
-        "model": manifest["parents"]["model"],
+        "card": manifest.blobs["card"],
+        "graph": parts.blobs["graph"],
+        "model": manifest.parents["model"],
         "release": release,
         "approval": home.log.entries()[-1].body["approval"],
-        "dataset": parts["parents"]["dataset"],
+        "dataset": parts.parents["dataset"],
     }[part]
     path = home.objects.path(name)
     data = bytearray(path.read_bytes())
@@ -198,9 +199,9 @@ def test_a_flipped_byte_is_refused_by_the_name_of_its_object(
 def test_a_swapped_graph_is_refused(home: Workspace, model: str) -> None:
     other = home.objects.put(b"another graph")
     swapped = home.publish(
-        {**home.objects.manifest(model), "blobs": {"graph": other}}, by="Mallory"
+        {**home.objects.read_any(model), "blobs": {"graph": other}}, by="Mallory"
     )
-    manifest = home.objects.manifest(live_release(home, "mira"))
+    manifest = home.objects.read_any(live_release(home, "mira"))
     release = home.publish({**manifest, "parents": {"model": swapped}}, by="Mallory")
     refused(home, release, "approved by nobody")
     approval.sign_approval(home, release, "Mallory")
@@ -247,10 +248,10 @@ def test_a_signed_statement_survives_json(home: Workspace) -> None:
 
 def test_the_card_is_written_from_the_manifests(home: Workspace, model: str) -> None:
     release = approve(home, another(home, model, "b"), "Ada")
-    text = home.objects.get(home.objects.manifest(release)["blobs"]["card"]).decode()
+    text = home.objects.get(home.objects.read_any(release).blobs["card"]).decode()
     for part in ("## Data", "## Rights when it was trained", "It was not validated.", "graph LR"):
         assert part in text
-    assert "| deepmimic | Zlib |" in text and home.objects.manifest(model)["feature_spec"] in text
+    assert "| deepmimic | Zlib |" in text and home.objects.read_any(model).feature_spec in text
 
 
 def test_the_card_says_where_a_model_is_worse_and_whom_it_began_with(
@@ -276,8 +277,8 @@ def test_the_card_says_where_a_model_is_worse_and_whom_it_began_with(
         "parents": {"model": model},
     }
     validation = home.publish(judged, by="test")
-    old = home.objects.manifest(model, "model")
-    later = {**old, "parents": {"dataset": old["parents"]["dataset"], "start": model, "takes": []}}
+    old = home.objects.read(model, Model)
+    later = {**old, "parents": {"dataset": old.parents.dataset, "start": model, "takes": []}}
     text = model_card(home, home.publish(later, by="test"), validation, [])
     for part in (
         "## Groups that gain least",

@@ -37,8 +37,8 @@ def rule(home: Workspace, by: str = "Ada", actor: str = "mira", **said: Any) -> 
 
 def another(home: Workspace, note: str, gates: Any = PASSED, **more: Any) -> str:
     """A release that nobody approved."""
-    first = home.objects.manifest(live_release(home, "mira"))["parents"]["model"]
-    made = {**home.objects.manifest(first), "note": note, **more}
+    first = home.objects.read_any(live_release(home, "mira")).parents["model"]
+    made = {**home.objects.read_any(first), "note": note, **more}
     return make_release(home, home.publish(made, by="test"), "test", None, gates)
 
 
@@ -148,8 +148,8 @@ def test_a_policy_that_came_later_approves_nothing_of_before(home: Workspace) ->
 
 def test_a_policy_that_mallory_made_is_no_policy(home: Workspace) -> None:
     rule(home)
-    true = home.objects.manifest(str(home.log.ref(policy_ref("mira"))))
-    said = {**true["statement"], "gates": [GATES[0]], "needed": 9}
+    true = home.objects.read_any(str(home.log.ref(policy_ref("mira"))))
+    said = {**true.statement, "gates": [GATES[0]], "needed": 9}
     forged = home.publish({**true, "statement": said}, by="Mallory")
     home.log.move(policy_ref("mira"), forged, expect=home.log.ref(policy_ref("mira")), by="Mallory")
     release = another(home, "b")
@@ -216,7 +216,7 @@ def test_a_person_may_approve_what_the_policy_does_not(home: Workspace) -> None:
     rule(home, kinds=["online"], bounds=BOUNDS)
     release = another(home, "b")
     refused(home, release, "approves no retrain")
-    model = home.objects.manifest(release)["parents"]["model"]
+    model = home.objects.read_any(release).parents["model"]
     assert approve(home, model, "Ada", decisions=PASSED) == release
     load_release(home, release)
 

@@ -22,8 +22,8 @@ from greenroom.registry.promote import on_stage, promote
 from greenroom.registry.release import approve
 from greenroom.store.workspace import Workspace
 home = Workspace(Path(sys.argv[1]))
-model = home.objects.manifest(live_release(home, "mira"))["parents"]["model"]
-plain = {k: v for k, v in home.objects.manifest(model).items() if k != "note"}
+model = home.objects.read_any(live_release(home, "mira"))["parents"]["model"]
+plain = {k: v for k, v in home.objects.read_any(model).items() if k != "note"}
 print("ready", flush=True)
 for n in range(1000):
     other = home.publish({**plain, "note": sys.argv[2] + str(n)}, by="crash")

@@ -18,6 +18,7 @@ from greenroom.frames import Floats
 from greenroom.live.replay import performed_motion
 from greenroom.live.show import perform
 from greenroom.live.supervisor import ShowSpec
+from greenroom.manifests import Manifest, Sandbox
 from greenroom.metrics.sequences import OPEN, WORSE
 from greenroom.registry.release import Release, load_release
 from greenroom.rehearsal import sandbox
@@ -25,7 +26,6 @@ from greenroom.rehearsal.report import comparison_report
 from greenroom.rehearsal.rerun import live_error_stats, rerun_show
 from greenroom.rehearsal.sandbox import compare
 from greenroom.serving.onnx_backend import OnnxBackend
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.validation import evaluator
 
@@ -65,15 +65,15 @@ def release(home: Workspace) -> Release:
 
 @pytest.fixture(scope="module")
 def champion(release: Release) -> str:
-    return str(release.manifest["parents"]["model"])
+    return str(release.manifest.parents.model)
 
 
 @pytest.fixture(scope="module")
 def challenger(home: Workspace, champion: str) -> str:
     """The champion's graph, but for a remark; with `Shaky` in its place a worse model."""
-    model = home.objects.manifest(champion)
-    graph = home.objects.put(home.objects.get(model["blobs"]["graph"]) + SHAKY)
-    return home.publish({**model, "blobs": {**model["blobs"], "graph": graph}}, by="test")
+    model = home.objects.read_any(champion)
+    graph = home.objects.put(home.objects.get(model.blobs["graph"]) + SHAKY)
+    return home.publish({**model, "blobs": {**model.blobs, "graph": graph}}, by="test")
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +104,9 @@ def test_the_champion_performs_a_recorded_show_as_it_did(
 ) -> None:
     again = rerun_show(home, show, release.role, OnnxBackend(release.graph, release.role.shape))
     before = performed_motion(home, show)
-    manifest = home.objects.manifest(show)
+    manifest = home.objects.read_any(show)
     assert {rung: again.rungs.count(rung) for rung in set(again.rungs)} == {
-        rung: count for rung, count in manifest["rungs"].items() if count
+        rung: count for rung, count in manifest.rungs.items() if count
     }
     np.testing.assert_array_equal([f.rotations for f in again.frames], before.rotations)
     np.testing.assert_array_equal([f.root for f in again.frames], before.root)
@@ -130,12 +130,12 @@ def test_on_a_show_a_trembling_model_is_further_off(
     home: Workspace, challenger: str, champion: str, show: str, shaky: None
 ) -> None:
     name = compare(home, challenger, champion, "test", [show])
-    found = home.objects.manifest(name, "sandbox")
-    live = found["figures"]["live"]
-    assert live["jerk"]["challenger"] > live["jerk"]["champion"]
-    assert live["lost_deg"]["challenger"] > live["lost_deg"]["champion"] > 0
-    assert live["jerk"]["gain"] < 0 and live["jerk"]["verdict"] == OPEN  # one show tells nothing
-    assert found["parents"]["shows"] == [show] and found["parents"]["takes"] == []
+    found = home.objects.read(name, Sandbox)
+    live = found.figures["live"]
+    assert live["jerk"].challenger > live["jerk"].champion
+    assert live["lost_deg"].challenger > live["lost_deg"].champion > 0
+    assert live["jerk"].gain < 0 and live["jerk"].verdict == OPEN  # one show tells nothing
+    assert found.parents.shows == [show] and found.parents.takes == []
 
 
 def test_on_held_takes_a_model_is_no_better_than_itself_and_worse_when_it_trembles(
@@ -146,17 +146,17 @@ def test_on_held_takes_a_model_is_no_better_than_itself_and_worse_when_it_trembl
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name = compare(home, challenger, champion, "test", tasks=["infill"])
-    same = home.objects.manifest(name, "sandbox")
-    assert same["figures"]["infill"]["limb_deg"]["gain"] == 0
-    assert same["figures"]["infill"]["limb_deg"]["verdict"] == OPEN
-    assert sorted(same["parents"]["takes"]) == sorted(clips[clip] for clip in embedded.TEST)
+    same = home.objects.read(name, Sandbox)
+    assert same.figures["infill"]["limb_deg"].gain == 0
+    assert same.figures["infill"]["limb_deg"].verdict == OPEN
+    assert sorted(same.parents.takes) == sorted(clips[clip] for clip in embedded.TEST)
     # The same comparison is the same object: there is no time in it.
     assert compare(home, challenger, champion, "again", tasks=["infill"]) == name
     monkeypatch.setattr(sandbox, "OnnxBackend", Shaky)
-    worse = home.objects.manifest(compare(home, challenger, champion, "test", tasks=["infill"]))
-    row = worse["figures"]["infill"]["limb_deg"]
+    worse = home.objects.read_any(compare(home, challenger, champion, "test", tasks=["infill"]))
+    row = worse.figures["infill"]["limb_deg"]
     assert row["challenger"] > row["champion"] and row["gain"] < 0 and row["takes"] == 4
-    course = worse["sequences"]["infill"]["limb_deg"]
+    course = worse.sequences["infill"]["limb_deg"]
     assert len(course["gain"]) == 4 and course["takes"] == sorted(course["takes"])
 
 
@@ -166,9 +166,9 @@ def test_what_either_was_trained_on_is_left_out_and_said(
     trained = clips["humanoid3d_run"]
     held = clips["humanoid3d_kick"]
     name = compare(home, challenger, champion, "test", [trained, held], ["infill"])
-    found = home.objects.manifest(name)
-    assert found["parents"]["takes"] == [held]
-    assert found["left_out"] == {trained: "the challenger was trained on it or chosen by it"}
+    found = home.objects.read_any(name)
+    assert found.parents["takes"] == [held]
+    assert found.left_out == {trained: "the challenger was trained on it or chosen by it"}
     with pytest.raises(Refused, match="nothing to compare them on: the challenger was trained"):
         compare(home, challenger, champion, "test", [trained])
 
@@ -176,17 +176,17 @@ def test_what_either_was_trained_on_is_left_out_and_said(
 def test_what_a_model_started_from_was_trained_on_is_left_out_too(
     home: Workspace, champion: str, clips: dict[str, str]
 ) -> None:
-    model = home.objects.manifest(champion)
-    dataset = home.objects.manifest(model["parents"]["dataset"])
+    model = home.objects.read_any(champion)
+    dataset = home.objects.read_any(model.parents["dataset"])
     held, trained = clips["humanoid3d_kick"], clips["humanoid3d_run"]
-    train = [take for take in dataset["splits"]["train"] if take != trained]
-    forgets = {**dataset, "splits": {**dataset["splits"], "train": train}}
+    train = [take for take in dataset.splits["train"] if take != trained]
+    forgets = {**dataset, "splits": {**dataset.splits, "train": train}}
     parents = {"dataset": home.publish(forgets, by="test"), "start": champion}
     later = home.publish({**model, "parents": parents}, by="test")
     name = compare(home, later, later, "test", [trained, held], ["infill"])
-    found = home.objects.manifest(name)
-    assert found["parents"]["takes"] == [held]
-    assert found["left_out"] == {trained: "the challenger was trained on it or chosen by it"}
+    found = home.objects.read_any(name)
+    assert found.parents["takes"] == [held]
+    assert found.left_out == {trained: "the challenger was trained on it or chosen by it"}
 
 
 def test_a_take_whose_rights_do_not_cover_it_is_left_out(
@@ -195,7 +195,7 @@ def test_a_take_whose_rights_do_not_cover_it_is_left_out(
     recording = read_recording(person(40, seed=5), "nobody.bvh")
     take = store_take(home, recording, Attribution("mira"), "test")
     name = compare(home, challenger, champion, "test", [take, show])
-    assert "quarantined" in home.objects.manifest(name)["left_out"][take]
+    assert "quarantined" in home.objects.read_any(name).left_out[take]
 
 
 def test_frames_are_no_samples(home: Workspace, challenger: str, champion: str) -> None:
@@ -204,13 +204,13 @@ def test_frames_are_no_samples(home: Workspace, challenger: str, champion: str) 
 
 
 def test_models_of_other_joints_are_not_compared(home: Workspace, champion: str) -> None:
-    model = home.objects.manifest(champion)
-    fewer = {**model["features"], "joints": model["features"]["joints"][:-1]}
+    model = home.objects.read_any(champion)
+    fewer = {**model.features, "joints": model.features["joints"][:-1]}
     other = home.publish({**model, "features": fewer}, by="test")
     with pytest.raises(BadInput, match="do not drive the same joints"):
         compare(home, other, champion, "test")
     with pytest.raises(BadInput, match="is a dataset; give a model or a release"):
-        compare(home, model["parents"]["dataset"], champion, "test")
+        compare(home, model.parents["dataset"], champion, "test")
 
 
 def made_up(count: int, gain: float) -> Manifest:
@@ -244,7 +244,7 @@ def test_the_page_shows_the_running_interval_and_when_it_was_told(
     count: int, gain: float, verdict: str
 ) -> None:
     found = made_up(count, gain)
-    row = found["figures"]["infill"]["limb_deg"]
+    row = found.figures["infill"]["limb_deg"]
     assert row["verdict"] == verdict
     text = comparison_report("c" * 64, found)
     assert "http" not in text and "<script" not in text and text.count("<svg") == 1
@@ -262,8 +262,8 @@ def test_the_command_prints_writes_and_refuses(
     done = CliRunner().invoke(main, [*args, "--on", show[:12], "--report", str(file), "--json"])
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    kept = home.objects.manifest(told["sandbox"], "sandbox")
-    assert kept["parents"]["champion"] == release.name and told["figures"] == kept["figures"]
+    kept = home.objects.read(told["sandbox"], Sandbox)
+    assert kept.parents.champion == release.name and told["figures"] == kept.figures
     assert file.read_text().startswith("<!doctype html>")
     words = CliRunner().invoke(main, [*args, "--on", show[:12]])
     assert "live.jerk" in words.stdout and "not told apart yet, 1 pairs" in words.stdout

@@ -114,23 +114,23 @@ def test_a_better_model_comes_on_stage_with_its_lineage(home: Workspace) -> None
     assert (run.outcome, run.release) == (PROMOTED, live_release(home, "mira"))
     assert refs(home) == (run.release, run.release) and run.release != champion
     release = load_release(home, run.release)
-    assert release.model["parents"]["dataset"] == found["build"]["dataset"]
-    assert [gate["passed"] for gate in release.manifest["gates"]] == [True]
+    assert release.model.parents.dataset == found["build"]["dataset"]
+    assert [gate.passed for gate in release.manifest.gates] == [True]
     assert approval.valid_approvers(home, run.release) == ["the standing policy of Ada"]
     assert len(found["pull"].pop("takes")) == 3
     assert found["pull"] == {
         "champion": champion,
-        "start": home.objects.manifest(champion)["parents"]["model"],
+        "start": home.objects.read_any(champion).parents["model"],
     }
     assert home.fsck().bad == []
     assert rollback(home, "mira", "Ada") == (champion, run.release)
 
 
 def test_what_the_champion_knows_stays_in_its_split(home: Workspace) -> None:
-    model = home.objects.manifest(live_release(home, "mira"))["parents"]["model"]
-    before = home.objects.manifest(home.objects.manifest(model)["parents"]["dataset"])["splits"]
+    model = home.objects.read_any(live_release(home, "mira")).parents["model"]
+    before = home.objects.read_any(home.objects.manifest(model)["parents"]["dataset"]).splits
     _, found = go(home)
-    after = home.objects.manifest(found["build"]["dataset"])["splits"]
+    after = home.objects.read_any(found["build"]["dataset"]).splits
     for split, names in before.items():
         assert set(names) <= set(after[split])
 
@@ -156,7 +156,7 @@ def test_what_may_not_be_learned_from_asks_for_nothing_and_is_in_no_dataset(
 ) -> None:
     hidden = take(home, "mira", 77, agreed)
     _, found = go(home)
-    assert hidden not in home.objects.manifest(found["build"]["dataset"])["parents"]["takes"]
+    assert hidden not in home.objects.read_any(found["build"]["dataset"]).parents["takes"]
     run, _ = go(home)
     assert run.reason == NOTHING_NEW
 
@@ -240,8 +240,8 @@ def test_a_trial_ends_also_where_the_champion_was_revoked_meanwhile(home: Worksp
 
 
 def other(home: Workspace) -> str:
-    model = home.objects.manifest(live_release(home, "mira"))["parents"]["model"]
-    made = home.publish({**home.objects.manifest(model), "note": "by hand"}, by="test")
+    model = home.objects.read_any(live_release(home, "mira")).parents["model"]
+    made = home.publish({**home.objects.read_any(model), "note": "by hand"}, by="test")
     return approve(home, made, "Ada")
 
 
@@ -374,7 +374,7 @@ def test_an_online_update_comes_on_stage_within_what_was_signed_for(
         assert live_release(home, "mira") == champion
         return
     release = load_release(home, live_release(home, "mira"))
-    assert release.name == run.release and release.model["update"]["norm"] == 0.1
+    assert release.name == run.release and release.model.update.norm == 0.1
     again, found = go(home, online=True)
     assert (again.outcome, again.reason, found) == (REJECTED, NOTHING_NEW, {})
     take(home, "mira", 9, AGREED)

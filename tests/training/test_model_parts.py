@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from greenroom.manifests import ModelPart, Rig
 from greenroom.store.workspace import Workspace
 
 pytestmark = pytest.mark.train
@@ -36,11 +37,11 @@ def test_a_style_part_holds_all_that_its_head_needs(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     found = _parts(workspace, styles=2)
     assert list(found["parts"]) == ["style"]
-    part = workspace.objects.manifest(found["parts"]["style"], "part")
-    assert part["part"] == "style" and part["figures"] == {"style_doubt_at": 1.0}
-    tensors = load(workspace.objects.get(part["blobs"]["tensors"]))
+    part = workspace.objects.read(found["parts"]["style"], ModelPart)
+    assert part.part == "style" and part.figures == {"style_doubt_at": 1.0}
+    tensors = load(workspace.objects.get(part.blobs["tensors"]))
     sizes = {name: list(value.shape) for name, value in tensors.items()}
-    assert sizes == part["shape"] and sizes["centres"] == [2, 1] and sizes["state_mean"] == [16]
+    assert sizes == part.shape and sizes["centres"] == [2, 1] and sizes["state_mean"] == [16]
     np.testing.assert_array_equal(tensors["doubt"], np.float32([9, 1, 0, 1e6]))
     assert _parts(workspace, styles=2) == found
 
@@ -55,7 +56,7 @@ def test_a_training_keeps_the_mapping_that_it_started_from(tmp_path: Path) -> No
     older = workspace.publish({"kind": "model", "actor": "mira"}, by="t")
     assert _parts(workspace, rig=CHANNELS, parents={"start": older}) == plain
     other = _parts(workspace, rig=CHANNELS[:1], parents={"start": start})["parts"]["rig"]
-    assert workspace.objects.manifest(other, "rig") == {**_PLAIN, "channels": CHANNELS[:1]}
+    assert workspace.objects.read(other, Rig) == {**_PLAIN, "channels": CHANNELS[:1]}
 
 
 _PLAIN = {"kind": "rig", "version": 1}

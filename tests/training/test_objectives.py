@@ -14,6 +14,7 @@ from greenroom.contracts import ModelShape
 from greenroom.datasets.build import build_dataset
 from greenroom.errors import BadInput
 from greenroom.frames import ARKIT
+from greenroom.manifests import Model, Validation
 from greenroom.registry.release import approve, load_release
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend
 from greenroom.store.workspace import Workspace
@@ -258,8 +259,10 @@ def test_a_body_that_nobody_captures_is_given_as_much_as_does_not_tremble() -> N
     quiet = find_rest_state(takes)
     pace = quiet_pace(take[:, :six].numpy() for take in takes)
     found = tune_free_run(model, takes, random, quiet, pace)
-    assert found["alone"] == 0.75  # it adds nothing, and a quarter is margin
-    assert found["alone_still"] == 1 and found["alone_wider"] == 1  # too still by any, so as taught
+    assert found["free_run"] == 0.75  # it adds nothing, and a quarter is margin
+    assert (
+        found["free_run_still"] == 1 and found["free_run_wider"] == 1
+    )  # too still by any, so as taught
     within = model.rest.clamp(model.core.low, model.core.high)
     rest = within * model.core.std + model.core.mean
     assert torch.allclose(model.rest * model.core.std + model.core.mean, quiet, atol=1e-4)
@@ -281,15 +284,15 @@ def test_a_body_that_nobody_captures_is_given_as_much_as_does_not_tremble() -> N
             return -self.much * base, ahead, torch.zeros(len(base), len(JOINTS))
 
     model.trunk = Opposite(2.2)  # a fifth wider with each tick by itself: inertia lets it die out
-    assert tune_free_run(model, takes, random, quiet, pace)["alone"] == 0.75
+    assert tune_free_run(model, takes, random, quiet, pace)["free_run"] == 0.75
     model.trunk = Opposite(4.0)  # all of it swings ever wider, three quarters of it come to rest
     found = tune_free_run(model, takes, random, quiet, pace)
-    assert found["alone"] == 0.75**2 and found["alone_worst_jerk"] <= 1.5
+    assert found["free_run"] == 0.75**2 and found["free_run_worst_jerk"] <= 1.5
     model.trunk = Opposite(100.0)
     found = tune_free_run(
         model, takes, random, quiet, pace
     )  # even a quarter of it swings: the least is given
-    assert found["alone"] == 0.75 * 0.25 and found["alone_worst_jerk"] > 1.5
+    assert found["free_run"] == 0.75 * 0.25 and found["free_run_worst_jerk"] > 1.5
 
 
 def test_draws_are_as_wide_as_leaves_a_body_as_lively_as_its_actor() -> None:
@@ -319,9 +322,9 @@ def test_draws_are_as_wide_as_leaves_a_body_as_lively_as_its_actor() -> None:
     for much in (0.02, 0.06, 1.0):
         model.trunk = Wander(much)
         found = tune_free_run(model, takes, random, find_rest_state(takes), pace)
-        chosen.append(found["alone_wider"])
+        chosen.append(found["free_run_wider"])
         assert model.wider == chosen[-1]
-        assert found["alone_still"] <= 0.05 or chosen[-1] == 4
+        assert found["free_run_still"] <= 0.05 or chosen[-1] == 4
     assert chosen[0] == 4 > chosen[1] > chosen[2] == 1, chosen
 
 
@@ -433,7 +436,7 @@ def test_what_a_forecast_is_given_is_what_it_earned_on_other_takes() -> None:
     assert (left[4] / left[2]).median() == pytest.approx((15 / 6) ** 0.5, rel=0.25)
     torch.nn.init.normal_(model.trunk.ahead.weight, std=1.0)  # an addition that knows nothing
     found = fit_residual_gains(model, takes)
-    assert set(found) == {f"earned_{h}" for h in model.shape.horizons}
+    assert set(found) == {f"forecast_gain_{h}" for h in model.shape.horizons}
     assert all(value < 0.05 for value in found.values())
     # A past shorter than the model's, and a take without a future, are no error.
     assert fit_residual_gains(model, [takes[0][:20], takes[0][:3]]).keys() == found.keys()
@@ -457,7 +460,7 @@ def test_an_addition_earns_by_how_much_a_body_moves() -> None:
     found = fit_residual_gains(model, [lively, quiet])
     at = dict(zip(SIZES, trunk.earned.T, strict=True))
     assert (at[0.8] > 0.99).all() and (at[0.05] < 0.02).all()
-    whole = [found[f"earned_{h}"] for h in model.shape.horizons]
+    whole = [found[f"forecast_gain_{h}"] for h in model.shape.horizons]
     assert torch.allclose(at[1.6], torch.tensor(whole), atol=0.01)  # which nobody has shown
     said = []
     for take in (lively, quiet):
@@ -513,7 +516,9 @@ def test_where_no_take_is_long_enough_nothing_is_earned() -> None:
     model = _performer()
     for takes in ([], [torch.zeros(2, model.shape.state)]):
         model.trunk.earned.fill_(1.0)
-        assert fit_residual_gains(model, takes) == {f"earned_{h}": 0 for h in model.shape.horizons}
+        assert fit_residual_gains(model, takes) == {
+            f"forecast_gain_{h}": 0 for h in model.shape.horizons
+        }
         assert (model.trunk.earned == 0).all()
 
 
@@ -551,19 +556,19 @@ def test_one_model_does_every_task_and_is_judged_on_it(
         workspace, dataset, "t", preset, recipe, lambda step, steps, figures: said.update(figures)
     )
     assert set(said) == {"loss", "loss_performing", "loss_gaps", "loss_face"}
-    manifest = workspace.objects.manifest(model, "model")
-    assert set(manifest["operations"]) <= PORTABLE_OPERATIONS
-    assert manifest["styles"] == ["calm", "wild"] and manifest["rig"][0] == "jawOpen"
-    shape = ModelShape.load(manifest["shape"])
+    manifest = workspace.objects.read(model, Model)
+    assert set(manifest.operations) <= PORTABLE_OPERATIONS
+    assert manifest.styles == ["calm", "wild"] and manifest.rig[0] == "jawOpen"
+    shape = ModelShape.load(manifest.shape)
     assert (shape.face, shape.styles, shape.horizons) == (3, 2, (1, 3, 6, 10, 15))
-    backend = OnnxBackend(workspace.objects.get(manifest["blobs"]["graph"]), shape)
+    backend = OnnxBackend(workspace.objects.get(manifest.blobs.graph), shape)
     asked: list[int] = []
     forecast = EvalModel.forecast
     monkeypatch.setattr(
         EvalModel, "forecast", lambda self, past: asked.append(len(past)) or forecast(self, past)
     )
-    found = workspace.objects.manifest(validate(workspace, model, backend, "t"), "validation")
-    figures = found["figures"]
+    found = workspace.objects.read(validate(workspace, model, backend, "t"), Validation)
+    figures = found.figures
     assert set(figures) == {"infill", "forecast", "face", "style"}
     assert asked and set(asked) == {shape.history}  # its own forecasts are judged, no roll-out
     # There is one test take of two seconds and a half: a single stretch, and its rig rounds the lips.

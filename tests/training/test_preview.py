@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from PIL import Image
 
+from greenroom.manifests import Dataset
 from greenroom.store.workspace import Workspace
 from greenroom.training.tracking import Journal
 
@@ -23,8 +24,8 @@ def shown_in(workspace: Workspace, dataset: str, face: bool = False) -> tuple[An
     from greenroom.training.data_module import load_splits
     from greenroom.training.preview import make_preview
 
-    manifest = workspace.objects.manifest(dataset, "dataset")
-    spec = FeatureSpec.load(manifest["features"])
+    manifest = workspace.objects.read(dataset, Dataset)
+    spec = FeatureSpec.load(manifest.features)
     found = load_splits(workspace, manifest, spec)["train"]
     channels = found.channels if face else ()
     shape = MINI.shape(len(spec.joints), spec.state_width, 43, len(channels))

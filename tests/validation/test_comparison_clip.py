@@ -53,7 +53,7 @@ def test_a_take_that_may_not_leave_is_not_shown(
     home: Workspace, release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedded.ingest_clips(home, "test")
-    model = release.manifest["parents"]["model"]
+    model = release.manifest.parents.model
     backend = OnnxBackend(release.graph, release.role.shape)
     asked = []
 

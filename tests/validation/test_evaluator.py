@@ -10,12 +10,12 @@ from greenroom.capture.readers import read_recording
 from greenroom.capture.sample_data import Clip
 from greenroom.errors import BadInput, Refused
 from greenroom.frames import Body
+from greenroom.manifests import Manifest, Validation
 from greenroom.metrics.motion import SufficientStats, aggregate
 from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import live_release, promote
 from greenroom.registry.release import Release, approve, load_release
 from greenroom.serving.onnx_backend import OnnxBackend
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_model import FLOOR
 from greenroom.validation.eval_takes import EvalTake
@@ -31,7 +31,7 @@ def release(home: Workspace) -> Release:
 
 
 def model_of(release: Release) -> str:
-    return str(release.manifest["parents"]["model"])
+    return str(release.manifest.parents.model)
 
 
 def backend(release: Release) -> OnnxBackend:
@@ -41,15 +41,15 @@ def backend(release: Release) -> OnnxBackend:
 @pytest.fixture(scope="module")
 def validation(home: Workspace, release: Release) -> tuple[str, Manifest]:
     name = validate(home, model_of(release), backend(release), "test")
-    return name, home.objects.manifest(name, "validation")
+    return name, home.objects.read(name, Validation)
 
 
 def test_the_figures_agree_with_those_of_training(
     release: Release, validation: tuple[str, Manifest]
 ) -> None:
-    found = validation[1]["figures"]
+    found = validation[1].figures
     limb = found["infill"]["limb_deg"]
-    said = release.model["figures"]
+    said = release.model.figures
     # Other windows and limbs in turn: near, not equal.
     assert limb["model"] == pytest.approx(said["test_limb_model_degrees"], rel=0.05)
     assert limb["floors"]["hold"] == pytest.approx(said["test_limb_hold_degrees"], rel=0.05)
@@ -64,7 +64,7 @@ def test_the_same_judgement_is_the_same_object(
     home: Workspace, release: Release, validation: tuple[str, Manifest]
 ) -> None:
     assert validate(home, model_of(release), backend(release), "again") == validation[0]
-    assert aggregate_figures(read_stats(validation[1])) == validation[1]["figures"]
+    assert aggregate_figures(read_stats(validation[1])) == validation[1].figures
 
 
 def test_on_recordings_that_it_never_saw_and_with_one_task(
@@ -82,10 +82,10 @@ def test_on_recordings_that_it_never_saw_and_with_one_task(
         tasks=["infill"],
         minutes=1,
     )
-    manifest = home.objects.manifest(name, "validation")
-    assert (manifest["on"], set(manifest["figures"])) == ("recordings", {"infill", "alone"})
-    assert manifest["labels"] == {"kick": {"style": "fierce"}}
-    assert manifest["figures"]["alone"]["jerk"]["takes"] == 1
+    manifest = home.objects.read(name, Validation)
+    assert (manifest.on, set(manifest.figures)) == ("recordings", {"infill", "alone"})
+    assert manifest.labels == {"kick": {"style": "fierce"}}
+    assert manifest.figures["alone"]["jerk"].takes == 1
     assert "alone" in validation_report(name, manifest)
     (tally,) = read_stats(manifest)["infill"]["limb_deg"].values()
     assert 0 < aggregate([tally], "model") < 90 and tally.weight > 0
@@ -117,7 +117,7 @@ def test_the_report_is_one_file_that_needs_nothing(validation: tuple[str, Manife
     page = validation_report(*validation, evaluate_gates(gates, validation[1], None))
     assert page.count("<svg") == 5 and "gaussian (floor)" in page and "passed" in page
     assert "http" not in page and "<script" not in page
-    aggregate_figures = validation[1]["figures"]
+    aggregate_figures = validation[1].figures
     for task, metrics in aggregate_figures.items():
         for metric, found in metrics.items():
             low, high = found["gain"]
@@ -168,7 +168,7 @@ def test_what_is_no_gate_is_refused_with_its_number(gates: Any, why: str) -> Non
 
 def test_gates_pass_by_the_lower_bound_and_say_why(validation: tuple[str, Manifest]) -> None:
     manifest = validation[1]
-    low = manifest["figures"]["infill"]["limb_deg"]["gain"][0]
+    low = manifest.figures["infill"]["limb_deg"]["gain"][0]
     easy, hard, absent, worst = evaluate_gates(
         read_gates(
             [
@@ -182,14 +182,14 @@ def test_gates_pass_by_the_lower_bound_and_say_why(validation: tuple[str, Manife
         manifest,
         None,
     )
-    assert easy["passed"] and not hard["passed"] and "not above" in hard["why"]
-    assert easy["gain"][0] == pytest.approx(low, abs=1e-3)
-    assert not absent["passed"] and "was not measured" in absent["why"]
+    assert easy.passed and not hard.passed and "not above" in hard.why
+    assert easy.gain[0] == pytest.approx(low, abs=1e-3)
+    assert not absent.passed and "was not measured" in absent.why
     each = [
         aggregate([t], "gaussian") - aggregate([t], "model")
         for t in read_stats(manifest)["infill"]["limb_deg"].values()
     ]
-    assert worst["gain"][0] == pytest.approx(min(each), abs=1e-5)
+    assert worst.gain[0] == pytest.approx(min(each), abs=1e-5)
 
 
 def test_approval_asks_the_gates_and_the_release_carries_the_evidence(
@@ -202,17 +202,17 @@ def test_approval_asks_the_gates_and_the_release_carries_the_evidence(
         decide_gates(home, model)
     champion = {**GATE, "against": "champion", "margin": -1}
     set_policy(home, "mira", "Dir", gates=read_gates([{**GATE, "margin": -9}, champion], "g"))
-    other = home.publish({**home.objects.manifest(model), "note": "challenger"}, by="test")
+    other = home.publish({**home.objects.read_any(model), "note": "challenger"}, by="test")
     with pytest.raises(Refused, match="was not validated; run: greenroom validate"):
         decide_gates(home, other)
     name = validate(home, other, backend(release), "test")
     validate(home, other, backend(release), "test", tasks=["forecast"])  # takes nothing away
     evidence, decisions = decide_gates(home, other)
-    assert evidence == name and [d["passed"] for d in decisions] == [True, True]
-    assert decisions[1]["gain"] == [0, 0]  # the same graph
+    assert evidence == name and [d.passed for d in decisions] == [True, True]
+    assert decisions[1].gain == [0, 0]  # the same graph
     made = approve(home, other, "Ada", None, evidence, decisions)
-    manifest = home.objects.manifest(made)
-    assert manifest["parents"]["validation"] == name and manifest["gates"] == decisions
+    manifest = home.objects.read_any(made)
+    assert manifest.parents["validation"] == name and manifest.gates == decisions
     assert promote(home, "mira", made, "test") == release.name
     set_policy(home, "mira", "Dir")
 
@@ -229,7 +229,7 @@ def test_two_people_approve_one_release_and_the_second_is_told_which(
         assert done.exit_code == 0, done.output
         return done.stdout
 
-    manifest = {**home.objects.manifest(model_of(release)), "note": "for two", "actor": "twin"}
+    manifest = {**home.objects.read_any(model_of(release)), "note": "for two", "actor": "twin"}
     model = home.publish(manifest, by="test")
     set_policy(home, "twin", "Dir", needed=2)
     first = said("approve", model, "--by", "Ada")
@@ -253,7 +253,7 @@ def test_who_never_moves_has_no_skill_and_no_figure_that_is_none(
     root = np.tile(np.asarray([0, 0.9, 0], np.float32), (ticks, 1))
     frozen = Body(release.skeleton, root, still, np.ones((ticks, 55), np.float32))
     name = validate(home, model_of(release), backend(release), "test", {"t-pose": EvalTake(frozen)})
-    found = home.objects.manifest(name, "validation")["figures"]
+    found = home.objects.read(name, Validation).figures
     assert found["forecast"] == {} and "limb_deg" in found["infill"]
     rows = {
         "still": SufficientStats("skill", {"model": 0.0, "ridge": 0.0}, 0.0),
@@ -261,11 +261,11 @@ def test_who_never_moves_has_no_skill_and_no_figure_that_is_none(
     }
     labels = {"still": {"style": "calm"}, "lively": {"style": "wild"}}
     row = aggregate_figures({"forecast": {"skill_200": rows}}, labels)["forecast"]["skill_200"]
-    assert row["model"] == 0.75 and set(row["groups"]["style"]) == {"wild"}
+    assert row.model == 0.75 and set(row.groups["style"]) == {"wild"}
     gates = read_gates([{"metric": "forecast.skill_200"}], "g")
     kept = {"forecast": {"skill_200": {"still": {"kind": "skill", "sums": {}, "weight": 0.0}}}}
     (decision,) = evaluate_gates(gates, {"tallies": kept}, None)
-    assert not decision["passed"] and "was not measured" in decision["why"]
+    assert not decision.passed and "was not measured" in decision.why
 
 
 def test_a_champion_judged_on_other_takes_cannot_be_compared(
@@ -277,9 +277,9 @@ def test_a_champion_judged_on_other_takes_cannot_be_compared(
     fewer["tallies"] = {"infill": {"limb_deg": one}}
     gate = read_gates([{**GATE, "against": "champion"}], "g")
     (decision,) = evaluate_gates(gate, validation[1], fewer)
-    assert not decision["passed"] and "3 differ" in decision["why"]
+    assert not decision.passed and "3 differ" in decision.why
     (first,) = evaluate_gates(gate, validation[1], None)
-    assert first["passed"] and first["why"] == "there is no champion yet"
+    assert first.passed and first.why == "there is no champion yet"
 
 
 def test_the_command_prints_the_table_and_writes_the_report(
@@ -309,10 +309,10 @@ def test_groups_of_takes_have_figures_and_a_gate_can_ask_the_worst_of_them() -> 
     }
     tallies = {"infill": {"limb_deg": takes}}
     found = aggregate_figures(tallies, labels)["infill"]["limb_deg"]
-    assert set(found["groups"]) == {"style"}  # a number of its own makes no group
-    groups = found["groups"]["style"]
-    assert {value: row["takes"] for value, row in groups.items()} == {"": 1, "calm": 20, "wild": 19}
-    assert groups["calm"]["gain"] == [1, 1] and groups["wild"]["gain"] == [-1, -1]
+    assert set(found.groups) == {"style"}  # a number of its own makes no group
+    groups = found.groups["style"]
+    assert {value: row.takes for value, row in groups.items()} == {"": 1, "calm": 20, "wild": 19}
+    assert groups["calm"].gain == [1, 1] and groups["wild"].gain == [-1, -1]
     validation = {
         "tallies": {
             "infill": {
@@ -333,5 +333,5 @@ def test_groups_of_takes_have_figures_and_a_gate_can_ask_the_worst_of_them() -> 
         ],
         "here",
     )
-    passed = [d["passed"] for d in evaluate_gates(gates, validation, None)]
+    passed = [d.passed for d in evaluate_gates(gates, validation, None)]
     assert passed == [True, False, True, False]

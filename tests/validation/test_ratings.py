@@ -88,7 +88,7 @@ def test_a_study_is_kept_beside_a_validation_without_names(
     workspace = Workspace(tmp_path / "home")
     release = embedded.install(workspace)
     embedded.ingest_clips(workspace, "test")
-    model = workspace.objects.manifest(release)["parents"]["model"]
+    model = workspace.objects.read_any(release).parents["model"]
     ratings, page = tmp_path / "r.csv", tmp_path / "report.html"
     ratings.write_text(CSV)
     args = ["--home", str(workspace.home), "validate", model, "--task", "infill", "--json"]

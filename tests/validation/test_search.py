@@ -12,6 +12,7 @@ import pytest
 
 from greenroom.capture.sample_data import Clip
 from greenroom.errors import BadInput
+from greenroom.manifests import Model, Search, Validation
 from greenroom.store.workspace import Workspace
 from greenroom.validation.search import MedianStopping, SearchPlan, behind, best_of, search
 from greenroom.validation.search_report import search_report
@@ -89,7 +90,7 @@ def made_up(tmp_path: Path, published: list[Clip], monkeypatch: pytest.MonkeyPat
         return own.publish({**made, "blobs": {}}, by=by)
 
     def validate(where: Workspace, model: str, *args: Any, **more: Any) -> str:
-        error = where.objects.manifest(model)["e"]
+        error = where.objects.read_any(model).e
         tally = {"kind": "mean", "sums": {"model": error, "gaussian": 1.0}, "weight": 1.0}
         made: dict[str, Any] = {"tallies": {"infill": {"limb_deg": {"t": tally}}}}
         made |= {"figures": {"infill": {"limb_deg": {"model": error}}}}
@@ -111,7 +112,7 @@ def test_it_finds_the_best_and_is_the_same_when_cut_off(made_up: Any, tmp_path: 
     space = {**SPACE, "rollout": Choice(values=(24,))}
     plan = SearchPlan(trials=14, steps=40, space=space)
     found = search(workspace, dataset, "test", opened, plan)
-    whole = workspace.objects.manifest(found, "search")
+    whole = workspace.objects.read(found, Search)
     best = whole["trials"][whole["best"]]
     assert len(whole["trials"]) == 14 and whole["better"] == "lower"
     assert best["value"] < 10.5 and best["recipe"]["batch"] == 32
@@ -133,7 +134,7 @@ def test_it_finds_the_best_and_is_the_same_when_cut_off(made_up: Any, tmp_path: 
     count = len(trained)
     more = search(workspace, dataset, "test", opened, replace(plan, trials=16))
     assert len(trained) == count + 2
-    assert workspace.objects.manifest(more)["trials"][:14] == whole["trials"]
+    assert workspace.objects.read_any(more)["trials"][:14] == whole["trials"]
     assert best_of(whole) == best["recipe"]
     with pytest.raises(BadInput, match="came to its end"):
         best_of({**whole, "best": None})
@@ -183,14 +184,14 @@ def test_the_command_searches_for_real_and_contacts_nobody(
     assert done.exit_code == 0, done.stderr
     said = json.loads(done.stdout)
     assert 1e-4 <= said["best"]["recipe"]["rate"] <= 1e-2 and 0 < said["best"]["value"] < 90
-    model = workspace.objects.manifest(said["best"]["model"], "model")
-    assert model["recipe"]["batch"] == 4 and model["recipe"]["steps"] == 2
-    on = workspace.objects.manifest(said["best"]["validation"], "validation")
-    splits = workspace.objects.manifest(dataset)["splits"]
-    assert set(on["tallies"]["infill"]["limb_deg"]) == set(splits["validation"])
-    inner = workspace.objects.manifest(model["parents"]["dataset"])
-    assert not set(inner["parents"]["takes"]) & set(splits["test"])
-    assert set(inner["splits"]["train"]) < set(splits["train"])
+    model = workspace.objects.read(said["best"]["model"], Model)
+    assert model.recipe["batch"] == 4 and model.recipe["steps"] == 2
+    on = workspace.objects.read(said["best"]["validation"], Validation)
+    splits = workspace.objects.read_any(dataset).splits
+    assert set(on.stats["infill"]["limb_deg"]) == set(splits["validation"])
+    inner = workspace.objects.read_any(model.parents.dataset)
+    assert not set(inner.parents["takes"]) & set(splits["test"])
+    assert set(inner.splits["train"]) < set(splits["train"])
     assert shown.read_text().startswith("<!doctype html>")
     assert list((workspace.home / "tracking").glob("*.jsonl"))
     assert not [path for path in (workspace.home / "search").iterdir() if path.is_dir()]

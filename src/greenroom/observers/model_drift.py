@@ -39,7 +39,7 @@ def reference_rows(workspace: Workspace, release: Release) -> list[Floats]:
     forecasts, how far off that was. There are none for an older model.
     """
     blob = release.model.blobs.reference
-    if blob is None:
+    if not blob:
         return []
     shape = release.role.shape
     rows = np.frombuffer(workspace.objects.get(blob), "<f4")

@@ -103,7 +103,7 @@ class Workspace:
                 return matches[0]
             if len(matches) > 1:
                 raise BadInput(f"{len(matches)} {kind}s begin with {text}", then="give more digits")
-        named_matches = [row.object for row in self.catalog.find(kind) if row.name == text]
+        named_matches = [row.object for row in self.catalog.find(kind) if text and row.name == text]
         if len(named_matches) == 1:
             return named_matches[0]
         if named_matches:

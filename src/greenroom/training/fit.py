@@ -190,7 +190,7 @@ def fit_residual_gains(model: MotionNet, takes: Sequence[Tensor]) -> dict[str, f
     long enough, nothing is earned.
 
     Returns:
-        What each horizon earns at all amplitudes, as `earned_` and its ticks.
+        What each horizon earns at all amplitudes, as `forecast_gain_` and its ticks.
     """
     from scipy.optimize import lsq_linear
 
@@ -250,7 +250,7 @@ def fit_residual_gains(model: MotionNet, takes: Sequence[Tensor]) -> dict[str, f
         )
         gains = lsq_linear(root.T.numpy(), target[:, 0].numpy(), bounds=(0, 1)).x
         trunk.earned[i] = torch.from_numpy(np.asarray(gains, np.float32))
-        figures[f"earned_{ahead}"] = overall_gain
+        figures[f"forecast_gain_{ahead}"] = overall_gain
     return figures
 
 
@@ -349,10 +349,10 @@ def tune_free_run(
     wider = min(still, key=lambda scale: still[scale])  # of equals the first, the least
     model.wider.fill_(wider)
     return {
-        "alone": _MARGIN * weight,
-        "alone_worst_jerk": worst / most * _TREMOR,
-        "alone_wider": wider,
-        "alone_still": still[wider],
+        "free_run": _MARGIN * weight,
+        "free_run_worst_jerk": worst / most * _TREMOR,
+        "free_run_wider": wider,
+        "free_run_still": still[wider],
     }
 
 

@@ -1,7 +1,8 @@
 """Decide by data whether a model may go on: gates, and the evidence for each decision.
 
 A gate is {"metric": "task.metric", "against": "baseline" or "champion", "margin": number, "level":
-number}. It passes if, over takes resampled in pairs, the lower bound of the gain at `level` is above `margin`:
+number}. It passes if, over takes resampled in pairs, the lower bound of the gain at `level` is above
+`margin`:
 0 asks for better, a negative margin forgives so much worse (degrees, or skill). `"worst": true` asks it
 of every single take's gain instead of the mean's interval; `"worst": "style"`, or another tier of
 labels, of each group's interval.
