@@ -59,7 +59,7 @@ def pack(home: Path, dataset: str, file: Path) -> None:
     ridge = Ridge(single, SKILLS, six)
     gauss = Gaussian(single, np.repeat(lost, 6, 1))
     k = shape.history
-    out["floors"] = judged(
+    out["baselines"] = judged(
         out,
         k,
         lambda rows, see, age: np.stack(
@@ -200,7 +200,7 @@ def main() -> None:
     model, steps, took = train(data, asked)
     said = {key: value for key, value in vars(asked).items() if key not in ("do", "file")}
     said |= {"steps": steps, "seconds_a_step": round(took, 4)}
-    print(json.dumps(said | {"model": judged(data, 30, *by(model)), "floors": data["floors"]}))
+    print(json.dumps(said | {"model": judged(data, 30, *by(model)), "floors": data["baselines"]}))
     return None
 
 

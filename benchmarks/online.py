@@ -51,7 +51,7 @@ class Bench:
                 self.takes[row.object] = take_style(one), str(one.tiers.get("content", ""))
 
     def adapter(self, model: str) -> Adapter:
-        graph = self.workspace.objects.read_any(model).blobs["graph"]
+        graph = self.workspace.objects.read_any(model).blobs.graph
         return Adapter(self.workspace.objects.get(graph), self.shape, self.spec.joints)
 
     def moments(self, takes: Any, every: int) -> Moments:
@@ -218,7 +218,7 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
         truth = np.asarray([kinds.index(s) for s in judged.styles])
         hits = [
             (
-                adapter.say(judged, objects.get(objects.read_any(m).blobs["graph"])).argmax(1)
+                adapter.say(judged, objects.get(objects.read_any(m).blobs.graph)).argmax(1)
                 == truth
             )
             for m in (begun, made)

@@ -25,6 +25,7 @@ from greenroom.manifests import (
     ShowParents,
     Take,
     TakeClock,
+    Update,
     Validation,
     ValidationParents,
 )
@@ -32,6 +33,7 @@ from greenroom.store.workspace import Workspace
 
 SPEC = FeatureSpec(("hips", "spine", "head"))
 NOTHING = "0" * 64
+UPDATE = Update(norm=0.1, replay_loss=0.01, seconds=1.0, in_a_row=1)
 MIT = Rights(participant="p", purposes=["train", "perform"], licence="MIT")
 
 
@@ -90,6 +92,20 @@ def noted(manifest: Model, note: str, **changes: Any) -> Model:
     """Return a model like another one, with another hash."""
     recipe = {**manifest.recipe, "note": note}
     return msgspec.structs.replace(manifest, recipe=recipe, **changes)
+
+
+def published_release(workspace: Workspace, note: str = "") -> str:
+    """Publish a release of a model of no takes; return its hash."""
+    data = workspace.publish(dataset([]), by="test")
+    made = workspace.publish(model(workspace, data, note), by="test")
+    return workspace.publish(release(made), by="test")
+
+
+def noted_release(workspace: Workspace, name: str, note: str) -> ReleaseManifest:
+    """Return a release like another one, with another hash."""
+    manifest = workspace.objects.read(name, ReleaseManifest)
+    blobs = {**manifest.blobs, "note": workspace.objects.put(note.encode())}
+    return msgspec.structs.replace(manifest, blobs=blobs)
 
 
 def release(model: str, actor: str = "mira", **more: Any) -> ReleaseManifest:

@@ -11,15 +11,16 @@ import pytest
 
 from greenroom import embedded
 from greenroom.adaptation.replay_reservoir import Reservoir
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
 from greenroom.consent.records import read_rights
 from greenroom.contracts import ModelShape
 from greenroom.datasets.build import build_dataset
 from greenroom.errors import BadInput, Refused
-from greenroom.manifests import Model, ModelPart
+from greenroom.manifests import Model, ModelParents, ModelPart
 from greenroom.registry.release import approve, load_release
 from greenroom.serving.onnx_backend import OnnxBackend, self_test
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
 pytestmark = pytest.mark.train
@@ -40,7 +41,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory, person: Callable[..., bytes
     from greenroom.training.train import train
 
     workspace = Workspace(tmp_path_factory.mktemp("online") / "home")
-    who = Attribution("mira", "p", read_rights("MIT", "p"))
+    who = Attribution("mira", ("p",), (read_rights("MIT", "p"),))
 
     def ingest(name: str, movement: int, style: str, amplitude: float) -> str:
         data = person(frames=160, seed=movement, amplitude=amplitude)
@@ -73,12 +74,12 @@ def test_an_update_is_a_model_of_its_own_that_may_perform(studio: Studio) -> Non
     assert said.style == "wild" and said.in_a_row == 1
     assert 0 < said.norm <= said.bounds["norm"] and said.replay_loss <= said.bounds["replay_loss"]
     assert said.seconds == 60 and said.gain > 0 and said.loss_after != said.loss_before
-    assert second.parents == {
-        "dataset": first.parents.dataset,
-        "start": studio.model,
-        "takes": sorted(studio.new),
-        "replay": studio.replay,
-    }
+    assert second.parents == ModelParents(
+        dataset=first.parents.dataset,
+        start=studio.model,
+        takes=sorted(studio.new),
+        replay=studio.replay,
+    )
     before, after = (
         {
             one.name: onnx.numpy_helper.to_array(one)
@@ -125,7 +126,7 @@ def test_it_is_better_at_takes_that_it_never_saw(studio: Studio) -> None:
     for name in (studio.model, made):
         manifest = workspace.objects.read_any(name)
         spec, shape = FeatureSpec.load(manifest.features), ModelShape.load(manifest.shape)
-        graph = workspace.objects.get(manifest.blobs["graph"])
+        graph = workspace.objects.get(manifest.blobs.graph)
         adapter = Adapter(graph, shape, spec.joints)
         moments = concatenate_moments(
             [take_moments(workspace, spec, take, 7) for take in studio.others]
@@ -162,7 +163,7 @@ def test_what_the_layers_read_foretells_what_moving_them_does(studio: Studio) ->
     from greenroom.features.pipeline import FeatureSpec
 
     manifest = studio.workspace.objects.read_any(studio.model)
-    graph = studio.workspace.objects.get(manifest.blobs["graph"])
+    graph = studio.workspace.objects.get(manifest.blobs.graph)
     shape, spec = ModelShape.load(manifest.shape), FeatureSpec.load(manifest.features)
     adapter = Adapter(_uneven(graph, shape, spec.joints), shape, spec.joints)
     lively = take_moments(studio.workspace, spec, studio.new[0], 7)
@@ -232,11 +233,11 @@ def test_rights_actors_and_models_that_do_not_fit_are_refused(
 
     workspace = studio.workspace
     recording = read_recording(person(frames=100, seed=77), "x.bvh")
-    nobody = store_take(workspace, recording, Attribution("mira", "", None), "test")
+    nobody = store_take(workspace, recording, Attribution("mira"), "test")
     with pytest.raises(Refused, match="quarantined"):
         online_update(workspace, studio.model, [nobody], studio.replay, "test")
     other = store_take(
-        workspace, recording, Attribution("else", "p", read_rights("MIT", "p")), "test"
+        workspace, recording, Attribution("else", ("p",), (read_rights("MIT", "p"),)), "test"
     )
     with pytest.raises(BadInput, match="is else's, not mira's"):
         online_update(workspace, studio.model, [other], studio.replay, "test")
@@ -245,7 +246,7 @@ def test_rights_actors_and_models_that_do_not_fit_are_refused(
     elsewhere = Workspace(tmp_path / "home")
     release = embedded.install(elsewhere)
     actor = elsewhere.objects.read_any(release).actor
-    who = Attribution(actor, "p", read_rights("MIT", "p"))
+    who = Attribution(actor, ("p",), (read_rights("MIT", "p"),))
     take = store_take(elsewhere, recording, who, "test")
     kept = Reservoir()
     kept.offer_take(elsewhere, take, date(2026, 1, 1))

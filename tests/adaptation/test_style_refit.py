@@ -9,13 +9,15 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 from safetensors.numpy import load as load_tensors
 
 from greenroom.adaptation.face_refit import adapt_face
 from greenroom.adaptation.graph_adapter import predict_window
 from greenroom.adaptation.style_refit import refit_style_head
+from greenroom.capture.annotations import take_tiers
 from greenroom.capture.formats.wav import write_wav
-from greenroom.capture.ingest import Attribution, load_take, media_formats, store_take
+from greenroom.capture.ingest import load_take, store_take
 from greenroom.capture.readers import join_media, read_recording
 from greenroom.capture.skeleton.mapping import Mapping
 from greenroom.cli import main
@@ -29,13 +31,26 @@ from greenroom.live.recorder import read_ledger
 from greenroom.live.replay import verify
 from greenroom.live.show import perform
 from greenroom.live.supervisor import ShowSpec
-from greenroom.manifests import Dataset, Model, ModelPart, Rig, Show, Take, Validation
+from greenroom.manifests import (
+    Dataset,
+    Model,
+    ModelParents,
+    ModelPart,
+    PartParents,
+    Rig,
+    RigParents,
+    Show,
+    Take,
+    Validation,
+)
 from greenroom.observers.model_drift import reference_rows
 from greenroom.registry.release import approve, load_release
 from greenroom.serving.onnx_backend import OnnxBackend, self_test
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_takes import load_eval_take
 from greenroom.validation.evaluator import validate
+from tests import examples
 
 pytestmark = pytest.mark.train
 DAY = date(2026, 1, 1)
@@ -55,7 +70,7 @@ class Studio(NamedTuple):
 
 
 def _ingest(workspace: Workspace, data: bytes, name: str, style: str, who: str = "mira") -> str:
-    person = Attribution(who, "p", read_rights("MIT", "p"))
+    person = Attribution(who, ("p",), (read_rights("MIT", "p"),))
     return store_take(
         workspace, read_recording(data, f"{name}.bvh"), person, "t", tiers={"style": style}
     )
@@ -73,7 +88,7 @@ def _speak(
         read_recording(sound, f"voice_{number}.wav"),
     ]
     return store_take(
-        workspace, join_media(parts), Attribution("mira", "p", read_rights("MIT", "p")), "t"
+        workspace, join_media(parts), Attribution("mira", ("p",), (read_rights("MIT", "p"),)), "t"
     )
 
 
@@ -141,13 +156,13 @@ def test_what_comes_out_is_a_part_and_a_model_that_may_perform(
 ) -> None:
     workspace, objects = studio.workspace, studio.workspace.objects
     old, new = (objects.read(name, Model) for name in (studio.model, exchanged))
-    assert new.parents == {"dataset": studio.second, "start": studio.model}
+    assert new.parents == ModelParents(dataset=studio.second, start=studio.model)
     assert new.styles == ["calm", "stiff", "wild"] and new.shape.styles == 3
     assert new.parts["rig"] == old.parts["rig"]
     assert objects.read(new.parts["rig"], Rig).channels == new.rig
     assert new.blobs.weights == old.blobs.weights
     part = objects.read(new.parts["style"], ModelPart)
-    assert part.parents == {"dataset": studio.second} and part.styles == new.styles
+    assert part.parents == PartParents(dataset=studio.second) and part.styles == new.styles
     tensors = load_tensors(objects.get(part.blobs["tensors"]))
     assert {name: list(value.shape) for name, value in tensors.items()} == part.shape
     assert workspace.catalog.children(new.parts["style"]) == [exchanged]
@@ -237,11 +252,11 @@ def test_a_mapped_face_performs_and_replays_to_the_bit(studio: Studio, tmp_path:
     old, new = (workspace.objects.read(m, Model) for m in (studio.model, said["model"]))
     assert new.parts == {**old.parts, "rig": said["part"]} and new.blobs == old.blobs
     rig = workspace.objects.read(said["part"], Rig)
-    assert rig.arkit == arkit and rig.parents == {"rig": old.parts["rig"]}
+    assert rig.arkit == arkit and rig.parents == RigParents(rig=old.parts["rig"])
     voices = [
         row.object
         for row in workspace.catalog.find("take")
-        if "audio" in media_formats(workspace.objects.read(row.object, Take))
+        if "audio" in workspace.objects.read(row.object, Take).media
     ]
     faces = []
     for model in (studio.model, said["model"]):
@@ -295,30 +310,26 @@ def test_what_could_not_be_judged_or_counted_is_refused(studio: Studio, person: 
     frozen = workspace.objects.read(studio.second, Dataset)
 
     def like(name: str, **change: object) -> str:
-        return publish({**frozen, "name": name, **change}, by="t")
+        return publish(structs.replace(frozen, name=name, **change), by="t")
 
     _refused(studio, like("x", actor="else"), "is else's, not mira's", BadInput)
     splits = frozen.splits
     moved = {**splits, "test": [*splits["test"], splits["train"][0]], "train": splits["train"][1:]}
     _refused(studio, like("y", splits=moved), "1 takes of the test split are among", BadInput)
-    calm = [
-        take
-        for take in splits["train"]
-        if workspace.objects.read_any(take).tiers == {"style": "calm"}
-    ]
+    calm = [take for take in splits["train"] if take_tiers(workspace, take) == {"style": "calm"}]
     one = like("z", splits={**splits, "train": calm})
     _refused(studio, one, "fewer than two styles", BadInput)
-    rights = {**read_rights("MIT", "p"), "start": "2020-01-01", "expiry": "2025-12-31"}
-    over = Attribution("mira", "p", rights)
+    rights = structs.replace(read_rights("MIT", "p"), start="2020-01-01", expiry="2025-12-31")
+    over = Attribution("mira", ("p",), (rights,))
     recording = read_recording(person(frames=70, seed=99), "late.bvh")
     late = store_take(workspace, recording, over, "t", tiers={"style": "calm"})
     more = {**splits, "train": [*splits["train"], late]}
-    takes = {"takes": sorted([*frozen.parents.takes, late])}
+    takes = structs.replace(frozen.parents, takes=sorted([*frozen.parents.takes, late]))
     _refused(studio, like("w", splits=more, parents=takes), "expired on 2025-12-31", Refused)
     names = {bone: bone for bone in BONES} | {"leftToes": "thing"}
     short = _ingest(workspace, person(frames=70, seed=98, names=names), "short", "calm")
     lacking = {**splits, "train": [*splits["train"], short]}
-    takes = {"takes": sorted([*frozen.parents.takes, short])}
+    takes = structs.replace(frozen.parents, takes=sorted([*frozen.parents.takes, short]))
     lacks = like("v", splits=lacking, parents=takes)
     _refused(studio, lacks, "1 of 8 bodies lack a joint", BadInput)
 
@@ -327,18 +338,18 @@ def test_a_model_that_was_updated_online_is_refused_by_the_name_of_the_trained(
     studio: Studio,
 ) -> None:
     workspace = studio.workspace
-    manifest = workspace.objects.read_any(studio.model)
-    parents = {**manifest.parents, "start": studio.model}
-    updated = workspace.publish({**manifest, "update": {"in_a_row": 1}, "parents": parents}, by="t")
+    manifest = workspace.objects.read(studio.model, Model)
+    parents = structs.replace(manifest.parents, start=studio.model)
+    updated = structs.replace(manifest, update=examples.UPDATE, parents=parents)
+    updated = workspace.publish(updated, by="t")
     with pytest.raises(BadInput, match=f"the model that was trained: {studio.model[:12]}"):
         refit_style_head(workspace, updated, studio.second, "t")
 
 
 def test_a_model_without_styles_is_refused(studio: Studio) -> None:
     workspace = studio.workspace
-    manifest = workspace.objects.read_any(studio.model)
-    shape = {key: size for key, size in manifest.shape.items() if key != "styles"}
-    plain = {key: value for key, value in manifest.items() if key != "styles"}
-    model = workspace.publish({**plain, "shape": shape}, by="t")
+    manifest = workspace.objects.read(studio.model, Model)
+    shape = structs.replace(manifest.shape, styles=0)
+    model = workspace.publish(structs.replace(manifest, styles=[], shape=shape), by="t")
     with pytest.raises(BadInput, match="has no head for styles"):
         refit_style_head(workspace, model, studio.second, "t")

@@ -40,6 +40,7 @@ def test_a_take_with_a_body_is_used_whatever_else_it_has(
             bodies[0],
             join_media([bodies[1], sound]),
             join_media([face, sound, bodies[2]]),
+            join_media([sound, other_face]),
             join_media([sound, face]),
             face,
         )

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from greenroom import embedded
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
 from greenroom.clock import VirtualClock, tick_ns
 from greenroom.consent.records import read_rights
@@ -29,7 +30,7 @@ from greenroom.live.replay import export_bvh, performed_motion, verify
 from greenroom.live.ring import Ring, shared_folder, slot_type
 from greenroom.live.show import ShowResult, perform
 from greenroom.live.supervisor import ShowSpec
-from greenroom.manifests import Model, ReleaseManifest
+from greenroom.manifests import Model, ReleaseManifest, ShowParents
 from greenroom.metrics.positions import joint_positions
 from greenroom.registry.approval import revoke, sign_approval
 from greenroom.registry.promote import (
@@ -43,7 +44,9 @@ from greenroom.registry.promote import (
 from greenroom.registry.release import load_release
 from greenroom.rotations import angle_between
 from greenroom.serving.onnx_backend import OnnxBackend
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
+from tests import examples
 from tests.live import stand_in
 
 TICKS = 75
@@ -56,7 +59,7 @@ def show(tmp_path_factory: pytest.TempPathFactory, person: object) -> tuple[Work
     data = person() if callable(person) else person
     recording = read_recording(data, "walk.bvh")
     take = store_take(
-        workspace, recording, Attribution("mira", "p", read_rights("MIT", "p")), "test"
+        workspace, recording, Attribution("mira", ("p",), (read_rights("MIT", "p"),)), "test"
     )
     order = ShowSpec(release, [take], TICKS, cuts=[(30, 45)], vmc=[("127.0.0.1", 39539)])
     return workspace, perform(workspace, order, "test")
@@ -139,7 +142,7 @@ def test_the_show_goes_on_when_the_engine_dies_or_hangs(
 ) -> None:
     workspace, before = show
     manifest = workspace.objects.read_any(before.show)
-    release = load_release(workspace, manifest.parents["releases"][0])
+    release = load_release(workspace, manifest.parents.releases[0])
     warnings: list[str] = []
     order = ShowSpec(release, manifest.playlist, 210)
     done = perform(workspace, order, "test", [Strikes(30, number)], warn=warnings.append)
@@ -163,7 +166,7 @@ def test_a_watchdog_that_dies_is_replaced_and_still_watches(
 ) -> None:
     workspace, before = show
     manifest = workspace.objects.read_any(before.show)
-    release = load_release(workspace, manifest.parents["releases"][0])
+    release = load_release(workspace, manifest.parents.releases[0])
     warnings: list[str] = []
     strikes = [Strikes(10, signal.SIGKILL, "watchdog"), Strikes(120, signal.SIGKILL)]
     order = ShowSpec(release, manifest.playlist, 200)
@@ -194,7 +197,7 @@ def test_a_show_that_is_ended_early_is_kept_and_replays(
 ) -> None:
     workspace, before = show
     manifest = workspace.objects.read_any(before.show)
-    release = load_release(workspace, manifest.parents["releases"][0])
+    release = load_release(workspace, manifest.parents.releases[0])
     order = ShowSpec(release, manifest.playlist, 600)
     failing, warnings = Fails(5), list[str]()
     observers = [failing, Fails(20, number)]
@@ -221,9 +224,9 @@ class Moves:
             promote(self.workspace, "mira", to, "test")
 
 
-def another(workspace: Workspace, release: str, **more: Any) -> str:
+def another(workspace: Workspace, release: str, note: str, **more: Any) -> str:
     """A release of the same model that differs in what is said of it; approved."""
-    manifest = {**workspace.objects.read(release, ReleaseManifest), **more}
+    manifest = structs.replace(examples.noted_release(workspace, release, note), **more)
     name = workspace.publish(manifest, by="test")
     sign_approval(workspace, name, "test")
     return name
@@ -234,7 +237,7 @@ def stage(show: tuple[Workspace, ShowResult]) -> Iterator[tuple[Workspace, ShowS
     """A workspace whose live ref is put back, and what to perform in it."""
     workspace, before = show
     manifest = workspace.objects.read_any(before.show)
-    release = load_release(workspace, manifest.parents["releases"][0])
+    release = load_release(workspace, manifest.parents.releases[0])
     yield workspace, ShowSpec(release, manifest.playlist, 300)
     promote(workspace, "mira", release.name, "test")
 
@@ -254,7 +257,7 @@ def test_a_release_comes_on_stage_while_the_show_runs_and_goes_again(
     new = another(workspace, order.release.name, note="new")
     done, warnings = swapped(workspace, replace(order, cuts=[(250, 260)]), {20: new, 200: "back"})
     manifest = workspace.objects.read_any(done.show)
-    assert manifest.parents["releases"] == [order.release.name, new]
+    assert manifest.parents.releases == [order.release.name, new]
     (into, one), (back, other) = done.json["swaps"]
     assert (one, other) == (new, order.release.name) and done.json["release"] == other
     assert 20 < into < 200 < back < 230  # to go back takes less than a second
@@ -288,10 +291,10 @@ def test_a_release_that_fails_its_golden_clip_does_not_come_on_stage(
     manifest = workspace.objects.read(order.release.name, ReleaseManifest)
     model = workspace.objects.read(manifest.parents.model, Model)
     wrong = workspace.objects.put(bytes(len(order.release.golden or b"")))
-    blobs = {**model.blobs, "golden": wrong}
-    other = workspace.publish({**model, "blobs": blobs}, by="test")
-    parents = {**manifest.parents, "model": other}
-    new = another(workspace, order.release.name, parents=parents)
+    blobs = structs.replace(model.blobs, golden=wrong)
+    other = workspace.publish(structs.replace(model, blobs=blobs), by="test")
+    parents = structs.replace(manifest.parents, model=other)
+    new = another(workspace, order.release.name, "wrong", parents=parents)
     done, warnings = swapped(workspace, order, {20: new})
     assert done.json["swaps"] == [] and done.json["release"] == order.release.name
     assert any("before it took over" in line for line in warnings)
@@ -453,7 +456,7 @@ def test_a_show_to_a_host_without_an_address_is_bad_input(
 ) -> None:
     workspace, before = show
     manifest = workspace.objects.read_any(before.show)
-    release = load_release(workspace, manifest.parents["releases"][0])
+    release = load_release(workspace, manifest.parents.releases[0])
 
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -483,7 +486,7 @@ def test_a_full_disk_is_told_and_does_not_end_the_show(
         recorder.take(row.copy())
         full[0] = tick < 2 * SEGMENT
     assert len(warnings) == 2 and "no space left" in warnings[0]
-    show = recorder.finish({"parents": {}}, "test")
+    show = recorder.finish(examples.show("0" * 64, parents=ShowParents(releases=[])), "test")
     kept = read_ledger(workspace, workspace.objects.read_any(show), stand_in.SHAPE)
     assert [int(r["tick"]) for r in kept] == list(range(3 * SEGMENT))
 
@@ -491,8 +494,8 @@ def test_a_full_disk_is_told_and_does_not_end_the_show(
 def test_a_release_that_nobody_approved_is_refused(show: tuple[Workspace, ShowResult]) -> None:
     workspace, _ = show
     release = live_release(workspace, "mira")
-    manifest = workspace.objects.read_any(release)
-    other = workspace.publish({**manifest, "note": "nobody approved this"}, by="test")
+    manifest = examples.noted_release(workspace, release, "nobody approved this")
+    other = workspace.publish(manifest, by="test")
     with pytest.raises(Refused, match="approved by nobody"):
         promote(workspace, "mira", other, "test")
     assert live_release(workspace, "mira") == release
@@ -505,7 +508,7 @@ def test_ten_thousand_frames_replay_bit_for_bit_with_one_and_two_threads(
     """The engine's loop, the recorder and the real graph, without waiting between the ticks."""
     workspace, before = show
     facts = workspace.objects.read_any(before.show)
-    release = load_release(workspace, facts.parents["releases"][0])
+    release = load_release(workspace, facts.parents.releases[0])
     ticks, cuts = 10_000, [(3000, 3300), (8000, 8040)]
     playlist = open_playlist(workspace, facts.playlist, ticks)
     ring = Ring(workspace.home / "ring", release.role.shape, create=True)

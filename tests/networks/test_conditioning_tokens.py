@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from greenroom.capture.formats.wav import write_wav
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.labels import Tiers
 from greenroom.capture.readers import join_media, read_recording
 from greenroom.capture.skeleton.mapping import Mapping
@@ -27,6 +27,7 @@ from greenroom.manifests import Dataset, Model, Show, Validation
 from greenroom.monitoring.script import ScriptScene
 from greenroom.registry.release import approve, load_release
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend, self_test
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.evaluator import validate
 
@@ -206,7 +207,7 @@ def test_nothing_told_is_shut_out() -> None:
 def told_takes(tmp_path: Path, person: Callable[..., bytes]) -> tuple[Workspace, str]:
     """Bodies of two emotions, and voices with faces and phonemes."""
     workspace = Workspace(tmp_path / "home")
-    who = Attribution("mira", "p", read_rights("MIT", "p"))
+    who = Attribution("mira", ("p",), (read_rights("MIT", "p"),))
     for k in range(6):
         tiers: Tiers = {"emotion": ("happy", "sad")[k % 2], "language": "en"}
         store_take(
@@ -259,8 +260,8 @@ def test_from_labels_to_a_show_that_is_told_and_replays(
     assert not learned & initial_weights(workspace, model, others).keys()
     backend = OnnxBackend(workspace.objects.get(manifest.blobs.graph), shape)
     judged = workspace.objects.read(validate(workspace, model, backend, "t"), Validation)
-    assert "told" in judged.figures["face"]["r2w"].baselines
-    assert "told" in judged.figures["infill"]["limb_deg"].baselines
+    assert "conditioned" in judged.figures["face"]["r2w"].baselines
+    assert "conditioned" in judged.figures["infill"]["limb_deg"].baselines
     release = load_release(workspace, approve(workspace, model, "tester"))
     splits = workspace.objects.read(dataset, Dataset).splits
     script = [ScriptScene(0, 30, "walk", (("emotion", "sad"),))]
@@ -269,7 +270,7 @@ def test_from_labels_to_a_show_that_is_told_and_replays(
         workspace, ShowSpec(release, splits["test"], 60, cuts=[(20, 40)], conditioning=told), "t"
     )
     show = workspace.objects.read(done.show, Show)
-    assert show.conditioning["emotion"] == [[0, 30, "sad"]] and show.conditioning["phonemes"]
+    assert show.conditioning["emotion"] == [(0, 30, "sad")] and show.conditioning["phonemes"]
     rows = list(read_ledger(workspace, show, shape))
     inputs = [get_tensors(row["inputs"], shape.inputs()) for row in rows]
     assert inputs[10]["context"][0].tolist() == [0, 1] and not inputs[35]["context"].any()

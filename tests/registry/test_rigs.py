@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from greenroom.errors import BadInput, Refused
 from greenroom.manifests import Model, Rig
 from greenroom.registry.rigs import arkit_mapping, read_rig, set_rig_mapping
 from greenroom.store.workspace import Workspace
+from tests import examples
 
 CHANNELS = ["mouth_oh_c", "jawOpen", "tooth_l"]
 OH = {"mouth_oh_c": {"mouthFunnel": 0.5, "jawOpen": 0.25}, "jawOpen": {"jawOpen": 1}}
@@ -25,9 +27,10 @@ def home(tmp_path: Path) -> Workspace:
 
 
 def _model(workspace: Workspace, **more: Any) -> str:
-    dataset = workspace.publish({"kind": "dataset", "actor": "mira"}, by="t")
-    said = {"kind": "model", "actor": "mira", "rig": CHANNELS, "parents": {"dataset": dataset}}
-    return workspace.publish({**said, **more}, by="t")
+    dataset = workspace.publish(examples.dataset([]), by="t")
+    return workspace.publish(
+        examples.model(workspace, dataset, **{"rig": CHANNELS, **more}), by="t"
+    )
 
 
 def test_another_mapping_is_a_rig_and_a_model_of_its_own(home: Workspace) -> None:
@@ -39,7 +42,7 @@ def test_another_mapping_is_a_rig_and_a_model_of_its_own(home: Workspace) -> Non
     rig = home.objects.read(manifest.parts["rig"], Rig)
     assert rig.arkit == OH and rig.name == "second" and rig.channels == CHANNELS
     plain = home.objects.read(rig.parents.rig, Rig)
-    assert plain == {"kind": "rig", "version": 1, "channels": CHANNELS}
+    assert plain == Rig(channels=CHANNELS)
     assert arkit_mapping(home, manifest) == (
         ("mouth_oh_c", "jawOpen", 0.25),
         ("mouth_oh_c", "mouthFunnel", 0.5),
@@ -86,19 +89,19 @@ def test_weights_may_be_whole_numbers_and_below_nought() -> None:
 
 
 def test_models_without_a_face_and_updated_ones_are_refused(home: Workspace) -> None:
-    manifest = home.objects.read_any(_model(home))
-    plain = home.publish({k: v for k, v in manifest.items() if k != "rig"}, by="t")
+    manifest = home.objects.read(_model(home), Model)
+    plain = _model(home, rig=[])
     with pytest.raises(BadInput, match="drives no face"):
         set_rig_mapping(home, plain, _file(), "f.json", "t")
     trained = _model(home)
-    parents = {**manifest.parents, "start": trained}
-    updated = _model(home, update={"in_a_row": 1}, parents=parents)
+    parents = structs.replace(manifest.parents, start=trained)
+    updated = _model(home, update=examples.UPDATE, parents=parents)
     with pytest.raises(BadInput, match=f"that was trained: {trained[:12]}"):
         set_rig_mapping(home, updated, _file(), "f.json", "t")
 
 
 def test_the_rig_of_another_face_is_refused(home: Workspace) -> None:
-    other = home.publish({"kind": "rig", "version": 1, "channels": ["jawOpen"]}, by="t")
+    other = home.publish(Rig(channels=["jawOpen"]), by="t")
     model = home.objects.read_any(_model(home, parts={"rig": other}))
     with pytest.raises(Refused, match="rig of another face"):
         arkit_mapping(home, model)

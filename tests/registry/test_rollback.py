@@ -6,10 +6,10 @@ import pytest
 
 from greenroom import embedded
 from greenroom.errors import Refused
-from greenroom.manifests import ReleaseManifest
 from greenroom.registry.approval import revoke, sign_approval
 from greenroom.registry.promote import canary_ref, live_release, promote, rollback, start_canary
 from greenroom.store.workspace import Workspace
+from tests import examples
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def stage(tmp_path: Path) -> tuple[Workspace, list[str]]:
     first = embedded.install(workspace)
     releases = [first]
     for note in ("second", "third"):
-        manifest = {**workspace.objects.read(first, ReleaseManifest), "note": note}
+        manifest = examples.noted_release(workspace, first, note)
         releases.append(workspace.publish(manifest, by="test"))
         sign_approval(workspace, releases[-1], "test")
         promote(workspace, "mira", releases[-1], "test")

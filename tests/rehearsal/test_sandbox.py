@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from greenroom import embedded
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
 from greenroom.cli import main
 from greenroom.consent.records import read_rights
@@ -18,7 +19,7 @@ from greenroom.frames import Floats
 from greenroom.live.replay import performed_motion
 from greenroom.live.show import perform
 from greenroom.live.supervisor import ShowSpec
-from greenroom.manifests import Manifest, Sandbox
+from greenroom.manifests import Model, ModelParents, Sandbox, SandboxParents, to_json
 from greenroom.metrics.sequences import OPEN, WORSE
 from greenroom.registry.release import Release, load_release
 from greenroom.rehearsal import sandbox
@@ -26,6 +27,7 @@ from greenroom.rehearsal.report import comparison_report
 from greenroom.rehearsal.rerun import live_error_stats, rerun_show
 from greenroom.rehearsal.sandbox import compare
 from greenroom.serving.onnx_backend import OnnxBackend
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation import evaluator
 
@@ -71,15 +73,18 @@ def champion(release: Release) -> str:
 @pytest.fixture(scope="module")
 def challenger(home: Workspace, champion: str) -> str:
     """The champion's graph, but for a remark; with `Shaky` in its place a worse model."""
-    model = home.objects.read_any(champion)
-    graph = home.objects.put(home.objects.get(model.blobs["graph"]) + SHAKY)
-    return home.publish({**model, "blobs": {**model.blobs, "graph": graph}}, by="test")
+    model = home.objects.read(champion, Model)
+    graph = home.objects.put(home.objects.get(model.blobs.graph) + SHAKY)
+    blobs = structs.replace(model.blobs, graph=graph)
+    return home.publish(structs.replace(model, blobs=blobs), by="test")
 
 
 @pytest.fixture(scope="module")
 def show(home: Workspace, release: Release, person: Any) -> str:
     recording = read_recording(person(TICKS), "walk.bvh")
-    take = store_take(home, recording, Attribution("mira", "p", read_rights("MIT", "p")), "test")
+    take = store_take(
+        home, recording, Attribution("mira", ("p",), (read_rights("MIT", "p"),)), "test"
+    )
     return perform(home, ShowSpec(release, [take], TICKS, cuts=[(30, 60)]), "test").show
 
 
@@ -117,7 +122,9 @@ def test_a_show_s_errors_are_nought_where_nothing_was_lost(
     home: Workspace, release: Release, person: Any
 ) -> None:
     recording = read_recording(person(40, seed=3), "whole.bvh")
-    take = store_take(home, recording, Attribution("mira", "p", read_rights("MIT", "p")), "test")
+    take = store_take(
+        home, recording, Attribution("mira", ("p",), (read_rights("MIT", "p"),)), "test"
+    )
     whole = perform(home, ShowSpec(release, [take], 40), "test").show
     staged = rerun_show(home, whole, release.role, OnnxBackend(release.graph, release.role.shape))
     found = live_error_stats(home, whole, staged, release.role, release.role)
@@ -155,9 +162,9 @@ def test_on_held_takes_a_model_is_no_better_than_itself_and_worse_when_it_trembl
     monkeypatch.setattr(sandbox, "OnnxBackend", Shaky)
     worse = home.objects.read_any(compare(home, challenger, champion, "test", tasks=["infill"]))
     row = worse.figures["infill"]["limb_deg"]
-    assert row["challenger"] > row["champion"] and row["gain"] < 0 and row["takes"] == 4
+    assert row.challenger > row.champion and row.gain < 0 and row.takes == 4
     course = worse.sequences["infill"]["limb_deg"]
-    assert len(course["gain"]) == 4 and course["takes"] == sorted(course["takes"])
+    assert len(course.gain) == 4 and course.takes == sorted(course.takes)
 
 
 def test_what_either_was_trained_on_is_left_out_and_said(
@@ -167,7 +174,7 @@ def test_what_either_was_trained_on_is_left_out_and_said(
     held = clips["humanoid3d_kick"]
     name = compare(home, challenger, champion, "test", [trained, held], ["infill"])
     found = home.objects.read_any(name)
-    assert found.parents["takes"] == [held]
+    assert found.parents.takes == [held]
     assert found.left_out == {trained: "the challenger was trained on it or chosen by it"}
     with pytest.raises(Refused, match="nothing to compare them on: the challenger was trained"):
         compare(home, challenger, champion, "test", [trained])
@@ -177,15 +184,15 @@ def test_what_a_model_started_from_was_trained_on_is_left_out_too(
     home: Workspace, champion: str, clips: dict[str, str]
 ) -> None:
     model = home.objects.read_any(champion)
-    dataset = home.objects.read_any(model.parents["dataset"])
+    dataset = home.objects.read_any(model.parents.dataset)
     held, trained = clips["humanoid3d_kick"], clips["humanoid3d_run"]
     train = [take for take in dataset.splits["train"] if take != trained]
-    forgets = {**dataset, "splits": {**dataset.splits, "train": train}}
-    parents = {"dataset": home.publish(forgets, by="test"), "start": champion}
-    later = home.publish({**model, "parents": parents}, by="test")
+    forgets = structs.replace(dataset, splits={**dataset.splits, "train": train})
+    parents = ModelParents(dataset=home.publish(forgets, by="test"), start=champion)
+    later = home.publish(structs.replace(model, parents=parents), by="test")
     name = compare(home, later, later, "test", [trained, held], ["infill"])
     found = home.objects.read_any(name)
-    assert found.parents["takes"] == [held]
+    assert found.parents.takes == [held]
     assert found.left_out == {trained: "the challenger was trained on it or chosen by it"}
 
 
@@ -205,15 +212,15 @@ def test_frames_are_no_samples(home: Workspace, challenger: str, champion: str) 
 
 def test_models_of_other_joints_are_not_compared(home: Workspace, champion: str) -> None:
     model = home.objects.read_any(champion)
-    fewer = {**model.features, "joints": model.features["joints"][:-1]}
-    other = home.publish({**model, "features": fewer}, by="test")
+    fewer = structs.replace(model.features, joints=model.features.joints[:-1])
+    other = home.publish(structs.replace(model, features=fewer), by="test")
     with pytest.raises(BadInput, match="do not drive the same joints"):
         compare(home, other, champion, "test")
     with pytest.raises(BadInput, match="is a dataset; give a model or a release"):
-        compare(home, model.parents["dataset"], champion, "test")
+        compare(home, model.parents.dataset, champion, "test")
 
 
-def made_up(count: int, gain: float) -> Manifest:
+def made_up(count: int, gain: float) -> Sandbox:
     from greenroom.metrics.motion import SufficientStats
 
     rng = np.random.default_rng(0)
@@ -226,15 +233,16 @@ def made_up(count: int, gain: float) -> Manifest:
         )
         for n, (a, b) in enumerate(zip(ours, theirs, strict=True))
     }
-    told = sandbox._compare_pairs(rows)
-    return {
-        "actor": "mira",
-        "level": 0.95,
-        "left_out": {"f" * 64: "the <champion> was trained on it"},
-        "figures": {"infill": {"limb_deg": told["figures"]}},
-        "sequences": {"infill": {"limb_deg": told["sequence"]}},
-        "parents": {"challenger": "a" * 64, "champion": "b" * 64, "takes": list(rows), "shows": []},
-    }
+    figure, course = sandbox._compare_pairs(rows)
+    return Sandbox(
+        actor="mira",
+        unit="take",
+        level=0.95,
+        left_out={"f" * 64: "the <champion> was trained on it"},
+        figures={"infill": {"limb_deg": figure}},
+        sequences={"infill": {"limb_deg": course}},
+        parents=SandboxParents(challenger="a" * 64, champion="b" * 64, takes=list(rows)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -245,7 +253,7 @@ def test_the_page_shows_the_running_interval_and_when_it_was_told(
 ) -> None:
     found = made_up(count, gain)
     row = found.figures["infill"]["limb_deg"]
-    assert row["verdict"] == verdict
+    assert row.verdict == verdict
     text = comparison_report("c" * 64, found)
     assert "http" not in text and "<script" not in text and text.count("<svg") == 1
     assert "&lt;champion&gt;" in text and verdict in text
@@ -263,7 +271,7 @@ def test_the_command_prints_writes_and_refuses(
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     kept = home.objects.read(told["sandbox"], Sandbox)
-    assert kept.parents.champion == release.name and told["figures"] == kept.figures
+    assert kept.parents.champion == release.name and told["figures"] == to_json(kept)["figures"]
     assert file.read_text().startswith("<!doctype html>")
     words = CliRunner().invoke(main, [*args, "--on", show[:12]])
     assert "live.jerk" in words.stdout and "not told apart yet, 1 pairs" in words.stdout

@@ -21,6 +21,7 @@ from greenroom.registry.promote import live_release
 from greenroom.registry.release import Release, load_release
 from greenroom.retraining import canary as trials
 from greenroom.store.workspace import Workspace
+from tests import examples
 
 Frame = Callable[[int, bool], tuple[float, str]]
 
@@ -77,7 +78,9 @@ def stage(tmp_path: Path) -> Iterator[tuple[Workspace, list[Release], list[Show]
     workspace = Workspace(tmp_path)
     embedded.install(workspace)
     champion = load_release(workspace, live_release(workspace, "mira"))
-    name = workspace.publish({**champion.manifest, "note": "challenger"}, by="test")
+    name = workspace.publish(
+        examples.noted_release(workspace, champion.name, "challenger"), by="test"
+    )
     sign_approval(workspace, name, "test")
     shows: list[Show] = []
     yield workspace, [champion, load_release(workspace, name)], shows

@@ -27,8 +27,9 @@ from greenroom.registry.release import approve
 from greenroom.store.workspace import Workspace
 from greenroom.training import task
 from greenroom.training.rollout import Recipe
+from greenroom.manifests import Model
 from greenroom.training.train import train
-from greenroom.validation.gates import decide
+from greenroom.validation.gates import decide_gates
 from greenroom.validation.evaluator import validate
 task.EVERY = 2
 
@@ -36,8 +37,8 @@ def go(home, dataset, seed):
     workspace = Workspace(Path(home))
     model = train(workspace, dataset, "t", recipe=Recipe(6, 2, 4, seed=seed, windows=8))
     manifest = workspace.objects.read(model, Model)
-    graph = workspace.objects.get(manifest["blobs"]["graph"])
-    backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
+    graph = workspace.objects.get(manifest.blobs.graph)
+    backend = OnnxBackend(graph, ModelShape.load(manifest.shape))
     validate(workspace, model, backend, "t", tasks=["infill"])
     validation, decisions = decide_gates(workspace, model)
     promote(workspace, "a", approve(workspace, model, "Ada", None, validation, decisions), "t")

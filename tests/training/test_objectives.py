@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
 from greenroom.consent.records import read_rights
 from greenroom.contracts import ModelShape
@@ -17,6 +17,7 @@ from greenroom.frames import ARKIT
 from greenroom.manifests import Model, Validation
 from greenroom.registry.release import approve, load_release
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_model import EvalModel
 from greenroom.validation.evaluator import validate
@@ -588,7 +589,7 @@ def test_a_preset_that_is_not_there_and_takes_that_are_too_short_are_said(
     from greenroom.training.train import train
 
     workspace = Workspace(tmp_path)
-    who = Attribution("mira", "p", read_rights("MIT", "p"))
+    who = Attribution("mira", ("p",), (read_rights("MIT", "p"),))
     for k in range(4):
         store_take(workspace, read_recording(person(frames=14, seed=k), f"{k}.bvh"), who, "test")
     dataset = build_dataset(workspace, "d", "mira", "t", datetime.date(2026, 1, 1)).dataset

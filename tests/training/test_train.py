@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 
 from greenroom.capture.packets import encode_body
 from greenroom.capture.readers import read_recording
@@ -31,7 +32,7 @@ def test_from_takes_to_a_release_that_performs(
     from greenroom.training.train import load_weights, train
 
     workspace, dataset = four_clips(tmp_path)
-    assert len(workspace.objects.read_any(dataset).parents["takes"]) == 4
+    assert len(workspace.objects.read_any(dataset).parents.takes) == 4
     steps = []
     recipe = Recipe(steps=4, batch=4, rollout=8)
     model = train(
@@ -62,14 +63,14 @@ def test_from_takes_to_a_release_that_performs(
     assert workspace.fsck().bad == []
     small = Recipe(1, batch=4, rollout=8, rate=1e-4)
     warned: list[str] = []
-    ben = {**manifest.rights[0], "participant": "ben"}
-    also = workspace.publish({**manifest, "rights": [ben]}, by="test")  # learned from ben
+    ben = structs.replace(manifest.rights[0], participant="ben")
+    also = workspace.publish(structs.replace(manifest, rights=[ben]), by="test")  # learned from ben
     begun = train(workspace, dataset, "test", recipe=small, start=also, warn=warned.append)
     assert not warned  # all of it was of use
     made = workspace.objects.read(begun, Model)
     assert made.parents.start == also and made.rights == [ben, *manifest.rights]
-    over = {**ben, "purposes": ["train"], "start": "2020-01-01", "expiry": "2020-12-31"}
-    gone = workspace.publish({**manifest, "rights": [over]}, by="test")
+    over = structs.replace(ben, purposes=["train"], start="2020-01-01", expiry="2020-12-31")
+    gone = workspace.publish(structs.replace(manifest, rights=[over]), by="test")
     with pytest.raises(Refused, match="learned from ben: .* expired on 2020-12-31"):
         train(workspace, dataset, "test", recipe=small, start=gone)
     afresh = train(workspace, dataset, "test", recipe=Recipe(1, batch=4, rollout=8))
