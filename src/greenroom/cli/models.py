@@ -141,7 +141,13 @@ def track_command(context: Context, to: str, as_json: bool) -> None:
     metavar="MINUTES",
     help="Let it go on with nothing captured for so long as well; 10 is a fair trial.",
 )
-@click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write it as HTML.")
+@click.option(
+    "--report",
+    "validation_report",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write it as HTML.",
+)
 @as_json
 @click.pass_obj
 def validate_command(

@@ -112,7 +112,11 @@ class FoldParents(Part, frozen=True, kw_only=True):
 
 
 class Fold(Manifest, tag="fold", frozen=True, kw_only=True):
-    """One fold of a cross-validation that is done."""
+    """One fold of a cross-validation that is done.
+
+    Attributes:
+        parents: what it was made from.
+    """
 
     parents: FoldParents
 

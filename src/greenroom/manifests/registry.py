@@ -72,7 +72,18 @@ class ReleaseParents(Part, frozen=True, kw_only=True):
 
 
 class ReleaseManifest(Manifest, tag="release", frozen=True, kw_only=True):
-    """A model that may be approved: its hash, card, gates, rights, reference summary."""
+    """A model that may be approved: its hash, card, gates, rights, reference summary.
+
+    Attributes:
+        actor: the actor that it is for.
+        gates: decisions of the gates that the model passed.
+        blobs: "card", its card as Markdown.
+        reference: summary of the model's outputs on held-out takes.
+        rights: under which the model was trained.
+        graph_sha256: hash of the model's graph.
+        feature_spec: hash of these settings.
+        parents: what it was made from.
+    """
 
     actor: Name
     gates: list[GateDecision]

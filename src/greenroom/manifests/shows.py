@@ -109,7 +109,13 @@ class SurveyParents(Part, frozen=True, kw_only=True):
 
 
 class Survey(Manifest, tag="survey", frozen=True, kw_only=True):
-    """What people answered after a show: scores from 1 to 5, without their names."""
+    """What people answered after a show: scores from 1 to 5, without their names.
+
+    Attributes:
+        actor: the actor that it is for.
+        scores: of each respondent, from 1 to 5.
+        parents: what it was made from.
+    """
 
     actor: Name
     scores: list[Annotated[int, Meta(ge=1, le=5)]]

@@ -103,6 +103,7 @@ class Annotation(Manifest, tag="annotation", frozen=True, kw_only=True):
     """Labels of one take by one annotator: tiers of values and stretches.
 
     Attributes:
+        parents: what it was made from.
         tiers: labels by tier, in the order of time.
         annotator: person or program; "" where it is not known.
         scope: what the labels speak of: "take", "face", "body", "voice" or a participant's name.
@@ -167,6 +168,11 @@ class Dataset(Manifest, tag="dataset", frozen=True, kw_only=True):
     """A frozen list of takes with splits, feature settings and sample weights.
 
     Attributes:
+        name: of the dataset, as people call it.
+        actor: the actor that it is for.
+        features: settings of the features.
+        feature_spec: hash of these settings.
+        parents: what it was made from.
         splits: takes by split: "train", "validation", "test"; no take is in two.
         rights: of the takes on the day on which it was frozen, each once.
         weights: sample weight by take; a take that is not named has 1.
