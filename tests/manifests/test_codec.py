@@ -9,7 +9,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greenroom.errors import BadInput
-from greenroom.manifests import KINDS, Manifest, from_json, kind_of, to_json
+from greenroom.manifests import (
+    KINDS,
+    Annotation,
+    AnnotationParents,
+    Manifest,
+    Medium,
+    from_json,
+    kind_of,
+    to_json,
+)
 from greenroom.store.objects import Objects, canonical
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6)
@@ -91,6 +100,18 @@ def test_a_wrong_field_is_named(tag: str, data: st.DataObject) -> None:
             from_json(without)
     with pytest.raises(BadInput, match="unknown field `surplus`"):
         from_json({**fields, "surplus": 1})
+
+
+def test_a_value_that_is_the_default_is_not_written_however_it_came_about() -> None:
+    blob = "0" * 64
+    plain, explicit = (
+        Medium(format="bvh", blob=blob),
+        Medium(format="bvh", blob=blob, rate=1.5 - 1.5),
+    )
+    assert to_json(plain) == to_json(explicit) == {"format": "bvh", "blob": blob}
+    scope = "".join(["ta", "ke"])
+    parents = AnnotationParents(take=blob)
+    assert "scope" not in to_json(Annotation(tiers={}, parents=parents, scope=scope))
 
 
 def test_an_error_has_the_object_the_field_and_the_value() -> None:

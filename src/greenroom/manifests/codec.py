@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -46,10 +47,38 @@ _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
 def to_json(manifest: msgspec.Struct) -> dict[str, Any]:
     """Return a manifest, or a part of one, as JSON; fields at their default are left out."""
-    fields: dict[str, Any] = msgspec.to_builtins(manifest)
+    fields: dict[str, Any] = {}
     if isinstance(manifest, Manifest):
-        fields["version"] = type(manifest).VERSION
+        fields |= {"kind": kind_of(manifest), "version": type(manifest).VERSION}
+    defaults = _defaults(type(manifest))
+    for name in manifest.__struct_fields__:
+        value = getattr(manifest, name)
+        if name not in defaults or value != defaults[name]:
+            fields[name] = _to_builtins(value)
     return fields
+
+
+def _to_builtins(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return to_json(value)
+    if isinstance(value, dict):
+        return {key: _to_builtins(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_builtins(each) for each in value]
+    return value
+
+
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the fields of a Struct that have a default, with its value.
+
+    msgspec's own `omit_defaults` compares by identity, and one value would have two hashes.
+    """
+    return {
+        each.name: each.default if each.default is not msgspec.NODEFAULT else each.default_factory()
+        for each in msgspec.structs.fields(kind)
+        if not each.required
+    }
 
 
 def from_json(fields: Mapping[str, Any], name: str = "") -> Manifest:
