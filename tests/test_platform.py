@@ -45,7 +45,10 @@ def test_what_is_freed_is_used_again() -> None:
     assert fetched > 15 * 64_000_000 / resource.getpagesize()  # most arrays anew
     kept, _, told = _asked(ASK.format(call="retain_freed_memory"))
     assert int(kept) < fetched / 20 and told == "False"
-    child = "import subprocess, sys; from greenroom.platform import run_in_background; run_in_background()\n"
+    child = (
+        "import subprocess, sys; from greenroom.platform import run_in_background as background\n"
+    )
+    child += "background()\n"
     kept, nice, told = _asked(
         child + f"subprocess.run([sys.executable, '-c', {PLAIN!r}], check=True)"
     )

@@ -237,12 +237,17 @@ def test_nothing_taken_is_said_on_stderr_too(tmp_path: Path) -> None:
 
 def test_keys_policies_and_revocations(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert run(home, "key", "new", "Ada", "--expires", "2999-01-01", "--json")[0] == 0
+    code, out, _ = run(home, "key", "new", "Ada", "--expires", "2999-01-01", "--json")
+    assert code == 0
+    first = json.loads(out)
     code, out, _ = run(home, "key", "list", "--json")
     (key,) = json.loads(out)["keys"]
     assert code == 0 and (key["owner"], key["revoked"]) == ("Ada", False)
-    code, _, err = run(home, "key", "new", "Ada")
-    assert code == 2 and "has a key already" in err and len(err.strip().splitlines()) == 1
+    assert key["trust"] == "root"
+    second = json.loads(run(home, "key", "new", "Ada", "--json")[1])
+    assert second["trust"] == "signed" and second["file"] != first["file"]
+    code, _, err = run(home, "approve", "123456", "--by", "Bob")
+    assert code == 2 and not list((home / "keys").glob("Bob*"))
     options = ("--by", "Ada", "--needed", "2", "--approver", "Ada", "--approver", "Bob", "--json")
     code, out, _ = run(home, "policy", "mira", *options)
     assert code == 0 and len(json.loads(out)["policy"]) == 64

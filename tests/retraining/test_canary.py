@@ -21,6 +21,7 @@ from greenroom.registry.promote import live_release
 from greenroom.registry.release import Release, load_release
 from greenroom.retraining import canary as trials
 from greenroom.store.workspace import Workspace
+from tests.people import with_key
 
 Frame = Callable[[int, bool], tuple[float, str]]
 
@@ -78,7 +79,7 @@ def stage(tmp_path: Path) -> Iterator[tuple[Workspace, list[Release], list[Show]
     embedded.install(workspace)
     champion = load_release(workspace, live_release(workspace, "mira"))
     name = workspace.publish({**champion.manifest, "note": "challenger"}, by="test")
-    sign_approval(workspace, name, "test")
+    sign_approval(workspace, name, with_key(workspace, "test"))
     shows: list[Show] = []
     yield workspace, [champion, load_release(workspace, name)], shows
     for show in shows:
