@@ -18,7 +18,7 @@ KILLS = 40
 LOOP = """
 import sys
 from pathlib import Path
-from greenroom.registry.promote import on_stage, promote
+from greenroom.registry.promote import live_release, promote
 from tests.people import approve
 from greenroom.store.workspace import Workspace
 home = Workspace(Path(sys.argv[1]))
