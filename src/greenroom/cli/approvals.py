@@ -24,7 +24,7 @@ DAY = click.DateTime(["%Y-%m-%d"])
 
 @click.group("key")
 def key_group() -> None:
-    """Make, list and revoke the keys that approvals are signed with."""
+    """Make, list, sign and revoke keys."""
 
 
 @key_group.command("new")
@@ -141,7 +141,7 @@ def policy_command(
     learning: Path | None,
     as_json: bool,
 ) -> None:
-    """Sign who may approve releases of an actor, how many must, and what a model has to pass.
+    """Sign who approves, and what a model has to pass.
 
     The first policy of an actor is signed by the root of the workspace. A later one is in force when as
     many people have approved it as the policy before it asks for.
@@ -171,7 +171,10 @@ def policy_command(
 @as_json
 @click.pass_obj
 def revoke_command(context: Context, release: str, reason: str, as_json: bool) -> None:
-    """Withdraw a release's approvals: it can be performed no more."""
+    """Withdraw a release's approvals.
+
+    It can be performed no more.
+    """
     name = context.workspace.resolve(release, "release")
     revoke(context.workspace, name, context.user, reason)
     answer(as_json, {"release": name}, f"release {short(name)} is revoked")

@@ -225,7 +225,7 @@ class _Show:
         command = [sys.executable, "-m", "greenroom", "--home", str(workspace.home)]
         with open(self.folder / "errors", "wb") as errors:
             worker = subprocess.Popen(
-                [*command, "pipeline", "work"],
+                [*command, "run", "work"],
                 env={**os.environ, JOB: str(self.folder), "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,

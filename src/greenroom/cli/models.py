@@ -65,7 +65,10 @@ def train_command(
     track: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Train a model on a dataset; needs the extra `train`. Interrupted, it goes on when run again."""
+    """Train a model on a dataset; needs `train`.
+
+    Interrupted, it goes on when run again.
+    """
     try:
         from greenroom.networks.motion_net import preset_of
         from greenroom.training.rollout import Recipe
@@ -108,7 +111,10 @@ def train_command(
 @as_json
 @click.pass_obj
 def track_command(context: Context, to: str, as_json: bool) -> None:
-    """Send to a tracker what it has not seen of any run."""
+    """Mirror runs to MLflow, W&B or TensorBoard.
+
+    Only what the tracker has not got yet is sent.
+    """
     from greenroom.training.tracking import export_permission, journals, mirror, open_tracker
 
     home = context.workspace.home
@@ -156,7 +162,10 @@ def validate_command(
     report: Path | None,
     as_json: bool,
 ) -> None:
-    """Judge a model on whole takes, beside floors fitted on its own training takes."""
+    """Judge a model on whole takes, beside baselines.
+
+    The baselines are fitted on its own training takes.
+    """
     workspace = context.workspace
     name = model_named(workspace, model)
     rating_rows = None if ratings is None else read_ratings(ratings.read_bytes(), str(ratings))
@@ -215,7 +224,9 @@ def _scenes(paths: Sequence[Path], pattern: str | None) -> dict[str, EvalTake]:
 def approve_command(
     context: Context, name: str, by: str, until: datetime.datetime | None, as_json: bool
 ) -> None:
-    """Sign an approval: of a model, which makes a release of it, of a release, or of a policy.
+    """Sign an approval of a model, release or policy.
+
+    Approving a model makes a release of it.
 
     It takes a key: greenroom key new NAME.
     """
@@ -307,7 +318,10 @@ def promote_command(context: Context, actor: str, release: str, as_json: bool) -
 @as_json
 @click.pass_obj
 def rollback_command(context: Context, actor: str, as_json: bool) -> None:
-    """Put the release before the one on stage back on stage; a running show follows at once."""
+    """Put the release before the one on stage back.
+
+    A running show follows at once.
+    """
     back, left = rollback(context.workspace, actor, context.user)
     result = {"actor": actor, "release": back, "left": left}
     answer(as_json, result, f"{actor} performs {short(back)} again; {short(left)} left the stage")

@@ -162,7 +162,7 @@ def summary(show_result: ShowResult) -> str:
 def replay_command(
     ctx: click.Context, show: str, check: bool, export: Path | None, threads: int, as_json: bool
 ) -> None:
-    """Replay a show bit for bit, or give it to post-production."""
+    """Replay a show bit for bit, or export it."""
     context: Context = ctx.obj
     name = context.workspace.resolve(show, "show")
     if not check and export is None:
@@ -225,7 +225,7 @@ def demo_command(
     rights: str,
     as_json: bool,
 ) -> None:
-    """Perform the embedded release on clips it never saw, lose the capture, and replay the show.
+    """Perform the embedded release, lose the capture, replay the show.
 
     With --loop (needs `train,loop`): a show in which the light fails and later the style changes; the
     one is told, the other is learned, and the new release comes on stage while the show runs.
@@ -320,7 +320,10 @@ def replayed(context: Context, show: str) -> dict[str, Any]:
 def serve_command(
     context: Context, host: str, port: int, alertmanager_token: Path | None, token: Path | None
 ) -> None:
-    """Serve page, API and metrics over this workspace until interrupted."""
+    """Serve page, API and metrics over this workspace.
+
+    Until it is interrupted.
+    """
     from greenroom.stage import api, receiver
 
     workspace = context.workspace
