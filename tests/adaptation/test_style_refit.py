@@ -44,13 +44,14 @@ from greenroom.manifests import (
     Validation,
 )
 from greenroom.observers.model_drift import reference_rows
-from greenroom.registry.release import approve, load_release
+from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import OnnxBackend, self_test
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_takes import load_eval_take
 from greenroom.validation.evaluator import validate
 from tests import examples
+from tests.people import approve
 
 pytestmark = pytest.mark.train
 DAY = date(2026, 1, 1)

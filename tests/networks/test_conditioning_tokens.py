@@ -25,11 +25,12 @@ from greenroom.live.show import perform
 from greenroom.live.supervisor import ShowSpec
 from greenroom.manifests import Dataset, Model, Show, Validation
 from greenroom.monitoring.script import ScriptScene
-from greenroom.registry.release import approve, load_release
+from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend, self_test
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.evaluator import validate
+from tests.people import approve
 
 pytestmark = pytest.mark.train
 JOINTS = ("hips", "spine", "leftUpperArm", "leftLowerArm", "rightUpperLeg", "rightLowerLeg")
@@ -173,18 +174,18 @@ def test_nothing_told_is_shut_out() -> None:
     from greenroom.networks.conditioning_tokens import (
         ConditioningTokens,
         conditioning_dropout,
-        show_conditioning,
+        conditioning_inputs,
     )
 
     shape = ModelShape(2, 16, 43, phonemes=4, context=3)
     words = torch.zeros(2, 20, 7)
     words[0, -3, 1], words[1, :, 5] = 1, 1
-    tokens, shut = ConditioningTokens(shape, 8)(show_conditioning(shape, words, 2))
+    tokens, shut = ConditioningTokens(shape, 8)(conditioning_inputs(shape, words, 2))
     assert tokens.shape == (2, shape.speech // 2 + 1, 8)
     assert shut[0].tolist() == [-1e4, -1e4, 0, -1e4, -1e4]
     assert shut[1].tolist() == [-1e4, -1e4, -1e4, -1e4, 0]
-    assert all((one == 0).all() for one in show_conditioning(shape, None, 2))
-    assert show_conditioning(ModelShape(2, 16, 43), None, 2) == ()
+    assert all((one == 0).all() for one in conditioning_inputs(shape, None, 2))
+    assert conditioning_inputs(ModelShape(2, 16, 43), None, 2) == ()
     random = torch.Generator().manual_seed(0)
     drawn = conditioning_dropout(shape, torch.ones(4000, 20, 7), random)
     assert (drawn == drawn[:, :1]).all()

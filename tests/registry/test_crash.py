@@ -21,7 +21,7 @@ from pathlib import Path
 from msgspec import structs
 from greenroom.manifests import Model, ReleaseManifest
 from greenroom.registry.promote import live_release, promote
-from greenroom.registry.release import approve
+from tests.people import approve
 from greenroom.store.workspace import Workspace
 home = Workspace(Path(sys.argv[1]))
 release = home.objects.read(live_release(home, "mira"), ReleaseManifest)

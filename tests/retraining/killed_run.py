@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 
 from greenroom.registry.auto_approval import read_auto_approval
-from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import canary_ref, live_ref, live_release
 from greenroom.registry.release import load_release
 from greenroom.retraining import requests
 from greenroom.retraining.workflow import run_pending
 from greenroom.store.workspace import Workspace
 from tests import examples
+from tests.people import set_policy
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, it finds the other tests too
 
@@ -31,7 +31,7 @@ def prepared(folder: Path) -> Workspace:
     bounded = read_auto_approval({"until": "2099-12-31", "per_day": 1000}, "here")
     gates = [fakes.GATE]
     rules = requests.Rules(per_day=1000).manifest()
-    set_policy(home, "mira", "Ada", gates=gates, standing=bounded, learning=rules)
+    set_policy(home, "mira", "Ada", gates=gates, auto_approval=bounded, learning=rules)
     home.publish(examples.show(live_release(home, "mira")), by="test")
     return home
 

@@ -34,13 +34,13 @@ from greenroom.manifests import (
 )
 from greenroom.metrics.sequences import WORSE
 from greenroom.registry.promote import promote
-from greenroom.registry.release import approve
 from greenroom.retraining.pipeline import Progress, StepResults
 from greenroom.retraining.requests import Run
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.sufficient_stats import aggregate_figures, read_stats
 from tests import examples
+from tests.people import approve
 
 GOOD, WORSE_ONE, UNSEEN, BREAKS, CRASHES = "good", "worse", "unseen", "breaks", "no training"
 QUALITIES = (GOOD, WORSE_ONE, UNSEEN, BREAKS, CRASHES)

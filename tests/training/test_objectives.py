@@ -15,13 +15,14 @@ from greenroom.datasets.build import build_dataset
 from greenroom.errors import BadInput
 from greenroom.frames import ARKIT
 from greenroom.manifests import Model, Validation
-from greenroom.registry.release import approve, load_release
+from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_model import EvalModel
 from greenroom.validation.evaluator import validate
 from greenroom.validation.report import validation_report
+from tests.people import approve
 
 pytestmark = pytest.mark.train
 JOINTS = ("hips", "spine", "leftUpperArm", "leftLowerArm", "rightUpperLeg", "rightLowerLeg")

@@ -18,9 +18,10 @@ from greenroom.contracts import Packet
 from greenroom.errors import CheckFailed, Refused
 from greenroom.live.performer import Performer
 from greenroom.manifests import Model
-from greenroom.registry.release import approve, load_release
+from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend, self_test
 from greenroom.store.workspace import Workspace
+from tests.people import approve
 
 pytestmark = pytest.mark.train
 
@@ -118,10 +119,10 @@ RUN = """
 import sys
 from pathlib import Path
 from greenroom.store.workspace import Workspace
-from greenroom.training import clips, task
+from greenroom.training import preview, trainer
 from greenroom.training.rollout import Recipe
 from greenroom.training.train import train
-task.EVERY = clips.LEAST = 2
+trainer.EVERY = preview.LEAST = 2
 def show(step, total, figures):
     print("step", step, flush=True)
 print("model", train(Workspace(Path(sys.argv[1])), sys.argv[2], "test", recipe=Recipe(9, 4, 8),

@@ -13,9 +13,9 @@ from greenroom.errors import BadInput, Refused
 from greenroom.frames import Body
 from greenroom.manifests import Model, TakeStats, Validation
 from greenroom.metrics.motion import SufficientStats, aggregate
-from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import live_release, promote
-from greenroom.registry.release import Release, approve, load_release
+from greenroom.registry.release import Release, load_release
+from greenroom.registry.signing import root_key
 from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_model import FLOOR
@@ -25,6 +25,7 @@ from greenroom.validation.gates import decide_gates, evaluate_gates, read_gates
 from greenroom.validation.report import WORDS, validation_report
 from greenroom.validation.sufficient_stats import aggregate_figures, read_stats, stats_manifest
 from tests import examples
+from tests.people import approve, set_policy, with_key
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +234,9 @@ def test_two_people_approve_one_release_and_the_second_is_told_which(
 
     manifest = structs.replace(home.objects.read(model_of(release), Model), actor="twin")
     model = home.publish(manifest, by="test")
-    set_policy(home, "twin", "Dir", needed=2)
+    for name in ("Dir", "Ada", "Ben"):
+        with_key(home, name)
+    set_policy(home, "twin", next(k.owner for k in [root_key(home)] if k), needed=2)
     first = said("approve", model, "--by", "Ada")
     made = first.split()[1].rstrip(",")
     assert f"next: greenroom approve {made[:12]} --by NAME  (1 more must)" in first

@@ -20,7 +20,7 @@ from greenroom.consent.records import read_rights
 from greenroom.manifests import Approval, Dataset, Model, ReleaseManifest, Take
 from greenroom.registry.approval import record_approval
 from greenroom.registry.promote import live_ref
-from greenroom.registry.signing import Key, enter_key, keys_of
+from greenroom.registry.signing import add_package_key, keys_of
 from greenroom.store.attribution import Attribution
 from greenroom.store.objects import Objects
 from greenroom.store.workspace import Workspace
@@ -104,7 +104,7 @@ def install(workspace: Workspace, by: str = "greenroom") -> str:
     for name in (bundle.read(model, Model).parents.dataset, model, release):
         workspace.publish(bundle.read_any(name), by=by)
     for key in order["keys"]:
-        enter_key(workspace, Key(key["public"], key["owner"], None), by=by)
+        add_package_key(workspace, key["public"], key["owner"], by)
     for approval in order["approvals"]:
         signed = bundle.read(approval, Approval)
         workspace.publish(signed, by=by)

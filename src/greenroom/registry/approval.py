@@ -10,6 +10,7 @@ there too (`greenroom.registry.auto_approval`).
 from __future__ import annotations
 
 import datetime
+from typing import NamedTuple
 
 from greenroom.errors import GreenroomError, Refused
 from greenroom.manifests import (
@@ -21,8 +22,8 @@ from greenroom.manifests import (
     to_json,
 )
 from greenroom.registry import auto_approval
-from greenroom.registry.policy import policy_of, sign_statement
-from greenroom.registry.signing import verify
+from greenroom.registry.policy import policy_of
+from greenroom.registry.signing import sign, verify
 from greenroom.store.workspace import Workspace
 
 
@@ -31,9 +32,8 @@ def sign_approval(
 ) -> str:
     """Sign an approval of a release and enter it in the log; return the approval's hash.
 
-    Somebody who approves for the first time gets a key.
-
     Raises:
+        BadInput: this person has no key here.
         Refused: the policy does not name this person.
     """
     manifest = workspace.objects.read(release, ReleaseManifest)
@@ -48,14 +48,13 @@ def sign_approval(
             for e in reversed(entries)
             if e.event == "approve" and e.body["release"] == release and e.by == by
         )
-    now = workspace.log.clock.utc_ns()
     statement = ApprovalStatement(
         release=release,
-        at_ns=str(now),
+        at_ns=str(workspace.log.clock.utc_ns()),
         by=by,
         until=None if until is None else until.isoformat(),
     )
-    signed = sign_statement(workspace, by, to_json(statement))
+    signed = sign(workspace, by, to_json(statement))
     approval = Approval(
         statement=statement,
         parents=ApprovalParents(release=release),
@@ -79,11 +78,28 @@ def revoke(workspace: Workspace, release: str, by: str, reason: str) -> None:
 
 
 def valid_approvers(workspace: Workspace, release: str) -> list[str]:
-    """Return who approved a release, as far as it counts."""
-    return _count_approvals(workspace, release)[0]
+    """Return who approved a release, as far as it counts; a policy as "the policy of NAME"."""
+    return [approver.text for approver in _count_approvals(workspace, release)[0]]
 
 
-def _count_approvals(workspace: Workspace, release: str) -> tuple[list[str], list[str]]:
+class Approver(NamedTuple):
+    """Who approved a release.
+
+    Attributes:
+        name: the person, or who signed the policy that approved it automatically.
+        automatic: whether a policy approved it.
+    """
+
+    name: str
+    automatic: bool = False
+
+    @property
+    def text(self) -> str:
+        """The approver as people read it."""
+        return f"the policy of {self.name}" if self.automatic else self.name
+
+
+def _count_approvals(workspace: Workspace, release: str) -> tuple[list[Approver], list[str]]:
     """Return whose approvals count, and why the others do not."""
     approvals: dict[str, int] = {}
     entered: set[str] = set()
@@ -102,25 +118,26 @@ def _count_approvals(workspace: Workspace, release: str) -> tuple[list[str], lis
             elif revoked:
                 revoked += "; an old approval was entered again"
             entered.add(approval)
-    names: list[str] = []
+    approvers: list[Approver] = []
     faults: list[str] = [revoked] if revoked and not approvals else []
     for approval, index in approvals.items():
         try:
-            name = _check(workspace, release, approval, index)
+            approver = _check(workspace, release, approval, index)
         except GreenroomError as error:
             faults.append(error.what)
         else:
-            if name not in names:
-                names.append(name)
-    return names, faults
+            if approver not in approvers:
+                approvers.append(approver)
+    return approvers, faults
 
 
-def _check(workspace: Workspace, release: str, approval: str, index: int) -> str:
+def _check(workspace: Workspace, release: str, approval: str, index: int) -> Approver:
     if approval == "None":
         raise Refused("its approval is not signed")
     manifest = workspace.objects.read(approval, Approval)
     if manifest.parents.policy:
-        return auto_approval.verify_auto_approval(workspace, release, manifest, index)
+        signer = auto_approval.verify_auto_approval(workspace, release, manifest, index)
+        return Approver(signer, automatic=True)
     key = verify(workspace, to_json(manifest))
     statement = manifest.statement
     if statement.release != release:
@@ -130,7 +147,7 @@ def _check(workspace: Workspace, release: str, approval: str, index: int) -> str
     until = statement.until
     if until is not None and workspace.today() > datetime.date.fromisoformat(until):
         raise Refused(f"the approval of {key.owner} ended on {until}")
-    return key.owner
+    return Approver(key.owner)
 
 
 def require_approved(workspace: Workspace, release: str, manifest: ReleaseManifest) -> list[str]:
@@ -139,9 +156,9 @@ def require_approved(workspace: Workspace, release: str, manifest: ReleaseManife
     Raises:
         Refused: not enough people did whose approval counts; the sentence says why.
     """
-    names, faults = _count_approvals(workspace, release)
+    approvers, faults = _count_approvals(workspace, release)
     rules = policy_of(workspace, manifest.actor)
-    counting, missing = _counting(rules, names)
+    counting, missing = _counting(rules, approvers)
     if not missing:
         return counting
     approvable, fault_text = manifest.parents.model[:12], "; ".join(faults)
@@ -158,13 +175,14 @@ def require_approved(workspace: Workspace, release: str, manifest: ReleaseManife
 def approval_status(workspace: Workspace, release: str) -> tuple[list[str], int]:
     """Return whose approvals of a release count, and how many more it takes."""
     rules = policy_of(workspace, workspace.objects.read(release, ReleaseManifest).actor)
-    return _counting(rules, valid_approvers(workspace, release))
+    return _counting(rules, _count_approvals(workspace, release)[0])
 
 
-def _counting(rules: PolicyStatement, names: list[str]) -> tuple[list[str], int]:
+def _counting(rules: PolicyStatement, approvers: list[Approver]) -> tuple[list[str], int]:
     """Return whose approvals count under a policy, and how many more it asks for."""
-    by_policy = [name for name in names if name.startswith(auto_approval.SIGNER)]
-    if by_policy:
-        return by_policy, 0
+    automatic = [approver.text for approver in approvers if approver.automatic]
+    if automatic:
+        return automatic, 0
+    names = [approver.name for approver in approvers]
     counting = [n for n in names if not rules.approvers or n in rules.approvers]
     return counting, max(0, rules.needed - len(counting))
