@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from greenroom.adaptation.replay_reservoir import take_style
+from greenroom.capture.annotations import take_tiers, whole_label
 from greenroom.clock import NS_PER_S, PERIOD_NS, TICK_HZ
 from greenroom.live.recorder import read_ledger
 from greenroom.live.replay import opening_release
@@ -63,13 +63,13 @@ def takes_of(workspace: Workspace, actor: str, new: str, known: int) -> tuple[li
     usual: list[str] = []
     rare: list[str] = []
     for row in workspace.catalog.find("take", actor=actor):
-        style = take_style(workspace.objects.read(row.object, Take))
+        style = whole_label(take_tiers(workspace, row.object), "style")
         if row.object not in taught and style in {*model.styles, new}:
             (rare if style == new else usual).append(row.object)
     for some in (usual, rare):
         random.Random(0).shuffle(some)
     usual = usual[:known]
-    ticks = sum(int(workspace.objects.read(take, Take).ticks) for take in usual)
+    ticks = sum(workspace.objects.read(take, Take).clock.ticks for take in usual)
     return usual + rare * 2, ticks / TICK_HZ
 
 

@@ -4,7 +4,6 @@ Usage: benchmarks/online.py HOME, a workspace with its takes ingested by {conten
 trained on the split of runs/held.json, in which `elderly` is nobody's to learn. A copy is written to.
 """
 
-import datetime
 import shutil
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from greenroom.adaptation.graph_adapter import CENTRES, Adapter, Predictions, golden_outputs
 from greenroom.adaptation.online_update import online_update, online_update_subprocess
@@ -21,12 +21,11 @@ from greenroom.adaptation.replay_reservoir import (
     Reservoir,
     concatenate_moments,
     take_moments,
-    take_style,
 )
-from greenroom.capture.ingest import media_formats
+from greenroom.capture.annotations import take_tiers, whole_label
 from greenroom.contracts import ModelShape
 from greenroom.features.pipeline import FeatureSpec
-from greenroom.manifests import Model
+from greenroom.manifests import Dataset, Model, ModelBlobs, Take
 from greenroom.monitoring.detectors.prevalence import UNKNOWN, PrevalenceShift, with_unknown
 from greenroom.observers.model_health import TickHealth
 from greenroom.retraining.guard import BACK, KEEP, Guard
@@ -43,15 +42,16 @@ class Bench:
         self.manifest = workspace.objects.read(model, Model)
         self.spec = FeatureSpec.load(self.manifest.features)
         self.shape = ModelShape.load(self.manifest.shape)
-        self.dataset = workspace.objects.read_any(self.manifest.parents.dataset)
+        self.dataset = workspace.objects.read(self.manifest.parents.dataset, Dataset)
         self.takes: dict[str, tuple[str, str]] = {}  # style, content
         for row in workspace.catalog.find("take", actor=self.manifest.actor):
-            one = workspace.objects.read_any(row.object)
-            if take_style(one) and one.name.startswith("dataset-2"):
-                self.takes[row.object] = take_style(one), str(one.tiers.get("content", ""))
+            tiers = take_tiers(workspace, row.object)
+            style = whole_label(tiers, "style")
+            if style and row.name.startswith("dataset-2"):
+                self.takes[row.object] = style, whole_label(tiers, "content")
 
     def adapter(self, model: str) -> Adapter:
-        graph = self.workspace.objects.read_any(model).blobs.graph
+        graph = self.workspace.objects.read(model, Model).blobs.graph
         return Adapter(self.workspace.objects.get(graph), self.shape, self.spec.joints)
 
     def moments(self, takes: Any, every: int) -> Moments:
@@ -60,9 +60,9 @@ class Bench:
         )
 
     def reservoir(self, takes: Any) -> str:
-        kept, day = Reservoir(), datetime.date.today()
+        kept, day = Reservoir(), self.workspace.today()
         for take in takes:
-            if "body" in media_formats(self.workspace.objects.read_any(take)):
+            if "body" in self.workspace.objects.read(take, Take).media:
                 kept.offer_take(self.workspace, take, day)
         return kept.save(self.workspace, self.manifest.actor, "bench")
 
@@ -200,11 +200,10 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
         | {CENTRES: found.centres}
     )
     objects = bench.workspace.objects
-    blobs = {
-        "graph": objects.put(graph),
-        "golden": objects.put(golden_outputs(graph, adapter.shape)),
-    }
-    begun = bench.workspace.publish({**bench.manifest, "blobs": blobs}, by="bench")
+    blobs = ModelBlobs(
+        graph=objects.put(graph), golden=objects.put(golden_outputs(graph, adapter.shape))
+    )
+    begun = bench.workspace.publish(structs.replace(bench.manifest, blobs=blobs), by="bench")
     rest = [t for t in train if bench.takes[t][0] == FEW and t not in few]
     other = [t for t, (s, _) in bench.takes.items() if s not in (FEW, RARE) and t not in set(train)]
     new, held = rest[::2], rest[1::2]
@@ -217,10 +216,7 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
         judged = bench.moments(takes, 15)
         truth = np.asarray([kinds.index(s) for s in judged.styles])
         hits = [
-            (
-                adapter.say(judged, objects.get(objects.read_any(m).blobs.graph)).argmax(1)
-                == truth
-            )
+            (adapter.say(judged, objects.get(objects.read_any(m).blobs.graph)).argmax(1) == truth)
             for m in (begun, made)
         ]
         of = np.asarray(judged.takes)

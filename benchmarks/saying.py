@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from greenroom.adaptation.replay_reservoir import take_style
-from greenroom.capture.ingest import load_take, media_formats
+from greenroom.capture.annotations import take_tiers, whole_label
+from greenroom.capture.ingest import load_take
 from greenroom.capture.packets import FIRST_OF_CLIP, encode_body
 from greenroom.contracts import REFERENCE_TICKS, ModelShape, Packet, get_tensors
 from greenroom.frames import Body
@@ -135,8 +135,8 @@ def main() -> None:
     trained, takes = set(dataset.splits["train"]), defaultdict(dict)
     for found in workspace.catalog.find("take", actor=manifest.actor):
         take = workspace.objects.read(found.object, Take)
-        style = take_style(take)
-        known = style and take.name.startswith("dataset-2") and "body" in media_formats(take)
+        style = whole_label(take_tiers(workspace, found.object), "style")
+        known = style and found.name.startswith("dataset-2") and "body" in take.media
         if (
             known
             and found.object not in trained

@@ -94,7 +94,7 @@ def test_a_flipped_bit_in_any_object_is_caught(show: tuple[Workspace, ShowResult
         path.write_bytes(flipped)
         assert any(name in fault.name for fault in workspace.fsck().bad), name
         path.write_bytes(data)
-    segment = workspace.objects.read_any(done.show).blobs["segments"][0]
+    segment = workspace.objects.read_any(done.show).blobs.segments[0]
     path = workspace.objects.path(segment)
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))

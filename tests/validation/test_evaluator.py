@@ -11,7 +11,7 @@ from greenroom.capture.readers import read_recording
 from greenroom.capture.sample_data import Clip
 from greenroom.errors import BadInput, Refused
 from greenroom.frames import Body
-from greenroom.manifests import Model, TakeStats, Validation
+from greenroom.manifests import Figure, Model, TakeStats, Validation
 from greenroom.metrics.motion import SufficientStats, aggregate
 from greenroom.registry.promote import live_release, promote
 from greenroom.registry.release import Release, load_release
@@ -118,30 +118,30 @@ def test_windows_lie_evenly_and_inside() -> None:
 def test_the_report_is_one_file_that_needs_nothing(validation: tuple[str, Validation]) -> None:
     gates = read_gates([{"metric": "infill.limb_deg", "margin": -50}], "g")
     page = validation_report(*validation, evaluate_gates(gates, validation[1], None))
-    assert page.count("<svg") == 5 and "gaussian (floor)" in page and "passed" in page
+    assert page.count("<svg") == 5 and "gaussian (baseline)" in page and "passed" in page
     assert "http" not in page and "<script" not in page
     aggregate_figures = validation[1].figures
     for task, metrics in aggregate_figures.items():
         for metric, found in metrics.items():
-            low, high = found["gain"]
+            low, high = found.gain
             said = "▲ better" if low > 0 else "▼ worse" if high < 0 else "not told apart"
             row = next(r for r in page.split("<tr>") if f'href="#{task}.{metric}"' in r)
-            assert said in row and f"<td>{found['model']:.3f}</td>" in row
+            assert said in row and f"<td>{found.model:.3f}</td>" in row
             assert f'id="{task}.{metric}"' in page and f"{task}.{metric}" in WORDS
 
 
 def test_the_report_tells_one_take_and_minutes_alone_from_a_contest() -> None:
-    one = {"model": 0.5, "floor": 0.25, "ci": [0.5, 0.5], "gain": [0.1, 0.1], "takes": 1}
-    told = {"floors": {"ridge": 0.25}}
-    face = {"r2w": {**one, **told}}
-    alone = {"jerk": {**one, "takes": 10, "floors": {"recordings": 0.25}}}
-    manifest = {
-        "parents": {"model": "0" * 64},
-        "actor": "mira",
-        "on": "test split",
-        "figures": {"face": face, "alone": alone},
-        "stats": {},
-    }
+    one = Figure(
+        model=0.5,
+        baseline=0.25,
+        ci=(0.5, 0.5),
+        gain=(0.1, 0.1),
+        takes=1,
+        baselines={"ridge": 0.25},
+    )
+    minutes = structs.replace(one, takes=10, baselines={"recordings": 0.25})
+    figures = {"face": {"r2w": one}, "free_run": {"jerk": minutes}}
+    manifest = examples.validation(examples.NOTHING, figures=figures)
     page = validation_report("0" * 64, manifest)
     assert "one take: no interval" in page and "▲" not in page
     assert "2.00 times as much" in page and "the nearer to the recordings" in page
@@ -158,7 +158,7 @@ GATE: dict[str, Any] = {"metric": "infill.limb_deg"}
         ([{}], "a gate has"),
         ([{**GATE, "more": 1}], "a gate has"),
         ([GATE, {"metric": "beauty"}], "gate 2: 'beauty' is no metric; like infill.limb_deg"),
-        ([{**GATE, "against": "nobody"}], "against floor or champion"),
+        ([{**GATE, "against": "nobody"}], "against baseline or champion"),
         ([{**GATE, "margin": "0"}], "margin is a number"),
         ([{**GATE, "level": 1}], "level 1 is outside"),
         ([{**GATE, "level": True}], "level is a number"),
@@ -171,7 +171,7 @@ def test_what_is_no_gate_is_refused_with_its_number(gates: Any, why: str) -> Non
 
 def test_gates_pass_by_the_lower_bound_and_say_why(validation: tuple[str, Validation]) -> None:
     manifest = validation[1]
-    low = manifest.figures["infill"]["limb_deg"]["gain"][0]
+    low = manifest.figures["infill"]["limb_deg"].gain[0]
     easy, hard, absent, worst = evaluate_gates(
         read_gates(
             [

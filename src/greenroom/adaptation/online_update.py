@@ -198,7 +198,7 @@ def _code() -> str:
     return digest(canonical(files))[:16]
 
 
-_FILES = ("adapter.py", "online.py", "reservoir.py", "steps.py")
+_FILES = ("graph_adapter.py", "online_update.py", "replay_reservoir.py", "update_step.py")
 
 
 def online_update_subprocess(

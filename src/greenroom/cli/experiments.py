@@ -151,7 +151,7 @@ def _space(path: Path | None) -> Space:
         return {name: choice for name, choice in SPACE.items() if name in defaults}
     try:
         document = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"this is no JSON: {error}", where=str(path)) from None
     return read_space(document, str(path), defaults)
 
