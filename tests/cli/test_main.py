@@ -12,7 +12,7 @@ from greenroom import embedded
 from greenroom.cli import COMMANDS, main
 from greenroom.store.workspace import Workspace
 
-HEAVY = ("numpy", "scipy", "onnxruntime", "cryptography", "starlette")
+HEAVY = ("numpy", "scipy", "onnxruntime", "cryptography", "msgspec", "starlette")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
