@@ -118,10 +118,10 @@ RUN = """
 import sys
 from pathlib import Path
 from greenroom.store.workspace import Workspace
-from greenroom.training import clips, task
+from greenroom.training import preview, trainer
 from greenroom.training.rollout import Recipe
 from greenroom.training.train import train
-task.EVERY = clips.LEAST = 2
+trainer.EVERY = preview.LEAST = 2
 def show(step, total, figures):
     print("step", step, flush=True)
 print("model", train(Workspace(Path(sys.argv[1])), sys.argv[2], "test", recipe=Recipe(9, 4, 8),
