@@ -174,11 +174,13 @@ def store_take(
         mapping: a mapping file's bytes, for a body.
         tiers: labels; they become an annotation of the take.
     """
-    put = workspace.objects.put
+    store_blob = workspace.objects.put
     rates = {"face": recording.face_rate} if recording.face is not None else {}
     media = {
         medium: Medium(
-            format=original.format, blob=put(original.data), rate=float(rates.get(medium) or 0)
+            format=original.format,
+            blob=store_blob(original.data),
+            rate=float(rates.get(medium) or 0),
         )
         for medium, original in recording.originals.items()
     }
@@ -189,7 +191,7 @@ def store_take(
     take = Take(
         media=media,
         clock=TakeClock(ticks=duration_ticks(recording)),
-        mapping=put(mapping) if mapping is not None and "body" in media else "",
+        mapping=store_blob(mapping) if mapping is not None and "body" in media else "",
         rig=rig,
     )
     name = workspace.publish(take, by=by)

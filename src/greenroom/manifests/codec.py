@@ -97,9 +97,9 @@ def from_json(fields: Mapping[str, Any], name: str = "") -> Manifest:
     version = fields.get("version")
     if kind is None:
         then = BEGIN_ANEW if version == 1 else "update Greenroom, or check the hash"
-        raise BadInput(f"{what} is of no known kind: {_shown(tag)}", then=then)
+        raise BadInput(f"{what} is of no known kind: {_excerpt(tag)}", then=then)
     if version != kind.VERSION or isinstance(version, bool):
-        problem = f"{what} is a {tag} of version {_shown(version)}, not {kind.VERSION}"
+        problem = f"{what} is a {tag} of version {_excerpt(version)}, not {kind.VERSION}"
         raise BadInput(problem, then=BEGIN_ANEW)
     try:
         return msgspec.convert({k: v for k, v in fields.items() if k != "version"}, kind)
@@ -111,7 +111,7 @@ def from_json(fields: Mapping[str, Any], name: str = "") -> Manifest:
         ) from None
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -129,4 +129,4 @@ def _place(message: str, fields: Mapping[str, Any]) -> tuple[str, str]:
             value = value[int(index)]
         else:  # msgspec writes "[...]" for any key of a mapping
             return path.strip("`.").split("[")[0], ""
-    return path.strip("`."), f", but it is {_shown(value)}"
+    return path.strip("`."), f", but it is {_excerpt(value)}"
