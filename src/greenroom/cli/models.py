@@ -151,7 +151,6 @@ def track_command(context: Context, to: str, as_json: bool) -> None:
 )
 @click.option(
     "--report",
-    "validation_report",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write it as HTML.",
