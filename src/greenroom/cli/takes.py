@@ -16,12 +16,14 @@ from greenroom.capture.ingest import IngestOptions, ingest, load_take
 from greenroom.capture.labels import Tiers, read_labels, read_pattern
 from greenroom.capture.readers import Recording
 from greenroom.cli.context import Context, Heavy, answer, as_json, short
+from greenroom.cli.listing import listing
 from greenroom.consent.gate import refusal_reason, require_rights
 from greenroom.consent.records import read_rights
 from greenroom.datasets.build import build_dataset, read_heldout
 from greenroom.errors import BadInput
 from greenroom.manifests import Take, to_json
 from greenroom.render.clips import ClipPanel, picture, side_by_side
+from greenroom.services.listing import date_text
 from greenroom.store.attribution import Attribution
 from greenroom.store.objects import write_durably
 
@@ -114,6 +116,7 @@ def take_list(context: Context, actor: str | None, as_json: bool) -> None:
         rows.append(
             {
                 "take": row.object,
+                "date": date_text(row.at_ns),
                 "name": row.name,
                 "actor": row.actor,
                 "medium": "+".join(manifest.formats),
@@ -125,7 +128,8 @@ def take_list(context: Context, actor: str | None, as_json: bool) -> None:
             }
         )
     text = "\n".join(
-        f"{short(r['take'])}  {r['medium']:10}  {r['seconds']:8.2f} s  {r['name']}"
+        f"{short(r['take'])}  {r['medium']:10}  {r['seconds']:8.2f} s  {r['date']}  {r['actor']:12}"
+        f"  {r['name']}"
         + (f"  {_tiers_text(r['tiers'])}" if r["tiers"] else "")
         + ("" if r["usable"] else f"  ({r['reason']})")
         for r in rows
@@ -220,7 +224,7 @@ def _written(recording: Recording, humanoid: bool) -> bytes:
 
 @click.group("dataset")
 def dataset_group() -> None:
-    """Freeze takes into datasets."""
+    """Freeze takes into datasets; list and show them."""
 
 
 @dataset_group.command("build", cls=Heavy)
@@ -251,4 +255,5 @@ def dataset_build(
     answer(as_json, result, "\n".join([*lines, f"next: greenroom train {short(built.dataset)}"]))
 
 
+listing(dataset_group, "dataset")
 COMMANDS = (ingest_command, take_group, dataset_group)

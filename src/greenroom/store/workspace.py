@@ -43,6 +43,10 @@ class Findings:
 
 _LISTED = {
     "take": "list them: greenroom take list",
+    "dataset": "list them: greenroom dataset list",
+    "model": "list them: greenroom model list",
+    "release": "list them: greenroom release list",
+    "show": "list them: greenroom show list",
     "search": "greenroom search prints its hash when it ends",
     "validation": "greenroom validate prints its hash when it ends",
 }
