@@ -1,8 +1,8 @@
 """Turn recordings into takes, and takes back into recordings.
 
 A take's manifest names the original bytes of each medium, and the mapping if there was one; the log says
-whose it is, and labels are annotations. The humanoid and the face at 30 Hz are derived from the bytes whenever they are needed, so
-that a better derivation needs no new recording.
+whose it is, and labels are annotations. The humanoid and the face at 30 Hz are derived from the bytes
+whenever they are needed, so that a better derivation needs no new recording.
 """
 
 from __future__ import annotations

@@ -65,11 +65,9 @@ def ingest_command(
             "--participant and --rights belong together", then="give both, or neither: quarantine"
         )
     record = read_rights(rights, participant) if rights else None
-    attribution = Attribution(
-        actor,
-        (participant,) if participant else (),
-        () if record is None else (record,),
-    )
+    attribution = Attribution(actor)
+    if record is not None:
+        attribution = Attribution(actor, (participant,), (record,))
     options = IngestOptions(
         mapping.read_bytes() if mapping else None,
         read_labels(labels.read_bytes(), where=str(labels)) if labels else None,

@@ -1,7 +1,8 @@
 """Read who is in a recording and what they allowed; nothing may be used on less.
 
 Rights are either a JSON file (participant, purposes, start, expiry, and the hash of the signed document)
-or the SPDX licence of a published recording. Both become one record, an entry of the log that names the take.
+or the SPDX licence of a published recording. Both become one record, in an entry of the
+log that names the take.
 """
 
 from __future__ import annotations

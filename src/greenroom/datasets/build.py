@@ -68,21 +68,7 @@ def build_dataset(
     Raises:
         BadInput: too little is left, or a split is empty.
     """
-    takes: dict[str, Take] = {}
-    bodies: list[Body] = []
-    left_out = []
-    for take, manifest, reason in _candidates(workspace, actor, day):
-        body = None
-        if not reason and "body" in manifest.media:
-            body = load_take(workspace, take, ("body",)).body
-        if not reason and manifest.clock.ticks < MIN_TICKS:
-            reason = f"it is shorter than {MIN_TICKS} ticks"
-        if reason:
-            left_out.append({"take": take, "reason": reason})
-            continue
-        takes[take] = manifest
-        if body is not None:
-            bodies.append(body)
+    takes, bodies, left_out = _usable(workspace, actor, day)
     if len(bodies) < 3:
         raise BadInput(
             f"{len(bodies)} takes of '{actor}' with a body may be used; three are needed at least",
@@ -104,6 +90,28 @@ def build_dataset(
         parents=DatasetParents(takes=sorted(takes), annotations=sorted(annotations)),
     )
     return DatasetBuild(workspace.publish(dataset, by=by), sorted(takes), left_out)
+
+
+def _usable(
+    workspace: Workspace, actor: str, day: datetime.date
+) -> tuple[dict[str, Take], list[Body], list[dict[str, str]]]:
+    """Return the takes that are used, their bodies, and what is left out with its reason."""
+    takes: dict[str, Take] = {}
+    bodies: list[Body] = []
+    left_out = []
+    for take, manifest, reason in _candidates(workspace, actor, day):
+        body = None
+        if not reason and "body" in manifest.media:
+            body = load_take(workspace, take, ("body",)).body
+        if not reason and manifest.clock.ticks < MIN_TICKS:
+            reason = f"it is shorter than {MIN_TICKS} ticks"
+        if reason:
+            left_out.append({"take": take, "reason": reason})
+            continue
+        takes[take] = manifest
+        if body is not None:
+            bodies.append(body)
+    return takes, bodies, left_out
 
 
 def _candidates(

@@ -155,8 +155,8 @@ class FaceEvaluator:
         """Return the tallies of one take.
 
         `r2w`, `opening_r`, `rounding_r` where the rig has weights that round the lips, and the first
-        and last of these again where it is long enough to adapt to. "conditioned" is the model with its words,
-        beside the same model told nothing.
+        and last of these again where it is long enough to adapt to. "conditioned" is the model with
+        its words, beside the same model told nothing.
 
         Args:
             name: of the take.
