@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadgroup -rs
 PAGE := src/greenroom/stage/page/index.html
 comma := ,
 
-.PHONY: setup demo loop test test-all bench lint clean
+.PHONY: setup demo loop test test-all bench docs lint clean
 
 setup: $(VENV)/.base $(PAGE) $(VENV)/.clips
 ifneq ($(EXTRAS),)
@@ -54,6 +54,12 @@ bench: setup
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev,bench]'
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/run.py
 
+# The documents as a site, in site/.
+docs: setup
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,docs]'
+	$(BIN)/python -m greenroom.cli.reference > docs/reference/commands.md
+	$(BIN)/mkdocs build -q
+
 lint: $(VENV)/.base
 	$(BIN)/ruff check src tests runs benchmarks conftest.py
 	$(BIN)/ruff format --check src tests runs benchmarks
@@ -61,4 +67,4 @@ lint: $(VENV)/.base
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) .venv-train web/node_modules src/greenroom/stage/page
+	rm -rf $(VENV) site .venv-train web/node_modules src/greenroom/stage/page

@@ -2,7 +2,7 @@
 
 Usage: benchmarks/beside.py HOME [--actor NAME] [--new STYLE] [--known N] [--seconds S] [--alone]
 HOME is a workspace whose actor's champion never saw STYLE, with a policy that says what is asked for, as in
-docs/benchmarks.md. A copy is written to. Takes of known styles that the champion was not trained on play first, N of
+docs/log/benchmarks.md. A copy is written to. Takes of known styles that the champion was not trained on play first, N of
 them, then those of STYLE. `--alone` leaves the worker out: what the show does by itself on this machine.
 
 The control is a process at a higher real-time priority than the engine's that does nothing but wake every two

@@ -1,4 +1,4 @@
-"""How many takes the sandbox needs to tell two models apart, as Markdown for docs/sandbox.md."""
+"""How many takes the sandbox needs to tell two models apart, as Markdown for docs/explanation/sandbox.md."""
 
 import numpy as np
 

@@ -45,7 +45,7 @@ def main() -> None:
     model = train(workspace, built.dataset, "embedded", "tokens", recipe, show)
     release = approve(workspace, model, "The Greenroom developers")
     pack(workspace, release)
-    Path("docs/card.md").write_text(embedded_card(workspace, release))
+    Path("docs/reference/card.md").write_text(embedded_card(workspace, release))
     print(workspace.objects.read(model, Model).figures)
 
 

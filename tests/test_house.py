@@ -15,7 +15,7 @@ from importlinter.cli import lint_imports
 from greenroom.cli import main
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 COMMAND = re.compile(r"(?:`|^\$? ?)(?:\.venv/bin/)?greenroom ([^`\n#]+)", re.M)
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 

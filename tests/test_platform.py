@@ -87,7 +87,7 @@ def test_what_may_take_long_beside_a_show_is_heavy() -> None:
         return found
 
     heavy = {name for name, command in commands(main).items() if isinstance(command, Heavy)}
-    said = (Path(__file__).parents[1] / "docs" / "learning.md").read_text()
+    said = (Path(__file__).parents[1] / "docs" / "explanation" / "learning.md").read_text()
     said = said[said.index("Work that may take long while a show is on (") :]
     assert heavy == set(re.findall(r"`([^`]+)`", said[: said.index(")")].replace("\n", " ")))
     assert not {"perform", "demo", "promote", "rollback"} & heavy

@@ -1,9 +1,9 @@
-"""Let heavy work stand back behind a show on the same machine, in processor time and in memory.
+"""Process priority and memory, so that heavy work does not delay a show on the same machine.
 
 The engine performs at a real-time priority, which settles who gets a processor. It does not settle
 memory: each large array that a process frees goes back to the system, and each new one is fetched page
 by page, cleared by the kernel, which does not let itself be interrupted meanwhile. On two cores that
-alone made frames late (docs/log.md). So heavy work keeps what it has freed and uses it again.
+alone made frames late (docs/log/experiments.md). So heavy work keeps freed memory and uses it again.
 """
 
 from __future__ import annotations

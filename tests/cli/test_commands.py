@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -202,19 +201,6 @@ def test_a_name_that_is_no_utf8_stops_nothing(tmp_path: Path, clip: Path) -> Non
     )
     said = json.loads(done.stdout.decode("utf-8"))
     assert done.returncode == 0 and len(said["takes"]) == 1 == len(said["refused"])
-
-
-def test_every_command_is_told_in_the_docs() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
-    context = click.Context(main)
-    for name in main.list_commands(context):
-        command = main.get_command(context, name)
-        assert command is not None
-        assert f"`greenroom {name}" in text, name
-        for option in command.params:
-            for flag in option.opts:
-                if flag.startswith("--"):
-                    assert flag in text, (name, flag)
 
 
 def test_it_runs_as_a_module(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_on_held_out_clips_it_beats_holding_and_is_no_worse_than_its_core(
 
 
 def test_the_card_tells_the_manifest_s_figures(release: Release) -> None:
-    card = (Path(__file__).parents[2] / "docs" / "card.md").read_text()
+    card = (Path(__file__).parents[2] / "docs" / "reference" / "card.md").read_text()
     for name in ("test_limb_model_degrees", "test_limb_core_degrees", "test_limb_hold_degrees"):
         assert f"{release.model.figures[name]:.2f}" in card, name
     assert release.name in card
@@ -161,4 +161,4 @@ def test_the_demo_shows_replays_and_contacts_nobody(tmp_path: Path, published: l
 def test_the_card_says_what_the_manifests_say(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     said = embedded.embedded_card(workspace, embedded.install(workspace))
-    assert said == (Path(__file__).parents[2] / "docs" / "card.md").read_text()
+    assert said == (Path(__file__).parents[2] / "docs" / "reference" / "card.md").read_text()

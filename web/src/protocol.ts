@@ -1,4 +1,4 @@
-// Check every message at the door (docs/stage-protocol.md), so that the rest of the page can trust
+// Check every message at the door (docs/reference/stage-protocol.md), so that the rest of the page can trust
 // what it draws and a bad message becomes a sentence instead of a white page.
 
 import {

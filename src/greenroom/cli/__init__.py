@@ -93,7 +93,7 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
     },
     "Workspace": {
         "fsck": Lazy("store", "fsck_command", "Check every object, the log and every ref."),
-        "jobs": Lazy("jobs", "jobs_command", "List what `greenroom --detach COMMAND` started."),
+        "jobs": Lazy("jobs", "jobs_command", "List what `--detach` started."),
         "completion": Lazy(
             "completion", "completion_command", "Print a shell's completion script."
         ),

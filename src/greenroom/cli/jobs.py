@@ -159,7 +159,7 @@ def stop(home: Path, name: str) -> None:
 def jobs_command(
     context: Context, name: str | None, stops: bool, waits: bool, as_json: bool
 ) -> None:
-    """List what `greenroom --detach COMMAND` started.
+    """List what `--detach` started.
 
     Of one job, show what it printed.
     """

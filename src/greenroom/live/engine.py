@@ -152,7 +152,7 @@ class Engine:
         """Perform the last packets again and again for nobody, until just before a tick is due.
 
         After 30 ms of sleep the processor is slow and has everything to fetch again; the tick's own
-        work is a third to half shorter after this (docs/log.md).
+        work is a third to half shorter after this (docs/log/experiments.md).
         """
         duration_ns = self._duration_ns
         for margin_ns in REHEARSALS_NS:

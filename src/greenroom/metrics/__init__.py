@@ -1,1 +1,1 @@
-"""Every figure that a model or a dataset is judged by, each with its source: see `docs/metrics.md`."""
+"""Figures that a model or a dataset is judged by, with sources: see `docs/reference/metrics.md`."""

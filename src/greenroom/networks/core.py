@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from greenroom.contracts import ModelShape
 
 _STEPS = 8
-"""Of the solver. More change nothing that can be measured on recordings (docs/log.md)."""
+"""Of the solver. More change nothing that can be measured on recordings (docs/log/experiments.md)."""
 _LEAST = 1e-12
 """Below which there is nothing left to solve; added instead, the exporter takes it for nought."""
 

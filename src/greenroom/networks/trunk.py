@@ -1,7 +1,7 @@
 """What a performer knows beside its closed form and its attention: plain residual networks, one a task.
 
 `Trunk` sees the whole body's last second at once and says what is missing and what comes next; `FaceNet`
-hears, and moves a face. `docs/log.md` has what attention over joints did in the same time.
+hears, and moves a face. `docs/log/experiments.md` has what attention over joints did in the same time.
 
 Shapes: N batch, K history ticks, D state width, J joints, S speech ticks, F speech channels, B weights
 of a face, H horizons, W width, P phonemes, X context. All inputs are normalised.

@@ -1,8 +1,8 @@
 """Automatic approval within the bounds of a signed policy.
 
 A policy may have `auto_approval`: until when, how often a day, for which kinds of change, and the
-bounds of each. An approval by it carries no signature of its own. It counts because the policy is signed, was in
-force when the approval was entered in the log, and the release itself shows that it keeps the bounds.
+bounds of each. An approval by it carries no signature of its own. It counts because the policy is
+signed, was in force when the approval was recorded, and the release itself shows that it keeps them.
 """
 
 from __future__ import annotations

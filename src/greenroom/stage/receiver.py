@@ -89,7 +89,9 @@ def _parse_alert(alert: _Alert) -> FiringAlert:
     where = f"alert {labels.get('alertname', alert.fingerprint)}"
     for name in ("actor", "signal", "cause"):
         if not labels.get(name, "").strip():
-            raise BadInput(f"it has no label '{name}'", where=where, then="see docs/watching.md")
+            raise BadInput(
+                f"it has no label '{name}'", where=where, then="see docs/how-to/watch-shows.md"
+            )
     if labels["cause"] not in CAUSES:
         raise BadInput(
             f"its cause is '{labels['cause']}'", where=where, then=f"one of {', '.join(CAUSES)}"
@@ -164,7 +166,7 @@ def routes(log: Log, token: bytes) -> Sequence[BaseRoute]:
             notifications, ended = read_notification(bytes(data))
             entered = await run_in_threadpool(keep, notifications)
         except BadInput as error:
-            return _problem(str(error), "see docs/watching.md", 400)
+            return _problem(str(error), "see docs/how-to/watch-shows.md", 400)
         except GreenroomError as error:  # Alertmanager tries again
             return _problem(str(error), "see greenroom fsck", 500)
         return JSONResponse(

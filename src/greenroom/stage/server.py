@@ -72,7 +72,9 @@ async def _problem(request: Request, error: Exception) -> Response:
         what = f"there is nothing at {request.url.path}"
         return JSONResponse(error_body(what, "try / (page), /ws, /metrics or /healthz"), 404)
     return JSONResponse(
-        error_body(error.detail, "see docs/stage.md"), error.status_code, headers=error.headers
+        error_body(error.detail, "see docs/how-to/stage-page.md"),
+        error.status_code,
+        headers=error.headers,
     )
 
 

@@ -1,7 +1,7 @@
 """Show now and then in a run what the model makes of a held-out take by then, beside the truth.
 
 An *epoch* is a tenth of a run's steps, and `LEAST` of them at least: windows are drawn by chance, so a
-pass over the data ends nowhere, and a clip takes as long as some fifteen steps (`docs/benchmarks.md`).
+pass over the data ends nowhere, and a clip takes as long as fifteen steps (`docs/log/benchmarks.md`).
 Making one draws nothing by chance and leaves the model as it was, so that a run ends in the same bits
 with clips and without.
 """

@@ -49,7 +49,7 @@ WORDS = {
     "free_run.float": "free run: lower foot off the floor, mm",
     "free_run.drift": "free run: metres from where a minute began to its furthest place",
 }
-"""What figures are called on the page; the key stands beside them, and formulas in `docs/metrics.md`."""
+"""Names of figures on the page; formulas are in `docs/reference/metrics.md`."""
 _WIDTH, _ROW = 560, 22
 
 

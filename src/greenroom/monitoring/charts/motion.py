@@ -71,7 +71,7 @@ class MotionChart:
         hours: float = 24.0,
         seed: int = 0,
     ) -> None:
-        """Store the configuration; the default one is what is measured in `docs/benchmarks.md`."""
+        """Store the configuration; the default one is what is measured in `docs/log/benchmarks.md`."""
         self.limbs, self.hours, self.seed = limbs, hours, seed
         self._reference: reference.ChartReference | None = None
         self._alerts: list[Alert] = []
