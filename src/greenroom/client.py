@@ -140,12 +140,12 @@ class Client:
         return TakeArrays(
             take,
             None if body is None else body.root,
-            None if body is None else body.rotations,
-            None if body is None else body.validity,
-            None if face is None else face.weights,
-            () if face is None else face.channels,
-            None if audio is None else audio.samples,
-            dict(take_tiers(self.workspace, take)),
+            rotations=None if body is None else body.rotations,
+            validity=None if body is None else body.validity,
+            face=None if face is None else face.weights,
+            channels=() if face is None else face.channels,
+            voice=None if audio is None else audio.samples,
+            labels=dict(take_tiers(self.workspace, take)),
         )
 
     def features(self, name: str, joints: tuple[str, ...] | None = None) -> dict[str, Floats]:
@@ -169,7 +169,7 @@ class Client:
             )
         body = recording.body
         if joints is None:
-            present: list[bool] = (body.validity > 0).all(axis=0).tolist()
+            present = np.all(body.validity > 0, axis=0).tolist()
             joints = tuple(name for name, captured in zip(BONES, present, strict=True) if captured)
         voice = None if recording.audio is None else recording.audio.samples
         sound = np.zeros((len(body), SAMPLES_PER_TICK), dtype=np.float32)
@@ -177,7 +177,11 @@ class Client:
             flat = sound.reshape(-1)
             flat[: len(voice)] = voice[: len(flat)]
         features = FeaturePipeline(FeatureSpec(joints), listen=voice is not None).run(
-            body.root, body.rotations, body.validity, sound, np.ones(len(body), dtype=np.float32)
+            body.root,
+            body.rotations,
+            validity=body.validity,
+            audio=sound,
+            speech_mask=np.ones(len(body), dtype=np.float32),
         )
         arrays = {"state": features.state, "velocity": features.velocity, "valid": features.valid}
         return arrays if voice is None else {**arrays, "speech": features.speech}

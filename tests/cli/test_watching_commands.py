@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from greenroom.cli import main
 from greenroom.contracts import Alert
-from greenroom.monitoring.alerts import record_alert
+from greenroom.monitoring.alerts import AlertOrigin, record_alert
 from greenroom.store.workspace import Workspace
 from tests import examples
 from tests.examples import published_release
@@ -29,9 +29,12 @@ def test_alerts_are_listed_by_actor_and_cause(workspace: Workspace) -> None:
     assert run(home, "alerts")[1] == "no alerts\n"
     style = Alert("style", "new style", ("left arm",), 2.5, 900, 870, 840, 880)
     fault = Alert("missing", "capture fault", (), 1.0, 30, 20, 10, 30)
-    record_alert(workspace.log, "mira", style, key="1", source="chart", by="me")
+    record_alert(workspace.log, style, AlertOrigin("mira", key="1", source="chart"), by="me")
     record_alert(
-        workspace.log, "nova", fault, key="2", source="alertmanager", by="me", release="ab"
+        workspace.log,
+        fault,
+        AlertOrigin("nova", key="2", source="alertmanager", release="ab"),
+        by="me",
     )
     code, out, _ = run(home, "alerts")
     assert code == 0 and len(out.splitlines()) == 3

@@ -25,7 +25,7 @@ from greenroom.registry.release import Release, load_release
 from greenroom.rehearsal import sandbox
 from greenroom.rehearsal.report import comparison_report
 from greenroom.rehearsal.rerun import live_error_stats, rerun_show
-from greenroom.rehearsal.sandbox import compare
+from greenroom.rehearsal.sandbox import SandboxScope, compare
 from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
@@ -136,7 +136,7 @@ def test_a_show_s_errors_are_nought_where_nothing_was_lost(
 def test_on_a_show_a_trembling_model_is_further_off(
     home: Workspace, challenger: str, champion: str, show: str, shaky: None
 ) -> None:
-    name = compare(home, challenger, champion, "test", [show])
+    name = compare(home, challenger, champion, "test", scope=SandboxScope(on=[show]))
     found = home.objects.read(name, Sandbox)
     live = found.figures["live"]
     assert live["jerk"].challenger > live["jerk"].champion
@@ -152,15 +152,19 @@ def test_on_held_takes_a_model_is_no_better_than_itself_and_worse_when_it_trembl
     clips: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    name = compare(home, challenger, champion, "test", tasks=["infill"])
+    name = compare(home, challenger, champion, "test", scope=SandboxScope(tasks=["infill"]))
     same = home.objects.read(name, Sandbox)
     assert same.figures["infill"]["limb_deg"].gain == 0
     assert same.figures["infill"]["limb_deg"].verdict == OPEN
     assert sorted(same.parents.takes) == sorted(clips[clip] for clip in embedded.TEST)
     # The same comparison is the same object: there is no time in it.
-    assert compare(home, challenger, champion, "again", tasks=["infill"]) == name
+    assert (
+        compare(home, challenger, champion, "again", scope=SandboxScope(tasks=["infill"])) == name
+    )
     monkeypatch.setattr(sandbox, "OnnxBackend", Shaky)
-    worse = home.objects.read_any(compare(home, challenger, champion, "test", tasks=["infill"]))
+    worse = home.objects.read_any(
+        compare(home, challenger, champion, "test", scope=SandboxScope(tasks=["infill"]))
+    )
     row = worse.figures["infill"]["limb_deg"]
     assert row.challenger > row.champion and row.gain < 0 and row.takes == 4
     course = worse.sequences["infill"]["limb_deg"]
@@ -172,12 +176,14 @@ def test_what_either_was_trained_on_is_left_out_and_said(
 ) -> None:
     trained = clips["humanoid3d_run"]
     held = clips["humanoid3d_kick"]
-    name = compare(home, challenger, champion, "test", [trained, held], ["infill"])
+    name = compare(
+        home, challenger, champion, "test", scope=SandboxScope(on=[trained, held], tasks=["infill"])
+    )
     found = home.objects.read_any(name)
     assert found.parents.takes == [held]
     assert found.left_out == {trained: "the challenger was trained on it or chosen by it"}
     with pytest.raises(Refused, match="nothing to compare them on: the challenger was trained"):
-        compare(home, challenger, champion, "test", [trained])
+        compare(home, challenger, champion, "test", scope=SandboxScope(on=[trained]))
 
 
 def test_what_a_model_started_from_was_trained_on_is_left_out_too(
@@ -190,7 +196,9 @@ def test_what_a_model_started_from_was_trained_on_is_left_out_too(
     forgets = structs.replace(dataset, splits={**dataset.splits, "train": train})
     parents = ModelParents(dataset=home.publish(forgets, by="test"), start=champion)
     later = home.publish(structs.replace(model, parents=parents), by="test")
-    name = compare(home, later, later, "test", [trained, held], ["infill"])
+    name = compare(
+        home, later, later, "test", scope=SandboxScope(on=[trained, held], tasks=["infill"])
+    )
     found = home.objects.read_any(name)
     assert found.parents.takes == [held]
     assert found.left_out == {trained: "the challenger was trained on it or chosen by it"}
@@ -201,13 +209,13 @@ def test_a_take_whose_rights_do_not_cover_it_is_left_out(
 ) -> None:
     recording = read_recording(person(40, seed=5), "nobody.bvh")
     take = store_take(home, recording, Attribution("mira"), "test")
-    name = compare(home, challenger, champion, "test", [take, show])
+    name = compare(home, challenger, champion, "test", scope=SandboxScope(on=[take, show]))
     assert "quarantined" in home.objects.read_any(name).left_out[take]
 
 
 def test_frames_are_no_samples(home: Workspace, challenger: str, champion: str) -> None:
     with pytest.raises(Refused, match="frames of one take are not independent"):
-        compare(home, challenger, champion, "test", unit="frame")
+        compare(home, challenger, champion, "test", scope=SandboxScope(unit="frame"))
 
 
 def test_models_of_other_joints_are_not_compared(home: Workspace, champion: str) -> None:

@@ -13,7 +13,7 @@ from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.contracts import Alert
 from greenroom.errors import BadInput, Refused
 from greenroom.manifests import to_json
-from greenroom.monitoring.alerts import record_alert
+from greenroom.monitoring.alerts import AlertOrigin, record_alert
 from greenroom.registry.signing import revoke_key
 from greenroom.retraining import requests
 from greenroom.retraining.requests import (
@@ -56,7 +56,7 @@ def finish(home: Workspace, outcome: str, reason: str = "so it was") -> None:
 
 def alert(home: Workspace, key: str, cause: str = "new style", actor: str = "mira") -> None:
     told = Alert("style", cause, (), 3.0, 10, 0, 0, 5)
-    record_alert(home.log, actor, told, key=key, source="chart", by="charts")
+    record_alert(home.log, told, AlertOrigin(actor, key=key, source="chart"), by="charts")
 
 
 def refused(home: Workspace, why: str, kind: str = "alert") -> None:

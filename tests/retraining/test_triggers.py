@@ -12,7 +12,7 @@ from msgspec import structs
 from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.contracts import Alert
 from greenroom.manifests import AutoApproval
-from greenroom.monitoring.alerts import record_alert
+from greenroom.monitoring.alerts import AlertOrigin, record_alert
 from greenroom.registry.promote import live_ref
 from greenroom.retraining import triggers
 from greenroom.retraining.requests import (
@@ -52,8 +52,8 @@ def move(home: Workspace, release: str) -> None:
 
 def alert(home: Workspace, cause: str, release: str = "") -> int:
     told, key = Alert("style", cause, (), 3.0, 10, 0, 0, 5), str(len(home.log.entries()))
-    by = {"key": key, "source": "chart", "by": "charts", "release": release}
-    return record_alert(home.log, "mira", told, **by).entry.index
+    origin = AlertOrigin("mira", key, "chart", release)
+    return record_alert(home.log, told, origin, by="charts").entry.index
 
 
 def begin(home: Workspace, kind: str) -> str:
@@ -190,8 +190,8 @@ BOUNDS = {"norm": 0.15, "replay_loss": 0.02, "seconds": 60}
 
 def spike(home: Workspace) -> int:
     told = Alert("spike of glad", STYLE, ("glad",), 0.8, 10, 0, 0, 5)
-    by = {"key": str(len(home.log.entries())), "source": "chart", "by": "charts"}
-    return record_alert(home.log, "mira", told, **by).entry.index
+    origin = AlertOrigin("mira", str(len(home.log.entries())), "chart")
+    return record_alert(home.log, told, origin, by="charts").entry.index
 
 
 def allow(home: Workspace, *kinds: str, until: str = "2027-01-31", **more: Any) -> None:

@@ -26,7 +26,7 @@ from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.consent.gate import refusal_reason
 from greenroom.contracts import CAUSES, Alert
 from greenroom.errors import BadInput, CorruptObject, GreenroomError, Refused
-from greenroom.monitoring.alerts import record_alert
+from greenroom.monitoring.alerts import AlertOrigin, record_alert
 from greenroom.monitoring.detectors.prevalence import SPIKE
 from greenroom.registry import approval
 from greenroom.registry.auto_approval import read_auto_approval
@@ -186,7 +186,9 @@ class Simulator:
         for n in range(self.dice.choice((1, 3, 12))):
             alert = Alert(signal, cause, (), 3.0, 10 + n, 0, 0, 5)
             key = f"{self.event}.{n}"
-            record_alert(self.workspace.log, actor, alert, key=key, source="chart", by="charts")
+            record_alert(
+                self.workspace.log, alert, AlertOrigin(actor, key=key, source="chart"), by="charts"
+            )
         self._attend()
 
     def _attend(self) -> None:

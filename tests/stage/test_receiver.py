@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from greenroom.contracts import CAUSES
 from greenroom.errors import BadInput
-from greenroom.monitoring.alerts import list_alerts, record_alert
+from greenroom.monitoring.alerts import AlertOrigin, list_alerts, record_alert
 from greenroom.stage import Hub, ServerHandle, create_app, serve_in_thread
 from greenroom.stage.access import read_token
 from greenroom.stage.api import routes as api_routes
@@ -160,7 +160,7 @@ def test_one_bad_alert_and_none_of_the_notification_is_entered(
         data = json.dumps(whole).encode()
     answer = post(server, data)
     assert answer.status_code == 400 and why in answer.json()["error"]
-    assert "watching.md" in answer.json()["then"] and list_alerts(workspace.log) == []
+    assert "watch-shows.md" in answer.json()["then"] and list_alerts(workspace.log) == []
 
 
 def test_what_is_too_large_is_not_read_to_its_end(server: ServerHandle) -> None:
@@ -233,5 +233,7 @@ def test_whatever_is_read_can_be_kept(tmp_path_factory: Any, alerts: list[dict[s
         return
     log = Log(tmp_path_factory.mktemp("fuzz") / "log")
     for one in told:
-        record_alert(log, one.actor, one.alert, key=one.key, source="alertmanager", by="me")
+        record_alert(
+            log, one.alert, AlertOrigin(one.actor, key=one.key, source="alertmanager"), by="me"
+        )
     assert {known.alert for known in list_alerts(Log(log.path))} <= {one.alert for one in told}

@@ -83,9 +83,10 @@ def ingest(
         if isinstance(recording, Recording):
             try:
                 labels = tiers.of(recording)
-                out.takes.append(
-                    store_take(workspace, recording, attribution, by, options.mapping, labels)
+                take = store_take(
+                    workspace, recording, attribution, by, mapping=options.mapping, tiers=labels
                 )
+                out.takes.append(take)
             except BadInput as error:
                 out.refused.append(Refusal(recording.path, str(error)))
             except OSError as error:

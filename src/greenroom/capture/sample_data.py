@@ -53,35 +53,36 @@ class Wheel:
 PYBULLET = Wheel(
     "pybullet",
     "3.2.7",
-    "pybullet-3.2.7-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
-    "5d858abf7c12a21ef3ed351cf81dac1b5e486ec25c9ab59bfc84beb89034edff",
-    "Zlib",
-    "Motion: DeepMimic clips in PyBullet 3.2.7 by Erwin Coumans, Yunfei Bai and Jasmine Hsu (zlib)",
-    "pybullet_data/data/motions/",
-    tuple(
+    file="pybullet-3.2.7-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+    sha256="5d858abf7c12a21ef3ed351cf81dac1b5e486ec25c9ab59bfc84beb89034edff",
+    licence="Zlib",
+    credit="Motion: DeepMimic clips in PyBullet 3.2.7 "
+    "by Erwin Coumans, Yunfei Bai and Jasmine Hsu (zlib)",
+    folder="pybullet_data/data/motions/",
+    names=tuple(
         f"humanoid3d_{name}"
         for name in (
             "backflip cartwheel crawl dance_a dance_b getup_facedown getup_faceup jump kick punch "
             "roll run spin spinkick walk"
         ).split()
     ),
-    ".txt",
-    "body",
+    suffix=".txt",
+    kind="body",
 )
 PHONLAB = Wheel(
     "phonlab",
     "0.0.70",
-    "phonlab-0.0.70-py3-none-any.whl",
-    "8de4e92a9e67de469417e71beb9a70d8cf17c90a28b32c80cfc4fa58122d8fb6",
-    "BSD-3-Clause",
-    "Speech: examples in phonlab 0.0.70, The Regents of the University of California (BSD)",
-    "phonlab/data/example_audio/",
-    tuple(
+    file="phonlab-0.0.70-py3-none-any.whl",
+    sha256="8de4e92a9e67de469417e71beb9a70d8cf17c90a28b32c80cfc4fa58122d8fb6",
+    licence="BSD-3-Clause",
+    credit="Speech: examples in phonlab 0.0.70, The Regents of the University of California (BSD)",
+    folder="phonlab/data/example_audio/",
+    names=tuple(
         "F1_bha24_1 FR_bon_beau FR_patte_pente im_twelve might_have_a_class sf3_cln "
         "the_soviet_union three_plus_five two_plus_two".split()
     ),
-    ".wav",
-    "audio",
+    suffix=".wav",
+    kind="audio",
 )
 WHEELS = (PYBULLET, PHONLAB)
 
@@ -209,10 +210,10 @@ def clips(cache: Path, wheels: tuple[Wheel, ...] = WHEELS) -> list[Clip]:
                 Clip(
                     PurePosixPath(member).stem,
                     wheel.kind,
-                    f"{wheel.file}/{member}",
-                    contents[member],
-                    wheel.licence,
-                    wheel.credit,
+                    path=f"{wheel.file}/{member}",
+                    data=contents[member],
+                    licence=wheel.licence,
+                    credit=wheel.credit,
                 )
             )
     return out

@@ -46,7 +46,7 @@ def concatenate(bodies: Sequence[Body], seam_ticks: int = SEAM_TICKS) -> Body:
     roots, rotations = [bodies[0].root], [bodies[0].rotations]
     for body in bodies[1:]:
         root, turned = _set_down(body, roots[-1][-1], rotations[-1][-1])
-        _ease(root, turned, roots[-1][-1], rotations[-1][-1], seam_ticks)
+        _ease(root, turned, old_root=roots[-1][-1], old=rotations[-1][-1], ticks=seam_ticks)
         roots.append(root)
         rotations.append(turned)
     validity = np.concatenate([body.validity for body in bodies])

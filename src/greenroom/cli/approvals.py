@@ -149,11 +149,13 @@ def policy_command(
     rules = PolicyRules(
         needed,
         approver,
-        [] if gates is None else read_gates(_json(gates), str(gates)),
-        None
+        gates=[] if gates is None else read_gates(_json(gates), str(gates)),
+        auto_approval=None
         if auto_approval is None
         else read_auto_approval(_json(auto_approval), str(auto_approval)),
-        None if learning is None else read_rules(_json(learning), str(learning)).manifest(),
+        learning=None
+        if learning is None
+        else read_rules(_json(learning), str(learning)).manifest(),
     )
     name = set_policy(context.workspace, actor, by, rules)
     names, missing = missing_approvals(context.workspace, name)

@@ -9,7 +9,8 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,47 @@ class Context:
             return getpass.getuser()
         except (KeyError, OSError):
             return "unknown"
+
+
+@dataclass(frozen=True)
+class TrainingChoice:
+    """How the models of a command are trained.
+
+    Attributes:
+        preset: their size.
+        steps: optimiser steps of each.
+        seed: of the trainings.
+    """
+
+    preset: str
+    steps: int
+    seed: int
+
+
+def training_options(steps: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options `--preset`, `--steps` and `--seed`, as one `training`.
+
+    Args:
+        steps: the default.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def call(*args: Any, preset: str, steps: int, seed: int, **rest: Any) -> Any:
+            return command(*args, training=TrainingChoice(preset, steps, seed), **rest)
+
+        count = click.IntRange(1)
+        for option in (
+            click.option("--seed", default=0, show_default=True),
+            click.option(
+                "--steps", default=steps, show_default=True, type=count, help="Each model."
+            ),
+            click.option("--preset", default="mini", show_default=True),
+        ):
+            call = option(call)
+        return call
+
+    return decorate
 
 
 class Heavy(click.Command):

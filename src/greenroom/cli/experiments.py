@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
+from greenroom.cli.context import (
+    Context,
+    Heavy,
+    TrainingChoice,
+    answer,
+    as_json,
+    meter,
+    short,
+    training_options,
+)
 from greenroom.contracts import Backend, ModelShape
 from greenroom.errors import BadInput, MissingExtra
 from greenroom.manifests import CrossValidation, Figure, Model, Search
@@ -47,13 +56,11 @@ def table(figures: Mapping[str, Mapping[str, Figure]]) -> list[str]:
 @click.command("crossval", cls=Heavy)
 @click.argument("dataset")
 @click.option("--folds", default=5, show_default=True, type=click.IntRange(2), metavar="K")
-@click.option("--preset", default="mini", show_default=True)
-@click.option("--steps", default=1500, show_default=True, type=click.IntRange(1))
-@click.option("--seed", default=0, show_default=True)
+@training_options(steps=1500)
 @as_json
 @click.pass_obj
 def crossval_command(
-    context: Context, dataset: str, folds: int, preset: str, steps: int, seed: int, as_json: bool
+    context: Context, dataset: str, folds: int, training: TrainingChoice, as_json: bool
 ) -> None:
     """Cross-validate a training.
 
@@ -66,10 +73,10 @@ def crossval_command(
     crossval = cross_validate(
         workspace,
         name,
-        context.user,
-        opener(workspace),
-        FoldPlan(folds, preset, steps, seed),
-        meter("folds, in thousandths", as_json),
+        by=context.user,
+        opened=opener(workspace),
+        plan=FoldPlan(folds, training.preset, training.steps, training.seed),
+        report=meter("folds, in thousandths", as_json),
     )
     manifest = workspace.objects.read(crossval, CrossValidation)
     result = {
@@ -92,9 +99,7 @@ def crossval_command(
     help="What may be chosen, as JSON.",
 )
 @click.option("--metric", default="infill.limb_deg", show_default=True)
-@click.option("--preset", default="mini", show_default=True)
-@click.option("--steps", default=500, show_default=True, type=click.IntRange(1), help="Of a trial.")
-@click.option("--seed", default=0, show_default=True)
+@training_options(steps=500)
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write it as HTML.")
 @as_json
 @click.pass_obj
@@ -104,9 +109,7 @@ def search_command(
     trials: int,
     space: Path | None,
     metric: str,
-    preset: str,
-    steps: int,
-    seed: int,
+    training: TrainingChoice,
     report: Path | None,
     as_json: bool,
 ) -> None:
@@ -118,9 +121,18 @@ def search_command(
     """
     workspace = context.workspace
     name = workspace.resolve(dataset, "dataset")
-    plan = SearchPlan(trials, metric, preset, steps, seed, _space(space))
+    plan = SearchPlan(
+        trials,
+        metric,
+        preset=training.preset,
+        steps=training.steps,
+        seed=training.seed,
+        space=_space(space),
+    )
     show = meter("trials, in thousandths", as_json)
-    search_hash = search(workspace, name, context.user, opener(workspace), plan, show)
+    search_hash = search(
+        workspace, name, by=context.user, opened=opener(workspace), plan=plan, report=show
+    )
     manifest = workspace.objects.read(search_hash, Search)
     if report is not None:
         write_durably(report, search_report(search_hash, manifest).encode())

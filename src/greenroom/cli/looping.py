@@ -90,8 +90,8 @@ def loop_demo(
     click.echo("reading what plays, and learning the reference", err=True)
     embedded.ingest_clips(workspace, context.user)  # what the champion was trained on
     plays = programme(workspace, context.user)
-    show = _Show(context, release, plays, page, as_json)
-    _close(context, show, show.run(), plays.starts_s, as_json)
+    show = _Show(context, release, plays=plays, page=page, as_json=as_json)
+    _close(context, show, show_result=show.run(), starts_s=plays.starts_s, as_json=as_json)
 
 
 def _sign(workspace: Workspace) -> None:
@@ -154,10 +154,16 @@ class _Show:
         self.order = ShowSpec(release, plays.takes, self.ticks, dark=dark)
         playlist = open_playlist(workspace, plays.takes, self.ticks)
         serve = page_server(workspace, page)
-        self.stage = ShowSession(workspace, release, playlist, self.ticks, serve, context.user)
+        self.stage = ShowSession(
+            workspace, release, playlist=playlist, ticks=self.ticks, serve=serve, by=context.user
+        )
         self.folder = Path(tempfile.mkdtemp(prefix="greenroom-loop-"))
         self.harvest = CaptureRecorder(
-            workspace, plays.attribution, release.skeleton, "captured", context.user
+            workspace,
+            plays.attribution,
+            skeleton=release.skeleton,
+            name="captured",
+            by=context.user,
         )
         self.confidence = _Confidence()
         self.watch = DriftMonitor([motion_channel(plays.reference)], self._alert)
@@ -228,12 +234,12 @@ class _Show:
             return perform(
                 workspace,
                 self.order,
-                self.context.user,
-                observers,
-                meter("on air", self.as_json),
-                warned,
-                self._staged,
-                self._enough,
+                by=self.context.user,
+                observers=observers,
+                progress=meter("on air", self.as_json),
+                warn=warned,
+                staged=self._staged,
+                enough=self._enough,
             )
         finally:
             worker.terminate()
@@ -250,39 +256,7 @@ def _close(
         verdict = replayed(context, show_result.show)
         stage.say("verdict", verdict)
         run = show.run_
-        alerts = [
-            {
-                "signal": a.signal,
-                "cause": a.cause,
-                "where": list(a.where),
-                "second": round(a.tick / TICK_HZ, 1),
-            }
-            for a in stage.teller.alerts
-        ]
-        swap = show_result.json["swaps"][0][0] if show_result.json["swaps"] else None
-        style = starts_s * TICK_HZ
-        dark, light = (second * TICK_HZ for second in DARK_S)
-        result = {
-            **show_result.json,
-            "simulated": True,
-            "alerts": alerts,
-            "style_second": round(starts_s, 1),
-            "captured_takes": len(show.harvest.takes),
-            "run": None
-            if run is None
-            else {"run": run.name, "outcome": run.outcome, "reason": run.reason},
-            "alert_to_promoted_s": round(show.promoted_s - show.alert_s, 1)
-            if run and show.alert_s
-            else None,
-            "confidence": {
-                "reference": show.confidence.between(0, dark),
-                "in_the_dark": show.confidence.between(dark, light),
-                "light_back": show.confidence.between(light, style),
-                "new_style": show.confidence.between(style, swap or np.inf),
-                "after_swap": None if swap is None else show.confidence.between(swap, np.inf),
-            },
-            "replay": verdict,
-        }
+        result = {**_result(show, show_result, starts_s), "replay": verdict}
         answer(as_json, result, _text(result, show_result))
         if verdict["exact"] != show_result.json["frames"]:
             raise CheckFailed(f"the replay differs: {verdict['first_difference']}")
@@ -296,6 +270,43 @@ def _close(
         raise
     finally:
         shutil.rmtree(show.folder, ignore_errors=True)
+
+
+def _result(show: _Show, show_result: ShowResult, starts_s: float) -> dict[str, Any]:
+    """Return what came of the show and of the retraining beside it, as JSON."""
+    run = show.run_
+    alerts = [
+        {
+            "signal": a.signal,
+            "cause": a.cause,
+            "where": list(a.where),
+            "second": round(a.tick / TICK_HZ, 1),
+        }
+        for a in show.stage.teller.alerts
+    ]
+    swap = show_result.json["swaps"][0][0] if show_result.json["swaps"] else None
+    style = starts_s * TICK_HZ
+    dark, light = (second * TICK_HZ for second in DARK_S)
+    return {
+        **show_result.json,
+        "simulated": True,
+        "alerts": alerts,
+        "style_second": round(starts_s, 1),
+        "captured_takes": len(show.harvest.takes),
+        "run": None
+        if run is None
+        else {"run": run.name, "outcome": run.outcome, "reason": run.reason},
+        "alert_to_promoted_s": round(show.promoted_s - show.alert_s, 1)
+        if run and show.alert_s
+        else None,
+        "confidence": {
+            "reference": show.confidence.between(0, dark),
+            "in_the_dark": show.confidence.between(dark, light),
+            "light_back": show.confidence.between(light, style),
+            "new_style": show.confidence.between(style, swap or np.inf),
+            "after_swap": None if swap is None else show.confidence.between(swap, np.inf),
+        },
+    }
 
 
 def _text(result: dict[str, Any], show_result: ShowResult) -> str:

@@ -89,14 +89,14 @@ def train_command(
     model = train(
         context.workspace,
         name,
-        context.user,
-        preset_name,
-        Recipe(**hyperparameters),
-        lambda step, total, figures: show(step, total),
-        processes,
-        trackers,
-        lambda what: click.echo(f"greenroom: {what}", err=True),
-        "" if start is None else context.workspace.resolve(start, "model"),
+        by=context.user,
+        preset=preset_name,
+        recipe=Recipe(**hyperparameters),
+        progress=lambda step, total, figures: show(step, total),
+        processes=processes,
+        trackers=trackers,
+        warn=lambda what: click.echo(f"greenroom: {what}", err=True),
+        start="" if start is None else context.workspace.resolve(start, "model"),
     )
     answer(
         as_json,
@@ -181,12 +181,12 @@ def validate_command(
     validation = validate(
         workspace,
         name,
-        backend,
-        context.user,
-        _scenes(on, label_pattern) if on else None,
-        task or None,
-        meter("judging", as_json),
-        alone,
+        backend=backend,
+        by=context.user,
+        scenes=_scenes(on, label_pattern) if on else None,
+        tasks=task or None,
+        progress=meter("judging", as_json),
+        minutes=alone,
     )
     validation_manifest = workspace.objects.read(validation, Validation)
     study = None if rating_rows is None else summary(rating_rows)

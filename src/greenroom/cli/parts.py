@@ -61,7 +61,7 @@ def rig_command(context: Context, model: str, file: Path, as_json: bool) -> None
     workspace = context.workspace
     base_model = workspace.resolve(model, "model")
     adapted_model = set_rig_mapping(
-        workspace, base_model, file.read_bytes(), str(file), context.user
+        workspace, base_model, data=file.read_bytes(), where=str(file), by=context.user
     )
     _report(context, adapted_model, "rig", as_json)
 

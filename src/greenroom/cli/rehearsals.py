@@ -11,7 +11,7 @@ from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.errors import BadInput
 from greenroom.manifests import PairFigure, Sandbox
 from greenroom.rehearsal.report import comparison_report, verdict_sentence
-from greenroom.rehearsal.sandbox import compare
+from greenroom.rehearsal.sandbox import SandboxScope, compare
 from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_model import TASKS
@@ -55,7 +55,12 @@ def sandbox_command(
     inputs = [_any_of(workspace, name, ("show", "take")) for name in on]
     show = meter("comparing", as_json)
     sandbox = compare(
-        workspace, challenger_hash, champion_hash, context.user, inputs, task, unit, show
+        workspace,
+        challenger_hash,
+        champion_hash,
+        context.user,
+        scope=SandboxScope(on=inputs, tasks=task, unit=unit),
+        progress=show,
     )
     manifest = workspace.objects.read(sandbox, Sandbox)
     if report is not None:

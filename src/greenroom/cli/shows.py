@@ -121,7 +121,9 @@ def perform_command(
         conditioning=show_conditioning(playlist, scenes),
     )
     serve = page_server(context.workspace, out.page, None if token is None else read_token(token))
-    stage = ShowSession(context.workspace, release, playlist, ticks, serve, context.user)
+    stage = ShowSession(
+        context.workspace, release, playlist=playlist, ticks=ticks, serve=serve, by=context.user
+    )
     notices = _notices(release, playlist)
     if watch:
         notices += stage.watch(context.workspace, release, scenes)
@@ -130,7 +132,13 @@ def perform_command(
         stage.open(welcome_message(release, ticks, notices, []))
         show = meter("on air", as_json)
         show_result = perform(
-            context.workspace, order, context.user, stage.observers, show, warned, stage.staged
+            context.workspace,
+            order,
+            by=context.user,
+            observers=stage.observers,
+            progress=show,
+            warn=warned,
+            staged=stage.staged,
         )
         stage.say("end", {k: show_result.json[k] for k in ("show", "frames", "late", "rungs")})
     finally:
@@ -246,11 +254,23 @@ def demo_command(
                 embedded.ACTOR, (participant,), (read_rights(rights, participant),)
             )
             return recorded_program(
-                workspace, recordings, label_pattern, new_style, attribution, by
+                workspace,
+                recordings,
+                pattern=label_pattern,
+                new=new_style,
+                attribution=attribution,
+                by=by,
             )
 
         loop_demo(context, None if headless else ("127.0.0.1", port), as_json, programme)
         return
+    _plain_demo(context, seconds, None if headless else ("127.0.0.1", port), as_json)
+
+
+def _plain_demo(
+    context: Context, seconds: float, page: tuple[str, int] | None, as_json: bool
+) -> None:
+    """Perform the published clips with the capture cut in the middle, and replay the show."""
     if not sample_data.fetched(cache()):
         click.echo("fetching the published clips, once (about 110 MB)", err=True)
         sample_data.fetch(cache())
@@ -262,9 +282,8 @@ def demo_command(
     playlist = open_playlist(context.workspace, takes, ticks)
     cut = (4 * ticks // 9, 5 * ticks // 9)
     order = ShowSpec(release, takes, ticks, cuts=[cut])
-    address = None if headless else ("127.0.0.1", port)
-    serve = page_server(context.workspace, address)
-    stage = ShowSession(context.workspace, release, playlist, ticks, serve)
+    serve = page_server(context.workspace, page)
+    stage = ShowSession(context.workspace, release, playlist=playlist, ticks=ticks, serve=serve)
     try:
         credits = [wheel.credit for wheel in sample_data.WHEELS]
         stage.open(welcome_message(release, ticks, _notices(release, playlist), credits))
@@ -276,7 +295,13 @@ def demo_command(
             )
         show = meter("on air", as_json)
         show_result = perform(
-            context.workspace, order, context.user, stage.observers, show, warned, stage.staged
+            context.workspace,
+            order,
+            by=context.user,
+            observers=stage.observers,
+            progress=show,
+            warn=warned,
+            staged=stage.staged,
         )
         stage.say("end", {k: show_result.json[k] for k in ("show", "frames", "late", "rungs")})
         verdict = replayed(context, show_result.show)

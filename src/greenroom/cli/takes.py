@@ -73,7 +73,7 @@ def ingest_command(
         read_labels(labels.read_bytes(), where=str(labels)) if labels else None,
         read_pattern(label_pattern) if label_pattern is not None else None,
     )
-    ingested = ingest(context.workspace, paths, attribution, context.user, options)
+    ingested = ingest(context.workspace, paths, attribution, context.user, options=options)
     refused = [{"path": r.path, "reason": r.reason} for r in ingested.refused]
     lines = [f"{len(ingested.takes)} takes, {len(refused)} refused"]
     lines += [f"  refused {r['path']}: {r['reason']}" for r in refused]
@@ -242,7 +242,12 @@ def dataset_build(
     """Freeze every allowed take of an actor with a body, or with a face and its voice."""
     heldout_patterns = read_heldout(heldout.read_bytes(), where=str(heldout)) if heldout else None
     built = build_dataset(
-        context.workspace, name, actor, context.user, context.workspace.today(), heldout_patterns
+        context.workspace,
+        name,
+        actor=actor,
+        by=context.user,
+        day=context.workspace.today(),
+        heldout=heldout_patterns,
     )
     result = {"dataset": built.dataset, "takes": built.takes, "left_out": built.left_out}
     text = (

@@ -74,10 +74,7 @@ def build_dataset(
             f"{len(bodies)} takes of '{actor}' with a body may be used; three are needed at least",
             then="ingest more with --participant and --rights",
         )
-    joints = _joints(bodies)
-    if like is not None and set(like.features.joints) <= set(joints):
-        joints = tuple(like.features.joints)  # else the two models could not be compared
-    spec = FeatureSpec(joints)
+    spec = _feature_spec(bodies, like)
     names = {take: workspace.attributions.name(take, actor) for take in takes}
     annotations = {name for take in takes for name in workspace.attributions.annotations(take)}
     dataset = Dataset(
@@ -90,6 +87,14 @@ def build_dataset(
         parents=DatasetParents(takes=sorted(takes), annotations=sorted(annotations)),
     )
     return DatasetBuild(workspace.publish(dataset, by=by), sorted(takes), left_out)
+
+
+def _feature_spec(bodies: list[Body], like: Dataset | None) -> FeatureSpec:
+    """Return the features of the joints that bodies have; another dataset's, where they have these."""
+    joints = _joints(bodies)
+    if like is not None and set(like.features.joints) <= set(joints):
+        joints = tuple(like.features.joints)  # else the two models could not be compared
+    return FeatureSpec(joints)
 
 
 def _usable(
@@ -245,6 +250,10 @@ def pose_states(spec: FeatureSpec, body: Body) -> Floats:
     ticks = len(body)
     silence = np.zeros((ticks, SAMPLES_PER_TICK), dtype=np.float32)
     features = FeaturePipeline(spec, listen=False).run(
-        body.root, body.rotations, body.validity, silence, silence[:, 0].copy()
+        body.root,
+        body.rotations,
+        validity=body.validity,
+        audio=silence,
+        speech_mask=silence[:, 0].copy(),
     )
     return features.state[1:]

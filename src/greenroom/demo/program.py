@@ -110,7 +110,28 @@ def made_program(workspace: Workspace, by: str) -> Program:
         out[style is not None].append(store_take(workspace, recording, attribution, by))
     repeats = int(LONGEST_S / 14) // AFTER + 1
     attribution = Attribution(embedded.ACTOR, ("deepmimic",), (rights,))
-    return Program(reference, out[0] + out[1] * repeats, ticks / TICK_HZ, MADE, attribution)
+    return Program(
+        reference,
+        out[0] + out[1] * repeats,
+        starts_s=ticks / TICK_HZ,
+        notice=MADE,
+        attribution=attribution,
+    )
+
+
+def _by_style(
+    paths: Sequence[Path], pattern: str, new: str
+) -> tuple[list[tuple[str, Recording]], list[tuple[str, Recording]]]:
+    """Return the bodies under paths by file name: of other styles, and of the new one."""
+    label_pattern = read_pattern(pattern)
+    styles: dict[bool, list[tuple[str, Recording]]] = {True: [], False: []}
+    for recording in InputFiles(list(paths), AUTOMATIC):
+        if isinstance(recording, Refusal) or recording.body is None:
+            continue
+        style = label_pattern.of([recording.path]).get("style")
+        if isinstance(style, str):
+            styles[style == new].append((recording.path, recording))
+    return sorted(styles[False]), sorted(styles[True])
 
 
 def recorded_program(
@@ -134,15 +155,7 @@ def recorded_program(
     Raises:
         BadInput: no take is of the new style, or none of another.
     """
-    label_pattern = read_pattern(pattern)
-    styles: dict[bool, list[tuple[str, Recording]]] = {True: [], False: []}
-    for recording in InputFiles(list(paths), AUTOMATIC):
-        if isinstance(recording, Refusal) or recording.body is None:
-            continue
-        style = label_pattern.of([recording.path]).get("style")
-        if isinstance(style, str):
-            styles[style == new].append((recording.path, recording))
-    reference_takes, new_takes = sorted(styles[False]), sorted(styles[True])
+    reference_takes, new_takes = _by_style(paths, pattern, new)
     if not reference_takes or not new_takes:
         raise BadInput(
             f"{len(new_takes)} takes are of the style '{new}', {len(reference_takes)} of others",
@@ -169,7 +182,8 @@ def recorded_program(
     bodies = {
         path: r.body for path, r in reference_takes if path not in left_out and r.body is not None
     }
-    return Program(bodies, takes + after * repeats, ticks / TICK_HZ, REAL, attribution)
+    starts_s, playlist = ticks / TICK_HZ, takes + after * repeats
+    return Program(bodies, playlist, starts_s, REAL, attribution=attribution)
 
 
 def load_body(workspace: Workspace, take: str) -> Body:

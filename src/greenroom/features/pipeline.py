@@ -146,4 +146,4 @@ class FeaturePipeline:
             speech = np.zeros((len(audio), len(CHANNELS)), dtype=np.float32)
         else:
             speech = self._hearing.run(audio, speech_mask)
-        return Features(state, velocity, valid, speech, speech_mask)
+        return Features(state, velocity, valid=valid, speech=speech, speech_mask=speech_mask)

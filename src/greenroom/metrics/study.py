@@ -110,7 +110,9 @@ def opinions(
         raters = int((count[:, n] > 0).sum())
         low, high = _ends(drawn[:, n], level) if raters > 1 else (float("nan"), float("nan"))
         mean = float(total[:, n].sum() / count[:, n].sum())
-        out[condition] = MeanOpinion(mean, low, high, int(count[:, n].sum()), raters)
+        out[condition] = MeanOpinion(
+            mean, low, high=high, ratings=int(count[:, n].sum()), raters=raters
+        )
     return out
 
 

@@ -75,17 +75,31 @@ def alert_sentence(alert: Alert) -> str:
     return f"{text[0].upper()}{text[1:]}"
 
 
-def record_alert(
-    log: Log,
-    actor: str,
-    alert: Alert,
-    *,
-    key: str,
-    source: str,
-    by: str,
-    release: str = "",
-) -> LoggedAlert:
-    """Record an alert, unless one of this key is recorded; return it as recorded.
+@dataclass(frozen=True)
+class AlertOrigin:
+    """Where an alert comes from.
+
+    Attributes:
+        actor: whose show raised it.
+        key: by which the source tells its alerts apart; recorded once per source and key.
+        source: "chart" or "alertmanager".
+        release: hash of the release that performed; "" where it is not known.
+    """
+
+    actor: str
+    key: str
+    source: str
+    release: str = ""
+
+
+def record_alert(log: Log, alert: Alert, origin: AlertOrigin, by: str) -> LoggedAlert:
+    """Record an alert, unless one of this source and key is recorded; return it as recorded.
+
+    Args:
+        log: of the workspace.
+        alert: the alert.
+        origin: where it comes from.
+        by: who records it.
 
     Raises:
         BadInput: the cause is none of `greenroom.contracts.CAUSES`.
@@ -95,13 +109,14 @@ def record_alert(
             f"an alert's cause is not '{alert.cause}'", then=f"one of {', '.join(CAUSES)}"
         )
     payload = {**asdict(alert), "where": list(alert.where), "joints": list(alert.joints)}
-    body = {"key": key, "actor": actor, "release": release, "source": source, "alert": payload}
+    body = {**asdict(origin), "alert": payload}
 
     def find_existing(entries: Sequence[Entry]) -> Entry | None:
         same = (
             entry
             for entry in reversed(entries)
-            if entry.event == EVENT and (entry.body["key"], entry.body["source"]) == (key, source)
+            if entry.event == EVENT
+            and (entry.body["key"], entry.body["source"]) == (origin.key, origin.source)
         )
         return next(same, None)
 
@@ -141,5 +156,10 @@ def _read(entry: Entry) -> LoggedAlert:
     payload |= {"where": tuple(payload["where"]), "joints": tuple(payload["joints"])}
     payload["size"] = float(payload["size"])
     return LoggedAlert(
-        body["key"], body["actor"], body["release"], body["source"], Alert(**payload), entry
+        body["key"],
+        body["actor"],
+        release=body["release"],
+        source=body["source"],
+        alert=Alert(**payload),
+        entry=entry,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,15 +44,17 @@ class Bootstrap:
 
         Args:
             evidence: of each stretch (N, G).
-            gap: as in :func:`hourly_maxima`.
-            memory: as in :func:`hourly_maxima`.
+            gap: as in :class:`Spacing`.
+            memory: as in :class:`Spacing`.
             family: whether the sums share one limit and a third of the budget; else each has a third.
         """
         means = np.stack([part.mean(axis=0) for part in evidence if len(part)])
         jolt = 1.06 * means.std(axis=0) * len(means) ** -0.2  # Silverman's bandwidth
         quantiles = []
         for order in (None, self.scenes):
-            highest = hourly_maxima(evidence, BLOCK, gap, order, jolt, memory, self.rng)
+            highest = hourly_maxima(
+                evidence, Spacing(BLOCK, gap, memory), order, jolt, rng=self.rng
+            )
             if family:
                 highest = np.repeat(highest.max(axis=1, keepdims=True), highest.shape[1], axis=1)
             quantiles.append(np.quantile(highest, max(0.0, 1 - 1 / (_SHARES * self.hours)), axis=0))
@@ -77,26 +80,37 @@ def neighbours(places: Doubles, labels: Sequence[object] | None) -> list[NDArray
     return list(np.argsort(squares, axis=1)[:, : min(_LIKE, len(places))])
 
 
+class Spacing(NamedTuple):
+    """How rows of evidence lie in time.
+
+    Attributes:
+        step: ticks between two rows; the sums are in units of evidence times seconds.
+        gap: rows without evidence at the start of every stretch.
+        memory: rows within which the same stretch again is no new evidence; nought if it always is.
+    """
+
+    step: int
+    gap: int
+    memory: int
+
+
 def hourly_maxima(
     stretches: Sequence[Doubles],
-    step: int,
-    gap: int,
+    spacing: Spacing,
     scenes: Sequence[NDArray[np.intp]] | None,
     jitter_std: Array,
-    memory: int,
     rng: np.random.Generator,
 ) -> Doubles:
     """Return (H, G): the highest that each one-sided CUSUM gets in each of H simulated hours.
 
     Args:
-        stretches: evidence of each stretch (N, G), every `step` ticks.
-        step: ticks between two rows; the sums are in units of evidence times seconds.
-        gap: rows without evidence at the start of every stretch.
+        stretches: evidence of each stretch (N, G).
+        spacing: of its rows.
         scenes: of each stretch, those like it; None draws from all.
         jitter_std: (G,), standard deviation of what is added to a whole drawn stretch.
-        memory: rows within which the same stretch again is no new evidence; nought if it always is.
         rng: seeded.
     """
+    step, gap, memory = spacing
     lengths = np.asarray([len(s) for s in stretches])
     starts = np.concatenate([[0], np.cumsum(lengths)])[:-1] + 1
     table = np.concatenate([np.zeros((1, stretches[0].shape[1])), *stretches])
@@ -106,7 +120,7 @@ def hourly_maxima(
     repeated = np.zeros((rows, _HOURS), dtype=np.bool_)
     filled = lengths + gap
     for hour in range(_HOURS):
-        order = _order(filled, rows, step, scenes, rng)
+        order = _order(filled, rows, step=step, scenes=scenes, rng=rng)
         within = np.arange(filled[order].sum()) - np.repeat(
             np.cumsum(filled[order]) - filled[order], filled[order]
         )

@@ -166,7 +166,16 @@ def fit_reference(
             drift_limit=np.maximum(drift_limit * (1 + few), _LEAST_DRIFT),
         )
     longest = _longest(holds)
-    return ChartReference(channels, joints, width, effective, ready, counts, longest, models)
+    return ChartReference(
+        channels,
+        joints,
+        width=width,
+        effective=effective,
+        ready=ready,
+        counts=counts,
+        longest_hold=longest,
+        models=models,
+    )
 
 
 def _checked(takes: Sequence[Array]) -> list[Doubles]:

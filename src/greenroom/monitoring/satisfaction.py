@@ -190,7 +190,12 @@ def _publish_survey(
     parents = SurveyParents(release=release, show=show)
     name = workspace.publish(Survey(actor=actor, scores=ordered_scores, parents=parents), by=by)
     return SurveyResult(
-        name, actor, release, show, tuple(ordered_scores), satisfaction(ordered_scores)
+        name,
+        actor,
+        release=release,
+        show=show,
+        scores=tuple(ordered_scores),
+        satisfaction=satisfaction(ordered_scores),
     )
 
 
@@ -206,7 +211,12 @@ def stored_surveys(workspace: Workspace) -> list[SurveyResult]:
         release, show = parents.release, parents.show
         newest.pop((release, show), None)
         newest[release, show] = SurveyResult(
-            row.object, manifest.actor, release, show, scores, satisfaction(scores)
+            row.object,
+            manifest.actor,
+            release=release,
+            show=show,
+            scores=scores,
+            satisfaction=satisfaction(scores),
         )
     return list(newest.values())
 

@@ -9,7 +9,7 @@ import msgspec
 
 from greenroom.contracts import Alert
 from greenroom.errors import GreenroomError
-from greenroom.monitoring.alerts import alert_sentence, record_alert
+from greenroom.monitoring.alerts import AlertOrigin, alert_sentence, record_alert
 from greenroom.monitoring.exporter import Metrics
 from greenroom.observers.hub import Hub
 from greenroom.registry.release import Release
@@ -66,7 +66,10 @@ class AlertRouter:
             log = self.workspace.log
             try:
                 record_alert(
-                    log, actor, alert, key=key, source="chart", by=self.by, release=release
+                    log,
+                    alert,
+                    AlertOrigin(actor, key=key, source="chart", release=release),
+                    by=self.by,
                 )
             except (GreenroomError, OSError) as error:  # a full disk: people are told all the same
                 self.warn(f"an alert is not in the log: {error}")

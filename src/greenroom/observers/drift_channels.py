@@ -118,7 +118,12 @@ def load_training_reference(workspace: Workspace, release: Release) -> TrainingR
     dataset = workspace.objects.read(release.model.parents.dataset, Dataset)
     styles = release.model.styles
     reference = TrainingReference(
-        {}, {}, {}, release.role, styles, reference_rows(workspace, release)
+        {},
+        {},
+        sounds={},
+        role=release.role,
+        styles=styles,
+        predictions=reference_rows(workspace, release),
     )
     tiers_by_take = dataset_tiers(workspace, dataset)
     for take in dataset.splits["train"]:

@@ -148,7 +148,16 @@ class DriftMonitor:
             self._unwatched = None
         if failed is not None and newly:
             self._noted = failed
-            self._unwatched = Alert(UNWATCHED, "machine", (failed[1],), 1.0, tick, tick, tick, tick)
+            self._unwatched = Alert(
+                UNWATCHED,
+                "machine",
+                where=(failed[1],),
+                size=1.0,
+                tick=tick,
+                began=tick,
+                began_low=tick,
+                began_high=tick,
+            )
             self.tell(self._unwatched, True)
 
     def _begin(self, alert: Alert, channel: MonitoredChannel, shift: int) -> None:

@@ -103,7 +103,7 @@ def auto_approve(workspace: Workspace, release: str, kind: str, by: str) -> str:
     rules, _ = read_policy(workspace, policy, manifest.actor)
     entries = workspace.log.entries()
     _never_revoked(entries, release)
-    bounds = _judge(workspace, manifest, rules, kind, now)
+    bounds = _judge(workspace, manifest, rules=rules, kind=kind, at_ns=now)
     spent = _given_on(workspace, manifest.actor, now, len(entries))
     if spent >= bounds.per_day:
         raise Refused(f"the policy approves {spent} a day automatically, and did so today")
@@ -138,7 +138,7 @@ def verify_auto_approval(workspace: Workspace, release: str, approval: Approval,
         raise Refused("the policy that approved it was not in force then")
     rules, owner = read_policy(workspace, in_force, manifest.actor, index)
     at_ns = entries[index].at_ns
-    bounds = _judge(workspace, manifest, rules, statement.change, at_ns)
+    bounds = _judge(workspace, manifest, rules=rules, kind=statement.change, at_ns=at_ns)
     if _given_on(workspace, manifest.actor, at_ns, index) >= bounds.per_day:
         raise Refused("the policy had approved as many as it may on that day")
     return owner

@@ -57,12 +57,12 @@ class PerformerSpec:
         return cls(
             FeatureSpec.load(model.features),
             ModelShape.load(model.shape),
-            np.asarray(model.rest_state, dtype=np.float32),
-            model.uses_speech,
-            tuple(model.rig),
-            arkit_mapping(workspace, model),
-            Vocabulary.load(model.vocabulary),
-            np.asarray(model.offsets, dtype=np.float64),
+            rest=np.asarray(model.rest_state, dtype=np.float32),
+            uses_speech=model.uses_speech,
+            rig=tuple(model.rig),
+            arkit=arkit_mapping(workspace, model),
+            words=Vocabulary.load(model.vocabulary),
+            offsets=np.asarray(model.offsets, dtype=np.float64),
         )
 
     @property
@@ -120,7 +120,7 @@ def approve(
     """
     if not by.strip():
         raise BadInput("an approval needs a name", then="give --by NAME")
-    name = make_release(workspace, model, by, validation, decisions)
+    name = make_release(workspace, model, by=by, validation=validation, decisions=decisions)
     approval.sign_approval(workspace, name, by, until)
     return name
 
@@ -189,4 +189,13 @@ def load_release(workspace: Workspace, name: str, *, past: bool = False) -> Rele
     graph = workspace.objects.get(model.blobs.graph)
     golden_blob = model.blobs.golden
     golden = None if not golden_blob else workspace.objects.get(golden_blob)
-    return Release(name, manifest.actor, graph, role, skeleton, manifest, model, golden)
+    return Release(
+        name,
+        manifest.actor,
+        graph=graph,
+        role=role,
+        skeleton=skeleton,
+        manifest=manifest,
+        model=model,
+        golden=golden,
+    )

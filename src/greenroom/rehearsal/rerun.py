@@ -73,9 +73,9 @@ def rerun_show(workspace: Workspace, show: str, role: PerformerSpec, backend: Ba
     return Rerun(
         [frame.tick for frame in frames],
         frames,
-        [outcome.rung for outcome in done],
-        np.stack(turns).astype(np.float32),
-        np.stack(roots).astype(np.float32),
+        rungs=[outcome.rung for outcome in done],
+        captured=np.stack(turns).astype(np.float32),
+        roots=np.stack(roots).astype(np.float32),
     )
 
 
@@ -119,7 +119,7 @@ def live_error_stats(
         reference = _life(captured)[name]
         if np.isfinite(performed) and np.isfinite(reference):
             out[name] = _tally(abs(performed - reference), 1.0)
-    lost = _lost(workspace, show, staged, rotations, joints)
+    lost = _lost(workspace, show, staged=staged, rotations=rotations, joints=joints)
     if lost is not None:
         out["lost_deg"] = lost
     return out

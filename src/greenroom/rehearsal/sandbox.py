@@ -85,8 +85,45 @@ class Contender:
             take for splits in ancestor_splits for takes in splits.values() for take in takes
         )
         return cls(
-            name, model, manifest, backend, seen_takes, PerformerSpec.of(workspace, manifest)
+            name,
+            model,
+            manifest=manifest,
+            backend=backend,
+            seen_takes=seen_takes,
+            role=PerformerSpec.of(workspace, manifest),
         )
+
+
+@dataclass(frozen=True)
+class SandboxScope:
+    """What a comparison is made on.
+
+    Attributes:
+        on: hashes of shows and takes; none for the test takes of both models.
+        tasks: of takes, as for `validate`; none for all that both models have.
+        unit: what counts as one pair: "take", which is a whole take or a whole show.
+    """
+
+    on: Sequence[str] = ()
+    tasks: Sequence[str] = ()
+    unit: str = "take"
+
+    def check(self) -> None:
+        """Pass, or raise.
+
+        Raises:
+            Refused: the unit is another than the take.
+        """
+        if self.unit != "take":
+            raise Refused(
+                f"no figure is made by {self.unit}: frames of one take are not independent, so that a "
+                "p-value over them calls any two models different",
+                then="whole takes and shows are compared; give more of them",
+            )
+
+
+Pairs = dict[str, dict[str, dict[str, tuple[SufficientStats, SufficientStats]]]]
+"""Task → metric → take or show → the statistics of challenger and champion."""
 
 
 def compare(
@@ -94,9 +131,7 @@ def compare(
     challenger: str,
     champion: str,
     by: str,
-    on: Sequence[str] = (),
-    tasks: Sequence[str] = (),
-    unit: str = "take",
+    scope: SandboxScope = SandboxScope(),
     progress: Progress = lambda done, total: None,
 ) -> str:
     """Compare two models on the same shows and takes; keep what was found, and return its hash.
@@ -109,40 +144,35 @@ def compare(
         challenger: hash of a release or a model.
         champion: hash of the other.
         by: who compares.
-        on: hashes of shows and takes; none for the test takes of both.
-        tasks: of takes, as for `validate`; none for all that both have.
-        unit: what counts as one pair: "take", which is a whole take or a whole show.
+        scope: what they are compared on.
         progress: called with (steps done, steps).
 
     Raises:
         Refused: another unit than the take, a release that may not perform, or nothing is left.
         BadInput: the two do not drive the same joints, or cannot do the task.
     """
-    if unit != "take":
-        raise Refused(
-            f"no figure is made by {unit}: frames of one take are not independent, so that a p-value "
-            "over them calls any two models different",
-            then="whole takes and shows are compared; give more of them",
-        )
+    scope.check()
     ours, theirs = (Contender.of(workspace, name) for name in (challenger, champion))
-    for key, target in (("features", "joints"), ("rig", "face")):
-        if getattr(ours.manifest, key) != getattr(theirs.manifest, key):
-            raise BadInput(
-                f"the two models do not drive the same {target}, so that "
-                "their errors are of other things"
-            )
-    shows, takes, left_out = _select_inputs(workspace, ours, theirs, on)
+    _require_comparable(ours, theirs)
+    shows, takes, left_out = _select_inputs(workspace, ours, theirs, scope.on)
     steps = len(takes) * 2 + len(shows)
 
     def onward(offset: int) -> Progress:
         return lambda done, total: progress(offset + done, steps)
 
-    pairs: dict[str, dict[str, dict[str, tuple[SufficientStats, SufficientStats]]]] = {}
+    pairs: Pairs = {}
     validations: list[str] = []
     if takes:
         scenes = {take: load_eval_take(workspace, take) for take in takes}
         validations = [
-            _judged(workspace, contender, by, scenes, tasks, onward(n * len(takes)))
+            _judged(
+                workspace,
+                contender,
+                by=by,
+                scenes=scenes,
+                tasks=scope.tasks,
+                progress=onward(n * len(takes)),
+            )
             for n, contender in enumerate((ours, theirs))
         ]
         both = [read_stats(workspace.objects.read(name, Validation)) for name in validations]
@@ -151,26 +181,44 @@ def compare(
         for metric, pair in _live_tallies(workspace, show, ours, theirs).items():
             pairs.setdefault(LIVE, {}).setdefault(metric, {})[show] = pair
         progress(2 * len(takes) + n + 1, steps)
+    parents = SandboxParents(
+        challenger=ours.name,
+        champion=theirs.name,
+        validations=validations,
+        shows=shows,
+        takes=takes,
+    )
+    sandbox = _sandbox(theirs.manifest.actor, scope.unit, pairs, parents, left_out=left_out)
+    return workspace.publish(sandbox, by=by)
+
+
+def _require_comparable(ours: Contender, theirs: Contender) -> None:
+    """Pass, or raise where two models do not drive the same joints or face."""
+    for key, target in (("features", "joints"), ("rig", "face")):
+        if getattr(ours.manifest, key) != getattr(theirs.manifest, key):
+            raise BadInput(
+                f"the two models do not drive the same {target}, so that "
+                "their errors are of other things"
+            )
+
+
+def _sandbox(
+    actor: str, unit: str, pairs: Pairs, parents: SandboxParents, left_out: dict[str, str]
+) -> Sandbox:
+    """Return the comparison as an object."""
     results = {
         task: {metric: _compare_pairs(rows) for metric, rows in metrics.items()}
         for task, metrics in pairs.items()
     }
-    sandbox = Sandbox(
-        actor=theirs.manifest.actor,
+    return Sandbox(
+        actor=actor,
         unit=unit,
         level=LEVEL,
         left_out=left_out,
         figures={t: {m: figure for m, (figure, _) in ms.items()} for t, ms in results.items()},
         sequences={t: {m: series for m, (_, series) in ms.items()} for t, ms in results.items()},
-        parents=SandboxParents(
-            challenger=ours.name,
-            champion=theirs.name,
-            validations=validations,
-            shows=shows,
-            takes=takes,
-        ),
+        parents=parents,
     )
-    return workspace.publish(sandbox, by=by)
 
 
 def _select_inputs(
@@ -194,7 +242,9 @@ def _select_inputs(
         if kind not in selected:
             raise BadInput(f"{name[:12]} is a {kind}", then="give shows and takes")
         takes = manifest.parents.takes if isinstance(manifest, Show) else [name]
-        objection = next(_objections(workspace, takes, challenger, champion, day), "")
+        objection = next(
+            _objections(workspace, takes, challenger=challenger, champion=champion, day=day), ""
+        )
         if objection:
             left_out[name] = objection
         else:
@@ -233,7 +283,15 @@ def _judged(
     progress: Progress,
 ) -> str:
     backend = contender.backend
-    return validate(workspace, contender.model, backend, by, scenes, tuple(tasks) or None, progress)
+    return validate(
+        workspace,
+        contender.model,
+        backend=backend,
+        by=by,
+        scenes=scenes,
+        tasks=tuple(tasks) or None,
+        progress=progress,
+    )
 
 
 def _pairs(
@@ -264,9 +322,9 @@ def _live_tallies(
         live_error_stats(
             workspace,
             show,
-            rerun_show(workspace, show, contender.role, contender.backend),
-            contender.role,
-            champion.role,
+            staged=rerun_show(workspace, show, contender.role, contender.backend),
+            role=contender.role,
+            like=champion.role,
         )
         for contender in (challenger, champion)
     )

@@ -112,7 +112,7 @@ def side_by_side(
     frames = []
     for t in range(0, frame_ticks, every):
         row = [
-            draw(ends[t], radii, view, floor, LIT, None if mark is None else mark[t])
+            draw(ends[t], radii, view, floor, lost=None if mark is None else mark[t])
             for ends, (_, radii), mark in zip(limb_ends, shapes, marks, strict=True)
         ]
         below_pictures = [below[t]] if below else []

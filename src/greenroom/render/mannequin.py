@@ -13,7 +13,8 @@ limb's own rectangle of pixels draws and shades it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,7 +171,7 @@ def frame_all(
         pitch: see :class:`View`.
     """
     width, height = size
-    unit_view = View(width, height, 1.0, (0.0, 0.0, 0.0), yaw, pitch)
+    unit_view = View(width, height, scale=1.0, centre=(0.0, 0.0, 0.0), yaw=yaw, pitch=pitch)
     points = ends.reshape(-1, 3)
     points = points[np.isfinite(points).all(axis=1)]
     on_floor = np.concatenate([points[:, :1], np.full((len(points), 1), floor), points[:, 2:]], 1)
@@ -182,7 +183,7 @@ def frame_all(
     # The middle in the camera's frame, turned back into the stage's.
     turn = from_euler(np.asarray([pitch, -yaw]), "XY") * np.asarray([-1.0, -1.0, -1.0, 1.0])
     centre = rotate(turn, (low + high) / 2)
-    return View(width, height, float(scale), (*centre.tolist(),), yaw, pitch)
+    return View(width, height, scale=float(scale), centre=(*centre.tolist(),), yaw=yaw, pitch=pitch)
 
 
 def draw(
@@ -203,9 +204,7 @@ def draw(
         light: colours and light.
         lost: (L,), True for limbs to be drawn in the colour of what was lost.
     """
-    supersampled = View(
-        2 * view.width, 2 * view.height, 2 * view.scale, view.centre, view.yaw, view.pitch
-    )
+    supersampled = replace(view, width=2 * view.width, height=2 * view.height, scale=2 * view.scale)
     finite = np.isfinite(ends).all(axis=(1, 2))
     ends, radii = np.asarray(ends, np.float64)[finite], np.asarray(radii, np.float64)[finite]
     colour = np.zeros((supersampled.height, supersampled.width, 3))
@@ -218,11 +217,17 @@ def draw(
     far = _linear(light.far)
     for (a, b), (ra, rb), mark in zip(projected, radii, marked.tolist(), strict=True):
         tones = far, _linear(light.lost if mark else light.skin)
-        _limb(colour, depth, (a, b, ra, rb), supersampled.scale, light_direction, reach, tones)
+        _limb(
+            _Canvas(colour, depth, supersampled.scale),
+            (a, b, ra, rb),
+            lamp=light_direction,
+            reach=reach,
+            tones=tones,
+        )
     # Four samples a pixel are averaged as light, not as sRGB.
     small = colour.reshape(view.height, 2, view.width, 2, 3).mean(axis=(1, 3))
     bare = (depth == -np.inf).reshape(view.height, 2, view.width, 2).mean(axis=(1, 3))
-    small += bare[..., None] * _stage(ends, radii, view, floor, light)
+    small += bare[..., None] * _stage(ends, radii, view=view, floor=floor, light=light)
     srgb = 255 * np.clip(small, 0, 1) ** (1 / 2.2)
     out: Picture = np.round(srgb).astype(np.uint8)
     return out
@@ -265,16 +270,29 @@ def _stage(ends: Doubles, radii: Doubles, view: View, floor: float, light: Light
     return np.asarray((back + (ground - back) * pool) * shade)
 
 
+class _Canvas(NamedTuple):
+    """What limbs are drawn on.
+
+    Attributes:
+        colour: linear light (height, width, 3).
+        depth: of what is nearest so far (height, width), metres.
+        scale: pixels a metre.
+    """
+
+    colour: Doubles
+    depth: Doubles
+    scale: float
+
+
 def _limb(
-    colour: Doubles,
-    depth: Doubles,
+    canvas: _Canvas,
     limb: tuple[Doubles, Doubles, float, float],
-    scale: float,
     lamp: Doubles,
     reach: tuple[float, float],
     tones: tuple[Doubles, Doubles],
 ) -> None:
     """Draw one limb, given in the camera's frame, into colour and depth where it is the nearest."""
+    colour, depth, scale = canvas
     a, b, ra, rb = limb
     height, width = depth.shape
     most = max(ra, rb)
@@ -288,7 +306,7 @@ def _limb(
         return
     x = ((np.arange(left, right) + 0.5 - width / 2) / scale)[None]
     y = ((height / 2 - 0.5 - np.arange(top, bottom)) / scale)[:, None]
-    along, square, radius = _nearest(x, y, a, b, ra, rb)
+    along, square, radius = _nearest(x, y, a=a, b=b, ra=ra, rb=rb)
     inside = square < radius**2
     out = np.sqrt(np.maximum(radius**2 - square, 0))
     surface = a[2] + along * (b[2] - a[2]) + out

@@ -99,7 +99,7 @@ def error_body(what: str, then: str) -> dict[str, str]:
     return {"error": what, "then": then}
 
 
-class Guard:
+class AccessGuard:
     """Add the security headers to every answer; turn away other host names, and who has no token.
 
     The host is checked because a name that a stranger controls may point at this machine (DNS

@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 
 from greenroom.contracts import CAUSES, Alert
 from greenroom.errors import BadInput, GreenroomError
-from greenroom.monitoring.alerts import record_alert
+from greenroom.monitoring.alerts import AlertOrigin, record_alert
 from greenroom.store.log import Log
 
 PATH = "/api/alertmanager"
@@ -138,12 +138,14 @@ def routes(log: Log, token: bytes) -> Sequence[BaseRoute]:
             records = [
                 record_alert(
                     thread_log,
-                    notification.actor,
                     notification.alert,
-                    key=notification.key,
-                    source=SOURCE,
+                    AlertOrigin(
+                        notification.actor,
+                        key=notification.key,
+                        source=SOURCE,
+                        release=notification.release,
+                    ),
                     by=SOURCE,
-                    release=notification.release,
                 )
                 for notification in notifications
             ]

@@ -33,7 +33,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from greenroom.errors import BadInput
 from greenroom.observers.hub import Hub, Viewer
-from greenroom.stage.access import LOOPBACK, Guard, error_body, is_loopback, require_token
+from greenroom.stage.access import LOOPBACK, AccessGuard, error_body, is_loopback, require_token
 from greenroom.stage.receiver import PATH as ALERTS_PATH
 
 PAGE = Path(__file__).parent / "page"
@@ -148,7 +148,7 @@ def create_app(
         exception_handlers={HTTPException: _problem},
     )
     open_paths = ("/healthz", ALERTS_PATH)  # the latter asks for a token of its own
-    app.add_middleware(Guard, hosts=hosts, token=token, open_paths=open_paths)
+    app.add_middleware(AccessGuard, hosts=hosts, token=token, open_paths=open_paths)
     app.state.token = token
     return app
 

@@ -57,6 +57,38 @@ class Row:
     by: str
 
 
+class _Checksum:
+    """`catalog.sum`: the SHA-256 of the catalogue's file after the last change made here."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.sum_path = path, path.with_suffix(".sum")
+
+    def _stamp(self) -> list[int]:
+        """Return what changes with every change of the file: its size and time."""
+        stat = self.path.stat()
+        return [stat.st_size, stat.st_mtime_ns]
+
+    def check(self) -> None:
+        """Drop the file where somebody else has changed it."""
+        if not self.path.exists():
+            return
+        try:
+            stamp, checksum = msgspec.json.decode(self.sum_path.read_bytes(), type=_Sum)
+        except (OSError, msgspec.DecodeError):
+            stamp, checksum = [], ""
+        if stamp != self._stamp() and digest(self.path.read_bytes()) != checksum:
+            self.path.unlink()
+
+    def write(self) -> None:
+        """Record the file as it is, unless it has not changed."""
+        stamp = self._stamp()
+        with suppress(OSError, msgspec.DecodeError):
+            if msgspec.json.decode(self.sum_path.read_bytes(), type=_Sum)[0] == stamp:
+                return
+        checksum = digest(self.path.read_bytes())
+        self.sum_path.write_bytes(msgspec.json.encode((stamp, checksum)))
+
+
 class Catalog:
     """The index of one workspace.
 
@@ -71,6 +103,7 @@ class Catalog:
         self.path = path
         self.objects = objects
         self.log = log
+        self._checksum = _Checksum(path)
 
     def find(self, kind: str, *, actor: str | None = None) -> list[Row]:
         """Return the manifests of a kind in the order in which they were published."""
@@ -135,39 +168,12 @@ class Catalog:
     ) -> list[tuple[Any, ...]]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_suffix(".lock")):
-            self._check_sum()
+            self._checksum.check()
             with closing(self._connect()) as db:
                 self._read_on(db, entries)
                 rows = db.execute(query, values).fetchall()
-            self._write_sum()
+            self._checksum.write()
         return rows
-
-    def _stamp(self) -> list[int]:
-        """Return what changes with every change of the file: its size and time."""
-        stat = self.path.stat()
-        return [stat.st_size, stat.st_mtime_ns]
-
-    def _check_sum(self) -> None:
-        """Drop the file where somebody else has changed it."""
-        if not self.path.exists():
-            return
-        try:
-            stamp, checksum = msgspec.json.decode(self._sum_path.read_bytes(), type=_Sum)
-        except (OSError, msgspec.DecodeError):
-            stamp, checksum = [], ""
-        if stamp != self._stamp() and digest(self.path.read_bytes()) != checksum:
-            self.path.unlink()
-
-    def _write_sum(self) -> None:
-        stamp = self._stamp()
-        with suppress(OSError, msgspec.DecodeError):
-            if msgspec.json.decode(self._sum_path.read_bytes(), type=_Sum)[0] == stamp:
-                return
-        self._sum_path.write_bytes(msgspec.json.encode((stamp, digest(self.path.read_bytes()))))
-
-    @property
-    def _sum_path(self) -> Path:
-        return self.path.with_suffix(".sum")
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=30, isolation_level=None)

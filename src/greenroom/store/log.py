@@ -255,7 +255,7 @@ class Log:
             raise CheckFailed("this entry does not match the tree head", where=where, then=_MEND)
         try:
             raw = msgspec.json.decode(line[65:-1])
-            entry = Entry(index, raw["event"], int(raw["at"]), raw["by"], raw["body"])
+            entry = Entry(index, raw["event"], at_ns=int(raw["at"]), by=raw["by"], body=raw["body"])
         except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):
             raise CheckFailed("this entry cannot be read", where=where, then=_MEND) from None
         self._tree = tree

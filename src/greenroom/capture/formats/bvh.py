@@ -83,8 +83,8 @@ def read_bvh(data: bytes, *, where: str, metres_per_unit: float | None = None) -
     tree = _read_tree(data[: motion_line.start()], where)
     frames, rate, start = _read_timing(data, motion_line.end(), where)
     columns = sum(len(joint.channels or ()) for joint in tree.joints)
-    values = _read_block(data, start, frames, columns, where)
-    return _assemble(tree, values, rate, metres_per_unit, where)
+    values = _read_block(data, start, frames=frames, columns=columns, where=where)
+    return _assemble(tree, values, rate=rate, metres_per_unit=metres_per_unit, where=where)
 
 
 def _line_of(data: bytes, position: int) -> int:

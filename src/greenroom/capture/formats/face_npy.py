@@ -90,10 +90,8 @@ def read_face_npy(data: bytes, *, where: str) -> Array:
             f"shape {tuple(sizes)}",
             f"an array has two axes: frames, then 1 to {MAX_CHANNELS} channels",
         )
-    actual_bytes, expected_bytes = (
-        len(data) - start - length,
-        sizes[0] * sizes[1] * np.dtype(kind).itemsize,
-    )
+    actual_bytes = len(data) - start - length
+    expected_bytes = sizes[0] * sizes[1] * np.dtype(kind).itemsize
     if actual_bytes != expected_bytes:
         raise fail(
             f"{actual_bytes} bytes of weights where shape {tuple(sizes)} needs {expected_bytes}",

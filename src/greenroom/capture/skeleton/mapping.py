@@ -83,26 +83,35 @@ def read_mapping(data: bytes, *, where: str) -> Mapping:
     named_bones = [bone for bone in names.values() if bone]
     if duplicates := sorted({bone for bone in named_bones if named_bones.count(bone) > 1}):
         raise fail(f"names: {', '.join(duplicates)} given twice", "name one joint for each bone")
-    unit = raw.get("unit")
-    if isinstance(unit, str):
-        if unit not in UNITS:
-            raise fail(f"unit: {unit!r}", f"use one of {', '.join(UNITS)}, or metres in one unit")
-        unit = UNITS[unit]
-    if unit is not None and (isinstance(unit, bool) or not isinstance(unit, int | float)):
-        raise fail(f"unit: {unit!r}", f"use one of {', '.join(UNITS)}, or metres in one unit")
-    if unit is not None and not 1e-6 <= unit <= 1e4:
-        raise fail(f"unit: {unit} metres", "give the metres in one unit, such as 0.01")
     up = raw.get("up")
     if up is not None and up not in AXES:
         raise fail(f"up: {up!r}", f"use one of {', '.join(AXES)}")
     bone_by_source = {source: bone or "" for source, bone in names.items()}
     return Mapping(
         bone_by_source,
-        None if unit is None else float(unit),
-        up,
-        _rate(raw.get("rate"), where),
-        check_channels(raw["channels"], where) if "channels" in raw else (),
+        _unit(raw.get("unit"), where),
+        up=up,
+        rate=_rate(raw.get("rate"), where),
+        channels=check_channels(raw["channels"], where) if "channels" in raw else (),
     )
+
+
+def _unit(unit: object, where: str) -> float | None:
+    """Return the metres in one unit; None where none is given."""
+    if unit is None:
+        return None
+    metres = UNITS.get(unit) if isinstance(unit, str) else unit
+    if isinstance(metres, bool) or not isinstance(metres, int | float):
+        raise BadInput(
+            f"unit: {unit!r}",
+            where=where,
+            then=f"use one of {', '.join(UNITS)}, or metres in one unit",
+        )
+    if not 1e-6 <= metres <= 1e4:
+        raise BadInput(
+            f"unit: {metres} metres", where=where, then="give the metres in one unit, such as 0.01"
+        )
+    return float(metres)
 
 
 def _rate(rate: object, where: str) -> float | None:

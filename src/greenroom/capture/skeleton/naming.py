@@ -243,7 +243,7 @@ def by_shape(skeleton: Skeleton, places: Doubles) -> Bones:
         chains = [_chain(c, children, skeleton) for c in (*legs, *arms[:2])]
         neck = [_chain(c, children, skeleton) for c in arms[2:3]]
         if all(len(chain) >= 3 for chain in chains) and neck:
-            return _name_shape(skeleton, places, hips, chains, neck[0])
+            return _name_shape(skeleton, places, hips=hips, chains=chains, neck=neck[0])
     return {}
 
 

@@ -92,7 +92,7 @@ def find_tpose(motion: Motion, bones: Bones, up: str | None = None) -> TPose:
             above = skeleton.parents[above]
         places, turns = pose_world(skeleton, offsets, local)
     frame = _facing(places, bones, None if folded else axis)
-    poses = _poses(places, turns, bones, frame, folded)
+    poses = _poses(places, turns, bones=bones, frame=frame, folded=folded)
     if folded:
         poses |= _folded_arms(motion, bones, offsets)
     upright = _world_turn(motion, bones, axis) if folded else frame

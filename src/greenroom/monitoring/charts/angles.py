@@ -192,10 +192,12 @@ def _charts(joint: str, takes: Sequence[Doubles], groups: Doubles) -> JointChart
     return JointCharts(
         joint,
         mean,
-        sd,
-        effective,
-        Chart(means, mean, _mean_limits(mean, sd, SUBGROUP), _mean_limits(mean, sd, effective)),
-        Chart(
+        sd=sd,
+        effective=effective,
+        mean_chart=Chart(
+            means, mean, _mean_limits(mean, sd, SUBGROUP), _mean_limits(mean, sd, effective)
+        ),
+        variance_chart=Chart(
             variances,
             within,
             _variance_limits(sd**2, SUBGROUP - 1),

@@ -100,7 +100,7 @@ class MotionChart:
             BadInput: there are no takes, they differ in channels, or a limb has no such joint.
         """
         self._reference = reference.fit_reference(
-            reference_takes, self.limbs, context, self.hours, self.seed
+            reference_takes, self.limbs, context=context, hours=self.hours, seed=self.seed
         )
         self.reset()
         return self
@@ -306,5 +306,15 @@ class MotionChart:
         best, low, high = watch.began(worst, also, self.tick)
         cause = "capture fault" if fault else "new style"
         self._alerts.append(
-            Alert(signal, cause, names, amplitude, self.tick, best, low, high, joints)
+            Alert(
+                signal,
+                cause,
+                where=names,
+                size=amplitude,
+                tick=self.tick,
+                began=best,
+                began_low=low,
+                began_high=high,
+                joints=joints,
+            )
         )

@@ -53,14 +53,14 @@ class Signal:
 
 
 VOICE = (
-    Signal("level", "voice", 1.0, "capture fault", "capture fault"),
-    Signal("noise floor", "voice", 1.0, "capture fault", "capture fault"),
+    Signal("level", "voice", least=1.0, up="capture fault", down="capture fault"),
+    Signal("noise floor", "voice", least=1.0, up="capture fault", down="capture fault"),
     Signal("silence", "voice", 0.05, "capture fault", limit=15.0),  # pauses may be digital
     Signal("clipping", "voice", 0.002, "capture fault"),
-    Signal("f0", "voice", 0.05, "new person", "new person"),
-    Signal("voiced share", "voice", 0.05, "new sound", "new sound"),
+    Signal("f0", "voice", least=0.05, up="new person", down="new person"),
+    Signal("voiced share", "voice", least=0.05, up="new sound", down="new sound"),
     *(
-        Signal(f"{band} band", "voice", 0.2, "new sound", "new sound")
+        Signal(f"{band} band", "voice", least=0.2, up="new sound", down="new sound")
         for band in ("lowest", "low", "high", "highest")
     ),
 )
@@ -68,7 +68,7 @@ VOICE = (
 FACE = (
     Signal("visibility", "face", 0.02, down="capture fault"),
     Signal("clamped", "face", 0.02, "capture fault"),
-    Signal("brightness", "face", 0.02, "capture fault", "capture fault"),
+    Signal("brightness", "face", least=0.02, up="capture fault", down="capture fault"),
 )
 """Signals of a face's tracker."""
 _MUTE_DB = -95.0
@@ -250,7 +250,7 @@ class SignalChart:
         effective = sum(len(take) for take in takes) * BLOCK / _INDEPENDENT
         if effective < LEAST:
             nought = np.zeros(2 * len(least))
-            return _Fitted(least, least, nought, nought, effective)
+            return _Fitted(least, least, slack=nought, limit=nought, effective=effective)
         every = np.concatenate(takes)
         count = np.maximum(np.isfinite(every).sum(axis=0), 1)
         centre = np.nansum(every, axis=0) / count
@@ -271,7 +271,9 @@ class SignalChart:
         shows = limits.Bootstrap(hours, limits.neighbours(places, None), rng)
         limit = shows.limit(evidence, 0, 0, family=False) * (1 + _FEW / effective)
         lowest = np.tile([signal.limit for signal in self.signals], 2)
-        return _Fitted(centre, spread, slack, np.maximum(limit, lowest), effective)
+        return _Fitted(
+            centre, spread, slack=slack, limit=np.maximum(limit, lowest), effective=effective
+        )
 
     def reset(self) -> None:
         """Forget the stream and its alerts; keep the fit."""
@@ -327,7 +329,16 @@ class SignalChart:
             amplitude = (1 - 2 * side) * deviation * float(fitted.spread[n])
             cause = signal.down if side else signal.up
             self._alerts.append(
-                Alert(signal.name, cause, (signal.sensor,), amplitude, self.tick, best, low, high)
+                Alert(
+                    signal.name,
+                    cause,
+                    where=(signal.sensor,),
+                    size=amplitude,
+                    tick=self.tick,
+                    began=best,
+                    began_low=low,
+                    began_high=high,
+                )
             )
         watch.rearm()
 

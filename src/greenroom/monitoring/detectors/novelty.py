@@ -150,7 +150,11 @@ class Novelty:
         raw = 0.5 * math.log(square) - scale
         usual = math.exp(scale)
         return Scored(
-            (raw - self.centre) / self.spread, math.sqrt(square) / usual, nearest, usual, embedding
+            (raw - self.centre) / self.spread,
+            math.sqrt(square) / usual,
+            nearest=nearest,
+            usual=usual,
+            at=embedding,
         )
 
     def apart(self, features: Doubles, nearest: int) -> Doubles:

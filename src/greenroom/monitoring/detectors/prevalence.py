@@ -137,7 +137,7 @@ class PrevalenceShift:
 
         def reached(of: list[Doubles], scenes: list[NDArray[np.intp]] | None) -> Doubles:
             still = np.zeros(of[0].shape[1])
-            highest = limits.hourly_maxima(of, BLOCK, 0, scenes, still, 0, rng)
+            highest = limits.hourly_maxima(of, limits.Spacing(BLOCK, 0, 0), scenes, still, rng=rng)
             return np.asarray(np.quantile(highest, max(0.0, 1 - 1 / hours), axis=0))
 
         out = np.maximum(
@@ -209,7 +209,16 @@ class PrevalenceShift:
         shares = np.expm1(watch.past[slots, 0] / _OVERLAP) / bet + b
         style, share = self.classes[n], float(shares.mean())
         self._alerts.append(
-            Alert(SPIKE + style, "new style", (style,), share, self.tick, best, low, high)
+            Alert(
+                SPIKE + style,
+                "new style",
+                where=(style,),
+                size=share,
+                tick=self.tick,
+                began=best,
+                began_low=low,
+                began_high=high,
+            )
         )
 
 
