@@ -83,3 +83,41 @@ def test_completion_offers_commands_without_importing_them() -> None:
         check=False,
     )
     assert done.stdout.split() == ["plain,perform"], done.stderr
+
+
+def test_progress_is_drawn_ten_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from greenroom.cli import context
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal, now = Terminal(), [0.0]
+    monkeypatch.setattr(context.sys, "stderr", terminal)
+    monkeypatch.setattr(context.time, "monotonic", lambda: now[0])
+    monkeypatch.setenv("TERM", "xterm")
+    show = context.meter("takes", quiet=False)
+    drawn = []
+    for done in range(1001):
+        now[0] = 1 + done / 1000
+        before = len(terminal.getvalue())
+        show(done, 1000)
+        drawn.append(len(terminal.getvalue()) > before)
+    assert 8 <= sum(drawn) <= 12 and drawn[0] and drawn[-1]
+    assert "takes" in terminal.getvalue() and "1000/1000" in terminal.getvalue()
+    assert context.meter("takes", quiet=True)(1, 2) is None
+
+
+def test_ingest_counts_what_it_reads(tmp_path: Path, person: object) -> None:
+    from greenroom.capture.ingest import ingest
+    from greenroom.store.attribution import Attribution
+
+    assert callable(person)
+    for number in range(3):
+        (tmp_path / f"{number}.bvh").write_bytes(person(seed=number))
+    counts: list[int] = []
+    workspace = Workspace(tmp_path / "home")
+    result = ingest(workspace, [tmp_path], Attribution("a"), "test", progress=counts.append)
+    assert counts == [0, 1, 2] and len(result.takes) == 3

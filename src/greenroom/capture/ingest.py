@@ -7,7 +7,7 @@ whenever they are needed, so that a better derivation needs no new recording.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -59,6 +59,7 @@ def ingest(
     attribution: Attribution,
     by: str,
     options: IngestOptions | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> IngestResult:
     """Keep every recording under `paths` as a take; files on one clock are one take.
 
@@ -68,6 +69,7 @@ def ingest(
         attribution: actor, participants and rights of all of them.
         by: who ingests.
         options: a mapping, labels.
+        progress: called with how many recordings were read.
 
     Raises:
         BadInput: the mapping is wrong, or the labels or the pattern speak of none of the files.
@@ -79,7 +81,8 @@ def ingest(
     handed = InputFiles(paths, mapping)
     tiers = _LabelResolver(handed, options)
     out = IngestResult()
-    for recording in handed:
+    for done, recording in enumerate(handed):
+        progress(done)
         if isinstance(recording, Recording):
             try:
                 labels = tiers.of(recording)

@@ -129,21 +129,65 @@ JOB = "GREENROOM_JOB"
 """Where a detached command says how far it is: its job's folder."""
 
 
+REDRAW_S = 0.1
+"""Seconds between two drawings of a progress line, at least."""
+
+
 def meter(label: str, quiet: bool) -> Callable[[int, int], None]:
-    """Return a progress line for `(done, total)`: on a terminal's stderr, or into a job's folder."""
+    """Return a progress line for `(done, total)`: on a terminal's stderr, or into a job's folder.
+
+    Args:
+        label: what is done.
+        quiet: whether to draw nothing on a terminal.
+
+    Returns:
+        A function of how much is done and of how much; a total of 0 is not known yet. It ends
+        where both are equal and above 0.
+    """
     job = os.environ.get(JOB)
     if job is not None:
         return _file_progress(label, Path(job))
     if quiet or not sys.stderr.isatty():
         return lambda done, total: None
+    return _TerminalProgress(label)
 
-    def show(done: int, total: int) -> None:
-        width = 30 * done // max(total, 1)
-        end = "\n" if done >= total else ""
-        bar = f"\r{label} [{'█' * width}{'·' * (30 - width)}] {done:,}/{total:,}"
-        click.echo(bar + end, nl=False, err=True)
 
-    return show
+class _TerminalProgress:
+    """A progress line of rich on standard error, redrawn ten times a second at most."""
+
+    def __init__(self, label: str) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self._line = Progress(
+            TextColumn("{task.description}"),
+            *columns,
+            console=Console(stderr=True),
+            auto_refresh=False,
+        )
+        self._task = self._line.add_task(label, total=None)
+        self._drawn_s = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        ends = 0 < total <= done
+        now = time.monotonic()
+        if not ends and now - self._drawn_s < REDRAW_S:
+            return
+        if not self._line.live.is_started:
+            self._line.start()
+        self._line.update(self._task, completed=done, total=total or None)
+        self._line.refresh()
+        self._drawn_s = now
+        if ends:
+            self._line.stop()
 
 
 def _file_progress(label: str, folder: Path) -> Callable[[int, int], None]:

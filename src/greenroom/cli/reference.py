@@ -26,7 +26,7 @@ Generated from `--help` by `python -m greenroom.cli.reference`.
 
 def commands_page() -> str:
     """Return the page as Markdown: a section per stage, the help of each command in it."""
-    root = click.Context(main, info_name="greenroom")
+    root = click.Context(main, info_name="greenroom", **main.context_settings)
     parts = [_HEAD]
     for section, commands in SECTIONS.items():
         parts.append(f"\n## {section}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -12,10 +13,10 @@ import click
 from greenroom.capture.annotations import take_tiers
 from greenroom.capture.formats.bvh import body_to_motion, write_bvh
 from greenroom.capture.formats.face_npy import write_face
-from greenroom.capture.ingest import IngestOptions, ingest, load_take
+from greenroom.capture.ingest import IngestOptions, IngestResult, ingest, load_take
 from greenroom.capture.labels import Tiers, read_labels, read_pattern
 from greenroom.capture.readers import Recording
-from greenroom.cli.context import Context, Heavy, answer, as_json, short
+from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.cli.listing import listing
 from greenroom.consent.gate import refusal_reason, require_rights
 from greenroom.consent.records import read_rights
@@ -73,7 +74,7 @@ def ingest_command(
         read_labels(labels.read_bytes(), where=str(labels)) if labels else None,
         read_pattern(label_pattern) if label_pattern is not None else None,
     )
-    ingested = ingest(context.workspace, paths, attribution, context.user, options=options)
+    ingested = _ingest_with_progress(context, paths, attribution, options, as_json)
     refused = [{"path": r.path, "reason": r.reason} for r in ingested.refused]
     lines = [f"{len(ingested.takes)} takes, {len(refused)} refused"]
     lines += [f"  refused {r['path']}: {r['reason']}" for r in refused]
@@ -91,6 +92,29 @@ def ingest_command(
             err=True,
         )
         ctx.exit(2)
+
+
+def _ingest_with_progress(
+    context: Context,
+    paths: Sequence[Path],
+    attribution: Attribution,
+    options: IngestOptions,
+    quiet: bool,
+) -> IngestResult:
+    """Ingest, and show how many recordings were read; how many there are is known at the end."""
+    show = meter("recordings", quiet)
+    show(0, 0)
+    result = ingest(
+        context.workspace,
+        paths,
+        attribution,
+        context.user,
+        options=options,
+        progress=lambda done: show(done, 0),
+    )
+    total = len(result.takes) + len(result.refused)
+    show(total, total)
+    return result
 
 
 @click.group("take")
