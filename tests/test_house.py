@@ -24,6 +24,51 @@ def test_imports_only_go_up_the_house() -> None:
     assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
 
 
+def imports_between_modules() -> dict[str, set[str]]:
+    """Module → the modules of ours that it imports, also inside functions; not for types alone."""
+    source = ROOT / "src"
+    files = {}
+    for path in (source / "greenroom").rglob("*.py"):
+        parts = path.relative_to(source).with_suffix("").parts
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    graph: dict[str, set[str]] = {}
+    for module, path in files.items():
+        tree = ast.parse(path.read_text())
+        typing = [
+            n
+            for n in ast.walk(tree)
+            if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)
+        ]
+        for_types = {id(node) for block in typing for node in ast.walk(block)}
+        names: set[str] = set()
+        for node in ast.walk(tree):
+            if id(node) in for_types or not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            for alias in node.names:
+                whole = alias.name
+                if isinstance(node, ast.ImportFrom):
+                    whole = f"{node.module}.{alias.name}"
+                    whole = whole if whole in files else str(node.module)
+                names |= {whole} & files.keys()
+        graph[module] = names - {module}
+    return graph
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = imports_between_modules()
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join([*path[path.index(module) :], module])
+        if module not in done:
+            for other in sorted(graph[module]):
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
 def test_what_an_extra_brings_is_named_to_the_type_checker() -> None:
     """Types are checked in the base install: an unnamed module of an extra would fail there."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -21,7 +21,6 @@ from greenroom import embedded
 from greenroom.capture import sample_data
 from greenroom.cli.context import JOB, Context, answer, meter, short
 from greenroom.cli.learning import need_extras
-from greenroom.cli.shows import replayed, summary
 from greenroom.clock import TICK_HZ
 from greenroom.config import cache
 from greenroom.demo.program import LONGEST_S, Program, load_body, made_program
@@ -40,6 +39,7 @@ from greenroom.registry.release import Release, load_release
 from greenroom.registry.signing import DEMO, keys_of, make_key, root_key
 from greenroom.retraining.requests import PROMOTED, Run, read_rules, runs
 from greenroom.services.retraining_status import RetrainingStatus
+from greenroom.services.show_results import replay_in_new_process, show_summary
 from greenroom.services.show_session import ShowSession, warned
 from greenroom.stage.api import page_server
 from greenroom.store.workspace import Workspace
@@ -253,7 +253,7 @@ def _close(
     stage = show.stage
     try:
         stage.say("end", {k: show_result.json[k] for k in ("show", "frames", "late", "rungs")})
-        verdict = replayed(context, show_result.show)
+        verdict = replay_in_new_process(context.workspace.home, show_result.show)
         stage.say("verdict", verdict)
         run = show.run_
         result = {**_result(show, show_result, starts_s), "replay": verdict}
@@ -311,7 +311,10 @@ def _result(show: _Show, show_result: ShowResult, starts_s: float) -> dict[str, 
 
 def _text(result: dict[str, Any], show_result: ShowResult) -> str:
     means = result["confidence"]
-    lines = [summary(show_result), f"  alerts ({result['style_second']:g} s: the style changes)"]
+    lines = [
+        show_summary(show_result),
+        f"  alerts ({result['style_second']:g} s: the style changes)",
+    ]
     lines += [
         f"    {a['second']:6.1f} s  {a['signal']:8} {a['cause']}: {', '.join(a['where'])}"
         for a in result["alerts"]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,7 @@ from greenroom.errors import BadInput, CheckFailed
 from greenroom.live.fallback import RUNGS
 from greenroom.live.playlist import Playlist, open_playlist, show_conditioning
 from greenroom.live.replay import export_bvh, verify
-from greenroom.live.show import ShowResult, perform
+from greenroom.live.show import perform
 from greenroom.live.supervisor import ShowSpec
 from greenroom.manifests import Show
 from greenroom.monitoring.exporter import Metrics, Surveys
@@ -31,6 +28,7 @@ from greenroom.observers.hub import Hub
 from greenroom.observers.page import welcome_message
 from greenroom.registry.promote import live_release, previous_of
 from greenroom.registry.release import Release, load_release
+from greenroom.services.show_results import replay_in_new_process, show_summary
 from greenroom.services.show_session import (
     PAGE_PORT,
     ShowSession,
@@ -143,21 +141,7 @@ def perform_command(
         stage.say("end", {k: show_result.json[k] for k in ("show", "frames", "late", "rungs")})
     finally:
         stage.close()
-    answer(as_json, show_result.json, summary(show_result))
-
-
-def summary(show_result: ShowResult) -> str:
-    """Return what a show came to, as people read it."""
-    lines = [
-        f"show {show_result.show}",
-        f"  {show_result.json['frames']:,} frames, {show_result.json['late']} late, "
-        + ", ".join(f"{name} {count:,}" for name, count in show_result.json["rungs"].items()),
-        "  milliseconds      p50      p99      max",
-    ]
-    for name, values in show_result.ledger.items():
-        row = "".join(f"{values[key]:9.3f}" for key in ("p50", "p99", "max"))
-        lines.append(f"  {name.removesuffix('_ms'):12}{row}")
-    return "\n".join(lines)
+    answer(as_json, show_result.json, show_summary(show_result))
 
 
 @click.command("replay", cls=Heavy)
@@ -304,10 +288,10 @@ def _plain_demo(
             staged=stage.staged,
         )
         stage.say("end", {k: show_result.json[k] for k in ("show", "frames", "late", "rungs")})
-        verdict = replayed(context, show_result.show)
+        verdict = replay_in_new_process(context.workspace.home, show_result.show)
         stage.say("verdict", verdict)
         proof = f"bit-exact {verdict['exact']}/{verdict['frames']} ({verdict['class']})"
-        text = f"{summary(show_result)}\nreplay in a fresh process: {proof}"
+        text = f"{show_summary(show_result)}\nreplay in a fresh process: {proof}"
         answer(as_json, {**show_result.json, "replay": verdict}, text)
         if verdict["exact"] != show_result.json["frames"]:
             raise CheckFailed(f"the replay differs: {verdict['first_difference']}")
@@ -315,21 +299,6 @@ def _plain_demo(
     except BaseException:
         stage.close()
         raise
-
-
-def replayed(context: Context, show: str) -> dict[str, Any]:
-    """Return the verdict of a replay in a process of its own."""
-    command = [sys.executable, "-m", "greenroom", "--home", str(context.workspace.home)]
-    process = subprocess.run(
-        [*command, "replay", show, "--verify", "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if not process.stdout:
-        raise CheckFailed(f"the replay could not run: {process.stderr.strip()}")
-    verdict: dict[str, Any] = json.loads(process.stdout)
-    return verdict
 
 
 @click.command("serve")

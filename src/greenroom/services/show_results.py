@@ -1,0 +1,48 @@
+"""What a show came to, as people read it, and whether it replays in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from greenroom.errors import CheckFailed
+from greenroom.live.show import ShowResult
+
+
+def show_summary(show_result: ShowResult) -> str:
+    """Return what a show came to, as people read it."""
+    lines = [
+        f"show {show_result.show}",
+        f"  {show_result.json['frames']:,} frames, {show_result.json['late']} late, "
+        + ", ".join(f"{name} {count:,}" for name, count in show_result.json["rungs"].items()),
+        "  milliseconds      p50      p99      max",
+    ]
+    for name, values in show_result.ledger.items():
+        row = "".join(f"{values[key]:9.3f}" for key in ("p50", "p99", "max"))
+        lines.append(f"  {name.removesuffix('_ms'):12}{row}")
+    return "\n".join(lines)
+
+
+def replay_in_new_process(home: Path, show: str) -> dict[str, Any]:
+    """Return the verdict of a replay in a process of its own, as `replay --verify --json` prints it.
+
+    Args:
+        home: folder of the workspace.
+        show: its hash.
+
+    Raises:
+        CheckFailed: the replay could not run.
+    """
+    command = [sys.executable, "-m", "greenroom", "--home", str(home)]
+    process = subprocess.run(
+        [*command, "replay", show, "--verify", "--json"], capture_output=True, check=False
+    )
+    if not process.stdout:
+        reason = process.stderr.decode("utf-8", "replace").strip()
+        raise CheckFailed(f"the replay could not run: {reason}")
+    verdict: dict[str, Any] = msgspec.json.decode(process.stdout)
+    return verdict
