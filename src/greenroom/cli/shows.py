@@ -228,10 +228,10 @@ def demo_command(
             "--rights"
         )
     if loop:
-        from greenroom.cli.looping import loop_demo
+        from greenroom.cli.demo_loop import loop_demo
         from greenroom.demo.program import Program, made_program, recorded_program
 
-        def programme(workspace: Workspace, by: str) -> Program:
+        def program(workspace: Workspace, by: str) -> Program:
             if not recordings or new_style is None or label_pattern is None:
                 return made_program(workspace, by)
             attribution = Attribution(
@@ -246,7 +246,7 @@ def demo_command(
                 by=by,
             )
 
-        loop_demo(context, None if headless else ("127.0.0.1", port), as_json, programme)
+        loop_demo(context, None if headless else ("127.0.0.1", port), as_json, program)
         return
     _plain_demo(context, seconds, None if headless else ("127.0.0.1", port), as_json)
 

@@ -92,7 +92,7 @@ def number(clips: dict[str, Body], random: np.random.Generator, style: Variation
 
 
 def made_program(workspace: Workspace, by: str) -> Program:
-    """Return a programme made from the embedded clips."""
+    """Return a program made from the embedded clips."""
     names = embedded.ingest_clips(workspace, by)
     clips = {name: load_body(workspace, names[f"humanoid3d_{name}"]) for name in SETLIST}
     random = np.random.default_rng(0)
@@ -142,7 +142,7 @@ def recorded_program(
     attribution: Attribution,
     by: str,
 ) -> Program:
-    """Return a programme of recordings: every style but one is the reference, that one is new.
+    """Return a program of recordings: every style but one is the reference, that one is new.
 
     Args:
         workspace: where what plays is kept.

@@ -15,15 +15,15 @@ ROUNDS = 2000
 
 
 def resampled(
-    tallies: list[SufficientStats], source: str, rounds: int = ROUNDS, seed: int = 0
+    stats: list[SufficientStats], source: str, rounds: int = ROUNDS, seed: int = 0
 ) -> Doubles:
     """Return the figure (rounds,) over resampled takes; the same takes each time for one seed."""
-    sums = np.asarray([t.sums[source] for t in tallies])
-    weights = np.asarray([t.weight for t in tallies])
-    picks = np.random.default_rng(seed).integers(0, len(tallies), (rounds, len(tallies)))
+    sums = np.asarray([t.sums[source] for t in stats])
+    weights = np.asarray([t.weight for t in stats])
+    picks = np.random.default_rng(seed).integers(0, len(stats), (rounds, len(stats)))
     below = weights[picks].sum(axis=1)
     ratio: Doubles = sums[picks].sum(axis=1) / np.where(below > 0, below, np.nan)
-    return 1 - ratio if tallies[0].kind == "skill" else ratio
+    return 1 - ratio if stats[0].kind == "skill" else ratio
 
 
 def interval(values: Doubles, level: float = 0.95) -> tuple[float, float]:
@@ -32,14 +32,14 @@ def interval(values: Doubles, level: float = 0.95) -> tuple[float, float]:
     return float(cuts[0]), float(cuts[1])
 
 
-def gain(tallies: list[SufficientStats], source: str, reference: str) -> Doubles:
+def gain(stats: list[SufficientStats], source: str, reference: str) -> Doubles:
     """Return how much better one is than another (rounds,) over the same resampled takes.
 
     Positive is better: fewer degrees, or more skill.
     """
-    source_rounds, reference_rounds = resampled(tallies, source), resampled(tallies, reference)
+    source_rounds, reference_rounds = resampled(stats, source), resampled(stats, reference)
     return (
         source_rounds - reference_rounds
-        if tallies[0].kind == "skill"
+        if stats[0].kind == "skill"
         else reference_rounds - source_rounds
     )

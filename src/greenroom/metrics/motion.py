@@ -94,10 +94,10 @@ class SufficientStats:
     weight: float
 
 
-def aggregate(tallies: list[SufficientStats], source: str) -> float:
+def aggregate(stats: list[SufficientStats], source: str) -> float:
     """Return the figure of somebody over takes; NaN where there is nothing to divide by."""
-    weight = sum(t.weight for t in tallies)
+    weight = sum(t.weight for t in stats)
     if weight <= 0:
         return float("nan")
-    ratio = sum(t.sums[source] for t in tallies) / weight
-    return 1 - ratio if tallies[0].kind == "skill" else ratio
+    ratio = sum(t.sums[source] for t in stats) / weight
+    return 1 - ratio if stats[0].kind == "skill" else ratio

@@ -147,20 +147,20 @@ def fit_reference(
         scenes = _scenes(novel, windows.stretch, owner, context)
         bootstrap = limits.Bootstrap(hours, scenes, rng)
         cubes = [piece.reshape(len(piece), joints, width) for piece in pieces]
-        lessons = texture.lessons(cubes, rng)
+        examples = texture.training_examples(cubes, rng)
         drift = [drift_evidence(novel.scores[windows.stretch == i]) for i in range(len(pieces))]
         drift_limit = bootstrap.limit(drift, novelty.WINDOW // BLOCK, MEMORY, family=False)
         changes = [texture.changes(cube) for cube in cubes if len(cube) > 2]
         groups = _groups(np.concatenate([step for step, _ in changes]), limbs)
         together = owner if len(checked) >= _MANY_TAKES else np.arange(len(pieces))
-        fault = texture.left_out(lessons, groups, together)
+        fault = texture.left_out(examples, groups, together)
         fault_limit = bootstrap.limit(fault, 4, 0, family=True)
         few = _FEW / effective
         models = Models(
             usable=usable,
             usual_change=_medians(np.concatenate([change for _, change in changes])) + 0.01,
             groups=groups,
-            faults=texture.learn(lessons, groups, np.ones(len(pieces), dtype=np.bool_)),
+            faults=texture.learn(examples, groups, np.ones(len(pieces), dtype=np.bool_)),
             novelty=novel,
             fault_limit=np.maximum(fault_limit * (1 + 8 * few**2), _LEAST_FAULT),
             drift_limit=np.maximum(drift_limit * (1 + few), _LEAST_DRIFT),

@@ -138,7 +138,7 @@ class ShowSession:
         self.metrics: Metrics | None = None
         self._counting: MetricsObserver | None = None
         self.charts: DriftMonitor | None = None
-        self.harvest: CaptureRecorder | None = None
+        self.capture_recorder: CaptureRecorder | None = None
         self._new: set[str] = set()  # signals of a new style that go on
         self.home = workspace.home
         self._ends_s = time.time() + ticks / TICK_HZ
@@ -185,19 +185,19 @@ class ShowSession:
         if alike and not any(refusal_reason(workspace, take, "train", day) for take in takes):
             who = Attribution(release.actor, *people[0])
             name = f"captured-{self.teller.show[:8]}"
-            self.harvest = CaptureRecorder(workspace, who, release.skeleton, name, by)
-            self.observers.append(self.harvest)
+            self.capture_recorder = CaptureRecorder(workspace, who, release.skeleton, name, by)
+            self.observers.append(self.capture_recorder)
 
     def _alert(self, alert: Alert, begins: bool) -> None:
         self.teller.alert(alert, begins)
         if alert.cause != "new style":
             return
         (self._new.add if begins else self._new.discard)(alert.signal)
-        if self.harvest is not None:
+        if self.capture_recorder is not None:
             if begins:
-                self.harvest.begin(alert.began)
+                self.capture_recorder.begin(alert.began)
             elif not self._new:
-                self.harvest.end()
+                self.capture_recorder.end()
 
     def open(self, greeting: bytes) -> None:
         """Greet viewers; what to look at stands on stderr."""

@@ -119,7 +119,7 @@ class MotionChart:
         self._filled = _HISTORY
         self._steps = np.full((_HISTORY, fitted.joints), np.nan)
         self._changes = np.full((_HISTORY, fitted.joints), np.nan)
-        self._usual = np.zeros(fitted.joints)
+        self._typical = np.zeros(fitted.joints)
         self._since_cut = 0
         self._excused = False
         self._placed = 0
@@ -229,13 +229,13 @@ class MotionChart:
         watch = self._watch["texture"]
         cube = self._rows.reshape(-1, fitted.joints, fitted.width)
         step, change = texture.changes(cube[_HISTORY - 2 :])
-        self._find_cut(change / (self._usual + models.usual_change))
+        self._find_cut(change / (self._typical + models.usual_change))
         for history, new in ((self._steps, step), (self._changes, change)):
             history[:-BLOCK] = history[BLOCK:]
             history[-BLOCK:] = new
         now = texture.texture(cube[BLOCK:], self._steps, self._changes)
-        usual = np.exp(now[fitted.joints : 2 * fitted.joints])
-        self._usual = np.where(np.isfinite(usual), usual, 0.0)
+        typical = np.exp(now[fitted.joints : 2 * fitted.joints])
+        self._typical = np.where(np.isfinite(typical), typical, 0.0)
         evidence = models.faults.evidence(texture.extended(now))
         if "texture" not in fitted.ready:
             return
@@ -290,7 +290,7 @@ class MotionChart:
             - 2 * (self._places @ novelty_score.at)
         )
         squares[(self._placed - 1 - np.arange(_AFRESH)) % MEMORY] = np.inf
-        return bool((squares < (_REPEAT * novelty_score.usual) ** 2).any())
+        return bool((squares < (_REPEAT * novelty_score.typical) ** 2).any())
 
     def _raise(self, signal: str, over: NDArray[np.bool_], amplitude: float, worst: int) -> None:
         """Append an alert on the joints that are `over`, by the sum `worst`."""

@@ -58,14 +58,14 @@ class Scored:
         score: standard score of its novelty.
         size: how many times as far from the reference as is usual around there.
         nearest: index of the nearest kept window.
-        usual: the usual distance around there.
+        typical: the usual distance around there.
         at: (k,), its place on the axes.
     """
 
     score: float
     size: float
     nearest: int
-    usual: float
+    typical: float
     at: Floats
 
 
@@ -148,12 +148,12 @@ class Novelty:
         square = max(float(embedding @ embedding) - 2 * float(cross[nearest]), 1e-18)
         scale = float(self.log_scale[nearest])
         raw = 0.5 * math.log(square) - scale
-        usual = math.exp(scale)
+        typical = math.exp(scale)
         return Scored(
             (raw - self.centre) / self.spread,
-            math.sqrt(square) / usual,
+            math.sqrt(square) / typical,
             nearest=nearest,
-            usual=usual,
+            typical=typical,
             at=embedding,
         )
 

@@ -108,24 +108,26 @@ def extended(texture: Doubles) -> Doubles:
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TrainingExamples:
     """Textures (N, 3 J + 4) of each stretch, as it is and with each of `KINDS`."""
 
-    usual: list[Doubles]
+    in_control: list[Doubles]
     broken: list[list[Doubles]]
 
 
-def lessons(stretches: Sequence[Doubles], rng: np.random.Generator) -> Lessons:
-    """Return what is learned from: stretches (T, J, k), jittered and frozen by a seeded generator."""
+def training_examples(stretches: Sequence[Doubles], rng: np.random.Generator) -> TrainingExamples:
+    """Return examples of stretches (T, J, k): as they are, jittered, and frozen at random."""
     broken = [[extended(textures(_broken(x, kind, rng))) for x in stretches] for kind in KINDS]
-    return Lessons([extended(textures(x)) for x in stretches], broken)
+    return TrainingExamples([extended(textures(x)) for x in stretches], broken)
 
 
-def learn(taught: Lessons, groups: Sequence[Sequence[int]], use: NDArray[np.bool_]) -> Discriminant:
+def learn(
+    examples: TrainingExamples, groups: Sequence[Sequence[int]], use: NDArray[np.bool_]
+) -> Discriminant:
     """Return the discriminant between stretches and the same ones with faults.
 
     Args:
-        taught: of the reference.
+        examples: of the reference.
         groups: joints that fail together; a group of all joints is judged by its means.
         use: (stretches,), which of them are learned from.
     """
@@ -133,40 +135,42 @@ def learn(taught: Lessons, groups: Sequence[Sequence[int]], use: NDArray[np.bool
     def chosen(parts: list[Doubles]) -> Doubles:
         return np.concatenate([part for part, used in zip(parts, use, strict=True) if used])
 
-    usual = chosen(taught.usual)
-    joints = usual.shape[1] // 3 - 1
+    in_control = chosen(examples.in_control)
+    joints = in_control.shape[1] // 3 - 1
     width = max(3, *(3 * len(group) for group in groups if len(group) < joints), 3)
     columns = np.full((2 * len(groups), width), 3 * joints + 3)
     square = np.zeros((2 * len(groups), width, width))
     slope, zero = np.zeros((2 * len(groups), width)), np.zeros(2 * len(groups))
     for kind in range(len(KINDS)):
-        broken = chosen(taught.broken[kind])
+        broken = chosen(examples.broken[kind])
         for g, group in enumerate(groups):
             used = (np.arange(3)[:, None] * joints + np.asarray(group)).ravel()
             if len(group) == joints:
                 used = 3 * joints + np.arange(3)
             row, n = kind * len(groups) + g, len(used)
             columns[row, :n] = used
-            square[row, :n, :n], slope[row, :n], zero[row] = _ratio(usual[:, used], broken[:, used])
+            square[row, :n, :n], slope[row, :n], zero[row] = _ratio(
+                in_control[:, used], broken[:, used]
+            )
     return Discriminant(columns, square, slope, zero)
 
 
 def left_out(
-    taught: Lessons, groups: Sequence[Sequence[int]], owner: NDArray[np.intp]
+    examples: TrainingExamples, groups: Sequence[Sequence[int]], owner: NDArray[np.intp]
 ) -> list[Doubles]:
     """Return each stretch's evidence (N, 2 G) by a discriminant that did not learn from its take.
 
     Args:
-        taught: of the reference.
+        examples: of the reference.
         groups: as in :func:`learn`.
         owner: (stretches,), which take each is of: what is left out together.
     """
     out: list[Doubles] = [np.empty(0)] * len(owner)
     for fold in range(_FOLDS):
         heldout = owner % _FOLDS == fold
-        judge = learn(taught, groups, ~heldout)
+        judge = learn(examples, groups, ~heldout)
         for i in np.flatnonzero(heldout):
-            out[i] = judge.evidence(taught.usual[i])
+            out[i] = judge.evidence(examples.in_control[i])
     return out
 
 
@@ -178,20 +182,20 @@ def _broken(x: Doubles, fault: str, rng: np.random.Generator) -> Doubles:
     return out
 
 
-def _ratio(usual: Doubles, broken: Doubles) -> tuple[Doubles, Doubles, float]:
+def _ratio(in_control: Doubles, broken: Doubles) -> tuple[Doubles, Doubles, float]:
     """Return (square, slope, zero) of the scaled log-likelihood ratio."""
-    usual = usual[np.isfinite(usual).all(axis=1)]
+    in_control = in_control[np.isfinite(in_control).all(axis=1)]
     broken = broken[np.isfinite(broken).all(axis=1)]
-    if min(len(usual), len(broken)) < 2:
-        count = usual.shape[1]
+    if min(len(in_control), len(broken)) < 2:
+        count = in_control.shape[1]
         return np.zeros((count, count)), np.zeros(count), 0.0
     inverses = [
         np.linalg.inv(np.cov(part.T) + _LEAST_VARIANCE * np.eye(part.shape[1]))
-        for part in (usual, broken)
+        for part in (in_control, broken)
     ]
     square = (inverses[0] - inverses[1]) / 2
-    slope = inverses[1] @ broken.mean(axis=0) - inverses[0] @ usual.mean(axis=0)
-    own, other = (np.einsum("nd,de,ne->n", f, square, f) + f @ slope for f in (usual, broken))
+    slope = inverses[1] @ broken.mean(axis=0) - inverses[0] @ in_control.mean(axis=0)
+    own, other = (np.einsum("nd,de,ne->n", f, square, f) + f @ slope for f in (in_control, broken))
     high, typical = float(np.quantile(own, 0.999)), float(np.median(other))
     zero = high + (typical - high) * _ZERO
     scale = max(typical - zero, 0.3 * float(own.std()), 1e-9)

@@ -66,7 +66,7 @@ def loop_demo(
     context: Context,
     page: tuple[str, int] | None,
     as_json: bool,
-    programme: Callable[[Workspace, str], Program] = made_program,
+    program: Callable[[Workspace, str], Program] = made_program,
 ) -> None:
     """Perform, watch, learn, swap, replay; print what came of it.
 
@@ -74,7 +74,7 @@ def loop_demo(
         context: where, and who asks.
         page: host and port of the page; None for none.
         as_json: how it is printed.
-        programme: makes what plays, in a workspace for whoever asks.
+        program: makes what plays, in a workspace for whoever asks.
 
     Raises:
         CheckFailed: the loop did not close, or the replay differs.
@@ -89,7 +89,7 @@ def loop_demo(
     _sign(workspace)
     click.echo("reading what plays, and learning the reference", err=True)
     embedded.ingest_clips(workspace, context.user)  # what the champion was trained on
-    plays = programme(workspace, context.user)
+    plays = program(workspace, context.user)
     show = _Show(context, release, plays=plays, page=page, as_json=as_json)
     _close(context, show, show_result=show.run(), starts_s=plays.starts_s, as_json=as_json)
 
@@ -158,7 +158,7 @@ class _Show:
             workspace, release, playlist=playlist, ticks=self.ticks, serve=serve, by=context.user
         )
         self.folder = Path(tempfile.mkdtemp(prefix="greenroom-loop-"))
-        self.harvest = CaptureRecorder(
+        self.capture_recorder = CaptureRecorder(
             workspace,
             plays.attribution,
             skeleton=release.skeleton,
@@ -180,7 +180,7 @@ class _Show:
         self.stage.teller.alert(alert, begins)
         if begins and alert.cause == "new style":
             self.alert_s = self.alert_s or time.monotonic()
-            self.harvest.begin(alert.began)
+            self.capture_recorder.begin(alert.began)
 
     def _staged(self, release: Release, tick: int) -> None:
         """A release comes on stage: what it learned is no news to the charts any more."""
@@ -188,7 +188,7 @@ class _Show:
         self.stage.staged(release, tick)
         if not first:
             workspace = Workspace(self.context.workspace.home)  # a log is read by one thread
-            learned = {take: load_body(workspace, take) for take in self.harvest.takes}
+            learned = {take: load_body(workspace, take) for take in self.capture_recorder.takes}
             self.watch.renew(lambda: [motion_channel({**self.plays.reference, **learned})])
 
     def _enough(self) -> bool:
@@ -204,14 +204,14 @@ class _Show:
         ]
         if ended and not self.promoted_s:
             self.run_, self.promoted_s = ended[0], now
-            self.harvest.end()
+            self.capture_recorder.end()
         return bool(self.promoted_s) and now > self.promoted_s + LINGER_S
 
     def run(self) -> ShowResult:
         """Perform until the loop has closed, or the show is over."""
         workspace = self.context.workspace
         progress = self.folder / "progress"
-        observers = [*self.stage.observers, self.watch, self.harvest, self.confidence]
+        observers = [*self.stage.observers, self.watch, self.capture_recorder, self.confidence]
         observers.append(RetrainingStatus(workspace, self.stage.hub, self.release.actor, progress))
         self.stage.open(
             welcome_message(
@@ -292,7 +292,7 @@ def _result(show: _Show, show_result: ShowResult, starts_s: float) -> dict[str, 
         "simulated": True,
         "alerts": alerts,
         "style_second": round(starts_s, 1),
-        "captured_takes": len(show.harvest.takes),
+        "captured_takes": len(show.capture_recorder.takes),
         "run": None
         if run is None
         else {"run": run.name, "outcome": run.outcome, "reason": run.reason},
