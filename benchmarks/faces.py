@@ -21,7 +21,7 @@ from greenroom.store.workspace import Workspace
 from greenroom.training.data_module import load_splits, tensor
 from greenroom.training.fit import prepare
 from greenroom.training.objectives import FaceObjective, TrainingData
-from greenroom.training.rollout import DEFAULT
+from greenroom.training.recipe import DEFAULT
 from greenroom.validation.face_evaluator import FaceEvaluator
 from greenroom.validation.sufficient_stats import StatsByTask, aggregate_figures
 

@@ -21,8 +21,8 @@ from greenroom.embedded import ACTOR, HELD, embedded_card, ingest_clips, pack
 from greenroom.platform import run_in_background
 from greenroom.registry.release import approve
 from greenroom.store.workspace import Workspace
-from greenroom.training.rollout import Recipe
-from greenroom.training.train import train
+from greenroom.training.recipe import Recipe
+from greenroom.training.train import TrainOptions, train
 
 RECIPE = Recipe(steps=1500, rollout=16)
 
@@ -42,7 +42,14 @@ def main() -> None:
             print(f"step {step}/{total} loss {figures['loss']:.3f}", flush=True)
 
     recipe = Recipe(steps=steps, rollout=RECIPE.rollout)
-    model = train(workspace, built.dataset, "embedded", "tokens", recipe, show)
+    model = train(
+        workspace,
+        built.dataset,
+        "embedded",
+        "tokens",
+        recipe=recipe,
+        options=TrainOptions(progress=show, device="cpu"),
+    )
     release = approve(workspace, model, "The Greenroom developers")
     pack(workspace, release)
     Path("docs/card.md").write_text(embedded_card(workspace, release))

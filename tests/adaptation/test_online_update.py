@@ -35,7 +35,7 @@ class Studio(NamedTuple):
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory, person: Callable[..., bytes]) -> Studio:
     """A model of two styles, and takes of a wide movement of one of them that it never saw."""
-    from greenroom.training.rollout import Recipe
+    from greenroom.training.recipe import Recipe
     from greenroom.training.train import train
 
     workspace = Workspace(tmp_path_factory.mktemp("online") / "home")
@@ -143,18 +143,19 @@ def _uneven(graph: bytes, shape: ModelShape, joints: Sequence[str]) -> bytes:
     import torch
 
     from greenroom.adaptation.graph_adapter import Adapter
-    from greenroom.networks.motion_net import MINI, MotionNet
+    from greenroom.networks.motion_net import build_network
+    from greenroom.networks.presets import MINI
     from greenroom.training.export import export
 
-    trained, model = Adapter(graph, shape, joints), MotionNet(shape, MINI).eval()
+    trained, model = Adapter(graph, shape, joints), build_network(shape, MINI).eval()
     with torch.no_grad():
         for name, value in [*model.named_parameters(), *model.named_buffers()]:
             if name in trained.weights:
                 value.copy_(torch.from_numpy(trained.weights[name].copy()))
         model.residual.fill_(1.0)
-        model.trunk.usual.fill_(0.5)
+        model.trunk.reference_amplitude.fill_(0.5)
         kinds = len(shape.horizons)
-        model.trunk.earned.copy_(torch.linspace(0.02, 1, 6 * kinds).reshape(6, kinds).T)
+        model.trunk.forecast_gain.copy_(torch.linspace(0.02, 1, 6 * kinds).reshape(6, kinds).T)
     return export(model)[0]
 
 

@@ -79,7 +79,7 @@ def _speak(
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory, person: Person) -> Studio:
     """A model of bodies, two styles and faces, and takes of a third style."""
-    from greenroom.training.rollout import Recipe
+    from greenroom.training.recipe import Recipe
     from greenroom.training.train import train
 
     folder = tmp_path_factory.mktemp("exchange")
@@ -178,7 +178,7 @@ def test_usual_is_what_the_new_graph_says_of_held_takes(studio: Studio, exchange
         inputs = {
             name: np.zeros((1, *size), np.float32) for name, size in backend.shape.inputs().items()
         }
-        inputs["known"][:], inputs["valid"][:] = 1, 1
+        inputs["captured"][:], inputs["valid"][:] = 1, 1
         said = []
         for tick in range(30, 40):
             inputs["history"][0], inputs["state"][0] = states[tick - 30 : tick], states[tick]

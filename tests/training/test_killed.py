@@ -25,12 +25,12 @@ from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.registry.promote import promote
 from greenroom.registry.release import approve
 from greenroom.store.workspace import Workspace
-from greenroom.training import task
-from greenroom.training.rollout import Recipe
+from greenroom.training import trainer
+from greenroom.training.recipe import Recipe
 from greenroom.training.train import train
-from greenroom.validation.gates import decide
+from greenroom.validation.gates import decide_gates
 from greenroom.validation.evaluator import validate
-task.EVERY = 2
+trainer.EVERY = 2
 
 def go(home, dataset, seed):
     workspace = Workspace(Path(home))

@@ -14,11 +14,12 @@ MAPPED = {"kind": "rig", "version": 2, "channels": CHANNELS, "arkit": {"jawOpen"
 
 
 def _parts(workspace: Workspace, styles: int = 0, **more: Any) -> Any:
-    from greenroom.networks.motion_net import MotionNet, preset_of
+    from greenroom.networks.motion_net import build_network
+    from greenroom.networks.presets import preset_of
     from greenroom.training.model_parts import publish_parts
 
     size = preset_of("mini")
-    trained = MotionNet(size.shape(2, 16, 43, 2, styles), size)
+    trained = build_network(size.shape(2, 16, 43, 2, styles), size)
     said = {"actor": "mira", "styles": ["calm", "wild"], "features": {}, "feature_spec": "f"}
     said |= {"code": "c", "rights": [], "figures": {"style_doubt_at": 1.0, "gain": 2.0}}
     dataset = workspace.publish({"kind": "dataset", "actor": "mira"}, by="t")
@@ -41,7 +42,7 @@ def test_a_style_part_holds_all_that_its_head_needs(tmp_path: Path) -> None:
     tensors = load(workspace.objects.get(part["blobs"]["tensors"]))
     sizes = {name: list(value.shape) for name, value in tensors.items()}
     assert sizes == part["shape"] and sizes["centres"] == [2, 1] and sizes["state_mean"] == [16]
-    np.testing.assert_array_equal(tensors["doubt"], np.float32([9, 1, 0, 1e6]))
+    np.testing.assert_array_equal(tensors["familiarity"], np.float32([9, 1, 0, 1e6]))
     assert _parts(workspace, styles=2) == found
 
 

@@ -3,7 +3,6 @@
 import json
 import math
 import socket
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,15 +75,13 @@ def made_up(tmp_path: Path, published: list[Clip], monkeypatch: pytest.MonkeyPat
     workspace, dataset = workspace_of(tmp_path, published, 3)
     trained: list[dict[str, Any]] = []
 
-    def train(
-        own: Workspace, data: str, by: str, preset: str, recipe: Any, progress: Callable[..., None]
-    ) -> str:
+    def train(own: Workspace, data: str, by: str, preset: str, recipe: Any, options: Any) -> str:
         trained.append(recipe.manifest())
         error = 10 + abs(math.log10(recipe.rate / 1e-3)) + (recipe.batch != 32)
         for step in range(1, 41):
             if len(trained) == trained[0].get("cut") and step == 8:
                 raise KeyboardInterrupt
-            progress(step, 40, {"loss": error + 1 / step})
+            options.progress(step, 40, {"loss": error + 1 / step})
         made = {"kind": "model", "actor": "a", "e": round(error, 6), "parents": {"dataset": data}}
         return own.publish({**made, "blobs": {}}, by=by)
 

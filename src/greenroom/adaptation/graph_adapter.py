@@ -20,13 +20,14 @@ import numpy as np
 from greenroom.adaptation.replay_reservoir import AFTER, BEFORE, Moments, concatenate_moments
 from greenroom.contracts import RIDGE_HORIZON, ModelShape, golden_clip
 from greenroom.errors import BadInput, MissingExtra
+from greenroom.features.model_inputs import window_inputs
 from greenroom.features.pose import mirror_of
 from greenroom.frames import LIMBS, Doubles, Floats
 from greenroom.serving.onnx_backend import OnnxBackend
 
 AHEAD, FILL, CENTRES = "trunk.ahead", "trunk.fill", "style.centres"
 _AHEAD, _FILL, _PLACE = "adapter_ahead", "adapter_fill", "adapter_place"
-_MIRRORED = "trunk.mirrored"  # how much the mirror image counts
+_MIRROR_WEIGHT = "trunk.mirror_weight"
 _SCALES = ["trunk.scale", "core.std"]  # by which a forecast is more than its layer's output
 _NUDGE = 0.1  # of a bias, to see how far an output follows
 
@@ -104,7 +105,7 @@ class Adapter:
                 "this model has no layer that an update may move", then="train 'mini' or 'small'"
             )
         self._one_sided = (
-            {_MIRRORED: np.zeros((1, 1), np.float32)} if _MIRRORED in self.weights else {}
+            {_MIRROR_WEIGHT: np.zeros((1, 1), np.float32)} if _MIRROR_WEIGHT in self.weights else {}
         )
         self._mirror = mirror_of(joints)
         self._backend = self._open(graph)
@@ -270,27 +271,13 @@ def limb_columns(limb: Sequence[int]) -> Any:
 def predict_window(
     backend: OnnxBackend, states: Floats, lost: Sequence[int] = (), age: int = 0
 ) -> dict[str, Floats]:
-    """Return what a graph says of a moment.
+    """Return a graph's outputs at the middle of a window.
 
     Args:
-        backend: runs it.
-        states: (46, D), complete.
-        lost: joints that have not been captured.
-        age: for how many ticks.
+        backend: runs the graph.
+        states: complete (46, D).
+        lost: indices of missing joints.
+        age: ticks for which they have been missing.
     """
-    shape = backend.shape
-    six = 6 * shape.joints
-    inputs = {name: np.zeros((1, *size), np.float32) for name, size in shape.inputs().items()}
-    history_mask, valid = inputs["known"][0], inputs["valid"][0]
-    history_mask[:], valid[:] = 1, 1
-    lost_joints = list(lost)
-    valid[lost_joints] = 0
-    if age > 1:
-        history_mask[1 - age :, lost_joints] = 0
-    inputs["history"][0] = states[:BEFORE]
-    trust = np.concatenate([np.repeat(valid, 6), np.repeat(valid[:1], 4)])
-    inputs["state"][0] = states[BEFORE] * trust
-    step = 30 * (states[BEFORE] - states[BEFORE - 1])[:six]
-    inputs["velocity"][0] = step * np.repeat(valid * history_mask[-1], 6)
-    inputs["age"][0] = np.log1p(age * (1 - valid)) / 6
-    return backend.run(inputs)
+    inputs = window_inputs(backend.shape, states[: BEFORE + 1], lost, age)
+    return backend.run(inputs.tensors)

@@ -17,7 +17,7 @@ from greenroom.adaptation.graph_adapter import predict_window
 from greenroom.adaptation.replay_reservoir import BEFORE
 from greenroom.capture.sequence import mirror_body
 from greenroom.consent.gate import merge_rights, require_rights
-from greenroom.contracts import INPUTS, ModelShape, golden_clip
+from greenroom.contracts import ModelShape, golden_clip
 from greenroom.datasets.build import pose_states
 from greenroom.errors import BadInput, CheckFailed, MissingExtra
 from greenroom.features.pipeline import FeatureSpec
@@ -44,9 +44,10 @@ class _GraphRunner:
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         import torch
 
+        names = self.shape.inputs()
         outputs = [
             self.backend.run(
-                {n: value[t : t + 1].numpy() for n, value in zip(INPUTS, inputs, strict=True)}
+                {n: value[t : t + 1].numpy() for n, value in zip(names, inputs, strict=True)}
             )
             for t in range(len(inputs[0]))
         ]
@@ -78,7 +79,7 @@ def refit_style_head(workspace: Workspace, model: str, dataset: str, by: str) ->
         import torch
 
         from greenroom.training.data_module import load_splits
-        from greenroom.training.train import code_version
+        from greenroom.training.recipe import code_version
     except ModuleNotFoundError as error:
         raise MissingExtra("fitting a part", "train") from error
     before = workspace.objects.manifest(model, "model")
@@ -216,8 +217,9 @@ def _fit_style(
     """Return the head, fitted on a training split as a training does it, and how it did."""
     import torch
 
-    from greenroom.networks.style import StyleHead, fit_styles
+    from greenroom.networks.style import StyleHead
     from greenroom.training.data_module import labelled_states, tensor
+    from greenroom.training.style_fit import LabelledTakes, fit_styles
 
     if not shape.styles:
         raise BadInput(
@@ -228,12 +230,12 @@ def _fit_style(
     takes = labelled_states(split, [tensor(rows) for rows in states])
     middle, spread = torch.from_numpy(mean.copy()), torch.from_numpy(std.copy())
     style = StyleHead(shape).eval()
-    figures = fit_styles(
-        style,
+    labelled = LabelledTakes(
         [(rows - middle) / spread for rows, _, _ in takes],
         [kind for _, kind, _ in takes],
         [content for _, _, content in takes],
     )
+    figures = fit_styles(style, labelled)
     return style, figures
 
 
@@ -260,7 +262,7 @@ def _graph_fields(
     _check_graph(runner.backend, OnnxBackend(graph, old), predict, heldout)
     normal = compute_reference_stats(runner, heldout)
     ours, theirs = (sum(b.numel() for b in StyleHead(s).buffers()) for s in (shape, old))
-    blobs = {"graph": new, "golden": golden(new, shape), "usual": normal.blob()}
+    blobs = {"graph": new, "golden": golden(new, shape), "reference": normal.blob()}
     return {
         "shape": shape.manifest(),
         "operations": sorted({node.op_type for node in onnx.load_from_string(new).graph.node}),

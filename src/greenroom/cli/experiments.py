@@ -139,7 +139,7 @@ def search_command(
 def _space(path: Path | None) -> Space:
     """Return the space of a file, or the one that is searched without a file."""
     try:
-        from greenroom.training.rollout import Recipe
+        from greenroom.training.recipe import Recipe
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom search", "train") from error
     defaults = {**Recipe().manifest(), "preset": "mini"}

@@ -41,6 +41,13 @@ from greenroom.validation.search import best_of
 @click.option(
     "--processes", default=1, show_default=True, type=click.IntRange(1), help="That share a batch."
 )
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="To train on; auto is CUDA where there is one.",
+)
 @click.option("--search", metavar="SEARCH", help="Train with its best recipe.")
 @click.option("--start", metavar="MODEL", help="Begin with what this model has learned.")
 @click.option(
@@ -58,6 +65,7 @@ def train_command(
     steps: int | None,
     seed: int,
     processes: int,
+    device: str,
     search: str | None,
     start: str | None,
     track: tuple[str, ...],
@@ -65,10 +73,10 @@ def train_command(
 ) -> None:
     """Train a model on a dataset; needs the extra `train`. Interrupted, it goes on when run again."""
     try:
-        from greenroom.networks.motion_net import preset_of
-        from greenroom.training.rollout import Recipe
+        from greenroom.networks.presets import preset_of
+        from greenroom.training.recipe import Recipe
         from greenroom.training.tracking import open_tracker
-        from greenroom.training.train import train
+        from greenroom.training.train import TrainOptions, train
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom train", "train") from error
     name = context.workspace.resolve(dataset, "dataset")
@@ -85,12 +93,15 @@ def train_command(
         name,
         context.user,
         preset_name,
-        Recipe(**hyperparameters),
-        lambda step, total, figures: show(step, total),
-        processes,
-        trackers,
-        lambda what: click.echo(f"greenroom: {what}", err=True),
-        "" if start is None else context.workspace.resolve(start, "model"),
+        recipe=Recipe(**hyperparameters),
+        options=TrainOptions(
+            progress=lambda step, total, figures: show(step, total),
+            processes=processes,
+            device=device,
+            trackers=trackers,
+            warn=lambda message: click.echo(f"greenroom: {message}", err=True),
+            start="" if start is None else context.workspace.resolve(start, "model"),
+        ),
     )
     answer(
         as_json,
@@ -151,7 +162,7 @@ def validate_command(
     label_pattern: str | None,
     ratings: Path | None,
     alone: int,
-    validation_report: Path | None,
+    report: Path | None,
     as_json: bool,
 ) -> None:
     """Judge a model on whole takes, beside floors fitted on its own training takes."""
@@ -173,10 +184,10 @@ def validate_command(
     )
     validation_manifest = workspace.objects.manifest(validation, "validation")
     study = None if rating_rows is None else summary(rating_rows)
-    if validation_report is not None:
+    if report is not None:
         clip = clip_for(workspace, name, backend)
         write_durably(
-            validation_report,
+            report,
             write_report(validation, validation_manifest, clip=clip, study=study).encode(),
         )
     lines = table(validation_manifest["figures"])

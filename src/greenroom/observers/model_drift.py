@@ -38,7 +38,7 @@ def reference_rows(workspace: Workspace, release: Release) -> list[Floats]:
     the model
     forecasts, how far off that was. There are none for an older model.
     """
-    blob = release.model["blobs"].get("usual")
+    blob = release.model["blobs"].get("reference")
     if blob is None:
         return []
     shape = release.role.shape

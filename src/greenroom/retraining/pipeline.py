@@ -109,9 +109,9 @@ class Workshop:
     ) -> str:
         """Train with torch; see :class:`Work`."""
         try:
-            from greenroom.networks.motion_net import preset_of
-            from greenroom.training.rollout import Recipe
-            from greenroom.training.train import train
+            from greenroom.networks.presets import preset_of
+            from greenroom.training.recipe import Recipe
+            from greenroom.training.train import TrainOptions, train
         except ModuleNotFoundError as error:
             raise MissingExtra("greenroom retrain", "train,loop") from error
         rules = rules_of(workspace, run.actor)
@@ -130,7 +130,14 @@ class Workshop:
             print(what, file=sys.stderr, flush=True)
 
         dataset = results["build"]["dataset"]
-        model = train(workspace, dataset, BY, preset, recipe, show, warn=warn, start=start)
+        model = train(
+            workspace,
+            dataset,
+            BY,
+            preset,
+            recipe=recipe,
+            options=TrainOptions(progress=show, warn=warn, start=start),
+        )
         return carry_face_adaptation(workspace, start, model, BY) if start else model
 
     def update(self, workspace: Workspace, run: Run, results: StepResults) -> str:

@@ -1,7 +1,7 @@
-"""Parts of a model that are objects of their own: versioned by their hash, fitted and released alone.
+"""Parts of a model that are objects of their own, with a hash, a fit and a release of their own.
 
-A style part holds all that the head for styles needs: its numbers and, as these are about normalised
-states, the mean and spread by which its model normalises. So it is a function of a dataset, a feature
+A style part holds all that the style head needs: its numbers and, as these are about normalised states,
+the mean and spread by which its model normalises. So it is a function of a dataset, a feature
 specification and this normalisation; the same three give the same hash in whatever model.
 """
 
@@ -21,20 +21,21 @@ CENTRES = "centres"
 
 
 def publish_parts(workspace: Workspace, model: Manifest, trained: Any, by: str) -> Manifest:
-    """Publish the parts of a model that was just trained; return what its manifest says of them.
+    """Publish the parts of a newly trained model; return the entry of its manifest.
 
     Args:
-        workspace: where.
-        model: its manifest, whole but for its parts.
-        trained: the `Performer`.
-        by: who trains.
+        workspace: where they are published.
+        model: its manifest, complete but for its parts.
+        trained: the network.
+        by: name of who trains.
 
     Returns:
-        {"parts": {"style": hash, "rig": hash}}, of these what it has; {} for a model without parts.
+        {"parts": {"style": hash, "rig": hash}}, those that it has; {} for a model without parts.
     """
     parts = {}
-    if trained.style is not None:
-        tensors = tensors_of(trained.style, trained.core.mean, trained.core.std)
+    style = getattr(trained, "style", None)  # the token model has no such head
+    if style is not None:
+        tensors = tensors_of(style, trained.core.mean, trained.core.std)
         parents = {"dataset": model["parents"]["dataset"]}
         parts[STYLE] = publish_style(workspace, {**model, "parents": parents}, tensors, by)
     if "rig" in model:
@@ -43,7 +44,7 @@ def publish_parts(workspace: Workspace, model: Manifest, trained: Any, by: str) 
 
 
 def _rig(workspace: Workspace, model: Manifest, by: str) -> str:
-    """Return the rig; where its channels are those of the model that it started from, that one's."""
+    """Return the rig's hash; the initial model's rig where the channels are the same."""
     start = model["parents"].get("start")
     parts = workspace.objects.manifest(start, "model").get("parts", {}) if start else {}
     if RIG in parts and workspace.objects.manifest(parts[RIG])["channels"] == model["rig"]:
@@ -57,11 +58,11 @@ def publish_style(
     """Publish a style part; return its hash.
 
     Args:
-        workspace: where.
+        workspace: where it is published.
         manifest: has "actor", "styles", "features", "feature_spec", "code", "rights", "parents" and
-            "figures", of which those of styles are kept.
+            "figures", of which those of styles are used.
         tensors: of :func:`tensors_of`.
-        by: who publishes.
+        by: name of who publishes.
     """
     from safetensors.numpy import save
 
@@ -82,7 +83,7 @@ def publish_style(
 
 
 def tensors_of(style: Any, mean: Any, std: Any) -> dict[str, Floats]:
-    """Return a head's numbers, and the normalisation (D,), (D,) of the states that it reads."""
+    """Return the tensors of a style head, and the mean (D,) and spread (D,) of its states."""
     tensors = {**style.state_dict(), "state_mean": mean, "state_std": std}
     return {name: np.asarray(value).copy() for name, value in tensors.items()}
 
@@ -90,14 +91,14 @@ def tensors_of(style: Any, mean: Any, std: Any) -> dict[str, Floats]:
 def with_centres(
     workspace: Workspace, part: str, centres: Floats, changes: Manifest, by: str
 ) -> str:
-    """Publish a style part with other centres (C, A), which an update has moved; return its hash.
+    """Publish a style part with other centres; return its hash.
 
     Args:
-        workspace: where.
-        part: hash of the one that it comes from.
-        centres: of the styles.
-        changes: what else differs: "rights", "parents", "code".
-        by: who updates.
+        workspace: where it is published.
+        part: hash of the original part.
+        centres: of the styles (C, A).
+        changes: other changes: "rights", "parents", "code".
+        by: name of who updates.
     """
     from safetensors.numpy import load
 

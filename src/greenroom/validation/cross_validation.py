@@ -190,8 +190,8 @@ def _fold(
 ) -> Fold:
     """Return a fold, as it is in the store or made now."""
     try:
-        from greenroom.training.rollout import Recipe
-        from greenroom.training.train import train
+        from greenroom.training.recipe import Recipe
+        from greenroom.training.train import TrainOptions, train
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom crossval", "train") from error
     recipe = Recipe(steps=plan.steps, seed=plan.seed)
@@ -201,9 +201,11 @@ def _fold(
             workspace,
             dataset,
             by,
-            plan.preset,
-            recipe,
-            lambda step, total, values: report_fold(800 * step // max(total, 1)),
+            preset=plan.preset,
+            recipe=recipe,
+            options=TrainOptions(
+                progress=lambda step, total, values: report_fold(800 * step // max(total, 1))
+            ),
         )
     existing = _existing_fold(workspace, model)
     if existing is None:
@@ -240,7 +242,7 @@ def find_trained_model(
         preset: its size.
         recipe: hyperparameters, all of which must be the same.
     """
-    from greenroom.training.train import code_version
+    from greenroom.training.recipe import code_version
 
     for name in workspace.catalog.children(dataset):
         manifest = workspace.objects.manifest(name)

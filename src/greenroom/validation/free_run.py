@@ -37,16 +37,14 @@ def free_run(subject: EvalModel, states: Floats, ticks: int, seed: int = 0) -> F
     past = states[:k]
     past = np.concatenate([np.repeat(past[:1], k - len(past), axis=0), past])
     inputs = subject.inputs()
-    inputs["history"][0], inputs["known"][0] = past, 1
+    inputs.set_history(past)
     draws = NoiseWalk(seed, shape.noise)
     out = np.zeros((ticks, shape.state), dtype=np.float32)
     for t in range(ticks):
-        inputs["age"][:] = np.log1p(t + 1) / 6
-        inputs["noise"][0] = draws.next()
-        out[t] = subject.backend.run(inputs)["pose"][0]
-        for name, value in (("history", out[t]), ("known", 0)):
-            inputs[name][0, :-1] = inputs[name][0, 1:].copy()
-            inputs[name][0, -1] = value
+        inputs.set_gap(t + 1)
+        inputs.set_noise(draws.next())
+        out[t] = subject.backend.run(inputs.tensors)["pose"][0]
+        inputs.advance(out[t])
     return out
 
 

@@ -96,8 +96,7 @@ def search(
     try:
         import optuna
 
-        from greenroom.training.rollout import Recipe
-        from greenroom.training.train import code_version
+        from greenroom.training.recipe import Recipe, code_version
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom search", "train") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -252,7 +251,7 @@ class _Trials:
 
     def _recipe(self, trial: Any) -> tuple[Any, str]:
         """Return a trial's recipe and preset."""
-        from greenroom.training.rollout import Recipe
+        from greenroom.training.recipe import Recipe
 
         values: dict[str, Any] = {"steps": self.plan.steps, "seed": self.plan.seed}
         for name, choice in sorted(self.plan.space.items()):
@@ -271,13 +270,20 @@ class _Trials:
         self, trial: Any, recipe: Any, preset: str, folder: Path, part: Callable[[int], None]
     ) -> float:
         """Train, judge, and return the metric, its sign so that less is better."""
-        from greenroom.training.train import train
+        from greenroom.training.train import TrainOptions, train
 
         # Its checkpoints and journal lie in its own folder; objects and log are the workspace's.
         own = copy.copy(self.workspace)
         own.home = folder
         watch = MedianStopping(self._earlier(trial), trial.report, part)
-        model = train(own, self.inner, self.by, preset, recipe, watch.step)
+        model = train(
+            own,
+            self.inner,
+            self.by,
+            preset,
+            recipe=recipe,
+            options=TrainOptions(progress=watch.step),
+        )
         task, _, metric = self.plan.metric.partition(".")
         validation = validate(
             self.workspace,
