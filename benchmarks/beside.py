@@ -125,7 +125,7 @@ def tried(home: Path, args: argparse.Namespace) -> None:
     with control() as wakes:
         if not args.alone:
             env = {**os.environ, "OMP_NUM_THREADS": "1"}
-            work = [*command, "pipeline", "work"]
+            work = [*command, "run", "work"]
             worker = subprocess.Popen(work, stdout=subprocess.DEVNULL, env=env)
         try:
             done = subprocess.run([*perform, "--json"], stdout=subprocess.PIPE, check=True)

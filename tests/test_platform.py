@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from greenroom.cli.context import Heavy
@@ -45,7 +46,10 @@ def test_what_is_freed_is_used_again() -> None:
     assert fetched > 15 * 64_000_000 / resource.getpagesize()  # most arrays anew
     kept, _, told = _asked(ASK.format(call="retain_freed_memory"))
     assert int(kept) < fetched / 20 and told == "False"
-    child = "import subprocess, sys; from greenroom.platform import run_in_background; run_in_background()\n"
+    child = (
+        "import subprocess, sys; from greenroom.platform import run_in_background as background\n"
+    )
+    child += "background()\n"
     kept, nice, told = _asked(
         child + f"subprocess.run([sys.executable, '-c', {PLAIN!r}], check=True)"
     )
@@ -71,11 +75,15 @@ def test_heavy_work_comes_last_and_never_before_others() -> None:
 def test_what_may_take_long_beside_a_show_is_heavy() -> None:
     from greenroom.cli import main
 
-    def commands(group: object, name: str = "") -> dict[str, object]:
+    def commands(group: click.Group, name: str = "") -> dict[str, object]:
         found = {}
-        for key, command in group.commands.items():  # type: ignore[attr-defined]
+        context = click.Context(group)
+        for key in group.list_commands(context):
+            command = group.get_command(context, key)
             whole = f"{name} {key}".strip()
-            found |= commands(command, whole) if hasattr(command, "commands") else {whole: command}
+            found |= (
+                commands(command, whole) if isinstance(command, click.Group) else {whole: command}
+            )
         return found
 
     heavy = {name for name, command in commands(main).items() if isinstance(command, Heavy)}

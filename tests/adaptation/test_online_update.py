@@ -17,9 +17,10 @@ from greenroom.consent.records import read_rights
 from greenroom.contracts import ModelShape
 from greenroom.datasets.build import build_dataset
 from greenroom.errors import BadInput, Refused
-from greenroom.registry.release import approve, load_release
+from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import OnnxBackend, self_test
 from greenroom.store.workspace import Workspace
+from tests.people import approve
 
 pytestmark = pytest.mark.train
 

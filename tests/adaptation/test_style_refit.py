@@ -30,11 +30,12 @@ from greenroom.live.replay import verify
 from greenroom.live.show import perform
 from greenroom.live.supervisor import ShowSpec
 from greenroom.observers.model_drift import reference_rows
-from greenroom.registry.release import approve, load_release
+from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import OnnxBackend, self_test
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_takes import load_eval_take
 from greenroom.validation.evaluator import validate
+from tests.people import approve
 
 pytestmark = pytest.mark.train
 DAY = date(2026, 1, 1)

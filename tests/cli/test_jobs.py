@@ -74,7 +74,7 @@ def test_a_long_one_is_interrupted_and_a_killed_one_is_lost(tmp_path: Path) -> N
 
 
 def test_unknown_commands_and_jobs_are_said(tmp_path: Path) -> None:
-    assert "No such command" in _run(tmp_path, "--detach", "dance").output
+    assert "there is no command" in _run(tmp_path, "--detach", "dance").output
     missing = _run(tmp_path, "jobs", "abc")
     assert missing.exit_code == 2 and "there is no job 'abc'" in missing.stderr
     assert _run(tmp_path, "jobs").stdout.strip() == "no jobs"

@@ -28,9 +28,7 @@ def test_the_loop_closes_by_itself(tmp_path: Path) -> None:
     sure = said["confidence"]
     assert sure["after_swap"] > sure["new_style"] and said["simulated"] is True
     assert said["replay"]["exact"] == said["frames"] == said["replay"]["frames"]
-    listed = subprocess.run(
-        [*command, "pipeline", "list", "--json"], capture_output=True, text=True
-    )
+    listed = subprocess.run([*command, "run", "list", "--json"], capture_output=True, text=True)
     (run,) = json.loads(listed.stdout)["runs"]  # the fault asked for none
     assert (run["kind"], run["outcome"], run["release"]) == ("alert", "promoted", release)
     back = subprocess.run([*command, "rollback", "mira", "--json"], capture_output=True, text=True)

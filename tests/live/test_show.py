@@ -44,6 +44,7 @@ from greenroom.rotations import angle_between
 from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.workspace import Workspace
 from tests.live import stand_in
+from tests.people import with_key
 
 TICKS = 75
 
@@ -224,7 +225,7 @@ def another(workspace: Workspace, release: str, **more: Any) -> str:
     """A release of the same model that differs in what is said of it; approved."""
     manifest = {**workspace.objects.manifest(release, "release"), **more}
     name = workspace.publish(manifest, by="test")
-    sign_approval(workspace, name, "test")
+    sign_approval(workspace, name, with_key(workspace, "test"))
     return name
 
 
@@ -300,7 +301,7 @@ def test_a_release_that_fails_its_golden_clip_does_not_come_on_stage(
     )  # a past show is replayed still
     verdict = verify(workspace, done.show)
     assert (verdict.exact, verdict.first_difference) == (300, None)
-    sign_approval(workspace, order.release.name, "other")
+    sign_approval(workspace, order.release.name, with_key(workspace, "other"))
 
 
 def test_a_show_opens_with_the_release_before_it_waiting(stage: tuple[Workspace, ShowSpec]) -> None:
@@ -391,7 +392,9 @@ def test_a_release_that_is_revoked_goes_on_where_there_is_none_to_go_back_to(
     warnings: list[str] = []
     watch = [Revokes(workspace, {}, order.release.name)]
     done = perform(workspace, replace(order, ticks=210), "test", watch, warn=warnings.append)
-    sign_approval(workspace, order.release.name, "test")  # for the tests that follow
+    sign_approval(
+        workspace, order.release.name, with_key(workspace, "test")
+    )  # for the tests that follow
     assert done.json["swaps"] == [] and done.json["frames"] == 210
     assert any("it goes on, for there is no release of mira to go back to" in w for w in warnings)
 

@@ -24,10 +24,11 @@ from greenroom.live.replay import verify
 from greenroom.live.show import perform
 from greenroom.live.supervisor import ShowSpec
 from greenroom.monitoring.script import ScriptScene
-from greenroom.registry.release import approve, load_release
+from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend, self_test
 from greenroom.store.workspace import Workspace
 from greenroom.validation.evaluator import validate
+from tests.people import approve
 
 pytestmark = pytest.mark.train
 JOINTS = ("hips", "spine", "leftUpperArm", "leftLowerArm", "rightUpperLeg", "rightLowerLeg")

@@ -11,12 +11,26 @@ from greenroom import embedded
 from greenroom.clock import VirtualClock
 from greenroom.errors import BadInput, CorruptObject, Refused
 from greenroom.registry import approval
+from greenroom.registry import release as release_of
 from greenroom.registry.card import model_card
-from greenroom.registry.policy import set_policy
+from greenroom.registry.policy import approve_policy, missing_approvals, policy_ref
 from greenroom.registry.promote import live_release, promote
-from greenroom.registry.release import approve, load_release
-from greenroom.registry.signing import key_path, keys_of, make_key, revoke_key, sign, verify
+from greenroom.registry.release import load_release
+from greenroom.registry.signing import (
+    DEMO,
+    ROOT,
+    SIGNED,
+    keys_of,
+    make_key,
+    private_keys,
+    revoke_key,
+    root_key,
+    sign,
+    sign_key,
+    verify,
+)
 from greenroom.store.workspace import Workspace
+from tests.people import approve, set_policy, with_key
 
 DAY_NS = 86_400_000_000_000
 
@@ -53,9 +67,17 @@ def test_the_embedded_release_is_signed(home: Workspace) -> None:
     assert len([e for e in home.log.entries() if e.event == "approve"]) == 1
 
 
-def test_an_approval_makes_a_key_that_only_its_owner_can_read(home: Workspace, model: str) -> None:
+def test_an_approval_makes_no_key(home: Workspace, model: str) -> None:
+    before = len(home.log.entries())
+    with pytest.raises(BadInput, match="'Ada' has no key here; run: greenroom key new 'Ada'"):
+        release_of.approve(home, model, "Ada")
+    assert not (home.home / "keys").exists()
+    assert not [e for e in home.log.entries()[before:] if e.event in ("key", "approve")]
+
+
+def test_a_key_is_a_file_that_only_its_owner_can_read(home: Workspace, model: str) -> None:
     release = approve(home, another(home, model, "b"), "Ada")
-    path = key_path(home, "Ada")
+    (path,) = private_keys(home, "Ada")
     assert path.stat().st_mode & 0o077 == 0 and path.parent.stat().st_mode & 0o077 == 0
     assert approval.valid_approvers(home, release) == ["Ada"]
     before = len(home.log.entries())
@@ -68,9 +90,10 @@ def test_nobodys_name_is_no_name(home: Workspace, model: str) -> None:
         approve(home, model, "  ")
     with pytest.raises(BadInput, match="needs its owner"):
         make_key(home, " ")
-    with pytest.raises(BadInput, match="has a key already"):
-        make_key(home, make_key(home, "Ada/../x").owner)
-    assert key_path(home, "Ada/../x").parent == home.home / "keys"
+    make_key(home, "Ada/../x")
+    make_key(home, "Ada/../x")
+    files = private_keys(home, "Ada/../x")
+    assert len(files) == 2 and {file.parent for file in files} == {home.home / "keys"}
 
 
 def refused(home: Workspace, release: str, why: str) -> None:
@@ -104,11 +127,13 @@ def test_a_revoked_key_takes_what_it_signed_with_it(home: Workspace, model: str)
     release = approve(home, another(home, model, "b"), "Ada")
     revoke_key(home, "Ada", "Eve")
     refused(home, release, "the key of Ada was revoked")
-    assert not key_path(home, "Ada").exists()
+    assert not private_keys(home, "Ada")
     with pytest.raises(BadInput, match="no key that could be revoked"):
         revoke_key(home, "Ada", "Eve")
-    assert approve(home, another(home, model, "b"), "Ada") == release  # with a new key
-    load_release(home, release)
+    make_key(home, "Ada")  # the root's key is gone, so nobody can let another one count
+    refused_to_sign = pytest.raises(Refused, match="is not signed by the workspace's root")
+    with refused_to_sign:
+        approve(home, another(home, model, "b"), "Ada")
 
 
 def test_a_revoked_release_is_refused_and_its_old_approval_cannot_be_replayed(
@@ -161,7 +186,7 @@ def test_somebody_elses_name_cannot_be_signed_with_ones_own_key(
 ) -> None:
     release = approve(home, another(home, model, "b"), "Ada")
     approval.revoke(home, release, "Ada", "for the test")
-    make_key(home, "Mallory")
+    with_key(home, "Mallory")
     statement = {"release": release, "at_ns": "0", "until": None, "by": "Ada"}
     signed = sign(home, "Mallory", statement)
     forged = {"kind": "approval", "version": 1, "parents": {"release": release}, **signed}
@@ -203,7 +228,7 @@ def test_a_swapped_graph_is_refused(home: Workspace, model: str) -> None:
     manifest = home.objects.manifest(live_release(home, "mira"))
     release = home.publish({**manifest, "parents": {"model": swapped}}, by="Mallory")
     refused(home, release, "approved by nobody")
-    approval.sign_approval(home, release, "Mallory")
+    approval.sign_approval(home, release, with_key(home, "Mallory"))
     refused(home, release, "names another graph than its model")
 
 
@@ -211,6 +236,9 @@ def test_where_two_must_approve_one_is_not_enough(home: Workspace, model: str) -
     set_policy(home, "mira", "Direction", needed=2, approvers=["Ada", "Bob", "Cy"])
     release = approve(home, another(home, model, "b"), "Ada")
     refused(home, release, r"has 1 of 2 approvals \(Ada\)")
+    approve(home, another(home, model, "b"), "Ada")
+    refused(home, release, "has 1 of 2 approvals")
+    make_key(home, "Ada")  # a second key of the same person is no second person
     approve(home, another(home, model, "b"), "Ada")
     refused(home, release, "has 1 of 2 approvals")
     with pytest.raises(Refused, match="'Mallory' may not approve for mira; ask Ada, Bob, Cy"):
@@ -222,20 +250,132 @@ def test_where_two_must_approve_one_is_not_enough(home: Workspace, model: str) -
 def test_a_policy_of_somebody_whose_key_was_revoked_counts_no_more(
     home: Workspace, model: str
 ) -> None:
-    set_policy(home, "mira", "Direction", needed=1, approvers=["Ada"])
-    revoke_key(home, "Direction", "Eve")
+    with_key(home, "Root")
+    set_policy(home, "mira", "Root", needed=1, approvers=["Ada"])
+    set_policy(home, "mira", "Ada", needed=1, approvers=["Ada"])
+    revoke_key(home, "Ada", "Eve")
     with pytest.raises(Refused, match="the policy of mira does not count"):
-        approve(home, model, "Ada")
+        approve(home, model, "Root")
+    with pytest.raises(
+        Refused, match="counts no more of mira is signed by the workspace's root, not by Ada"
+    ):
+        set_policy(home, "mira", "Ada", approvers=["Ada", "Bob"])
+    set_policy(home, "mira", "Root", approvers=["Bob"])
+    approve(home, model, "Bob")
     with pytest.raises(BadInput, match="2 approvals cannot come from 1 approvers"):
-        set_policy(home, "mira", "Eve", needed=2, approvers=["Ada", "Ada"])
+        set_policy(home, "mira", "Root", needed=2, approvers=["Ada", "Ada"])
+
+
+def test_the_first_key_is_the_root_and_the_packages_and_the_demos_never_are(
+    home: Workspace,
+) -> None:
+    assert root_key(home) is None  # the package's key is there already
+    demo = make_key(home, "demo", trust=DEMO)
+    assert demo.trust == DEMO and root_key(home) is None
+    root = make_key(home, "Ada")
+    assert root.trust == ROOT and root_key(home) == root
+    assert keys_of(home)[demo.public].trust == ""  # no more: there is a root
+    with pytest.raises(Refused, match="the key of demo is not signed by the workspace's root"):
+        sign(home, "demo", {"a": 1})
+    assert make_key(home, "Bob").trust == SIGNED
+    forged = {"public": "ab" * 32, "owner": "Mallory", "expires": None, "trust": "root"}
+    home.log.append("key", forged, by="Mallory")
+    assert keys_of(home)["ab" * 32].trust == ""
+
+
+def test_a_key_that_the_root_did_not_sign_counts_only_once_it_did(
+    home: Workspace, model: str
+) -> None:
+    make_key(home, "Ada")
+    (root,) = private_keys(home, "Ada")
+    elsewhere = root.rename(home.home / "elsewhere.pem")
+    bob = make_key(home, "Bob")
+    assert not bob.trust
+    with pytest.raises(Refused, match="Ada can sign it: greenroom key sign"):
+        approve(home, another(home, model, "b"), "Bob")
+    with pytest.raises(BadInput, match="only the workspace's root can sign a key"):
+        sign_key(home, bob.public[:12])
+    with pytest.raises(Refused, match="needs a signature"):
+        revoke_key(home, "Ada", "Bob")
+    elsewhere.rename(root)
+    assert sign_key(home, bob.public[:12]).trust == SIGNED
+    load_release(home, approve(home, another(home, model, "b"), "Bob"))
+    home.log.append("revoke-key", {"public": bob.public}, by="Mallory")
+    other = {"public": bob.public, "signed_by": "ab" * 32, "signature": "00" * 64}
+    home.log.append("revoke-key", other, by="Mallory")
+    assert not keys_of(home)[bob.public].revoked  # nobody signed it
+    assert revoke_key(home, "Bob", "Ada") == [bob.public] and keys_of(home)[bob.public].revoked
+
+
+def test_two_person_rules_cannot_be_undone_by_one(home: Workspace, model: str) -> None:
+    set_policy(home, "mira", "Root", needed=2, approvers=["Ada", "Bob"])
+    first = str(home.log.ref(policy_ref("mira")))
+    with pytest.raises(Refused, match="'Root' may not change the policy of mira; ask Ada, Bob"):
+        set_policy(home, "mira", "Root", needed=1)
+    easier = set_policy(home, "mira", "Ada", needed=1)
+    assert home.log.ref(policy_ref("mira")) == first
+    assert missing_approvals(home, easier) == (["Ada"], 1)
+    release = approve(home, another(home, model, "b"), "Ada")
+    refused(home, release, "has 1 of 2 approvals")
+    with pytest.raises(Refused, match="may not change"):
+        approve_policy(home, easier, with_key(home, "Mallory"))
+    assert not approve_policy(home, easier, "Ada")  # twice the same person is one person
+    home.log.move(policy_ref("mira"), easier, expect=first, by="Ada")  # past the rules
+    refused(home, release, "it has 1 of the 2 approvals that a change needs")
+    home.log.move(policy_ref("mira"), first, expect=easier, by="Ada")
+    refused(home, release, "an earlier policy was put in force again")
+    set_policy(home, "mira", "Root", needed=2, approvers=["Ada", "Bob"])  # the root mends it
+    refused(home, release, "has 1 of 2 approvals")
+
+
+def test_an_earlier_policy_cannot_be_put_in_force_again(home: Workspace, model: str) -> None:
+    set_policy(home, "mira", "Root")
+    first = str(home.log.ref(policy_ref("mira")))
+    set_policy(home, "mira", "Root", needed=2, approvers=["Ada", "Bob"])
+    second = str(home.log.ref(policy_ref("mira")))
+    home.log.move(policy_ref("mira"), first, expect=second, by="Mallory")
+    release = approve_refused(home, model)
+    assert "an earlier policy was put in force again" in release
+
+
+def approve_refused(home: Workspace, model: str) -> str:
+    with pytest.raises(Refused) as refusal:
+        approve(home, another(home, model, "b"), "Ada")
+    return str(refusal.value)
+
+
+def test_two_people_change_a_two_person_rule(home: Workspace, model: str) -> None:
+    set_policy(home, "mira", "Root", needed=2, approvers=["Ada", "Bob"])
+    easier = set_policy(home, "mira", "Ada", needed=1)
+    assert approve_policy(home, easier, with_key(home, "Bob"))
+    assert home.log.ref(policy_ref("mira")) == easier
+    load_release(home, approve(home, another(home, model, "b"), "Cy"))
+    with pytest.raises(Refused, match="the policy of mira has changed since"):
+        approve_policy(home, set_policy_waiting(home, easier), "Ada")
+
+
+def set_policy_waiting(home: Workspace, before: str) -> str:
+    """A policy that was written before the one in force."""
+    old = home.objects.manifest(before, "policy")["statement"]["previous"]
+    statement = {"actor": "mira", "needed": 1, "approvers": ["Ada"], "gates": [], "by": "Ada"}
+    signed = sign(home, "Ada", {**statement, "previous": old})
+    return home.publish({"kind": "policy", "version": 1, "actor": "mira", **signed}, by="Ada")
+
+
+def test_the_first_policy_is_the_roots(home: Workspace) -> None:
+    with_key(home, "Ada")
+    with pytest.raises(Refused, match="signed by the workspace's root, not by Bob"):
+        set_policy(home, "mira", "Bob")
+    name = set_policy(home, "mira", "Ada")
+    assert set_policy(home, "mira", "Ada") == name  # the same again is the same
 
 
 def test_a_damaged_key_file_is_told_in_one_line(home: Workspace) -> None:
     make_key(home, "Ada")
-    key_path(home, "Ada").write_bytes(b"-----BEGIN PRIVATE KEY-----\nnonsense\n")
+    private_keys(home, "Ada")[0].write_bytes(b"-----BEGIN PRIVATE KEY-----\nnonsense\n")
     with pytest.raises(BadInput, match="the key of 'Ada' cannot be read"):
         sign(home, "Ada", {"a": 1})
-    with pytest.raises(BadInput, match="the key of 'Bob' cannot be read"):
+    with pytest.raises(BadInput, match="'Bob' has no key here"):
         sign(home, "Bob", {"a": 1})
 
 

@@ -18,8 +18,8 @@ KILLS = 40
 LOOP = """
 import sys
 from pathlib import Path
-from greenroom.registry.promote import on_stage, promote
-from greenroom.registry.release import approve
+from greenroom.registry.promote import live_release, promote
+from tests.people import approve
 from greenroom.store.workspace import Workspace
 home = Workspace(Path(sys.argv[1]))
 model = home.objects.manifest(live_release(home, "mira"))["parents"]["model"]

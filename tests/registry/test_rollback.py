@@ -9,6 +9,7 @@ from greenroom.errors import Refused
 from greenroom.registry.approval import revoke, sign_approval
 from greenroom.registry.promote import canary_ref, live_release, promote, rollback, start_canary
 from greenroom.store.workspace import Workspace
+from tests.people import with_key
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def stage(tmp_path: Path) -> tuple[Workspace, list[str]]:
     for note in ("second", "third"):
         manifest = {**workspace.objects.manifest(first, "release"), "note": note}
         releases.append(workspace.publish(manifest, by="test"))
-        sign_approval(workspace, releases[-1], "test")
+        sign_approval(workspace, releases[-1], with_key(workspace, "test"))
         promote(workspace, "mira", releases[-1], "test")
     return workspace, releases
 

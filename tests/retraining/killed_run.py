@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 from greenroom.registry.auto_approval import read_auto_approval
-from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import canary_ref, live_ref, live_release
 from greenroom.registry.release import load_release
 from greenroom.retraining import requests
 from greenroom.retraining.workflow import run_pending
 from greenroom.store.workspace import Workspace
+from tests.people import set_policy
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, it finds the other tests too
 
@@ -30,7 +30,7 @@ def prepared(folder: Path) -> Workspace:
     bounded = read_auto_approval({"until": "2099-12-31", "per_day": 1000}, "here")
     gates = [{**fakes.GATE, "worst": False}]
     rules = {"per_day": 1000}
-    set_policy(home, "mira", "Ada", gates=gates, standing=bounded, learning=rules)
+    set_policy(home, "mira", "Ada", gates=gates, auto_approval=bounded, learning=rules)
     home.publish({"kind": "show", "version": 1, "actor": "mira", "name": "a"}, by="test")
     return home
 

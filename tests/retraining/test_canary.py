@@ -21,6 +21,7 @@ from greenroom.registry.promote import live_release
 from greenroom.registry.release import Release, load_release
 from greenroom.retraining import canary as trials
 from greenroom.store.workspace import Workspace
+from tests.people import with_key
 
 Frame = Callable[[int, bool], tuple[float, str]]
 
@@ -78,7 +79,7 @@ def stage(tmp_path: Path) -> Iterator[tuple[Workspace, list[Release], list[Show]
     embedded.install(workspace)
     champion = load_release(workspace, live_release(workspace, "mira"))
     name = workspace.publish({**champion.manifest, "note": "challenger"}, by="test")
-    sign_approval(workspace, name, "test")
+    sign_approval(workspace, name, with_key(workspace, "test"))
     shows: list[Show] = []
     yield workspace, [champion, load_release(workspace, name)], shows
     for show in shows:
@@ -91,7 +92,7 @@ def tried(stage: Any, frame: Frame, seconds: float = 20, **changes: Any) -> str 
     shows.append(show)
     for name, value in changes.items():
         setattr(show, name, value)
-    return trials.trial(workspace, "mira", releases[1].name, seconds, show.begin)
+    return trials.watch_canary(workspace, "mira", releases[1].name, seconds, show.begin)
 
 
 def test_a_release_that_does_as_well_may_stay(stage: Any) -> None:
@@ -117,7 +118,7 @@ def test_one_that_leaves_the_stage_by_itself_is_no_champion(stage: Any) -> None:
 def test_where_no_show_is_on_nothing_is_tried(stage: Any) -> None:
     workspace, releases, _ = stage
     begun: list[int] = []
-    found = trials.trial(workspace, "mira", releases[1].name, 5, lambda: begun.append(1))
+    found = trials.watch_canary(workspace, "mira", releases[1].name, 5, lambda: begun.append(1))
     assert found is None and begun == []
 
 
@@ -131,8 +132,8 @@ def test_a_show_that_ends_says_nothing_for_it(stage: Any, monkeypatch: pytest.Mo
         show.begin()
         show.ended = True
 
-    with pytest.raises(trials.CutShort, match="ended before the trial was over"):
-        trials.trial(workspace, "mira", releases[1].name, 60, begin)
+    with pytest.raises(trials.CanaryInterrupted, match="ended before the trial was over"):
+        trials.watch_canary(workspace, "mira", releases[1].name, 60, begin)
 
 
 def test_one_that_never_comes_is_not_waited_for(
@@ -141,5 +142,5 @@ def test_one_that_never_comes_is_not_waited_for(
     workspace, releases, shows = stage
     monkeypatch.setattr(trials, "COMES_S", 0.5)
     shows.append(Show(workspace, releases, lambda tick, trying: (0.9, CAPTURE)))
-    said = trials.trial(workspace, "mira", releases[1].name, 60, lambda: None)
+    said = trials.watch_canary(workspace, "mira", releases[1].name, 60, lambda: None)
     assert said == "it did not come on stage"

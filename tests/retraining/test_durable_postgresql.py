@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from killed_run import SCRIPT, check, killed_after, news, prepared
 
 from greenroom.errors import GreenroomError
 from greenroom.registry.promote import live_release
 from greenroom.retraining.requests import PROMOTED, REJECTED, request_run, runs
 from greenroom.retraining.workflow import DATABASE, run_pending
 from greenroom.store.workspace import Workspace
+from tests.retraining.killed_run import SCRIPT, check, killed_after, news, prepared
 from tests.simulation.fakes import FakeWork
 
 BINARIES = max(Path("/usr/lib/postgresql").glob("*/bin/initdb"), default=Path("none")).parent

@@ -14,7 +14,6 @@ from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.errors import BadInput, Refused
 from greenroom.registry import approval
 from greenroom.registry.auto_approval import read_auto_approval
-from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import (
     canary_ref,
     live_ref,
@@ -23,7 +22,7 @@ from greenroom.registry.promote import (
     rollback,
     start_canary,
 )
-from greenroom.registry.release import approve, load_release
+from greenroom.registry.release import load_release
 from greenroom.registry.signing import make_key, revoke_key
 from greenroom.retraining.pipeline import RetrainingPipeline
 from greenroom.retraining.requests import (
@@ -38,6 +37,7 @@ from greenroom.retraining.requests import (
 )
 from greenroom.store.workspace import Workspace
 from greenroom.validation.gates import decide_gates
+from tests.people import approve, set_policy
 from tests.simulation import fakes
 from tests.simulation.fakes import FakeWork, rights, take
 
@@ -52,7 +52,9 @@ def home(tmp_path: Path) -> Workspace:
     workspace = Workspace(tmp_path, VirtualClock(utc_ns=NOON))
     fakes.debut(workspace, "mira", "Ada")
     bounded = read_auto_approval({"until": "2026-12-31", "per_day": 9}, "here")
-    set_policy(workspace, "mira", "Ada", gates=GATES, standing=bounded, learning={"per_day": 99})
+    set_policy(
+        workspace, "mira", "Ada", gates=GATES, auto_approval=bounded, learning={"per_day": 99}
+    )
     for n in range(3):
         take(workspace, "mira", n, AGREED)
     return workspace
@@ -116,7 +118,7 @@ def test_a_better_model_comes_on_stage_with_its_lineage(home: Workspace) -> None
     release = load_release(home, run.release)
     assert release.model["parents"]["dataset"] == found["build"]["dataset"]
     assert [gate["passed"] for gate in release.manifest["gates"]] == [True]
-    assert approval.valid_approvers(home, run.release) == ["the standing policy of Ada"]
+    assert approval.valid_approvers(home, run.release) == ["the policy of Ada"]
     assert len(found["pull"].pop("takes")) == 3
     assert found["pull"] == {
         "champion": champion,
@@ -261,7 +263,7 @@ def test_a_champion_that_changed_meanwhile_stays(home: Workspace) -> None:
 def test_one_that_came_where_there_was_none_stays_too(home: Workspace, tmp_path: Path) -> None:
     empty = Workspace(tmp_path / "empty", VirtualClock(utc_ns=NOON))
     bounded = read_auto_approval({"until": "2026-12-31"}, "here")
-    set_policy(empty, "mira", "Ada", gates=GATES, standing=bounded)
+    set_policy(empty, "mira", "Ada", gates=GATES, auto_approval=bounded)
     for n in range(3):
         take(empty, "mira", n, AGREED)
     run, _ = go(empty, Meddling("shadow", lambda: fakes.debut(empty, "mira", "Ada")))
@@ -272,7 +274,7 @@ def test_one_that_came_where_there_was_none_stays_too(home: Workspace, tmp_path:
 def test_the_first_model_needs_no_champion(tmp_path: Path) -> None:
     empty = Workspace(tmp_path, VirtualClock(utc_ns=NOON))
     bounded = read_auto_approval({"until": "2026-12-31"}, "here")
-    set_policy(empty, "mira", "Ada", gates=GATES, standing=bounded)
+    set_policy(empty, "mira", "Ada", gates=GATES, auto_approval=bounded)
     for n in range(3):
         take(empty, "mira", n, AGREED)
     run, found = go(empty)
@@ -295,11 +297,11 @@ def test_without_a_standing_policy_it_waits_and_can_be_approved_by_hand(home: Wo
 
 def test_a_policy_that_is_spent_holds_it(home: Workspace) -> None:
     bounded = read_auto_approval({"until": "2026-12-31", "per_day": 1}, "here")
-    set_policy(home, "mira", "Ada", gates=GATES, standing=bounded, learning={"per_day": 99})
+    set_policy(home, "mira", "Ada", gates=GATES, auto_approval=bounded, learning={"per_day": 99})
     assert go(home)[0].outcome == PROMOTED
     take(home, "mira", 90, AGREED)
     run, _ = go(home)
-    assert run.outcome == HELD and "approves 1 a day, and did so today" in run.reason
+    assert run.outcome == HELD and "approves 1 a day automatically, and did so today" in run.reason
 
 
 def test_a_release_revoked_before_its_promotion_does_not_come(home: Workspace) -> None:
@@ -337,7 +339,7 @@ def test_somebody_may_ask_for_another_trial(home: Workspace) -> None:
 def test_a_key_that_is_revoked_on_the_way_ends_the_run(home: Workspace) -> None:
     make_key(home, "Dir")
     bounded = read_auto_approval({"until": "2026-12-31", "per_day": 9}, "here")
-    set_policy(home, "mira", "Dir", gates=GATES, standing=bounded, learning={"per_day": 99})
+    set_policy(home, "mira", "Dir", gates=GATES, auto_approval=bounded, learning={"per_day": 99})
     before = refs(home)[0]
     run, _ = go(home, Meddling("canary", lambda: revoke_key(home, "Dir", "Eve")))
     assert run.outcome == REJECTED and "the key of Dir was revoked" in run.reason
@@ -362,7 +364,7 @@ def test_an_online_update_comes_on_stage_within_what_was_signed_for(
     bounds = {"norm": norm, "replay_loss": 0.02, "seconds": 60}
     said = {"until": "2026-12-31", "per_day": 9, "kinds": ["online"], "bounds": bounds}
     bounded = read_auto_approval(said, "here")
-    set_policy(home, "mira", "Ada", standing=bounded, learning={"per_day": 99})
+    set_policy(home, "mira", "Ada", auto_approval=bounded, learning={"per_day": 99})
     champion = live_release(home, "mira")
     sound = read_recording(write_wav(np.zeros(60_000, dtype=np.float32)), "voice.wav")
     voice = store_take(home, sound, Attribution("mira", "somebody", AGREED), "test")

@@ -13,7 +13,6 @@ from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.contracts import Alert
 from greenroom.errors import BadInput, Refused
 from greenroom.monitoring.alerts import record_alert
-from greenroom.registry.policy import set_policy
 from greenroom.registry.signing import revoke_key
 from greenroom.retraining import requests
 from greenroom.retraining.requests import (
@@ -26,6 +25,7 @@ from greenroom.retraining.requests import (
 )
 from greenroom.retraining.triggers import evaluate_triggers
 from greenroom.store.workspace import Workspace
+from tests.people import set_policy
 from tests.simulation.fakes import debut
 
 NOON = int(datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC).timestamp()) * NS_PER_S
@@ -97,7 +97,7 @@ def test_of_two_processes_one_asks(home: Workspace) -> None:
 import sys
 from pathlib import Path
 from greenroom.errors import Refused
-from greenroom.retraining.requests import ask
+from greenroom.retraining.requests import request_run
 from greenroom.store.workspace import Workspace
 home = Workspace(Path(sys.argv[1]))
 sys.stdin.readline()
@@ -271,6 +271,7 @@ def test_a_clock_that_is_set_back_hides_no_alert_and_stops_no_learning(home: Wor
 
 def test_a_policy_that_counts_no_more_stops_its_own_actor_only(home: Workspace) -> None:
     debut(home, "noor", "Ada")
+    set_policy(home, "mira", "Ada")
     set_policy(home, "mira", "Eve", learning=Rules(gather_s=0).manifest())
     alert(home, "hers")
     alert(home, "his", actor="noor")

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.contracts import Alert
 from greenroom.monitoring.alerts import record_alert
-from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import live_ref
 from greenroom.retraining import triggers
 from greenroom.retraining.requests import (
@@ -24,6 +23,7 @@ from greenroom.retraining.requests import (
 )
 from greenroom.retraining.triggers import evaluate_triggers, pending_alerts
 from greenroom.store.workspace import Workspace
+from tests.people import set_policy
 
 NOON = int(datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC).timestamp()) * NS_PER_S
 STYLE, SOUND = "new style", "new sound"
@@ -195,7 +195,7 @@ def allow(home: Workspace, *kinds: str, until: str = "2027-01-31", **more: Any) 
     bounds = BOUNDS if "online" in kinds else {}
     standing = {"until": until, "per_day": 9, "kinds": [*kinds], "bounds": bounds}
     learning = Rules(gather_s=60, spike_s=10, cool_down_s=3600, per_day=1, **more).manifest()
-    set_policy(home, "mira", "Ada", standing=standing, learning=learning)
+    set_policy(home, "mira", "Ada", auto_approval=standing, learning=learning)
 
 
 def test_a_spike_asks_for_an_online_update_where_the_policy_approves_them(home: Workspace) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killed_run import SCRIPT, check, killed_after, news, prepared
 
 from greenroom.errors import GreenroomError, Refused
 from greenroom.registry.promote import live_release
@@ -19,6 +18,7 @@ from greenroom.retraining.requests import request_run, runs
 from greenroom.retraining.workflow import run_pending, single_worker
 from greenroom.store.log import Log
 from greenroom.store.workspace import Workspace
+from tests.retraining.killed_run import SCRIPT, check, killed_after, news, prepared
 from tests.simulation import fakes
 from tests.simulation.fakes import FakeWork, rights, take
 

@@ -23,11 +23,11 @@ from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import BONES
 from greenroom.metrics.sequences import WORSE
 from greenroom.registry.promote import promote
-from greenroom.registry.release import approve
-from greenroom.retraining.pipeline import Progress, StepResults, today
+from greenroom.retraining.pipeline import Progress, StepResults
 from greenroom.retraining.requests import Run
 from greenroom.store.workspace import Workspace
 from greenroom.validation.sufficient_stats import aggregate_figures, read_stats
+from tests.people import approve
 
 GOOD, WORSE_ONE, UNSEEN, BREAKS, CRASHES = "good", "worse", "unseen", "breaks", "no training"
 QUALITIES = (GOOD, WORSE_ONE, UNSEEN, BREAKS, CRASHES)
@@ -204,7 +204,7 @@ class FakeWork:
             raise Refused("no step within the bounds helps")
         _may_learn(workspace, results["pull"]["takes"])
         before = workspace.objects.manifest(start, "model")
-        past = build_reservoir(workspace, before["parents"]["dataset"], today(workspace))
+        past = build_reservoir(workspace, before["parents"]["dataset"], workspace.today())
         evidence = {
             "norm": self._draw(run.name, "norm").choice(self.norms),
             "replay_loss": 0.01,
@@ -310,7 +310,7 @@ class FakeWork:
 def _may_learn(workspace: Workspace, takes: Iterable[str]) -> None:
     """Pass or raise, as the real work does: what was allowed when a run began may be over."""
     for name in takes:
-        require_rights(workspace.objects.manifest(name, "take"), name, "train", today(workspace))
+        require_rights(workspace.objects.manifest(name, "take"), name, "train", workspace.today())
 
 
 def _quality(workspace: Workspace, model: str) -> str:

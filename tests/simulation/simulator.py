@@ -30,15 +30,15 @@ from greenroom.monitoring.alerts import record_alert
 from greenroom.monitoring.detectors.prevalence import SPIKE
 from greenroom.registry import approval
 from greenroom.registry.auto_approval import read_auto_approval
-from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import live_ref, promote, rollback
-from greenroom.registry.release import approve, load_release
+from greenroom.registry.release import load_release
 from greenroom.registry.signing import revoke_key
 from greenroom.retraining.requests import HELD, read_rules, request_run, runs
 from greenroom.retraining.triggers import evaluate_triggers
 from greenroom.retraining.workflow import run_pending
 from greenroom.store.log import Moved
 from greenroom.store.workspace import Workspace
+from tests.people import approve, set_policy
 from tests.simulation import fakes
 from tests.simulation.faulty_disk import Crash, Disk
 from tests.simulation.invariants import Broken, check, day_of
@@ -285,7 +285,7 @@ class Simulator:
         }
         gates = [{**fakes.GATE, "worst": False}] if dice.random() < 0.9 else []
         learning = read_rules(rules, "here").manifest()
-        set_policy(self.workspace, actor, by, gates=gates, standing=bounded, learning=learning)
+        set_policy(self.workspace, actor, by, gates=gates, auto_approval=bounded, learning=learning)
 
     def back(self) -> None:
         """Somebody rolls back."""

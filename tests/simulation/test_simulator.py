@@ -10,12 +10,12 @@ import pytest
 
 from greenroom.errors import GreenroomError
 from greenroom.registry import approval, auto_approval
-from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import promote
 from greenroom.registry.release import make_release
 from greenroom.retraining import requests
 from greenroom.store.log import Log
 from greenroom.store.workspace import Workspace
+from tests.people import set_policy
 from tests.simulation import fakes, simulator
 from tests.simulation.faulty_disk import Crash, Disk
 from tests.simulation.invariants import Broken, day_of
@@ -136,7 +136,7 @@ def test_a_standing_policy_that_forgives_is_caught(
     monkeypatch.setattr(auto_approval, "_never_revoked", lambda *_: None)
     bounded = auto_approval.read_auto_approval({"until": "2099-01-01", "per_day": 9}, "here")
     gates = [{**fakes.GATE, "worst": False, "passed": True, "why": "so"}]
-    set_policy(made.workspace, "mira", "Ada", gates=gates[:1], standing=bounded)
+    set_policy(made.workspace, "mira", "Ada", gates=gates[:1], auto_approval=bounded)
 
     def forgiven() -> None:
         """What somebody revoked comes back without anybody."""
@@ -157,7 +157,7 @@ def updating(made: Simulator, **bounds: float) -> None:
     said = {"norm": 0.15, "replay_loss": 0.02, "seconds": 60, "in_a_row": 3, **bounds}
     standing_said = {"until": "2099-01-01", "per_day": 9, "kinds": ["online"], "bounds": said}
     bounded = auto_approval.read_auto_approval(standing_said, "here")
-    set_policy(made.workspace, "mira", "Ada", standing=bounded)
+    set_policy(made.workspace, "mira", "Ada", auto_approval=bounded)
 
 
 def update(made: Simulator, seed: int, agreed: bool = True) -> None:

@@ -15,13 +15,13 @@ from greenroom.contracts import CAUSES
 from greenroom.errors import BadInput
 from greenroom.monitoring.alerts import list_alerts, record_alert
 from greenroom.stage import Hub, ServerHandle, create_app, serve_in_thread
+from greenroom.stage.access import read_token
 from greenroom.stage.api import routes as api_routes
 from greenroom.stage.receiver import (
     LARGEST,
     PATH,
     FiringAlert,
     read_notification,
-    read_token,
     routes,
 )
 from greenroom.store.log import Log

@@ -1,3 +1,4 @@
+import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -162,3 +163,18 @@ def test_parents_and_blobs_are_found_at_any_depth() -> None:
     assert sorted(parents_of(manifest)) == ["1", "2", "3"]
     assert list(blobs_of(manifest)) == ["4"]
     assert list(parents_of({})) == list(blobs_of({})) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_flipped_bit_makes_the_catalogue_anew_and_changes_no_answer(
+    workspace: Workspace, seed: int
+) -> None:
+    names = fill(workspace)
+    expected = answers(workspace, names)
+    intact = workspace.catalog.path.read_bytes()
+    dice = random.Random(seed)
+    for _ in range(20):
+        flipped = bytearray(intact)
+        flipped[dice.randrange(len(flipped))] ^= 1 << dice.randrange(8)
+        workspace.catalog.path.write_bytes(flipped)
+        assert answers(Workspace(workspace.home), names) == expected

@@ -1,6 +1,7 @@
 import errno
 import os
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -311,10 +312,10 @@ def test_an_entry_stands_when_only_the_head_could_not_be_written(
     log = Log(tmp_path / "log")
     log.append("first", {}, by="me")
 
-    def full() -> None:
+    def full(tree: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(log, "_write_head", full)
+    monkeypatch.setattr(log._head_file, "write", full)
     assert log.append("second", {}, by="me").index == 1
     fresh = Log(tmp_path / "log")
     assert [entry.event for entry in fresh.entries()] == ["first", "second"]
@@ -348,3 +349,21 @@ def test_a_disk_that_is_full_from_the_first_entry_on_leaves_a_log_that_can_be_us
     monkeypatch.undo()
     Log(tmp_path / "log").append("note", {}, by="a")
     assert len(Log(tmp_path / "log").entries()) == 2  # the first stood; it had no head yet
+
+
+def test_threads_share_one_log(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+
+    def work(thread: int) -> None:
+        for number in range(20):
+            log.append("note", {"thread": thread, "number": number}, by="test")
+            assert log.entries()[-1].index >= number and log.head()[0] > number
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.check()
+    bodies = [(entry.body["thread"], entry.body["number"]) for entry in log.entries()]
+    assert sorted(bodies) == [(thread, number) for thread in range(4) for number in range(20)]

@@ -23,7 +23,7 @@ import onnx, torch.onnx
 from greenroom.contracts import ModelShape
 from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.registry.promote import promote
-from greenroom.registry.release import approve
+from tests.people import approve
 from greenroom.store.workspace import Workspace
 from greenroom.training import trainer
 from greenroom.training.recipe import Recipe

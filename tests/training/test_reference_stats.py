@@ -15,9 +15,10 @@ from greenroom.live.ring import slot_type
 from greenroom.metrics.motion import AHEAD
 from greenroom.observers.model_drift import reference_rows
 from greenroom.observers.model_health import ModelHealth
-from greenroom.registry.release import approve, load_release
+from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.workspace import Workspace
+from tests.people import approve
 
 pytestmark = pytest.mark.train
 

@@ -16,9 +16,10 @@ from greenroom.capture.sample_data import Clip
 from greenroom.contracts import Packet
 from greenroom.errors import CheckFailed, Refused
 from greenroom.live.performer import Performer
-from greenroom.registry.release import approve, load_release
+from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend, self_test
 from greenroom.store.workspace import Workspace
+from tests.people import approve
 
 pytestmark = pytest.mark.train
 

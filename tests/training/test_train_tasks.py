@@ -13,12 +13,13 @@ from greenroom.contracts import ModelShape
 from greenroom.datasets.build import build_dataset
 from greenroom.errors import BadInput
 from greenroom.frames import ARKIT
-from greenroom.registry.release import approve, load_release
+from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_model import EvalModel
 from greenroom.validation.evaluator import validate
 from greenroom.validation.report import validation_report
+from tests.people import approve
 
 pytestmark = pytest.mark.train
 

@@ -11,9 +11,9 @@ from greenroom.capture.sample_data import Clip
 from greenroom.errors import BadInput, Refused
 from greenroom.frames import Body
 from greenroom.metrics.motion import SufficientStats, aggregate
-from greenroom.registry.policy import set_policy
 from greenroom.registry.promote import live_release, promote
-from greenroom.registry.release import Release, approve, load_release
+from greenroom.registry.release import Release, load_release
+from greenroom.registry.signing import root_key
 from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
@@ -23,6 +23,7 @@ from greenroom.validation.evaluator import eval_windows, validate
 from greenroom.validation.gates import decide_gates, evaluate_gates, read_gates
 from greenroom.validation.report import WORDS, validation_report
 from greenroom.validation.sufficient_stats import aggregate_figures, read_stats
+from tests.people import approve, set_policy, with_key
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +232,9 @@ def test_two_people_approve_one_release_and_the_second_is_told_which(
 
     manifest = {**home.objects.manifest(model_of(release)), "note": "for two", "actor": "twin"}
     model = home.publish(manifest, by="test")
-    set_policy(home, "twin", "Dir", needed=2)
+    for name in ("Dir", "Ada", "Ben"):
+        with_key(home, name)
+    set_policy(home, "twin", next(k.owner for k in [root_key(home)] if k), needed=2)
     first = said("approve", model, "--by", "Ada")
     made = first.split()[1].rstrip(",")
     assert f"next: greenroom approve {made[:12]} --by NAME  (1 more must)" in first

@@ -1,35 +1,130 @@
-"""The `greenroom` command; a file per room."""
+"""The `greenroom` command: a file per noun, each imported when its command is first asked for."""
 
 from __future__ import annotations
 
+import difflib
+import importlib
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import click
 
 from greenroom import __version__
-from greenroom.cli import (
-    approvals,
-    experiments,
-    jobs,
-    learning,
-    models,
-    parts,
-    rehearsals,
-    shows,
-    store,
-    takes,
-    watching,
-)
 from greenroom.cli.context import Context, answer
 from greenroom.config import home
 from greenroom.errors import GreenroomError
 
 
+class Lazy(NamedTuple):
+    """Where a command is, and its help, so that `--help` imports none of them.
+
+    Attributes:
+        module: of `greenroom.cli`.
+        attribute: the command in it.
+        summary: what the command's own help begins with.
+    """
+
+    module: str
+    attribute: str
+    summary: str
+
+
+SECTIONS: dict[str, dict[str, Lazy]] = {
+    "Record": {
+        "ingest": Lazy(
+            "takes", "ingest_command", "Keep recordings (files, folders, archives) as takes."
+        ),
+        "take": Lazy("takes", "take_group", "List, show and export takes."),
+        "dataset": Lazy("takes", "dataset_group", "Freeze takes into datasets."),
+    },
+    "Train": {
+        "train": Lazy("models", "train_command", "Train a model on a dataset; needs `train`."),
+        "validate": Lazy(
+            "models", "validate_command", "Judge a model on whole takes, beside baselines."
+        ),
+        "crossval": Lazy("experiments", "crossval_command", "Cross-validate a training."),
+        "search": Lazy("experiments", "search_command", "Search for better hyperparameters."),
+        "part": Lazy("parts", "part_group", "Fit, list and exchange parts of a model."),
+        "track": Lazy("models", "track_command", "Mirror runs to MLflow, W&B or TensorBoard."),
+        "ratings": Lazy("experiments", "ratings_command", "Summarise people's ratings of clips."),
+    },
+    "Release": {
+        "sandbox": Lazy(
+            "rehearsals", "sandbox_command", "Compare two models on the same shows and takes."
+        ),
+        "card": Lazy("models", "card_command", "Print a release's card."),
+        "key": Lazy("approvals", "key_group", "Make, list, sign and revoke keys."),
+        "policy": Lazy(
+            "approvals", "policy_command", "Sign who approves, and what a model has to pass."
+        ),
+        "approve": Lazy(
+            "models", "approve_command", "Sign an approval of a model, release or policy."
+        ),
+        "revoke": Lazy("approvals", "revoke_command", "Withdraw a release's approvals."),
+        "promote": Lazy("models", "promote_command", "Put a release on stage for an actor."),
+        "rollback": Lazy(
+            "models", "rollback_command", "Put the release before the one on stage back."
+        ),
+    },
+    "Perform": {
+        "demo": Lazy(
+            "shows",
+            "demo_command",
+            "Perform the embedded release, lose the capture, replay the show.",
+        ),
+        "perform": Lazy("shows", "perform_command", "Perform live at 30 fps and record the show."),
+        "replay": Lazy("shows", "replay_command", "Replay a show bit for bit, or export it."),
+        "serve": Lazy("shows", "serve_command", "Serve page, API and metrics over this workspace."),
+    },
+    "Watch": {
+        "alerts": Lazy("watching", "alerts_command", "List the alerts of shows."),
+        "satisfaction": Lazy("watching", "satisfaction_command", "Keep a survey of an audience."),
+        "retrain": Lazy(
+            "learning", "retrain_command", "Retrain an actor's model and bring it on stage."
+        ),
+        "run": Lazy("learning", "run_group", "Runs of the retraining pipeline."),
+    },
+    "Workspace": {
+        "fsck": Lazy("store", "fsck_command", "Check every object, the log and every ref."),
+        "jobs": Lazy("jobs", "jobs_command", "List what `greenroom --detach COMMAND` started."),
+        "completion": Lazy(
+            "completion", "completion_command", "Print a shell's completion script."
+        ),
+    },
+}
+"""The commands by what they are for, in the order in which a newcomer meets them."""
+COMMANDS = {name: lazy for commands in SECTIONS.values() for name, lazy in commands.items()}
+
+
+def split_home(args: Sequence[str]) -> tuple[list[str], str | None]:
+    """Return arguments without `--home DIR`, and DIR: it may stand before or after the command.
+
+    >>> split_home(["take", "list", "--home", "x"]), split_home(["--home=y", "fsck", "--", "--home"])
+    ((['take', 'list'], 'x'), (['fsck', '--', '--home'], 'y'))
+    """
+    rest: list[str] = []
+    folder = None
+    pending = list(args)
+    while pending:
+        word = pending.pop(0)
+        if word == "--":
+            return [*rest, word, *pending], folder
+        if word == "--home" and pending:
+            folder = pending.pop(0)
+        elif word.startswith("--home="):
+            folder = word.removeprefix("--home=")
+        else:
+            rest.append(word)
+    return rest, folder
+
+
 class _Group(click.Group):
-    """Format every error as one line that says what to do next; the only place that does."""
+    """Import commands when they are asked for, and print every error as one line: what, where, then."""
 
     def main(self, args: Any = None, prog_name: str | None = None, **extra: Any) -> Any:  # type: ignore[override]  # click's has overloads
+        rest, folder = split_home(sys.argv[1:] if args is None else list(args))
+        args = rest if folder is None else ["--home", folder, *rest]
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
         try:
@@ -38,10 +133,10 @@ class _Group(click.Group):
             error.show()
             sys.exit(error.exit_code)
         except click.ClickException as error:
-            what = " ".join(error.format_message().split()).rstrip(".")
+            message = " ".join(error.format_message().split()).rstrip(".")
             at = getattr(error, "ctx", None)
             then = f"{at.command_path if at else 'greenroom'} --help"
-            click.echo(f"greenroom: {what}; see: {then}", err=True)
+            click.echo(f"greenroom: {message}; see: {then}", err=True)
             sys.exit(error.exit_code)
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -59,42 +154,67 @@ class _Group(click.Group):
             click.echo(f"greenroom: {error.filename or ''}: {error.strerror or error}", err=True)
             ctx.exit(1)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
 
-@click.group("greenroom", cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        lazy = COMMANDS.get(cmd_name)
+        if lazy is None:
+            return None
+        module = importlib.import_module(f"greenroom.cli.{lazy.module}")
+        command: click.Command = getattr(module, lazy.attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, 1)
+            hint = f", did you mean '{close[0]}'?" if close else ""
+            raise click.UsageError(f"there is no command '{args[0]}'{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, lazy.summary) for name, lazy in commands.items()])
+
+
+@click.group(
+    "greenroom",
+    cls=_Group,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__)
 @click.option(
-    "--home", "folder", metavar="DIR", help="The workspace [GREENROOM_HOME, ~/.greenroom]."
+    "--home",
+    "folder",
+    metavar="DIR",
+    help="The workspace, before or after the command [GREENROOM_HOME, ~/.greenroom].",
 )
 @click.option(
     "--detach", is_flag=True, help="Run the command by itself; see it with `greenroom jobs`."
 )
 @click.pass_context
 def main(ctx: click.Context, folder: str | None, detach: bool) -> None:
-    """Keep a live virtual performer's model in shape."""
+    """Keep a live virtual performer's model in shape.
+
+    Alone, it says what this workspace has and what to do next.
+    """
     ctx.obj = Context(home(folder))
-    if detach:
-        assert ctx.invoked_subcommand is not None
-        name = jobs.detach(ctx.obj.workspace.home, [ctx.invoked_subcommand, *ctx.meta["rest"]])
+    if ctx.invoked_subcommand is None:
+        from greenroom.services.overview import overview
+
+        click.echo(overview(ctx.obj.workspace))
+    elif detach:
+        from greenroom.cli import jobs
+
+        name = jobs.detach(ctx.obj.home, [ctx.invoked_subcommand, *ctx.meta["rest"]])
         as_json = "--json" in ctx.meta["rest"]
         answer(as_json, {"job": name}, f"job {name}\nnext: greenroom jobs {name}")
         ctx.exit(0)
 
-
-ROOMS = (
-    takes,
-    models,
-    parts,
-    experiments,
-    rehearsals,
-    approvals,
-    learning,
-    shows,
-    watching,
-    store,
-    jobs,
-)
-for command in (command for room in ROOMS for command in room.COMMANDS):
-    main.add_command(command)
 
 if __name__ == "__main__":
     sys.exit(main())

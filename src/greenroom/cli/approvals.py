@@ -13,17 +13,18 @@ from greenroom.cli.context import Context, answer, as_json, short
 from greenroom.errors import BadInput
 from greenroom.registry.approval import revoke
 from greenroom.registry.auto_approval import read_auto_approval
-from greenroom.registry.policy import set_policy
-from greenroom.registry.signing import key_path, keys_of, make_key, revoke_key
+from greenroom.registry.policy import PolicyRules, missing_approvals, set_policy
+from greenroom.registry.signing import ROOT, keys_of, make_key, private_keys, revoke_key, sign_key
 from greenroom.retraining.requests import read_rules
 from greenroom.validation.gates import read_gates
 
+_TRUST = {ROOT: ", the root", "None": ", not signed by the root: it does not count"}
 DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.group("key")
 def key_group() -> None:
-    """Make, list and revoke the keys that approvals are signed with."""
+    """Make, list, sign and revoke keys."""
 
 
 @key_group.command("new")
@@ -34,23 +35,49 @@ def key_group() -> None:
 def new_command(
     context: Context, name: str, expires: datetime.datetime | None, as_json: bool
 ) -> None:
-    """Make somebody's key; its private half stays under HOME/keys."""
+    """Make a person's key; its private half stays under HOME/keys.
+
+    The first key becomes the root of the workspace: it signs later keys, revocations of keys, and the
+    first policy of each actor.
+    """
     key = make_key(context.workspace, name, None if expires is None else expires.date())
-    path = key_path(context.workspace, name)
-    answer(as_json, {"key": key.public, "file": str(path)}, f"key {short(key.public)} in {path}")
+    path = private_keys(context.workspace, name)[-1]
+    text = f"key {short(key.public)} in {path}"
+    if key.trust == ROOT:
+        text += "\nit is the root of this workspace: keep a copy of the file where others are not"
+    elif not key.trust:
+        text += "\nit does not count yet; where the root's private key is, run: "
+        text += f"greenroom key sign {short(key.public)}"
+    result = {"key": key.public, "file": str(path), "trust": key.trust or None}
+    answer(as_json, result, text)
+
+
+@key_group.command("sign")
+@click.argument("key")
+@as_json
+@click.pass_obj
+def sign_command(context: Context, key: str, as_json: bool) -> None:
+    """Let a key count that was made elsewhere; needs the root's private key."""
+    signed = sign_key(context.workspace, key)
+    answer(
+        as_json,
+        {"key": signed.public, "owner": signed.owner, "trust": signed.trust},
+        f"key {short(signed.public)} of {signed.owner} counts now",
+    )
 
 
 @key_group.command("list")
 @as_json
 @click.pass_obj
 def list_command(context: Context, as_json: bool) -> None:
-    """List every key that was ever known."""
+    """List every key of the log, and why it counts."""
     rows = [
         {
             "key": key.public,
             "owner": key.owner,
             "expires": None if key.expires is None else key.expires.isoformat(),
             "revoked": key.revoked,
+            "trust": key.trust or None,
         }
         for key in keys_of(context.workspace).values()
     ]
@@ -58,6 +85,7 @@ def list_command(context: Context, as_json: bool) -> None:
         f"{short(str(r['key']))}  {r['owner']}"
         + (f", until {r['expires']}" if r["expires"] else "")
         + (", revoked" if r["revoked"] else "")
+        + _TRUST.get(str(r["trust"]), "")
         for r in rows
     ]
     answer(as_json, {"keys": rows}, "\n".join(lines) or "no keys")
@@ -89,10 +117,10 @@ def _json(path: Path) -> Any:
     "--gates", type=click.Path(path_type=Path), metavar="FILE", help="JSON: what a model must pass."
 )
 @click.option(
-    "--standing",
+    "--auto-approval",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="JSON: what is approved without asking, until when and within which bounds.",
+    help="JSON: what is approved automatically, until when and within which bounds.",
 )
 @click.option(
     "--learning",
@@ -109,17 +137,32 @@ def policy_command(
     needed: int,
     approver: tuple[str, ...],
     gates: Path | None,
-    standing: Path | None,
+    auto_approval: Path | None,
     learning: Path | None,
     as_json: bool,
 ) -> None:
-    """Say who may approve releases of an actor, how many must, and what a model has to pass."""
-    rules = [] if gates is None else read_gates(_json(gates), str(gates))
-    bounded = None if standing is None else read_auto_approval(_json(standing), str(standing))
-    when = None if learning is None else read_rules(_json(learning), str(learning)).manifest()
-    name = set_policy(context.workspace, actor, by, needed, approver, rules, bounded, when)
-    approvers = ", ".join(approver) or "anybody"
-    answer(as_json, {"policy": name}, f"policy {short(name)}: {needed} of {approvers}")
+    """Sign who approves, and what a model has to pass.
+
+    The first policy of an actor is signed by the root of the workspace. A later one is in force when as
+    many people have approved it as the policy before it asks for.
+    """
+    rules = PolicyRules(
+        needed,
+        approver,
+        [] if gates is None else read_gates(_json(gates), str(gates)),
+        None
+        if auto_approval is None
+        else read_auto_approval(_json(auto_approval), str(auto_approval)),
+        None if learning is None else read_rules(_json(learning), str(learning)).manifest(),
+    )
+    name = set_policy(context.workspace, actor, by, rules)
+    names, missing = missing_approvals(context.workspace, name)
+    result = {"policy": name, "in_force": not missing, "approved_by": names, "missing": missing}
+    text = f"policy {short(name)}: {needed} of {', '.join(approver) or 'anybody'}"
+    if missing:
+        text += f"\nnot in force: the policy before it asks for {missing} more\n"
+        text += f"next, as another approver: greenroom approve {short(name)} --by NAME"
+    answer(as_json, result, text)
 
 
 @click.command("revoke")
@@ -128,7 +171,10 @@ def policy_command(
 @as_json
 @click.pass_obj
 def revoke_command(context: Context, release: str, reason: str, as_json: bool) -> None:
-    """Withdraw a release's approvals: it can be performed no more."""
+    """Withdraw a release's approvals.
+
+    It can be performed no more.
+    """
     name = context.workspace.resolve(release, "release")
     revoke(context.workspace, name, context.user, reason)
     answer(as_json, {"release": name}, f"release {short(name)} is revoked")

@@ -9,14 +9,17 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from greenroom.errors import BadInput
 from greenroom.platform import run_in_background
-from greenroom.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from greenroom.store.workspace import Workspace
 
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object, nothing else."
@@ -34,7 +37,14 @@ class Context:
         """Open nothing yet."""
         if home.exists() and not home.is_dir():
             raise BadInput(f"the workspace {home} is a file", then="give a folder: --home DIR")
-        self.workspace = Workspace(home)
+        self.home = home
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """The workspace, opened when it is first asked for."""
+        from greenroom.store.workspace import Workspace
+
+        return Workspace(self.home)
 
     @property
     def user(self) -> str:

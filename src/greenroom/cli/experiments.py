@@ -53,7 +53,9 @@ def table(figures: dict[str, Any]) -> list[str]:
 def crossval_command(
     context: Context, dataset: str, folds: int, preset: str, steps: int, seed: int, as_json: bool
 ) -> None:
-    """Train and judge a model a fold, so that every take is judged by one that never saw it.
+    """Cross-validate a training.
+
+    A model is trained and judged per fold, so that every take is judged by one that never saw it.
 
     Needs the extra `train`. Interrupted, it goes on when run again.
     """
@@ -108,7 +110,9 @@ def search_command(
     report: Path | None,
     as_json: bool,
 ) -> None:
-    """Look for a better recipe, trial after trial; judged on the validation split.
+    """Search for better hyperparameters.
+
+    Each trial is judged on the validation split.
 
     Needs the extra `train`. Interrupted, or asked for more trials, it goes on when run again.
     """
@@ -156,7 +160,10 @@ def _space(path: Path | None) -> Space:
 @click.argument("csv", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @as_json
 def ratings_command(csv: Path, as_json: bool) -> None:
-    """Print what a study's ratings come to: opinions with intervals, and how far raters agree."""
+    """Summarise people's ratings of clips.
+
+    Mean opinion scores with intervals, and how far the raters agree.
+    """
     study = summary(read_ratings(csv.read_bytes(), str(csv)))
     answer(as_json, study, "\n".join(lines_of(study)))
 

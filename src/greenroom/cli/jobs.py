@@ -159,7 +159,10 @@ def stop(home: Path, name: str) -> None:
 def jobs_command(
     context: Context, name: str | None, stops: bool, waits: bool, as_json: bool
 ) -> None:
-    """List what `greenroom --detach COMMAND` started, or show one with what it printed."""
+    """List what `greenroom --detach COMMAND` started.
+
+    Of one job, show what it printed.
+    """
     home = context.workspace.home
     if name is None:
         all_jobs = jobs(home)

@@ -66,9 +66,11 @@ def retrain_command(
     canary: float | None,
     as_json: bool,
 ) -> None:
-    """Train an actor's model again and bring it on stage, or say why not; needs `train,loop`.
+    """Retrain an actor's model and bring it on stage.
 
-    Interrupted, it goes on with: greenroom pipeline work --once.
+    Or say why not. It needs the extras `train` and `loop`.
+
+    Interrupted, it goes on with: greenroom run work --once.
     """
     context: Context = ctx.obj
     need_extras()
@@ -81,12 +83,12 @@ def retrain_command(
         ctx.exit(1)
 
 
-@click.group("pipeline")
-def pipeline_group() -> None:
-    """Runs of the learning loop."""
+@click.group("run")
+def run_group() -> None:
+    """Runs of the retraining pipeline."""
 
 
-@pipeline_group.command("list")
+@run_group.command("list")
 @click.argument("actor", required=False)
 @as_json
 @click.pass_obj
@@ -97,7 +99,7 @@ def list_command(context: Context, actor: str | None, as_json: bool) -> None:
     answer(as_json, {"runs": [_run_json(run) for run in matching_runs]}, "\n".join(lines))
 
 
-@pipeline_group.command("show")
+@run_group.command("show")
 @click.argument("run")
 @as_json
 @click.pass_obj
@@ -105,13 +107,13 @@ def show_command(context: Context, run: str, as_json: bool) -> None:
     """Show one run."""
     matches = [candidate for candidate in runs(context.workspace.log) if candidate.name == run]
     if not matches:
-        raise BadInput(f"there is no run '{run}'", then="list them: greenroom pipeline list")
+        raise BadInput(f"there is no run '{run}'", then="list them: greenroom run list")
     run_json = _run_json(matches[0])
     lines = [f"{name:9} {value}" for name, value in run_json.items() if value not in ("", None, {})]
     answer(as_json, run_json, "\n".join(lines))
 
 
-@pipeline_group.command("work", cls=Heavy)
+@run_group.command("work", cls=Heavy)
 @click.option("--once", is_flag=True, help="Do what is asked for now, and end.")
 @as_json
 @click.pass_obj
@@ -165,4 +167,4 @@ def _line(run: Run) -> str:
     return f"{run.name}  {_time(run.asked_ns)}  {run.kind}: {run.why}  -> {ended}"
 
 
-COMMANDS = (retrain_command, pipeline_group)
+COMMANDS = (retrain_command, run_group)

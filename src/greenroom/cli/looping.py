@@ -33,9 +33,10 @@ from greenroom.observers.capture_buffer import CaptureRecorder
 from greenroom.observers.drift_channels import motion_channel
 from greenroom.observers.drift_monitor import DriftMonitor
 from greenroom.observers.page import welcome_message
-from greenroom.registry.policy import policy_ref, read_policy, set_policy
+from greenroom.registry.policy import PolicyRules, set_policy
 from greenroom.registry.promote import live_release
 from greenroom.registry.release import Release, load_release
+from greenroom.registry.signing import DEMO, keys_of, make_key, root_key
 from greenroom.retraining.requests import PROMOTED, Run, read_rules, runs
 from greenroom.services.retraining_status import RetrainingStatus
 from greenroom.services.show_session import ShowSession, warned
@@ -101,17 +102,26 @@ def loop_demo(
 
 
 def _sign(workspace: Workspace) -> None:
-    """Put the demo's policy in force, unless somebody has signed another."""
+    """Put the demo's policy in force, signed by a key that counts in a workspace without a root."""
     actor = embedded.ACTOR
-    before = workspace.log.ref(policy_ref(actor))
-    if before is not None and read_policy(workspace, before, actor)[1] != SIGNER:
+    if root_key(workspace) is not None:
         raise Refused(
-            f"somebody signed a policy for {actor} here", then="give another folder: --home DIR"
+            "this workspace has a root key, and the demo signs a policy with a key of its own",
+            then="give another folder: greenroom --home DIR demo --loop",
         )
-    until = (datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1)).isoformat()
-    standing = {"until": until, "per_day": 24, "kinds": ["retrain"], "bounds": {}}
-    learning = read_rules(RULES, "the demo").manifest()
-    set_policy(workspace, actor, SIGNER, gates=GATES, standing=standing, learning=learning)
+    if not any(key.owner == SIGNER and key.trust == DEMO for key in keys_of(workspace).values()):
+        make_key(workspace, SIGNER, trust=DEMO)
+    until = (workspace.today() + datetime.timedelta(days=1)).isoformat()
+    set_policy(
+        workspace,
+        actor,
+        SIGNER,
+        PolicyRules(
+            gates=GATES,
+            auto_approval={"until": until, "per_day": 24, "kinds": ["retrain"], "bounds": {}},
+            learning=read_rules(RULES, "the demo").manifest(),
+        ),
+    )
 
 
 class _Confidence:
@@ -215,7 +225,7 @@ class _Show:
         command = [sys.executable, "-m", "greenroom", "--home", str(workspace.home)]
         with open(self.folder / "errors", "wb") as errors:
             worker = subprocess.Popen(
-                [*command, "pipeline", "work"],
+                [*command, "run", "work"],
                 env={**os.environ, JOB: str(self.folder), "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,

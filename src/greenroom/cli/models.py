@@ -19,10 +19,12 @@ from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, MissingExtra
 from greenroom.registry.approval import approval_status, sign_approval
 from greenroom.registry.card import model_card
+from greenroom.registry.policy import approve_policy, missing_approvals
 from greenroom.registry.promote import promote, rollback
 from greenroom.registry.release import approve
 from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.objects import write_durably
+from greenroom.store.workspace import Workspace
 from greenroom.validation.comparison_clip import clip_for
 from greenroom.validation.eval_model import TASKS
 from greenroom.validation.eval_takes import EvalTake
@@ -71,7 +73,10 @@ def train_command(
     track: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Train a model on a dataset; needs the extra `train`. Interrupted, it goes on when run again."""
+    """Train a model on a dataset; needs `train`.
+
+    Interrupted, it goes on when run again.
+    """
     try:
         from greenroom.networks.presets import preset_of
         from greenroom.training.recipe import Recipe
@@ -117,7 +122,10 @@ def train_command(
 @as_json
 @click.pass_obj
 def track_command(context: Context, to: str, as_json: bool) -> None:
-    """Send to a tracker what it has not seen of any run."""
+    """Mirror runs to MLflow, W&B or TensorBoard.
+
+    Only what the tracker has not got yet is sent.
+    """
     from greenroom.training.tracking import export_permission, journals, mirror, open_tracker
 
     home = context.workspace.home
@@ -165,9 +173,12 @@ def validate_command(
     report: Path | None,
     as_json: bool,
 ) -> None:
-    """Judge a model on whole takes, beside floors fitted on its own training takes."""
+    """Judge a model on whole takes, beside baselines.
+
+    The baselines are fitted on its own training takes.
+    """
     workspace = context.workspace
-    name = workspace.resolve(model, "model")
+    name = model_named(workspace, model)
     rating_rows = None if ratings is None else read_ratings(ratings.read_bytes(), str(ratings))
     manifest = workspace.objects.manifest(name, "model")
     graph = workspace.objects.get(manifest["blobs"]["graph"])
@@ -216,24 +227,34 @@ def _scenes(paths: Sequence[Path], pattern: str | None) -> dict[str, EvalTake]:
 
 
 @click.command("approve")
-@click.argument("model", metavar="MODEL|RELEASE")
+@click.argument("name", metavar="MODEL|RELEASE|POLICY")
 @click.option("--by", required=True, metavar="NAME", help="Who approves.")
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which it counts.")
 @as_json
 @click.pass_obj
 def approve_command(
-    context: Context, model: str, by: str, until: datetime.datetime | None, as_json: bool
+    context: Context, name: str, by: str, until: datetime.datetime | None, as_json: bool
 ) -> None:
-    """Make a release of a model, or take one that there is, and sign its approval.
+    """Sign an approval of a model, release or policy.
 
-    Who has no key yet gets one.
+    Approving a model makes a release of it.
+
+    It takes a key: greenroom key new NAME.
     """
     workspace, end = context.workspace, None if until is None else until.date()
-    try:  # of somebody before: what was measured since would make another release
-        release = workspace.resolve(model, "release")
+    policy = _policy_named(workspace, name)
+    if policy is not None:
+        in_force = approve_policy(workspace, policy, by)
+        names, missing = missing_approvals(workspace, policy)
+        text = "in force" if in_force else f"not in force yet: {missing} more must approve"
+        result = {"policy": policy, "in_force": in_force, "approved_by": names, "missing": missing}
+        answer(as_json, result, f"policy {short(policy)}, approved by {', '.join(names)}: {text}")
+        return
+    try:  # of an earlier approver: what was measured since would make another release
+        release = workspace.resolve(name, "release")
     except BadInput:
-        name = workspace.resolve(model, "model")
-        release = approve(workspace, name, by, end, *decide_gates(workspace, name))
+        model = workspace.resolve(name, "model")
+        release = approve(workspace, model, by, end, *decide_gates(workspace, model))
     else:
         decide_gates(workspace, str(workspace.objects.manifest(release)["parents"]["model"]))
         sign_approval(workspace, release, by, end)
@@ -247,6 +268,29 @@ def approve_command(
         {"release": release, "approvers": counting, "missing": missing},
         f"release {release}, approved by {by}\nnext: greenroom {then}",
     )
+
+
+def model_named(workspace: Workspace, text: str) -> str:
+    """Return the hash of a model that is given by itself or by a release of it.
+
+    Raises:
+        BadInput: there is no such model and no such release.
+    """
+    try:
+        return workspace.resolve(text, "model")
+    except BadInput as error:
+        try:
+            release = workspace.resolve(text, "release")
+        except BadInput:
+            raise error from None
+    return str(workspace.objects.manifest(release, "release")["parents"]["model"])
+
+
+def _policy_named(workspace: Workspace, name: str) -> str | None:
+    try:
+        return workspace.resolve(name, "policy")
+    except BadInput:
+        return None
 
 
 @click.command("card")
@@ -285,7 +329,10 @@ def promote_command(context: Context, actor: str, release: str, as_json: bool) -
 @as_json
 @click.pass_obj
 def rollback_command(context: Context, actor: str, as_json: bool) -> None:
-    """Put the release before the one on stage back on stage; a running show follows at once."""
+    """Put the release before the one on stage back.
+
+    A running show follows at once.
+    """
     back, left = rollback(context.workspace, actor, context.user)
     result = {"actor": actor, "release": back, "left": left}
     answer(as_json, result, f"{actor} performs {short(back)} again; {short(left)} left the stage")

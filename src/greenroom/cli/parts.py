@@ -14,7 +14,10 @@ from greenroom.registry.rigs import set_rig_mapping
 
 @click.group("part")
 def part_group() -> None:
-    """Parts of a model, each with a hash: fitted, judged and released by themselves."""
+    """Fit, list and exchange parts of a model.
+
+    Each part has a hash, and is fitted, judged and released by itself.
+    """
 
 
 @part_group.command("list")

@@ -47,7 +47,7 @@ def sandbox_command(
     report: Path | None,
     as_json: bool,
 ) -> None:
-    """Let two releases or models perform the same shows and takes, and tell them apart."""
+    """Compare two models on the same shows and takes."""
     workspace = context.workspace
     challenger_hash, champion_hash = (
         _any_of(workspace, n, ("release", "model")) for n in (challenger, champion)

@@ -39,11 +39,17 @@ from greenroom.services.show_session import (
     read_outputs,
     warned,
 )
+from greenroom.stage.access import read_token, require_token
 from greenroom.stage.api import page_server
 from greenroom.stage.server import create_app, hosts_for, serve_in_thread
 from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
 
+TOKEN: dict[str, Any] = {
+    "type": click.Path(path_type=Path),
+    "metavar": "FILE",
+    "help": "File with the token that the page asks for; needed where other machines reach it.",
+}
 FACE_ONLY = "Speech drives the face, not the body: without capture, it goes on by its own past."
 NOT_SPEECH = "Not trained to be driven by speech: when capture is lost, it goes on by its own past."
 NOT_TOGETHER = "Speech and motion were not recorded together."
@@ -80,6 +86,7 @@ def _notices(release: Release, playlist: Playlist) -> list[str]:
     metavar="CSV",
     help="start,end,scene[,emotion,language]: new scenes are no drift; a model is told.",
 )
+@click.option("--token", **TOKEN)
 @as_json
 @click.pass_obj
 def perform_command(
@@ -92,6 +99,7 @@ def perform_command(
     threads: int,
     watch: bool,
     script: Path | None,
+    token: Path | None,
     as_json: bool,
 ) -> None:
     """Perform live at 30 fps and record the show."""
@@ -112,7 +120,7 @@ def perform_command(
         previous=previous,
         conditioning=show_conditioning(playlist, scenes),
     )
-    serve = page_server(context.workspace, out.page)
+    serve = page_server(context.workspace, out.page, None if token is None else read_token(token))
     stage = ShowSession(context.workspace, release, playlist, ticks, serve, context.user)
     notices = _notices(release, playlist)
     if watch:
@@ -154,7 +162,7 @@ def summary(show_result: ShowResult) -> str:
 def replay_command(
     ctx: click.Context, show: str, check: bool, export: Path | None, threads: int, as_json: bool
 ) -> None:
-    """Replay a show bit for bit, or give it to post-production."""
+    """Replay a show bit for bit, or export it."""
     context: Context = ctx.obj
     name = context.workspace.resolve(show, "show")
     if not check and export is None:
@@ -217,7 +225,7 @@ def demo_command(
     rights: str,
     as_json: bool,
 ) -> None:
-    """Perform the embedded release on clips it never saw, lose the capture, and replay the show.
+    """Perform the embedded release, lose the capture, replay the show.
 
     With --loop (needs `train,loop`): a show in which the light fails and later the style changes; the
     one is told, the other is learned, and the new release comes on stage while the show runs.
@@ -303,23 +311,33 @@ def replayed(context: Context, show: str) -> dict[str, Any]:
 @click.option("--port", default=PAGE_PORT, show_default=True)
 @click.option(
     "--alertmanager-token",
-    "token",
     type=click.Path(path_type=Path),
+    metavar="FILE",
     help="File with the token that Alertmanager shows; without it nobody may send alerts.",
 )
+@click.option("--token", **TOKEN)
 @click.pass_obj
-def serve_command(context: Context, host: str, port: int, token: Path | None) -> None:
-    """Serve page, API and metrics over this workspace until interrupted."""
+def serve_command(
+    context: Context, host: str, port: int, alertmanager_token: Path | None, token: Path | None
+) -> None:
+    """Serve page, API and metrics over this workspace.
+
+    Until it is interrupted.
+    """
     from greenroom.stage import api, receiver
 
     workspace = context.workspace
+    page_token = None if token is None else read_token(token)
+    require_token(host, page_token)
     routes = api.routes(workspace)
-    if token is not None:
-        routes += receiver.routes(workspace.log, receiver.read_token(token))
+    if alertmanager_token is not None:
+        routes += receiver.routes(workspace.log, read_token(alertmanager_token))
     registry = CollectorRegistry()
     Metrics(registry, RUNGS)
     registry.register(Surveys(workspace))
-    app = create_app(Hub(), api_routes=routes, registry=registry, hosts=hosts_for(host))
+    app = create_app(
+        Hub(), api_routes=routes, registry=registry, hosts=hosts_for(host), token=page_token
+    )
     with serve_in_thread(app, host, port) as handle:
         click.echo(f"stage page: {handle.url}", err=True)
         while True:

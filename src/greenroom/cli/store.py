@@ -11,7 +11,7 @@ from greenroom.cli.context import Context, Heavy, answer, as_json
 @as_json
 @click.pass_context
 def fsck_command(ctx: click.Context, as_json: bool) -> None:
-    """Hash every object again, check the log, and compare every ref with it."""
+    """Check every object, the log and every ref."""
     context: Context = ctx.obj
     fsck_report = context.workspace.fsck()
     corrupt = [{"what": f.what, "name": f.name, "reason": f.reason} for f in fsck_report.bad]

@@ -28,7 +28,10 @@ from greenroom.monitoring.satisfaction import (
 @as_json
 @click.pass_obj
 def alerts_command(context: Context, actor: str | None, cause: str | None, as_json: bool) -> None:
-    """List the alerts of shows, oldest first: what, where, how much, since when, and why."""
+    """List the alerts of shows.
+
+    Oldest first: what, where, how much, since when, and why.
+    """
     records = list_alerts(context.workspace.log, actor, cause)
     head = f"{'when (UTC)':19} {'actor':10} {'signal':16} {'size':>8} {'since tick':>10}"
     why = "  cause, where, source"
@@ -52,7 +55,10 @@ def _line(record: LoggedAlert) -> str:
 @as_json
 @click.pass_obj
 def satisfaction_command(context: Context, csv: Path | None, show: str, as_json: bool) -> None:
-    """Keep a survey; say how satisfied people were, by show and by release."""
+    """Keep a survey of an audience.
+
+    Without one, print how satisfied people were, by show and by release.
+    """
     workspace = context.workspace
     if csv is None:
         about = workspace.resolve(show, "show") if show else ""

@@ -19,7 +19,7 @@ from greenroom.config import cache
 from greenroom.consent.records import read_rights
 from greenroom.registry.approval import record_approval
 from greenroom.registry.promote import live_ref
-from greenroom.registry.signing import Key, enter_key, keys_of
+from greenroom.registry.signing import add_package_key, keys_of
 from greenroom.store.catalog import blobs_of, parents_of
 from greenroom.store.objects import Objects
 from greenroom.store.workspace import Workspace
@@ -93,7 +93,7 @@ def install(workspace: Workspace, by: str = "greenroom") -> str:
     for name in (bundle.manifest(model)["parents"]["dataset"], model, release):
         workspace.publish(bundle.manifest(name), by=by)
     for key in order["keys"]:
-        enter_key(workspace, Key(key["public"], key["owner"], None), by=by)
+        add_package_key(workspace, key["public"], key["owner"], by)
     for approval in order["approvals"]:
         manifest = bundle.manifest(approval, "approval")
         workspace.publish(manifest, by=by)

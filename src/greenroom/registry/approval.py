@@ -10,12 +10,12 @@ there too (`greenroom.registry.auto_approval`).
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from greenroom.errors import GreenroomError, Refused
 from greenroom.registry import auto_approval
-from greenroom.registry.policy import policy_of, sign_statement
-from greenroom.registry.signing import today, verify
+from greenroom.registry.policy import policy_of
+from greenroom.registry.signing import sign, verify
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
@@ -25,9 +25,8 @@ def sign_approval(
 ) -> str:
     """Sign an approval of a release and enter it in the log; return the approval's hash.
 
-    Somebody who approves for the first time gets a key.
-
     Raises:
+        BadInput: this person has no key here.
         Refused: the policy does not name this person.
     """
     manifest = workspace.objects.manifest(release, "release")
@@ -49,9 +48,10 @@ def sign_approval(
         "release": release,
         "at_ns": str(now),
         "until": None if until is None else until.isoformat(),
+        "by": by,
     }
     approval = {"kind": "approval", "version": 1, "parents": {"release": release}}
-    name = workspace.publish({**approval, **sign_statement(workspace, by, statement)}, by=by)
+    name = workspace.publish({**approval, **sign(workspace, by, statement)}, by=by)
     record_approval(workspace, release, name, by)
     return name
 
@@ -68,11 +68,28 @@ def revoke(workspace: Workspace, release: str, by: str, reason: str) -> None:
 
 
 def valid_approvers(workspace: Workspace, release: str) -> list[str]:
-    """Return who approved a release, as far as it counts."""
-    return _count_approvals(workspace, release)[0]
+    """Return who approved a release, as far as it counts; a policy as "the policy of NAME"."""
+    return [approver.text for approver in _count_approvals(workspace, release)[0]]
 
 
-def _count_approvals(workspace: Workspace, release: str) -> tuple[list[str], list[str]]:
+class Approver(NamedTuple):
+    """Who approved a release.
+
+    Attributes:
+        name: the person, or who signed the policy that approved it automatically.
+        automatic: whether a policy approved it.
+    """
+
+    name: str
+    automatic: bool = False
+
+    @property
+    def text(self) -> str:
+        """The approver as people read it."""
+        return f"the policy of {self.name}" if self.automatic else self.name
+
+
+def _count_approvals(workspace: Workspace, release: str) -> tuple[list[Approver], list[str]]:
     """Return whose approvals count, and why the others do not."""
     approvals: dict[str, int] = {}
     entered: set[str] = set()
@@ -91,25 +108,26 @@ def _count_approvals(workspace: Workspace, release: str) -> tuple[list[str], lis
             elif revoked:
                 revoked += "; an old approval was entered again"
             entered.add(approval)
-    names: list[str] = []
+    approvers: list[Approver] = []
     faults: list[str] = [revoked] if revoked and not approvals else []
     for approval, index in approvals.items():
         try:
-            name = _check(workspace, release, approval, index)
+            approver = _check(workspace, release, approval, index)
         except GreenroomError as error:
             faults.append(error.what)
         else:
-            if name not in names:
-                names.append(name)
-    return names, faults
+            if approver not in approvers:
+                approvers.append(approver)
+    return approvers, faults
 
 
-def _check(workspace: Workspace, release: str, approval: str, index: int) -> str:
+def _check(workspace: Workspace, release: str, approval: str, index: int) -> Approver:
     if approval == "None":
         raise Refused("its approval is not signed")
     manifest: Manifest = workspace.objects.manifest(approval, "approval")
     if "policy" in manifest["parents"]:
-        return auto_approval.verify_auto_approval(workspace, release, manifest, index)
+        signer = auto_approval.verify_auto_approval(workspace, release, manifest, index)
+        return Approver(signer, automatic=True)
     key = verify(workspace, manifest)
     statement = manifest["statement"]
     if statement["release"] != release:
@@ -117,9 +135,9 @@ def _check(workspace: Workspace, release: str, approval: str, index: int) -> str
     if statement["by"] != key.owner:
         raise Refused(f"the approval says {statement['by']} but the key is {key.owner}'s")
     until = statement["until"]
-    if until is not None and today(workspace) > datetime.date.fromisoformat(until):
+    if until is not None and workspace.today() > datetime.date.fromisoformat(until):
         raise Refused(f"the approval of {key.owner} ended on {until}")
-    return key.owner
+    return Approver(key.owner)
 
 
 def require_approved(workspace: Workspace, release: str, manifest: Manifest) -> list[str]:
@@ -128,9 +146,9 @@ def require_approved(workspace: Workspace, release: str, manifest: Manifest) -> 
     Raises:
         Refused: not enough people did whose approval counts; the sentence says why.
     """
-    names, faults = _count_approvals(workspace, release)
+    approvers, faults = _count_approvals(workspace, release)
     rules = policy_of(workspace, manifest["actor"])
-    counting, missing = _counting(rules, names)
+    counting, missing = _counting(rules, approvers)
     if not missing:
         return counting
     approvable, fault_text = manifest["parents"]["model"][:12], "; ".join(faults)
@@ -147,13 +165,14 @@ def require_approved(workspace: Workspace, release: str, manifest: Manifest) -> 
 def approval_status(workspace: Workspace, release: str) -> tuple[list[str], int]:
     """Return whose approvals of a release count, and how many more it takes."""
     rules = policy_of(workspace, workspace.objects.manifest(release, "release")["actor"])
-    return _counting(rules, valid_approvers(workspace, release))
+    return _counting(rules, _count_approvals(workspace, release)[0])
 
 
-def _counting(rules: dict[str, Any], names: list[str]) -> tuple[list[str], int]:
+def _counting(rules: dict[str, Any], approvers: list[Approver]) -> tuple[list[str], int]:
     """Return whose approvals count under a policy, and how many more it asks for."""
-    by_policy = [name for name in names if name.startswith(auto_approval.SIGNER)]
-    if by_policy:
-        return by_policy, 0
+    automatic = [approver.text for approver in approvers if approver.automatic]
+    if automatic:
+        return automatic, 0
+    names = [approver.name for approver in approvers]
     counting = [n for n in names if not rules["approvers"] or n in rules["approvers"]]
     return counting, max(0, rules["needed"] - len(counting))

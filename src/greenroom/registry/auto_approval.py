@@ -1,6 +1,7 @@
-"""Approve without asking, within what somebody signed for: a standing policy and its bounds.
+"""Automatic approval within the bounds of a signed policy.
 
-A policy may say `standing`: until when, how often a day, for which kinds of change, and the bounds of
+A policy may have `auto_approval`: until when, how often a day, for which kinds of change, and the
+bounds of
 each. An approval by it carries no signature of its own. It counts because the policy is signed, was in
 force when the approval was entered in the log, and the release itself shows that it keeps the bounds.
 """
@@ -18,8 +19,6 @@ from greenroom.store.log import Entry
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
-SIGNER = "the standing policy of "
-"""Before the name of who signed it, where approvers are listed."""
 RETRAIN, ONLINE = "retrain", "online"
 IN_A_ROW = 3
 """Online updates one after another without a training, unless the policy says another number."""
@@ -30,7 +29,7 @@ losses add up."""
 
 
 def read_auto_approval(document: Any, where: str) -> dict[str, Any]:
-    """Return what a policy approves without asking, checked.
+    """Return what a policy approves automatically, checked.
 
     Args:
         document: `{"until": "2027-01-31", "per_day": 4, "kinds": ["retrain", "online"], "bounds":
@@ -41,7 +40,7 @@ def read_auto_approval(document: Any, where: str) -> dict[str, Any]:
         BadInput: it says something else.
     """
     if not isinstance(document, dict) or set(document) - {"until", "per_day", "kinds", "bounds"}:
-        raise BadInput("a standing policy says until, per_day, kinds and bounds", where=where)
+        raise BadInput("automatic approval has until, per_day, kinds and bounds", where=where)
     kinds, bounds = document.get("kinds", [RETRAIN]), document.get("bounds", {})
     if not isinstance(kinds, list) or not isinstance(bounds, dict):
         raise BadInput("kinds are a list, bounds an object", where=where)
@@ -50,7 +49,7 @@ def read_auto_approval(document: Any, where: str) -> dict[str, Any]:
     try:
         until = datetime.date.fromisoformat(str(document["until"]))
     except (KeyError, ValueError):
-        raise BadInput("a standing policy has an end: until, a date", where=where) from None
+        raise BadInput("automatic approval has an end: until, a date", where=where) from None
     per_day = document.get("per_day", 1)
     is_integer = isinstance(per_day, int) and not isinstance(per_day, bool)
     if not is_integer or per_day < 1 or not kinds or any(k not in (RETRAIN, ONLINE) for k in kinds):
@@ -70,7 +69,7 @@ def read_auto_approval(document: Any, where: str) -> dict[str, Any]:
 
 
 def auto_approve(workspace: Workspace, release: str, kind: str, by: str) -> str:
-    """Approve a release by its actor's standing policy and enter it in the log; return the approval.
+    """Approve a release automatically, by its actor's policy, and record it; return the approval's hash.
 
     Args:
         workspace: where.
@@ -85,8 +84,8 @@ def auto_approve(workspace: Workspace, release: str, kind: str, by: str) -> str:
     policy = workspace.log.ref(policy_ref(manifest["actor"]))
     if policy is None:
         raise Refused(
-            f"nobody signed a standing policy for {manifest['actor']}",
-            then="approve it by name, or run: greenroom policy --standing",
+            f"no policy of {manifest['actor']} approves automatically",
+            then=f"approve it by name: greenroom approve {release[:12]} --by NAME",
         )
     now = workspace.log.clock.utc_ns()
     statement = {"release": release, "at_ns": str(now), "kind": kind, "policy": policy}
@@ -97,15 +96,15 @@ def auto_approve(workspace: Workspace, release: str, kind: str, by: str) -> str:
     _never_revoked(entries, release)
     _judge(workspace, manifest, rules, kind, now)
     spent = _given_on(workspace, manifest["actor"], now, len(entries))
-    if spent >= rules["standing"]["per_day"]:
-        raise Refused(f"the standing policy approves {spent} a day, and did so today")
+    if spent >= rules["auto_approval"]["per_day"]:
+        raise Refused(f"the policy approves {spent} a day automatically, and did so today")
     name = workspace.publish(approval, by=by)
     workspace.log.append("approve", {"release": release, "approval": name}, by=by)
     return name
 
 
 def verify_auto_approval(workspace: Workspace, release: str, approval: Manifest, index: int) -> str:
-    """Return by whose standing policy a release was approved.
+    """Return who signed the policy by which a release was approved automatically.
 
     Args:
         workspace: where.
@@ -128,12 +127,12 @@ def verify_auto_approval(workspace: Workspace, release: str, approval: Manifest,
             in_force = entry.body["new"]
     if in_force is None or in_force != statement["policy"]:
         raise Refused("the policy that approved it was not in force then")
-    rules, owner = read_policy(workspace, in_force, manifest["actor"])
+    rules, owner = read_policy(workspace, in_force, manifest["actor"], index)
     at_ns = entries[index].at_ns
     _judge(workspace, manifest, rules, statement["kind"], at_ns)
-    if _given_on(workspace, manifest["actor"], at_ns, index) >= rules["standing"]["per_day"]:
-        raise Refused("the standing policy had approved as many as it may on that day")
-    return SIGNER + owner
+    if _given_on(workspace, manifest["actor"], at_ns, index) >= rules["auto_approval"]["per_day"]:
+        raise Refused("the policy had approved as many as it may on that day")
+    return owner
 
 
 def _never_revoked(entries: Sequence[Entry], release: str) -> None:
@@ -146,14 +145,13 @@ def _never_revoked(entries: Sequence[Entry], release: str) -> None:
 def _judge(
     workspace: Workspace, release: Manifest, rules: dict[str, Any], kind: str, at_ns: int
 ) -> None:
-    standing = rules.get("standing")
-    if standing is None or kind not in standing["kinds"]:
-        raise Refused(f"the policy of {release['actor']} approves no {kind} without asking")
-    day = datetime.datetime.fromtimestamp(at_ns / NS_PER_S, datetime.UTC).date()
-    if day > datetime.date.fromisoformat(standing["until"]):
-        raise Refused(f"the standing policy of {release['actor']} ended on {standing['until']}")
+    allowed = rules.get("auto_approval")
+    if allowed is None or kind not in allowed["kinds"]:
+        raise Refused(f"the policy of {release['actor']} approves no {kind} automatically")
+    if workspace.day_of(at_ns) > datetime.date.fromisoformat(allowed["until"]):
+        raise Refused(f"the automatic approval of {release['actor']} ended on {allowed['until']}")
     if kind == ONLINE:
-        _within(workspace, release, standing["bounds"])
+        _within(workspace, release, allowed["bounds"])
         return
     decisions = release.get("gates", [])
     missed = [
@@ -163,7 +161,7 @@ def _judge(
     ]
     if missed or not rules["gates"]:
         reason = f"gates not passed: {', '.join(missed)}" if missed else "the policy has no gates"
-        raise Refused(f"nothing is approved without asking where {reason}")
+        raise Refused(f"nothing is approved automatically where {reason}")
 
 
 def _within(workspace: Workspace, release: Manifest, bounds: dict[str, float]) -> None:
@@ -180,7 +178,7 @@ def _within(workspace: Workspace, release: Manifest, bounds: dict[str, float]) -
 
 
 def _given_on(workspace: Workspace, actor: str, at_ns: int, before: int) -> int:
-    """Return how many approvals a standing policy gave for an actor on a day, before an entry."""
+    """Return how many automatic approvals a policy gave for an actor on a day, before an entry."""
     day = at_ns // (86_400 * NS_PER_S)
     count = 0
     for entry in workspace.log.entries()[:before]:

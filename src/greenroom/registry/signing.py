@@ -1,27 +1,46 @@
-"""Put a person's name under a release so that nobody else could have: Ed25519 keys and statements.
+"""Ed25519 keys and signed statements, so that nobody can approve or rule in another person's name.
 
-A private key is a file under HOME/keys, readable by its owner alone; its public half, its owner's name
-and its expiry are an entry of the log. What is signed is the canonical JSON of a statement.
+A private key is a file under HOME/keys, readable by its owner alone, one file per key. Its public half,
+its owner's name and its expiry are an entry of the log. The first key that `greenroom key new` makes is
+the root of the workspace. Every later key, and every revocation of a key, counts only with the signature
+of the root (a revocation also with the signature of the key itself). Two kinds of keys need no root:
+those of the package's own release, and the demo's, which count only while the workspace has no root.
 """
 
 from __future__ import annotations
 
 import datetime
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from greenroom.errors import BadInput, Refused
+from greenroom.store.log import Entry
 from greenroom.store.objects import canonical, write_durably
 from greenroom.store.workspace import Workspace
 
 _RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+ROOT, SIGNED, PACKAGE, DEMO = "root", "signed", "package", "demo"
+"""Why a key counts: it is the root, the root signed it, it came with the package, it is the demo's."""
+
+
+@cache
+def package_keys() -> frozenset[str]:
+    """Return the public keys of those who approved the release in the package."""
+    path = resources.files("greenroom") / "embedded" / "release.json"
+    if not path.is_file():
+        return frozenset()
+    return frozenset(key["public"] for key in msgspec.json.decode(path.read_bytes())["keys"])
 
 
 @dataclass(frozen=True)
@@ -30,59 +49,124 @@ class Key:
 
     Attributes:
         public: 64 hex digits.
-        owner: whose it is.
+        owner: the person's name.
         expires: the last day on which it counts; None for no end.
         revoked: whether it was withdrawn.
+        trust: why it counts: one of `ROOT`, `SIGNED`, `PACKAGE`, `DEMO`; "" where nothing says so.
     """
 
     public: str
     owner: str
     expires: datetime.date | None
     revoked: bool = False
+    trust: str = ""
+
+    def statement(self) -> dict[str, Any]:
+        """Return what the root signs to let this key count."""
+        expires = None if self.expires is None else self.expires.isoformat()
+        return {"public": self.public, "owner": self.owner, "expires": expires}
 
 
-def today(workspace: Workspace) -> datetime.date:
-    """Return the UTC day by the workspace's clock."""
-    seconds = workspace.log.clock.utc_ns() / 1e9
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date()
+def read_keys(entries: Sequence[Entry]) -> dict[str, Key]:
+    """Return every key that entries of the log name, by its public half.
+
+    A key's entry may come again: with the root's signature, which the first did not have.
+    """
+    keys: dict[str, Key] = {}
+    root: Key | None = None
+    for entry in entries:
+        public = str(entry.body.get("public", ""))
+        if entry.event == "key":
+            expires = entry.body["expires"]
+            day = None if expires is None else datetime.date.fromisoformat(expires)
+            key = Key(public, entry.body["owner"], day)
+            trust = _trust(key, entry.body, root)
+            if public not in keys:
+                keys[public] = replace(key, trust=trust)
+                root = keys[public] if trust == ROOT else root
+            elif trust == SIGNED and not keys[public].trust:
+                keys[public] = replace(key, trust=trust, revoked=keys[public].revoked)
+        elif entry.event == "revoke-key" and public in keys:
+            signers = {public, root.public if root else public}
+            if _signed_by(signers, {"revoke": public}, entry.body):
+                keys[public] = replace(keys[public], revoked=True)
+    if root is not None:
+        keys = {p: replace(k, trust="") if k.trust == DEMO else k for p, k in keys.items()}
+    return keys
 
 
-def keys_of(workspace: Workspace) -> dict[str, Key]:
-    """Return every key that the log knows, by its public half."""
-    out: dict[str, Key] = {}
-    for entry in workspace.log.entries():
-        public = entry.body.get("public", "")
-        if entry.event == "key" and public not in out:
-            end = entry.body["expires"]
-            expires = None if end is None else datetime.date.fromisoformat(end)
-            out[public] = Key(public, entry.body["owner"], expires)
-        elif entry.event == "revoke-key" and public in out:
-            key = out[public]
-            out[public] = Key(key.public, key.owner, key.expires, revoked=True)
-    return out
+def _trust(key: Key, body: dict[str, Any], root: Key | None) -> str:
+    if key.public in package_keys():
+        return PACKAGE
+    if body.get("trust") == DEMO:
+        return DEMO
+    if root is None:
+        return ROOT if body.get("trust") == ROOT else ""
+    return SIGNED if _signed_by({root.public}, key.statement(), body) else ""
 
 
-def key_path(workspace: Workspace, owner: str) -> Path:
-    """Return where somebody's private key is."""
-    return workspace.home / "keys" / f"{quote(owner, safe=' ')}.pem"
+def _signed_by(publics: set[str], statement: dict[str, Any], body: dict[str, Any]) -> bool:
+    signer = str(body.get("signed_by", ""))
+    return signer in publics and _matches(signer, str(body.get("signature", "")), statement)
 
 
-def make_key(workspace: Workspace, owner: str, expires: datetime.date | None = None) -> Key:
-    """Make somebody's key, keep its private half under HOME/keys, and enter it in the log.
+def _matches(public: str, signature: str, statement: dict[str, Any]) -> bool:
+    try:
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+        key.verify(bytes.fromhex(signature), canonical(statement))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def keys_of(workspace: Workspace, before: int | None = None) -> dict[str, Key]:
+    """Return every key that the log knows, by its public half.
+
+    Args:
+        workspace: the workspace.
+        before: only entries of the log before this index count; None for all.
+    """
+    return read_keys(workspace.log.entries()[:before])
+
+
+def root_key(workspace: Workspace) -> Key | None:
+    """Return the workspace's root; None where `greenroom key new` has made no key yet."""
+    return next((key for key in keys_of(workspace).values() if key.trust == ROOT), None)
+
+
+def private_keys(workspace: Workspace, owner: str) -> list[Path]:
+    """Return the files of somebody's private keys that are here, the oldest first."""
+    name = quote(owner, safe=" ")
+    files = (workspace.home / "keys").glob("*.pem")
+    mine = [file for file in files if file.stem.rpartition("-")[0] == name]
+    return sorted(mine, key=lambda file: file.stat().st_mtime_ns)
+
+
+def make_key(
+    workspace: Workspace, owner: str, expires: datetime.date | None = None, trust: str = ROOT
+) -> Key:
+    """Make a key, keep its private half under HOME/keys, and enter its public half in the log.
+
+    The first becomes the workspace's root. A later one is signed by the root where the root's private
+    key is at hand; else it counts only after :func:`sign_key`.
+
+    Args:
+        workspace: the workspace.
+        owner: the person's name.
+        expires: the last day on which it counts; None for no end.
+        trust: `ROOT` for a person's key; `DEMO` for the demo's, which never becomes the root.
 
     Raises:
-        BadInput: no name was given, or there is a key of that name.
+        BadInput: no name was given.
     """
     if not owner.strip():
         raise BadInput("a key needs its owner's name")
-    path = key_path(workspace, owner)
-    if path.exists():
-        raise BadInput(f"'{owner}' has a key already", then="revoke it first: greenroom key revoke")
     private = Ed25519PrivateKey.generate()
-    public = private.public_key().public_bytes(*_RAW).hex()
+    key = Key(private.public_key().public_bytes(*_RAW).hex(), owner, expires)
+    path = workspace.home / "keys" / f"{quote(owner, safe=' ')}-{key.public[:8]}.pem"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)
-    before = os.umask(0o077)
+    umask = os.umask(0o077)
     try:
         write_durably(
             path,
@@ -93,75 +177,161 @@ def make_key(workspace: Workspace, owner: str, expires: datetime.date | None = N
             ),
         )
     finally:
-        os.umask(before)
-    enter_key(workspace, Key(public, owner, expires), by=owner)
-    return Key(public, owner, expires)
+        os.umask(umask)
+    root = root_key(workspace)
+    if trust == DEMO:
+        body = {**key.statement(), "trust": DEMO}
+    elif root is None:
+        body = {**key.statement(), "trust": ROOT}
+    else:
+        body = {**key.statement(), **_root_signature(workspace, root, key.statement())}
+    workspace.log.append("key", body, by=owner)
+    return keys_of(workspace)[key.public]
 
 
-def enter_key(workspace: Workspace, key: Key, by: str) -> None:
-    """Make a public key known; a known one stays as it is."""
-    if key.public not in keys_of(workspace):
-        expires = None if key.expires is None else key.expires.isoformat()
-        body = {"public": key.public, "owner": key.owner, "expires": expires}
-        workspace.log.append("key", body, by=by)
+def _root_signature(workspace: Workspace, root: Key, statement: dict[str, Any]) -> dict[str, str]:
+    """Return the root's signature of a statement; nothing where its private key is not here."""
+    for path in private_keys(workspace, root.owner):
+        private = _read_private(path, root.owner)
+        if private.public_key().public_bytes(*_RAW).hex() == root.public:
+            signature = private.sign(canonical(statement)).hex()
+            return {"signed_by": root.public, "signature": signature}
+    return {}
+
+
+def sign_key(workspace: Workspace, public: str) -> Key:
+    """Let a key count that was made where the root's private key was not at hand.
+
+    Args:
+        workspace: where the root's private key is.
+        public: the key, or its first digits.
+
+    Raises:
+        BadInput: there is no such key, or the root's private key is not here.
+    """
+    matches = [key for key in keys_of(workspace).values() if key.public.startswith(public)]
+    if len(public) < 6 or len(matches) != 1:
+        raise BadInput(f"{len(matches)} keys begin with '{public}'", then="greenroom key list")
+    key, root = matches[0], root_key(workspace)
+    signature = {} if root is None else _root_signature(workspace, root, key.statement())
+    if not signature:
+        raise BadInput(
+            "only the workspace's root can sign a key, and its private key is not under HOME/keys",
+            then="run this where it is; greenroom key list names the root",
+        )
+    workspace.log.append("key", {**key.statement(), **signature}, by=root.owner if root else "")
+    return keys_of(workspace)[key.public]
+
+
+def add_package_key(workspace: Workspace, public: str, owner: str, by: str) -> None:
+    """Enter the key of somebody who approved the release in the package; a known one stays as it is."""
+    if public not in keys_of(workspace):
+        workspace.log.append("key", Key(public, owner, None).statement(), by=by)
 
 
 def revoke_key(workspace: Workspace, owner: str, by: str) -> list[str]:
-    """Withdraw every key of a person: what they signed counts no more. Return the public halves."""
-    public_keys = [
-        k.public for k in keys_of(workspace).values() if k.owner == owner and not k.revoked
-    ]
-    if not public_keys:
-        raise BadInput(f"'{owner}' has no key that could be revoked")
-    for public in public_keys:
-        workspace.log.append("revoke-key", {"public": public}, by=by)
-    key_path(workspace, owner).unlink(missing_ok=True)
-    return public_keys
-
-
-def sign(workspace: Workspace, owner: str, statement: dict[str, Any]) -> dict[str, Any]:
-    """Return {"statement", "key", "signature"}, signed by somebody whose private key is here.
+    """Withdraw every key of a person: what they signed counts no more. Return the public halves.
 
     Raises:
-        BadInput: it is not here or not readable.
-        Refused: the log does not know it, or it has expired.
+        BadInput: the person has no key that could be revoked.
+        Refused: neither the root's private key nor the person's own is here to sign it.
     """
-    path = key_path(workspace, owner)
+    keys = [key for key in keys_of(workspace).values() if key.owner == owner and not key.revoked]
+    if not keys:
+        raise BadInput(f"'{owner}' has no key that could be revoked")
+    root = root_key(workspace)
+    signatures = {}
+    for key in keys:
+        statement = {"revoke": key.public}
+        signature = {} if root is None else _root_signature(workspace, root, statement)
+        signature = signature or _root_signature(workspace, key, statement)
+        if not signature:
+            raise Refused(
+                f"the revocation of {owner}'s key {key.public[:12]} needs a signature",
+                then="run this where the private key of the root, or of that key, is",
+            )
+        signatures[key.public] = signature
+    for public, signature in signatures.items():
+        workspace.log.append("revoke-key", {"public": public, **signature}, by=by)
+    for path in private_keys(workspace, owner):
+        path.unlink(missing_ok=True)
+    return list(signatures)
+
+
+def _read_private(path: Path, owner: str) -> Ed25519PrivateKey:
     try:
         private = serialization.load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError) as error:
         raise BadInput(
-            f"the key of '{owner}' cannot be read: {error}", then=f"greenroom key new '{owner}'"
+            f"the key of '{owner}' cannot be read: {error}",
+            where=str(path),
+            then=f"restore the file, or make another: greenroom key new '{owner}'",
         ) from error
     if not isinstance(private, Ed25519PrivateKey):
         raise BadInput(f"{path} is not an Ed25519 key")
-    public = private.public_key().public_bytes(*_RAW).hex()
-    signed = {
-        "statement": statement,
-        "key": public,
-        "signature": private.sign(canonical(statement)).hex(),
-    }
-    verify(workspace, signed)
-    return signed
+    return private
 
 
-def verify(workspace: Workspace, signed: dict[str, Any]) -> Key:
-    """Return the key under a signed statement.
+def sign(workspace: Workspace, owner: str, statement: dict[str, Any]) -> dict[str, Any]:
+    """Return {"statement", "key", "signature"}, signed with a person's key that counts.
+
+    The root's key comes first where it is that person's, then the newest.
 
     Raises:
-        Refused: it is unknown, revoked, expired, or the signature is not its.
+        BadInput: no name was given, or no private key of that person is here or readable.
+        Refused: none of the keys counts today.
     """
-    key = keys_of(workspace).get(signed["key"])
+    if not owner.strip():
+        raise BadInput("a signature needs a name", then="give --by NAME")
+    refusal: Refused | None = None
+    root = root_key(workspace)
+    root_name = "" if root is None else f"-{root.public[:8]}"
+    paths = private_keys(workspace, owner)[::-1]
+    for path in sorted(paths, key=lambda path: not path.stem.endswith(root_name)):
+        private = _read_private(path, owner)
+        signed = {
+            "statement": statement,
+            "key": private.public_key().public_bytes(*_RAW).hex(),
+            "signature": private.sign(canonical(statement)).hex(),
+        }
+        try:
+            verify(workspace, signed)
+        except Refused as error:
+            refusal = refusal or error
+        else:
+            return signed
+    if refusal is not None:
+        raise refusal
+    raise BadInput(f"'{owner}' has no key here", then=f"run: greenroom key new '{owner}'")
+
+
+def verify(workspace: Workspace, signed: dict[str, Any], at: Entry | None = None) -> Key:
+    """Return the key under a signed statement.
+
+    Args:
+        workspace: the workspace.
+        signed: a statement with "key" and "signature".
+        at: the entry of the log at whose time the key has to have counted; None for today.
+
+    Raises:
+        Refused: the key is unknown, revoked, expired or unsigned, or the signature is not its.
+    """
+    key = keys_of(workspace, None if at is None else at.index).get(signed["key"])
     if key is None:
         raise Refused("it is signed by a key that the log does not know")
     if key.revoked:
         raise Refused(f"the key of {key.owner} was revoked")
-    if key.expires is not None and today(workspace) > key.expires:
-        raise Refused(f"the key of {key.owner} expired on {key.expires}")
-    try:
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(key.public)).verify(
-            bytes.fromhex(signed["signature"]), canonical(signed["statement"])
+    if not key.trust:
+        root = root_key(workspace)
+        then = (
+            ""
+            if root is None
+            else f"{root.owner} can sign it: greenroom key sign {key.public[:12]}"
         )
-    except (InvalidSignature, ValueError):
-        raise Refused(f"the signature is not {key.owner}'s") from None
+        raise Refused(f"the key of {key.owner} is not signed by the workspace's root", then=then)
+    today = workspace.today() if at is None else workspace.day_of(at.at_ns)
+    if key.expires is not None and today > key.expires:
+        raise Refused(f"the key of {key.owner} expired on {key.expires}")
+    if not _matches(key.public, signed["signature"], signed["statement"]):
+        raise Refused(f"the signature is not {key.owner}'s")
     return key

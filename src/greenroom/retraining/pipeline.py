@@ -7,14 +7,12 @@ step makes is content-addressed, so that doing it twice makes the same; who reme
 
 from __future__ import annotations
 
-import datetime
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
 from greenroom.adaptation.face_refit import carry_face_adaptation
-from greenroom.clock import NS_PER_S
 from greenroom.consent.gate import initial_weights_refusal, refusal_reason
 from greenroom.contracts import ModelShape
 from greenroom.datasets.build import build_dataset
@@ -141,7 +139,7 @@ class Workshop:
         return carry_face_adaptation(workspace, start, model, BY) if start else model
 
     def update(self, workspace: Workspace, run: Run, results: StepResults) -> str:
-        """Move the last layers a little, within the standing policy's bounds; see :class:`Work`."""
+        """Move the last layers a little, within the bounds of automatic approval; see :class:`Work`."""
         from greenroom.adaptation.online_update import online_update_subprocess
         from greenroom.adaptation.replay_reservoir import build_reservoir
         from greenroom.adaptation.update_step import UpdateBounds
@@ -150,9 +148,9 @@ class Workshop:
         if not start:
             raise PipelineStopped("there is no champion with weights to begin with")
         model = workspace.objects.manifest(start, "model")
-        past = build_reservoir(workspace, model["parents"]["dataset"], today(workspace))
+        past = build_reservoir(workspace, model["parents"]["dataset"], workspace.today())
         replay = past.save(workspace, run.actor, BY)
-        signed = policy_of(workspace, run.actor).get("standing", {}).get("bounds", {})
+        signed = policy_of(workspace, run.actor).get("auto_approval", {}).get("bounds", {})
         bounds = UpdateBounds(**{name: most for name, most in signed.items() if name != "in_a_row"})
         return online_update_subprocess(
             workspace.home, start, results["pull"]["takes"], replay, BY, bounds=bounds
@@ -198,12 +196,6 @@ def _backend(workspace: Workspace, model: str) -> OnnxBackend:
     manifest = workspace.objects.manifest(model, "model")
     graph = workspace.objects.get(manifest["blobs"]["graph"])
     return OnnxBackend(graph, ModelShape.load(manifest["shape"]))
-
-
-def today(workspace: Workspace) -> datetime.date:
-    """Return the UTC day by the workspace's clock."""
-    now = workspace.log.clock.utc_ns() / NS_PER_S
-    return datetime.datetime.fromtimestamp(now, datetime.UTC).date()
 
 
 class RetrainingPipeline:
@@ -273,7 +265,7 @@ class RetrainingPipeline:
 
     def pull(self, results: StepResults) -> StepResults:
         """Look for takes that the champion has not learned from and that may be learned from."""
-        actor, day = self.run.actor, today(self.workspace)
+        actor, day = self.run.actor, self.workspace.today()
         champion = self.workspace.log.ref(live_ref(actor))
         start, learned_takes = "", set[str]()
         if champion is not None:
@@ -310,7 +302,7 @@ class RetrainingPipeline:
                 self.run.name,
                 self.run.actor,
                 BY,
-                today(self.workspace),
+                self.workspace.today(),
                 like=like,
             )
         except BadInput as error:
@@ -373,7 +365,7 @@ class RetrainingPipeline:
         return dict(report)
 
     def approve(self, results: StepResults) -> StepResults:
-        """Make a release, and approve it by the standing policy."""
+        """Make a release, and approve it automatically."""
         release = make_release(
             self.workspace,
             results["train"]["model"],

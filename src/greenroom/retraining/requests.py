@@ -239,7 +239,7 @@ def _objection(
     if going:
         return Refused(
             f"run {going[-1].name} goes on",
-            then=f"see it: greenroom pipeline show {going[-1].name}",
+            then=f"see it: greenroom run show {going[-1].name}",
         )
     actor_runs = [run for run in actor_runs if bool(run.job.get("online")) == online]
     trained = [run for run in actor_runs if run.reason != NOTHING_NEW]

@@ -14,7 +14,6 @@ from greenroom.monitoring.detectors.prevalence import SPIKE
 from greenroom.registry.auto_approval import IN_A_ROW, ONLINE
 from greenroom.registry.policy import policy_of, policy_ref
 from greenroom.registry.promote import live_ref
-from greenroom.retraining.pipeline import today
 from greenroom.retraining.requests import Rules, Run, request_run, rules_of, runs, scheduled
 from greenroom.store.log import Entry
 from greenroom.store.workspace import Workspace
@@ -87,10 +86,10 @@ def job_for_alert(workspace: Workspace, alert: LoggedAlert) -> dict[str, Any]:
     """
     if not _is_spike(alert):
         return {}
-    standing = policy_of(workspace, alert.actor).get("standing") or {}
-    if ONLINE not in standing.get("kinds", ()) or standing["until"] < today(workspace).isoformat():
+    allowed = policy_of(workspace, alert.actor).get("auto_approval") or {}
+    if ONLINE not in allowed.get("kinds", ()) or allowed["until"] < workspace.today().isoformat():
         return {}
-    most = standing["bounds"].get("in_a_row", IN_A_ROW)
+    most = allowed["bounds"].get("in_a_row", IN_A_ROW)
     spent = _in_a_row(workspace, alert.actor) >= most
     return {} if spent else {"online": True}
 

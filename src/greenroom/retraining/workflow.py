@@ -47,7 +47,7 @@ def single_worker(home: Path) -> Iterator[None]:
         except OSError:
             raise Refused(
                 "another process works on the runs of this workspace",
-                then="see them: greenroom pipeline list",
+                then="see them: greenroom run list",
             ) from None
         yield
 

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from greenroom.errors import BadInput, GreenroomError
 from greenroom.monitoring.alerts import alert_json, list_alerts
 from greenroom.observers.hub import Hub
+from greenroom.stage.access import require_token
 from greenroom.stage.server import ServerHandle, create_app, hosts_for, serve_in_thread
 from greenroom.store.workspace import Workspace
 
@@ -72,15 +73,22 @@ def routes(workspace: Workspace) -> list[BaseRoute]:
 
 
 def page_server(
-    workspace: Workspace, address: tuple[str, int] | None
+    workspace: Workspace, address: tuple[str, int] | None, token: bytes | None = None
 ) -> Callable[[Hub, CollectorRegistry], ServerHandle] | None:
-    """Return what serves the page of a show at (host, port); None for no page."""
+    """Return what serves the page of a show at (host, port); None for no page.
+
+    Raises:
+        BadInput: other machines reach the address, and there is no token.
+    """
     if address is None:
         return None
+    require_token(address[0], token)
 
     def serve(hub: Hub, registry: CollectorRegistry) -> ServerHandle:
         hosts = hosts_for(address[0])
-        app = create_app(hub, api_routes=routes(workspace), registry=registry, hosts=hosts)
+        app = create_app(
+            hub, api_routes=routes(workspace), registry=registry, hosts=hosts, token=token
+        )
         return serve_in_thread(app, *address)
 
     return serve

@@ -11,7 +11,6 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -29,8 +28,6 @@ PATH = "/api/alertmanager"
 SOURCE = "alertmanager"
 LARGEST = 1 << 20
 """Bytes of a notification, at most; one alert of ours has some 1,500."""
-TOKEN_LENGTH = 16
-"""Characters of a token, at least."""
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
@@ -122,25 +119,6 @@ def _number(annotations: dict[str, str], name: str, where: str) -> float:
     if not math.isfinite(value) or (name == "tick" and not 0 <= value < 2**53):
         raise BadInput(f"its {name} '{text}' is no number that can be kept", where=where)
     return value
-
-
-def read_token(path: Path) -> bytes:
-    """Return the token in a file, without the line's end.
-
-    Raises:
-        BadInput: it cannot be read, has more than one word, or is too short to be a secret.
-    """
-    try:
-        token = path.read_bytes().strip()
-    except OSError as error:
-        raise BadInput(f"this token cannot be read: {error.strerror}", where=str(path)) from None
-    if len(token) < TOKEN_LENGTH or len(token.split()) != 1:
-        raise BadInput(
-            f"a token is one word of at least {TOKEN_LENGTH} characters",
-            where=str(path),
-            then="make one: openssl rand -hex 32",
-        )
-    return token
 
 
 def routes(log: Log, token: bytes) -> Sequence[BaseRoute]:

@@ -24,74 +24,27 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from greenroom.errors import BadInput
 from greenroom.observers.hub import Hub, Viewer
+from greenroom.stage.access import LOOPBACK, Guard, error_body, is_loopback, require_token
+from greenroom.stage.receiver import PATH as ALERTS_PATH
 
 PAGE = Path(__file__).parent / "page"
 """Where `npm run build` in `web/` puts the page; the wheel carries it."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""Names under which a browser on this machine reaches the page."""
 START_S = 10.0
 
-_CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_HEADERS = {
-    "content-security-policy": _CSP,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
 _NOT_BUILT = (
     "The stage page is not built yet.\n\n"
     "Build it:  make setup        (or: cd web && npm ci && npm run build)\n"
     "Then load this page again. The show itself does not need it.\n"
 )
-
-
-class _Guard:
-    """Add the security headers to every answer and turn away hosts that are not ours.
-
-    The host is checked because a name that a stranger controls may point at this machine (DNS
-    rebinding); such a page would otherwise count as the same origin.
-    """
-
-    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
-        self.app = app
-        self.hosts = frozenset(hosts)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        if "*" in self.hosts or _host(Headers(scope=scope).get("host", "")) in self.hosts:
-            await self.app(scope, receive, send_guarded)
-        elif scope["type"] == "websocket":
-            await WebSocket(scope, receive, send).close(1008)
-        else:
-            body = _error_body(
-                "this page answers only on this machine", f"open http://{LOOPBACK[0]}"
-            )
-            await JSONResponse(body, 421)(scope, receive, send_guarded)
 
 
 class _Assets(StaticFiles):
@@ -103,17 +56,6 @@ class _Assets(StaticFiles):
         return response
 
 
-def _host(netloc: str) -> str:
-    """Return the host of a Host header, without its port, in lower case.
-
-    >>> _host("LocalHost:80"), _host("[::1]:80"), _host("127.0.0.1")
-    ('localhost', '::1', '127.0.0.1')
-    """
-    if netloc.startswith("["):
-        return netloc[1:].partition("]")[0].lower()
-    return netloc.partition(":")[0].lower()
-
-
 def _same_origin(connection: HTTPConnection) -> bool:
     """Return whether the page that connects came from this very server; programs send no origin."""
     origin = connection.headers.get("origin")
@@ -123,18 +65,14 @@ def _same_origin(connection: HTTPConnection) -> bool:
     return scheme in ("http", "https") and netloc == connection.headers.get("host")
 
 
-def _error_body(what: str, then: str) -> dict[str, str]:
-    return {"error": what, "then": then}
-
-
 async def _problem(request: Request, error: Exception) -> Response:
     """Answer a wrong address or method in JSON that says what there is."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         what = f"there is nothing at {request.url.path}"
-        return JSONResponse(_error_body(what, "try / (page), /ws, /metrics or /healthz"), 404)
+        return JSONResponse(error_body(what, "try / (page), /ws, /metrics or /healthz"), 404)
     return JSONResponse(
-        _error_body(error.detail, "see docs/stage.md"), error.status_code, headers=error.headers
+        error_body(error.detail, "see docs/stage.md"), error.status_code, headers=error.headers
     )
 
 
@@ -146,7 +84,7 @@ def hosts_for(host: str) -> tuple[str, ...]:
     """
     if host in ("0.0.0.0", "::", ""):  # noqa: S104
         return ("*",)
-    return LOOPBACK if host in LOOPBACK else (*LOOPBACK, host)
+    return LOOPBACK if is_loopback(host) else (*LOOPBACK, host)
 
 
 def create_app(
@@ -155,6 +93,7 @@ def create_app(
     api_routes: Sequence[BaseRoute] = (),
     registry: CollectorRegistry | None = None,
     hosts: Sequence[str] = LOOPBACK,
+    token: bytes | None = None,
     page: Path = PAGE,
 ) -> Starlette:
     """Build the web app: `/` (page), `/ws`, `/healthz`, `/metrics` and what `api_routes` adds.
@@ -164,6 +103,7 @@ def create_app(
         api_routes: further routes, such as the contracts over HTTP.
         registry: what `/metrics` shows; nothing when None.
         hosts: names under which the page may be asked for; ("*",) for every name.
+        token: what has to be shown (see `greenroom.stage.access`); None where nothing has to.
         page: folder of the built page.
 
     >>> [route.path for route in create_app(Hub()).routes]
@@ -205,7 +145,9 @@ def create_app(
         ],
         exception_handlers={HTTPException: _problem},
     )
-    app.add_middleware(_Guard, hosts=hosts)
+    open_paths = ("/healthz", ALERTS_PATH)  # the latter asks for a token of its own
+    app.add_middleware(Guard, hosts=hosts, token=token, open_paths=open_paths)
+    app.state.token = token
     return app
 
 
@@ -266,7 +208,7 @@ class ServerHandle:
         self.stop()
 
 
-def serve_in_thread(app: ASGIApp, host: str = LOOPBACK[0], port: int = 0) -> ServerHandle:
+def serve_in_thread(app: Starlette, host: str = LOOPBACK[0], port: int = 0) -> ServerHandle:
     """Serve `app` from a thread of its own and return once it answers.
 
     Args:
@@ -275,8 +217,10 @@ def serve_in_thread(app: ASGIApp, host: str = LOOPBACK[0], port: int = 0) -> Ser
         port: 0 takes any free port.
 
     Raises:
-        BadInput: the address cannot be listened on, with what to do about it.
+        BadInput: the address cannot be listened on, or other machines reach it and the app asks for no
+            token; with what to do about it.
     """
+    require_token(host, app.state.token)
     listener = _listen(host, port)
     bound = (host, int(listener.getsockname()[1]))
     server = uvicorn.Server(

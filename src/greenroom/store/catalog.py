@@ -1,24 +1,28 @@
 """Answer questions about manifests quickly; an index that can be dropped and rebuilt at any time.
 
 The catalogue is a projection of the log and the manifests that it names, kept in SQLite. It remembers
-how many log entries it has read, and reads on when it is asked; if it is damaged or of another
-version it is made anew.
+how many log entries it has read, and reads on when it is asked. If it is damaged or of another version
+it is made anew: `catalog.sum` holds the SHA-256 of the file after the last change made here.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from filelock import FileLock
+
 from greenroom.errors import CheckFailed, GreenroomError
 from greenroom.store.log import Entry, Log
-from greenroom.store.objects import Manifest, Objects
+from greenroom.store.objects import Manifest, Objects, digest
 
 _VERSION = 1
+_Sum = tuple[list[int], str]
 _SCHEMA = """
 create table manifests(object text primary key, kind text not null, actor text, name text,
                        at_ns integer not null, by text not null, position integer not null);
@@ -84,7 +88,7 @@ class Catalog:
         try:
             with closing(self._connect()) as db:
                 return dict(db.execute("select name, object from refs"))
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise CheckFailed(
                 f"the catalogue is damaged: {error}", where=str(self.path), then="delete it"
             ) from None
@@ -103,12 +107,13 @@ class Catalog:
         entries = self.log.entries()
         try:
             return self._answer(entries, query, values)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL):
+        except sqlite3.Error as error:  # sqlite3's own "cannot decode" has no code
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL):
                 raise GreenroomError(
                     f"the catalogue cannot be used: {error}", where=str(self.path)
                 ) from error
-        except sqlite3.DatabaseError:
+        except (UnicodeDecodeError, TypeError):
             pass
         self.path.unlink(missing_ok=True)
         return self._answer(entries, query, values)
@@ -116,12 +121,43 @@ class Catalog:
     def _answer(
         self, entries: list[Entry], query: str, values: tuple[str, ...]
     ) -> list[tuple[Any, ...]]:
-        with closing(self._connect()) as db:
-            self._read_on(db, entries)
-            return db.execute(query, values).fetchall()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_suffix(".lock")):
+            self._check_sum()
+            with closing(self._connect()) as db:
+                self._read_on(db, entries)
+                rows = db.execute(query, values).fetchall()
+            self._write_sum()
+        return rows
+
+    def _stamp(self) -> list[int]:
+        """Return what changes with every change of the file: its size and time."""
+        stat = self.path.stat()
+        return [stat.st_size, stat.st_mtime_ns]
+
+    def _check_sum(self) -> None:
+        """Drop the file where somebody else has changed it."""
+        if not self.path.exists():
+            return
+        try:
+            stamp, checksum = msgspec.json.decode(self._sum_path.read_bytes(), type=_Sum)
+        except (OSError, msgspec.DecodeError):
+            stamp, checksum = [], ""
+        if stamp != self._stamp() and digest(self.path.read_bytes()) != checksum:
+            self.path.unlink()
+
+    def _write_sum(self) -> None:
+        stamp = self._stamp()
+        with suppress(OSError, msgspec.DecodeError):
+            if msgspec.json.decode(self._sum_path.read_bytes(), type=_Sum)[0] == stamp:
+                return
+        self._sum_path.write_bytes(msgspec.json.encode((stamp, digest(self.path.read_bytes()))))
+
+    @property
+    def _sum_path(self) -> Path:
+        return self.path.with_suffix(".sum")
 
     def _connect(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
         try:
             version = db.execute("pragma user_version").fetchone()[0]

@@ -11,8 +11,8 @@ Moving a ref is one append with the expected old value, under a lock: nothing ca
 
 from __future__ import annotations
 
-import fcntl
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from filelock import FileLock
 
 from greenroom.clock import Clock, WallClock
 from greenroom.errors import CheckFailed, GreenroomError
@@ -50,8 +51,36 @@ class Entry:
     body: dict[str, Any]
 
 
+class _HeadFile:
+    """`log.head`: size and tree head after the last append; it tells of a log that lost lines."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def write(self, tree: Tree) -> None:
+        write_durably(self.path, canonical({"size": tree.size, "head": tree.root().hex()}))
+
+    def read(self) -> tuple[int, str] | None:
+        """Return size and head, or None where there is none yet."""
+        try:
+            saved = msgspec.json.decode(self.path.read_bytes())
+            size, head = int(saved["size"]), str(saved["head"])
+            if size < 1:
+                raise ValueError
+        except FileNotFoundError:
+            return None
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):
+            raise CheckFailed(
+                "this tree head cannot be read", where=str(self.path), then=_MEND
+            ) from None
+        return size, head
+
+
 class Log:
-    """The append-only log of one workspace.
+    """The append-only log of one workspace; threads and processes may share it.
 
     Args:
         path: the file; made with the first append.
@@ -68,6 +97,8 @@ class Log:
         self._heads: list[str] = []
         self._refs: dict[str, str] = {}
         self._offset = 0
+        self._head_file = _HeadFile(path.with_suffix(".head"))
+        self._thread_lock = threading.RLock()
 
     def append(
         self,
@@ -106,23 +137,27 @@ class Log:
 
     def entries(self) -> list[Entry]:
         """Return every entry, checked against the tree heads."""
-        self._catch_up()
-        return list(self._entries)
+        with self._thread_lock:
+            self._catch_up()
+            return list(self._entries)
 
     def leaves(self) -> list[bytes]:
         """Return the leaf hashes, for proofs."""
-        self._catch_up()
-        return list(self._leaves)
+        with self._thread_lock:
+            self._catch_up()
+            return list(self._leaves)
 
     def head(self) -> tuple[int, bytes]:
         """Return (size, tree head)."""
-        self._catch_up()
-        return self._tree.size, self._tree.root()
+        with self._thread_lock:
+            self._catch_up()
+            return self._tree.size, self._tree.root()
 
     def ref(self, name: str) -> str | None:
         """Return where a ref points, or None."""
-        self._catch_up()
-        return self._refs.get(name)
+        with self._thread_lock:
+            self._catch_up()
+            return self._refs.get(name)
 
     def refs(self, prefix: str = "") -> dict[str, str]:
         """Return every ref that begins with `prefix`."""
@@ -142,21 +177,18 @@ class Log:
         fresh = Log(self.path, self.clock)
         fresh._catch_up()
 
-    @property
-    def _head_path(self) -> Path:
-        return self.path.with_suffix(".head")
-
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path.with_suffix(".lock"), "a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._thread_lock, FileLock(self.path.with_suffix(".lock")):
             self._catch_up()
             yield
 
     def _append(self, event: str, body: dict[str, Any], by: str) -> Entry:
-        if self._tree.size == 1 and not self._head_path.exists():
-            self._write_head()  # a crash came before the first; two lines without one would be a fault
+        if self._tree.size == 1 and not self._head_file.exists():
+            self._head_file.write(
+                self._tree
+            )  # a crash came before the first; two lines without one would be a fault
         at_ns = self.clock.utc_ns()
         line = canonical({"at": str(at_ns), "by": by, "event": event, "body": body})
         leaf = leaf_hash(line)
@@ -183,23 +215,19 @@ class Log:
             sync_folder(self.path.parent)
         self._accept(record, leaf)
         try:
-            self._write_head()
+            self._head_file.write(self._tree)
         except (OSError, GreenroomError):
-            if not self._head_path.exists():
+            if not self._head_file.exists():
                 raise
             # The entry stands; a head that is behind is allowed, and the next append writes it.
         return self._entries[-1]
-
-    def _write_head(self) -> None:
-        size, head = self._tree.size, self._tree.root().hex()
-        write_durably(self._head_path, canonical({"size": size, "head": head}))
 
     def _catch_up(self) -> None:
         """Read what others appended since; verify every line.
 
         The head is read first: whoever appends meanwhile makes the log longer than it, never shorter.
         """
-        saved = self._saved_head()
+        saved = self._head_file.read()
         try:
             with open(self.path, "rb") as file:
                 length = file.seek(0, os.SEEK_END)
@@ -212,7 +240,7 @@ class Log:
         for line in data.split(b"\n")[:-1]:
             self._accept(line + b"\n", leaf_hash(line[65:]))
         if saved is None and self._tree.size > 1:  # one line may be there before the first head
-            saved = self._saved_head()
+            saved = self._head_file.read()
             if saved is None:
                 raise CheckFailed("log.head is missing", where=str(self.path), then=_MEND)
             saved = None if saved[0] > self._tree.size else saved
@@ -228,7 +256,7 @@ class Log:
         try:
             raw = msgspec.json.decode(line[65:-1])
             entry = Entry(index, raw["event"], int(raw["at"]), raw["by"], raw["body"])
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):
             raise CheckFailed("this entry cannot be read", where=where, then=_MEND) from None
         self._tree = tree
         self._entries.append(entry)
@@ -237,21 +265,6 @@ class Log:
         self._offset += len(line)
         if entry.event == "ref":
             self._refs[entry.body["name"]] = entry.body["new"]
-
-    def _saved_head(self) -> tuple[int, str] | None:
-        """Return size and head of `log.head`, or None where there is none yet."""
-        try:
-            saved = msgspec.json.decode(self._head_path.read_bytes())
-            size, head = int(saved["size"]), str(saved["head"])
-            if size < 1:
-                raise ValueError
-        except FileNotFoundError:
-            return None
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError):
-            raise CheckFailed(
-                "this tree head cannot be read", where=str(self._head_path), then=_MEND
-            ) from None
-        return size, head
 
     def _compare_head(self, size: int, head: str) -> None:
         if size > self._tree.size:
@@ -263,7 +276,7 @@ class Log:
         if self._heads[size - 1] != head:
             raise CheckFailed(
                 f"the log's first {size} entries are not those that log.head names",
-                where=str(self._head_path),
+                where=str(self._head_file.path),
                 then=_MEND,
             )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from greenroom.clock import Clock
+from greenroom.clock import NS_PER_S, Clock
 from greenroom.errors import BadInput, GreenroomError
 from greenroom.store.catalog import Catalog, blobs_of, parents_of
 from greenroom.store.log import Log
@@ -103,6 +104,15 @@ class Workspace:
             f"there is no {kind} '{text}' in {self.home}",
             then=_LISTED.get(kind, f"list them: greenroom serve, then /api/{kind}s"),
         )
+
+    def today(self) -> datetime.date:
+        """Return the UTC day by the log's clock: everybody who asks what day it is asks here."""
+        return self.day_of(self.log.clock.utc_ns())
+
+    @staticmethod
+    def day_of(utc_ns: int) -> datetime.date:
+        """Return the UTC day of a time in nanoseconds."""
+        return datetime.datetime.fromtimestamp(utc_ns / NS_PER_S, datetime.UTC).date()
 
     def fsck(self, progress: Callable[[int], None] = lambda _: None) -> Findings:
         """Hash every object, check the log from its start, and compare every ref with it."""
