@@ -47,7 +47,20 @@ class InputBatch(NamedTuple):
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> InputBatch:
         """Return the batch of tensors in the order of `ModelShape.inputs`."""
-        return cls(*tensors[:9], tuple(tensors[9:]))
+        history, captured, state, velocity, valid, age, *rest = tensors
+        speech, speech_mask, noise, *conditioning = rest
+        return cls(
+            history=history,
+            captured=captured,
+            state=state,
+            velocity=velocity,
+            valid=valid,
+            age=age,
+            speech=speech,
+            speech_mask=speech_mask,
+            noise=noise,
+            conditioning=tuple(conditioning),
+        )
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
