@@ -34,7 +34,7 @@ from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import OnnxBackend, self_test
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_takes import load_eval_take
-from greenroom.validation.evaluator import validate
+from greenroom.validation.evaluator import EvalScope, validate
 from tests.people import approve
 
 pytestmark = pytest.mark.train
@@ -197,7 +197,7 @@ def test_the_takes_it_was_trained_on_give_the_part_that_it_has(studio: Studio) -
 
 def test_it_is_judged_alone_and_beside_the_rest(studio: Studio, exchanged: str) -> None:
     workspace, backend = studio.workspace, _backend(studio.workspace, exchanged)
-    alone = validate(workspace, exchanged, backend, "t", tasks=("style",))
+    alone = validate(workspace, exchanged, backend, "t", EvalScope(tasks=("style",)))
     figures = workspace.objects.manifest(alone, "validation")["figures"]
     assert set(figures) == {"style"} and figures["style"]["accuracy"]["takes"] == 3
 
@@ -211,7 +211,7 @@ def test_a_dataset_without_faces_judges_all_but_the_face(studio: Studio, person:
     figures = workspace.objects.manifest(found, "validation")["figures"]
     assert set(figures) == {"infill", "forecast", "style"}
     with pytest.raises(BadInput, match="no recording to judge face on"):
-        validate(workspace, model, _backend(workspace, model), "t", tasks=("face",))
+        validate(workspace, model, _backend(workspace, model), "t", EvalScope(tasks=("face",)))
 
 
 def test_the_command_makes_it(studio: Studio, exchanged: str) -> None:
@@ -265,7 +265,7 @@ def test_a_fitted_face_performs_and_replays_to_the_bit(studio: Studio, tmp_path:
     scenes, values = {"other": load_eval_take(workspace, other)}, []
     for model in (studio.model, made):
         backend = _backend(workspace, model)
-        found = validate(workspace, model, backend, "t", scenes, ("face",))
+        found = validate(workspace, model, backend, "t", EvalScope(scenes, ("face",)))
         figures = workspace.objects.manifest(found, "validation")["figures"]
         values.append(figures["face"]["r2w"]["model"])
     assert values[1] > values[0]

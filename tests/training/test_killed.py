@@ -29,7 +29,7 @@ from greenroom.training import trainer
 from greenroom.training.recipe import Recipe
 from greenroom.training.train import train
 from greenroom.validation.gates import decide_gates
-from greenroom.validation.evaluator import validate
+from greenroom.validation.evaluator import EvalScope, validate
 trainer.EVERY = 2
 
 def go(home, dataset, seed):
@@ -38,7 +38,7 @@ def go(home, dataset, seed):
     manifest = workspace.objects.manifest(model, "model")
     graph = workspace.objects.get(manifest["blobs"]["graph"])
     backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
-    validate(workspace, model, backend, "t", tasks=["infill"])
+    validate(workspace, model, backend, "t", EvalScope(tasks=["infill"]))
     validation, decisions = decide_gates(workspace, model)
     promote(workspace, "a", approve(workspace, model, "Ada", None, validation, decisions), "t")
     Path(home, f"done-{seed}").write_text(model)

@@ -12,9 +12,9 @@ import pytest
 from greenroom.capture.sample_data import Clip
 from greenroom.errors import BadInput
 from greenroom.store.workspace import Workspace
-from greenroom.validation.search import MedianStopping, SearchPlan, behind, best_of, search
+from greenroom.validation.search import best_of, search
 from greenroom.validation.search_report import search_report
-from greenroom.validation.search_space import SPACE, Choice, read_space
+from greenroom.validation.search_space import SPACE, Choice, SearchPlan, read_space
 from tests.validation.test_cross_validation import workspace_of
 
 KNOWN = {"rate": 1e-3, "batch": 32, "rollout": 24, "preset": "mini", "steps": 500, "seed": 0}
@@ -55,22 +55,72 @@ def test_a_space_is_read_as_it_is_written() -> None:
     assert {name: choice.manifest() for name, choice in space.items()} == found
 
 
-def test_a_trial_is_ended_where_it_is_behind_and_not_before() -> None:
-    others = [{n: 1.0 + k for n in range(1, 21)} for k in range(3)]
-    assert not behind(9, 4, others) and behind(9, 5, others) and not behind(1.5, 5, others)
-    assert not behind(9, 20, others[:2])  # too few to tell
-    noted: list[tuple[float, int]] = []
-    watch = MedianStopping([], lambda loss, at: noted.append((loss, at)), lambda thousandths: None)
+@pytest.mark.train
+def test_a_trial_is_pruned_beside_comparable_ones_and_not_before() -> None:
+    import optuna
+
+    from greenroom.validation.search_trials import ENOUGH, PARTS, WARM_UP, ComparablePruner
+
+    kinds = optuna.distributions.CategoricalDistribution((8, 24))
+
+    def study_of(count: int, rollout: int) -> Any:
+        study = optuna.create_study(direction="minimize", pruner=ComparablePruner())
+        for n in range(count):
+            values = {part: 1.0 + n for part in range(1, PARTS + 1)}
+            state = optuna.trial.TrialState.PRUNED if n else optuna.trial.TrialState.COMPLETE
+            study.add_trial(
+                optuna.trial.create_trial(
+                    state=state,
+                    value=1.0,
+                    params={"rollout": rollout},
+                    distributions={"rollout": kinds},
+                    intermediate_values=values,
+                )
+            )
+        return study
+
+    def is_pruned(study: Any, loss: float, part: int) -> bool:
+        trial = study.ask({"rollout": kinds})
+        assert trial.params == {"rollout": 24}
+        trial.report(loss, part)
+        return bool(trial.should_prune())
+
+    fixed = optuna.samplers.PartialFixedSampler({"rollout": 24}, optuna.samplers.RandomSampler(0))
+    for rollout, prunes in ((24, True), (8, False)):
+        study = study_of(ENOUGH, rollout)
+        study.sampler = fixed
+        assert is_pruned(study, 9.0, WARM_UP) is prunes
+        assert not is_pruned(study, 9.0, WARM_UP - 1)
+        assert not is_pruned(study, 1.5, WARM_UP)
+    few = study_of(ENOUGH - 1, 24)
+    few.sampler = fixed
+    assert not is_pruned(few, 9.0, WARM_UP)
+
+
+@pytest.mark.train
+def test_a_loss_is_reported_once_a_part_and_smoothed() -> None:
+    from greenroom.validation.search_trials import LossReporter
+
+    class Trial:
+        reports: list[tuple[float, int]] = []
+
+        def report(self, loss: float, part: int) -> None:
+            self.reports.append((loss, part))
+
+        def should_prune(self) -> bool:
+            return False
+
+    reporter = LossReporter(Trial(), lambda thousandths: None)
     for step in range(1, 101):
-        watch.step(step, 100, {"loss": 1 / step})
-    assert [at for _, at in noted] == list(range(1, 21)) and noted[-1][0] < noted[0][0]
+        reporter.step(step, 100, {"loss": 1 / step})
+    reports = Trial.reports
+    assert [part for _, part in reports] == list(range(1, 21)) and reports[-1][0] < reports[0][0]
 
 
 @pytest.fixture
 def made_up(tmp_path: Path, published: list[Clip], monkeypatch: pytest.MonkeyPatch) -> Any:
     """A training whose error is least at rate 1e-3, batch 32; returns (workspace, dataset, trained)."""
-    from greenroom.training import train as room
-    from greenroom.validation import search as module
+    from greenroom.validation import search_trials as module
 
     workspace, dataset = workspace_of(tmp_path, published, 3)
     trained: list[dict[str, Any]] = []
@@ -93,7 +143,7 @@ def made_up(tmp_path: Path, published: list[Clip], monkeypatch: pytest.MonkeyPat
         made["parents"] = {"model": model}
         return where.publish({"kind": "validation", "actor": "a", **made}, by="test")
 
-    monkeypatch.setattr(room, "train", train)
+    monkeypatch.setattr(module, "train", train)
     monkeypatch.setattr(module, "validate", validate)
     return workspace, dataset, trained
 

@@ -16,9 +16,9 @@ from greenroom.store.objects import Manifest, write_durably
 from greenroom.store.workspace import Workspace
 from greenroom.validation.cross_validation import FoldPlan, cross_validate
 from greenroom.validation.ratings import lines_of, read_ratings, summary
-from greenroom.validation.search import SearchPlan, search
+from greenroom.validation.search import search
 from greenroom.validation.search_report import search_report
-from greenroom.validation.search_space import SPACE, Space, read_space
+from greenroom.validation.search_space import SPACE, SearchPlan, Space, read_space
 
 
 def opener(workspace: Workspace) -> Any:

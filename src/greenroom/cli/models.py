@@ -28,7 +28,7 @@ from greenroom.store.workspace import Workspace
 from greenroom.validation.comparison_clip import clip_for
 from greenroom.validation.eval_model import TASKS
 from greenroom.validation.eval_takes import EvalTake
-from greenroom.validation.evaluator import validate
+from greenroom.validation.evaluator import EvalScope, validate
 from greenroom.validation.gates import decide_gates
 from greenroom.validation.ratings import keep_study, lines_of, read_ratings, summary
 from greenroom.validation.report import validation_report as write_report
@@ -188,10 +188,8 @@ def validate_command(
         name,
         backend,
         context.user,
-        _scenes(on, label_pattern) if on else None,
-        task or None,
-        meter("judging", as_json),
-        alone,
+        scope=EvalScope(_scenes(on, label_pattern) if on else None, task or None, alone),
+        progress=meter("judging", as_json),
     )
     validation_manifest = workspace.objects.manifest(validation, "validation")
     study = None if rating_rows is None else summary(rating_rows)

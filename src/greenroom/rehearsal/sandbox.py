@@ -24,7 +24,7 @@ from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_takes import EvalTake, load_eval_take
-from greenroom.validation.evaluator import validate
+from greenroom.validation.evaluator import EvalScope, validate
 from greenroom.validation.sufficient_stats import StatsByTask, read_stats
 
 LIVE = "live"
@@ -226,8 +226,10 @@ def _judged(
     tasks: Sequence[str],
     progress: Progress,
 ) -> str:
-    backend = contender.backend
-    return validate(workspace, contender.model, backend, by, scenes, tuple(tasks) or None, progress)
+    scope = EvalScope(scenes, tuple(tasks) or None)
+    return validate(
+        workspace, contender.model, contender.backend, by, scope=scope, progress=progress
+    )
 
 
 def _pairs(

@@ -158,32 +158,20 @@ def roll_out(
         history = history + jitter * model.core.std * torch.randn_like(history)
     captured_history = windows.new_ones(n, k, shape.joints)
     gap_ticks = windows.new_zeros(n, shape.joints)
-    way, divergence = windows.new_zeros(n, shape.noise), windows.new_zeros(())
-    if generation is not None:
-        way, divergence = generation.draw(model, windows[:, k - 1 :])
+    way, is_drawn, divergence = _draws(model, windows, generation)
     previous_valid = windows.new_ones(n, shape.joints)
     rows: list[tuple[Tensor, ...]] = []
     for t in range(ticks):
         captured = valid[:, t]
         gap_ticks = torch.where(captured > 0, torch.zeros_like(gap_ticks), gap_ticks + 1)
-        drawn = windows.new_zeros(n)
-        if generation is not None:
-            drawn = (generation.windows & (captured.sum(-1) == 0)).float()
-        now = Observation(
-            windows[:, k + t],
-            windows[:, k + t - 1],
-            valid=captured,
-            previous_valid=previous_valid,
-            gap_ticks=gap_ticks,
-        )
-        labels = None if conditioning is None else conditioning[:, : k + t + 1]
+        drawn = is_drawn * (captured.sum(-1) == 0).float()
+        before, labels = windows[:, k + t - 1], None
+        if conditioning is not None:
+            labels = conditioning[:, : k + t + 1]
+        now = Observation(windows[:, k + t], before, captured, previous_valid, gap_ticks=gap_ticks)
+        draw = drawn[:, None] * way
         inputs = assemble_batch(
-            shape,
-            history,
-            captured_history,
-            now,
-            noise=drawn[:, None] * way,
-            conditioning=labels,
+            shape, history, captured_history, now, noise=draw, conditioning=labels
         )
         pose, sigma, confidence, *_ = model(*inputs.tensors)
         history = torch.cat([history[:, 1:], pose[:, None]], 1)
@@ -192,6 +180,18 @@ def roll_out(
         rows.append((pose, own_values(model, history, captured, pose), sigma, confidence))
     pose, own, sigma, confidence = (torch.stack(column, 1) for column in zip(*rows, strict=True))
     return Rollout(pose, own, sigma, confidence, kl=divergence)
+
+
+def _draws(
+    model: MotionNet, windows: Tensor, generation: Generation | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return draws (N, Z), 1 for windows that are generated, else 0 (N,), and the divergence."""
+    n = len(windows)
+    if generation is None:
+        zeros = windows.new_zeros(n)
+        return windows.new_zeros(n, model.shape.noise), zeros, windows.new_zeros(())
+    way, divergence = generation.draw(model, windows[:, model.shape.history - 1 :])
+    return way, generation.windows.float(), divergence
 
 
 def free_run(model: MotionNet, history: Tensor, draws: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ other, so a run that was cut off goes on with the folds that are missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,45 +125,32 @@ def cross_validate(
 ) -> str:
     """Train and judge a model a fold; publish the folds and their pooled figures; return the hash.
 
-    The figures are made from the sums of all takes together, not averaged over folds, so that long and
-    short folds count by what is in them; intervals are over takes.
+    The figures are of the sums over all takes, not averages over folds; intervals are over takes.
 
     Args:
-        workspace: where the dataset is and everything goes.
+        workspace: where all is published.
         dataset: its hash; all its takes are used, whatever its own splits.
-        by: who asks.
-        opened: makes a model's graph run.
-        plan: folds, and how each is trained.
-        report: told how far it is, in thousandths of all folds.
+        by: name of who asks.
+        opened: function that loads a model's graph.
+        plan: folds and training settings.
+        report: called with thousandths of all folds.
 
     Raises:
         BadInput: too few groups of takes.
-        MissingExtra: the extra `train` is not installed.
-        Refused: a take's rights do not cover training today.
     """
     manifest = workspace.objects.manifest(dataset, "dataset")
     takes = sorted(take for split in manifest["splits"].values() for take in split)
     grouped, groups = take_groups(workspace, takes, plan.folds)
     done: list[Fold] = []
-    pooled: StatsByTask = {}
-    for n, (train, validation_takes, test) in enumerate(make_folds(groups, plan.folds, plan.seed)):
-        fold_manifest = {
-            **manifest,
-            "name": f"{manifest['name']} fold {n + 1} of {plan.folds}",
-            "splits": {"test": test, "validation": validation_takes, "train": train},
-            "parents": {**manifest["parents"], "dataset": dataset},
-        }
-        name = workspace.publish(fold_manifest, by=by)
+    for n, splits in enumerate(make_folds(groups, plan.folds, plan.seed)):
+        fold_name = f"fold {n + 1} of {plan.folds}"
+        fold_dataset = _fold_dataset(manifest, dataset, fold_name, splits)
+        name = workspace.publish(fold_dataset, by=by)
 
         def report_fold(thousandths: int, n: int = n) -> None:
             report(1000 * n + thousandths, 1000 * plan.folds)
 
-        fold = _fold(workspace, name, by, opened, plan, report_fold)
-        done.append(fold)
-        fold_tallies = read_stats(workspace.objects.manifest(fold.validation, "validation"))
-        for task, metrics in fold_tallies.items():
-            for metric, rows in metrics.items():
-                pooled.setdefault(task, {}).setdefault(metric, {}).update(rows)
+        done.append(_fold(workspace, name, by, opened, plan=plan, report_fold=report_fold))
         report_fold(1000)
     out = {
         "kind": "crossval",
@@ -174,10 +161,41 @@ def cross_validate(
         "preset": plan.preset,
         "steps": plan.steps,
         "seed": plan.seed,
-        "figures": aggregate_figures(pooled),
+        "figures": aggregate_figures(_pooled(workspace, done)),
         "parents": {"dataset": dataset, "validations": [fold.validation for fold in done]},
     }
     return workspace.publish(out, by=by)
+
+
+def _fold_dataset(
+    manifest: Manifest, dataset: str, name: str, splits: tuple[list[str], list[str], list[str]]
+) -> Manifest:
+    """Return the dataset of a fold.
+
+    Args:
+        manifest: of the dataset that is split.
+        dataset: its hash.
+        name: of the fold.
+        splits: training, validation and test takes.
+    """
+    train, validation, test = splits
+    return {
+        **manifest,
+        "name": f"{manifest['name']} {name}",
+        "splits": {"test": test, "validation": validation, "train": train},
+        "parents": {**manifest["parents"], "dataset": dataset},
+    }
+
+
+def _pooled(workspace: Workspace, folds: Sequence[Fold]) -> StatsByTask:
+    """Return the sums of all takes of all folds."""
+    pooled: StatsByTask = {}
+    for fold in folds:
+        stats = read_stats(workspace.objects.manifest(fold.validation, "validation"))
+        for task, metrics in stats.items():
+            for metric, rows in metrics.items():
+                pooled.setdefault(task, {}).setdefault(metric, {}).update(rows)
+    return pooled
 
 
 def _fold(

@@ -160,23 +160,10 @@ def _judged(
             for take, t in ours.items()
         }
     takes = list(ours.values())
-    # One bound of a two-sided interval of twice the error is the one-sided bound.
-    level = 1 - 2 * (1 - gate["level"])
-    if isinstance(gate["worst"], str):
-        groups = group_stats(ours, validation.get("labels", {})).get(gate["worst"])
-        if not groups:
-            why = (
-                f"the takes are not in groups by {gate['worst']}: label them when they are ingested, "
-                "two values at least"
-            )
-            return {**gate, "passed": False, "why": why}
-        ends = [interval(gain(rows, "model", rival), level) for rows in groups.values()]
-        # A group that says nothing fails the gate, wherever it stands.
-        low, high = min(ends, key=lambda pair: pair[0] if math.isfinite(pair[0]) else -math.inf)
-    elif gate["worst"]:
-        low, high = _worst(takes, rival)
-    else:
-        low, high = interval(gain(takes, "model", rival), level)
+    bounds = _gain_bounds(gate, ours, rival, validation)
+    if isinstance(bounds, str):
+        return {**gate, "passed": False, "why": bounds}
+    low, high = bounds
     mean, other = aggregate(takes, "model"), aggregate(takes, rival)
     passed = math.isfinite(low) and low > gate["margin"]
     why = (
@@ -192,6 +179,28 @@ def _judged(
         "takes": len(takes),
         "why": why,
     }
+
+
+def _gain_bounds(
+    gate: dict[str, Any], ours: dict[str, SufficientStats], rival: str, validation: Manifest
+) -> tuple[float, float] | str:
+    """Return the bounds of the gain over a rival, or why there are none."""
+    takes = list(ours.values())
+    # One bound of a two-sided interval of twice the error is the one-sided bound.
+    level = 1 - 2 * (1 - gate["level"])
+    if isinstance(gate["worst"], str):
+        groups = group_stats(ours, validation.get("labels", {})).get(gate["worst"])
+        if not groups:
+            return (
+                f"the takes are not in groups by {gate['worst']}: label them when they are ingested, "
+                "two values at least"
+            )
+        ends = [interval(gain(rows, "model", rival), level) for rows in groups.values()]
+        # A group that says nothing fails the gate, wherever it stands.
+        return min(ends, key=lambda pair: pair[0] if math.isfinite(pair[0]) else -math.inf)
+    if gate["worst"]:
+        return _worst(takes, rival)
+    return interval(gain(takes, "model", rival), level)
 
 
 def _worst(takes: Sequence[SufficientStats], rival: str) -> tuple[float, float]:
