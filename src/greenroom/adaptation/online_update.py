@@ -1,8 +1,8 @@
-"""Learn a rare style while the show goes on: a bounded step of a few layers, as a model of its own.
+"""Online update: a bounded step of a few layers on new takes and replay, as a model of its own.
 
-From takes and a reservoir to a model's manifest; `steps` has what is done to the numbers. The evidence
-that a standing policy's bounds ask for stands in the manifest under "update"; an update that breaks a
-bound, or helps nothing, is refused and leaves nothing behind.
+From takes and a reservoir to a model's manifest; `update_step` chooses the step. The evidence that a
+standing policy's bounds ask for stands in the manifest under "update"; an update that breaks a bound, or
+helps nothing, is refused and publishes nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,114 +26,155 @@ from greenroom.adaptation.replay_reservoir import (
     concatenate_moments,
     take_moments,
 )
-from greenroom.adaptation.update_step import EVERY, UpdateBounds, UpdateSplit, fit_update
+from greenroom.adaptation.update_step import (
+    EVERY,
+    UpdateBounds,
+    UpdateData,
+    UpdateGoal,
+    UpdateSplit,
+    fit_update,
+)
 from greenroom.consent.gate import merge_rights, require_rights
 from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Floats
 from greenroom.platform import run_in_background
+from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.training.model_parts import STYLE, with_centres
 
 UPDATE_VERSION = "1"
 """Raise it whenever a change of code changes an update's bits."""
-_MOST = 600  # new moments, and replayed ones
+_MOST = 600  # new windows, and replayed ones
 _LATE = "give it a core of its own, or widen the policy's bounds"
 
 
-def online_update(
-    workspace: Workspace,
-    start: str,
-    takes: Sequence[str],
-    replay: str,
-    by: str,
-    style: str | None = None,
-    bounds: UpdateBounds | None = None,
-    seed: int = 0,
-) -> str:
-    """Make a model that has learned from new takes a little; return its hash.
+@dataclass(frozen=True)
+class UpdateRequest:
+    """An online update that is asked for.
 
-    Frames of a running show are kept as a take first, with its rights and labels. The same inputs and
-    seed give the same model on one machine.
-
-    Args:
-        workspace: where all is.
-        start: hash of the model, or of the release, that it starts from.
+    Attributes:
+        start: hash of the initial model, or of its release.
         takes: hashes of the new takes.
         replay: hash of the reservoir.
-        by: who asks.
-        style: what the new takes show; by default what all of them are labelled with, if anything.
-        bounds: what it may do.
+        style: label of the new takes; None for the one that all of them have, if any.
+        bounds: of the update.
         seed: of the gaps that are made.
+    """
+
+    start: str
+    takes: Sequence[str]
+    replay: str
+    style: str | None = None
+    bounds: UpdateBounds = UpdateBounds()
+    seed: int = 0
+
+
+def online_update(workspace: Workspace, request: UpdateRequest, by: str) -> str:
+    """Publish a model that was updated on new takes within bounds; return its hash.
+
+    Frames of a running show are ingested as a take first, with its rights and labels. The same request
+    gives the same model on one machine.
+
+    Args:
+        workspace: where all is published.
+        request: takes, reservoir and bounds.
+        by: name of who asks.
 
     Raises:
-        MissingExtra: `onnx` is not installed.
         BadInput: takes, reservoir and model don't belong together, or are too short.
-        Refused: a take's rights do not cover training, or no step within the bounds helps; the sentence
-            has the numbers.
+        Refused: a take's rights do not cover training, or no step within the bounds helps.
     """
-    bounds, started_s = bounds or UpdateBounds(), time.monotonic()
-    model = _model(workspace, start)
+    bounds, started_s = request.bounds, time.monotonic()
+    model = _model(workspace, request.start)
     manifest = workspace.objects.manifest(model, "model")
-    day = datetime.datetime.now(datetime.UTC).date()
-    new_takes = sorted(set(takes))
-    for take in new_takes:
-        take_manifest = workspace.objects.manifest(take, "take")
-        require_rights(take_manifest, take, "train", day)
-        if take_manifest["actor"] != manifest["actor"]:
-            raise BadInput(
-                f"take {take[:12]} is {take_manifest['actor']}'s, not {manifest['actor']}'s"
-            )
-    if workspace.objects.manifest(replay, "replay")["actor"] != manifest["actor"]:
-        raise BadInput(f"reservoir {replay[:12]} is another actor's")
+    day, new_takes = datetime.datetime.now(datetime.UTC).date(), sorted(set(request.takes))
+    _require_same_actor(workspace, manifest["actor"], new_takes, request.replay, day=day)
     spec = FeatureSpec.load(manifest["features"])
     graph = workspace.objects.get(manifest["blobs"]["graph"])
     adapter = Adapter(graph, ModelShape.load(manifest["shape"]), spec.joints)
-    new, past = _material(workspace, spec, new_takes, replay, day)
-    labels = set(new.fit.styles) | set(new.judged.styles)
-    style_name = style if style is not None else (labels.pop() if len(labels) == 1 else "")
-    kinds = tuple(manifest.get("styles", ()))
-    weights, evidence = fit_update(adapter, new, past, style_name, kinds, bounds, seed)
+    data = _update_data(workspace, spec, new_takes, request.replay, day=day)
+    style_name = _common_style(data.new) if request.style is None else request.style
+    goal = UpdateGoal(style_name, tuple(manifest.get("styles", ())), bounds)
+    weights, evidence = fit_update(adapter, data, goal, request.seed)
     elapsed_s = time.monotonic() - started_s
     if elapsed_s > bounds.seconds:
         raise Refused(
             f"the update took {elapsed_s:.0f} s, where {bounds.seconds:g} are allowed", then=_LATE
         )
-    moved = adapter.moved(weights)
-    blobs = {"graph": workspace.objects.put(moved), "golden": ""}
-    blobs["golden"] = workspace.objects.put(golden_outputs(moved, adapter.shape))
-    if "reference" in manifest["blobs"]:
-        blobs["reference"] = manifest["blobs"]["reference"]
-    if "weights" in manifest["blobs"]:
-        blobs["weights"] = _weights(workspace, manifest["blobs"]["weights"], weights)
-    learned = {"takes": new_takes, "replay": replay}
-    rights = merge_rights(workspace, manifest["rights"], [*new_takes, *sorted(set(past.fit.takes))])
+    learned, past_takes = {"takes": new_takes, "replay": request.replay}, set(data.past.fit.takes)
     out = {
         **manifest,
         "figures": {},  # they were of the model that it starts from
-        "rights": rights,
+        "rights": merge_rights(workspace, manifest["rights"], [*new_takes, *sorted(past_takes)]),
         "parents": {"dataset": manifest["parents"]["dataset"], "start": model, **learned},
-        "blobs": blobs,
+        "blobs": _updated_blobs(workspace, manifest["blobs"], adapter, weights),
         "update": {
             **evidence,
             "seconds": bounds.seconds,  # it took no longer; how long exactly would change the hash
             "style": style_name,
-            "seed": seed,
+            "seed": request.seed,
             "in_a_row": 1 + manifest.get("update", {}).get("in_a_row", 0),
             "code": UPDATE_VERSION,
         },
     }
-    style_part = manifest.get("parts", {}).get(STYLE)
-    if style_part is not None and CENTRES in weights:
-        part_changes = {
-            "rights": rights,
-            "parents": {"start": style_part, **learned},
-            "code": UPDATE_VERSION,
-        }
-        moved_part = with_centres(workspace, style_part, weights[CENTRES], part_changes, by)
-        out["parts"] = {**manifest["parts"], STYLE: moved_part}
+    _update_style_part(workspace, out, weights, by)
     return workspace.publish(out, by=by)
+
+
+def _require_same_actor(
+    workspace: Workspace, actor: str, takes: Sequence[str], replay: str, day: datetime.date
+) -> None:
+    """Check that takes may be trained on, and that takes and reservoir are an actor's.
+
+    Raises:
+        BadInput: one is another actor's.
+        Refused: a take's rights do not cover training.
+    """
+    for take in takes:
+        take_manifest = workspace.objects.manifest(take, "take")
+        require_rights(take_manifest, take, "train", day)
+        if take_manifest["actor"] != actor:
+            raise BadInput(f"take {take[:12]} is {take_manifest['actor']}'s, not {actor}'s")
+    if workspace.objects.manifest(replay, "replay")["actor"] != actor:
+        raise BadInput(f"reservoir {replay[:12]} is another actor's")
+
+
+def _common_style(new: UpdateSplit) -> str:
+    """Return the label that all new takes have; "" where they have none or several."""
+    labels = set(new.fit.styles) | set(new.judged.styles)
+    return labels.pop() if len(labels) == 1 else ""
+
+
+def _updated_blobs(
+    workspace: Workspace,
+    before: Mapping[str, str],
+    adapter: Adapter,
+    weights: Mapping[str, Floats],
+) -> dict[str, str]:
+    """Store the updated graph, its golden outputs and weights; return all blobs of the model."""
+    graph = adapter.apply_delta(weights)
+    golden = golden_outputs(graph, adapter.shape)
+    blobs = {"graph": workspace.objects.put(graph), "golden": workspace.objects.put(golden)}
+    if "reference" in before:
+        blobs["reference"] = before["reference"]
+    if "weights" in before:
+        blobs["weights"] = _weights(workspace, before["weights"], weights)
+    return blobs
+
+
+def _update_style_part(
+    workspace: Workspace, model: Manifest, weights: Mapping[str, Floats], by: str
+) -> None:
+    """Publish the style part with updated centres, if any, and name it in a model's manifest."""
+    part = model.get("parts", {}).get(STYLE)
+    if part is None or CENTRES not in weights:
+        return
+    parents = {"start": part, **{key: model["parents"][key] for key in ("takes", "replay")}}
+    changes = {"rights": model["rights"], "parents": parents, "code": UPDATE_VERSION}
+    updated = with_centres(workspace, part, weights[CENTRES], changes, by=by)
+    model["parts"] = {**model["parts"], STYLE: updated}
 
 
 def _model(workspace: Workspace, start: str) -> str:
@@ -141,14 +182,14 @@ def _model(workspace: Workspace, start: str) -> str:
     return str(manifest["parents"]["model"]) if manifest["kind"] == "release" else start
 
 
-def _material(
+def _update_data(
     workspace: Workspace,
     spec: FeatureSpec,
     takes: Sequence[str],
     replay: str,
     day: datetime.date,
-) -> tuple[UpdateSplit, UpdateSplit]:
-    """Return new moments and replayed ones, each in halves.
+) -> UpdateData:
+    """Return new windows and replayed ones, each in halves.
 
     Raises:
         BadInput: one is too short to be judged.
@@ -158,14 +199,14 @@ def _material(
     new = concatenate_moments([take_moments(workspace, spec, take, EVERY) for take in takes])
     past = Reservoir.load(workspace, replay).moments(workspace, spec, day)
     past = past.only(~np.isin(past.takes, list(takes)))
-    both = UpdateSplit.of(_some(new)), UpdateSplit.of(_some(past))
-    if not all(len(half.fit) and len(half.judged) for half in both):
+    data = UpdateData(UpdateSplit.of(_some(new)), UpdateSplit.of(_some(past)))
+    if not all(len(half.fit) and len(half.judged) for half in (data.new, data.past)):
         raise BadInput(
             f"{len(new)} new moments and {len(past)} replayed ones are too few to make a step and "
             "judge it",
             then="give longer takes, and a reservoir of other ones",
         )
-    return both
+    return data
 
 
 def _some(moments: Moments) -> Moments:
@@ -174,8 +215,8 @@ def _some(moments: Moments) -> Moments:
     return moments.only(np.unique(picks))
 
 
-def _weights(workspace: Workspace, blob: str, moved: dict[str, Floats]) -> str:
-    """Keep the learned weights with what moved; return the blob's hash."""
+def _weights(workspace: Workspace, blob: str, moved: Mapping[str, Floats]) -> str:
+    """Store the learned weights with the updated ones; return the blob's hash."""
     from safetensors.numpy import load, save
 
     tensors = load(workspace.objects.get(blob))
@@ -184,47 +225,25 @@ def _weights(workspace: Workspace, blob: str, moved: dict[str, Floats]) -> str:
     )
 
 
-def online_update_subprocess(
-    home: Path,
-    start: str,
-    takes: Sequence[str],
-    replay: str,
-    by: str,
-    style: str | None = None,
-    bounds: UpdateBounds | None = None,
-    seed: int = 0,
-) -> str:
-    """Do :func:`online_update` in a process of its own, on one core and after everybody else's work.
+def online_update_subprocess(home: Path, request: UpdateRequest, by: str) -> str:
+    """Do :func:`online_update` in a process of its own, on one core and in the background.
 
     Args:
         home: the workspace's folder.
-        start: see :func:`online_update`, as all that follows.
-        takes: the same.
-        replay: the same.
-        by: the same.
-        style: the same.
-        bounds: the same.
-        seed: the same.
+        request: see :func:`online_update`.
+        by: name of who asks.
 
     Raises:
         GreenroomError: what :func:`online_update` raises, or its process ended without an answer.
     """
-    bounds = bounds or UpdateBounds()
-    request = {
-        "start": start,
-        "takes": list(takes),
-        "replay": replay,
-        "by": by,
-        "style": style,
-        "bounds": asdict(bounds),
-        "seed": seed,
-    }
+    bounds = request.bounds
+    order = {**asdict(request), "takes": list(request.takes), "by": by}
     single_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "greenroom.adaptation.online_update", str(home)]
     try:
         process = subprocess.run(
             command,
-            input=json.dumps(request),
+            input=json.dumps(order),
             capture_output=True,
             text=True,
             env={**os.environ, **single_thread},
@@ -242,13 +261,14 @@ def online_update_subprocess(
 
 
 def _main() -> None:
-    """Read what is asked from standard input; write the model's hash, or what went wrong."""
+    """Read a request from standard input; print the model's hash, or the error."""
     run_in_background()
-    request = json.load(sys.stdin)
-    request["bounds"] = UpdateBounds(**request["bounds"])
+    order = json.load(sys.stdin)
+    by, bounds = order.pop("by"), UpdateBounds(**order.pop("bounds"))
     answer: dict[str, str]
     try:
-        answer = {"model": online_update(Workspace(Path(sys.argv[1])), **request)}
+        request = UpdateRequest(**order, bounds=bounds)
+        answer = {"model": online_update(Workspace(Path(sys.argv[1])), request, by)}
     except GreenroomError as error:
         error_fields = {"what": error.what, "where": error.where, "then": error.then}
         answer = {"kind": type(error).__name__, **error_fields}

@@ -66,7 +66,7 @@ class Workshop:
 
     def update(self, workspace: Workspace, run: Run, results: StepResults) -> str:
         """Move the last layers a little, within the bounds of automatic approval; see :class:`Work`."""
-        from greenroom.adaptation.online_update import online_update_subprocess
+        from greenroom.adaptation.online_update import UpdateRequest, online_update_subprocess
         from greenroom.adaptation.replay_reservoir import build_reservoir
         from greenroom.adaptation.update_step import UpdateBounds
 
@@ -78,9 +78,8 @@ class Workshop:
         replay = past.save(workspace, run.actor, BY)
         signed = policy_of(workspace, run.actor).get("auto_approval", {}).get("bounds", {})
         bounds = UpdateBounds(**{name: most for name, most in signed.items() if name != "in_a_row"})
-        return online_update_subprocess(
-            workspace.home, start, results["pull"]["takes"], replay, BY, bounds=bounds
-        )
+        request = UpdateRequest(start, results["pull"]["takes"], replay, bounds=bounds)
+        return online_update_subprocess(workspace.home, request, BY)
 
     def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
         """Judge on the test split; see :class:`Work`."""
