@@ -30,11 +30,11 @@ def test_what_an_extra_brings_is_named_to_the_type_checker() -> None:
     overrides = project["tool"]["mypy"]["overrides"]
     named = {name.split(".")[0] for table in overrides for name in table["module"]}
     entries = project["project"]["dependencies"]
-    base = {re.split(r"[><=]", entry)[0].replace("-", "_") for entry in entries}
+    base = {re.split(r"[><=]", entry)[0].replace("-", "_").lower() for entry in entries}
     known = {
         module
         for module, owners in packages_distributions().items()
-        if base & {owner.replace("-", "_") for owner in owners}
+        if base & {owner.replace("-", "_").lower() for owner in owners}
     }
     unnamed = {}
     for path in (ROOT / "src").rglob("*.py"):

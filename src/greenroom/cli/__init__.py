@@ -79,6 +79,7 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
     },
     "Watch": {
         "alerts": Lazy("watching", "alerts_command", "List the alerts of shows."),
+        "monitor": Lazy("monitor", "monitor_group", "Look at a show's statistics."),
         "satisfaction": Lazy("watching", "satisfaction_command", "Keep a survey of an audience."),
         "retrain": Lazy(
             "learning", "retrain_command", "Retrain an actor's model and bring it on stage."
