@@ -15,7 +15,11 @@ from typing import Any
 import numpy as np
 
 from greenroom.adaptation.graph_adapter import CENTRES, Adapter, Predictions, golden_outputs
-from greenroom.adaptation.online_update import UpdateRequest, online_update, online_update_subprocess
+from greenroom.adaptation.online_update import (
+    UpdateRequest,
+    online_update,
+    online_update_subprocess,
+)
 from greenroom.adaptation.replay_reservoir import (
     Moments,
     Reservoir,

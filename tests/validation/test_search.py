@@ -80,20 +80,18 @@ def test_a_trial_is_pruned_beside_comparable_ones_and_not_before() -> None:
         return study
 
     def is_pruned(study: Any, loss: float, part: int) -> bool:
+        study.enqueue_trial({"rollout": 24})
         trial = study.ask({"rollout": kinds})
         assert trial.params == {"rollout": 24}
         trial.report(loss, part)
         return bool(trial.should_prune())
 
-    fixed = optuna.samplers.PartialFixedSampler({"rollout": 24}, optuna.samplers.RandomSampler(0))
     for rollout, prunes in ((24, True), (8, False)):
         study = study_of(ENOUGH, rollout)
-        study.sampler = fixed
         assert is_pruned(study, 9.0, WARM_UP) is prunes
         assert not is_pruned(study, 9.0, WARM_UP - 1)
         assert not is_pruned(study, 1.5, WARM_UP)
     few = study_of(ENOUGH - 1, 24)
-    few.sampler = fixed
     assert not is_pruned(few, 9.0, WARM_UP)
 
 
