@@ -23,11 +23,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from greenroom.adaptation.replay_reservoir import take_style
+from greenroom.capture.annotations import take_tiers, whole_label
 from greenroom.clock import NS_PER_S, PERIOD_NS, TICK_HZ
 from greenroom.live.recorder import read_ledger
 from greenroom.live.replay import opening_release
 from greenroom.live.ring import STAMPS
+from greenroom.manifests import Dataset, Model, ReleaseManifest, Show, Take
 from greenroom.registry.promote import live_ref
 from greenroom.store.workspace import Workspace
 
@@ -55,20 +56,20 @@ _NEAR_NS = 40_000_000
 
 def takes_of(workspace: Workspace, actor: str, new: str, known: int) -> tuple[list[str], float]:
     """Return what plays, and the second at which it is new."""
-    release = workspace.objects.manifest(str(workspace.log.ref(live_ref(actor))), "release")
-    model = workspace.objects.manifest(release["parents"]["model"], "model")
-    dataset = workspace.objects.manifest(model["parents"]["dataset"], "dataset")
-    taught = set(dataset["splits"]["train"])
+    release = workspace.objects.read(str(workspace.log.ref(live_ref(actor))), ReleaseManifest)
+    model = workspace.objects.read(release.parents.model, Model)
+    dataset = workspace.objects.read(model.parents.dataset, Dataset)
+    taught = set(dataset.splits["train"])
     usual: list[str] = []
     rare: list[str] = []
     for row in workspace.catalog.find("take", actor=actor):
-        style = take_style(workspace.objects.manifest(row.object, "take"))
-        if row.object not in taught and style in {*model.get("styles", ()), new}:
+        style = whole_label(take_tiers(workspace, row.object), "style")
+        if row.object not in taught and style in {*model.styles, new}:
             (rare if style == new else usual).append(row.object)
     for some in (usual, rare):
         random.Random(0).shuffle(some)
     usual = usual[:known]
-    ticks = sum(int(workspace.objects.manifest(take, "take")["ticks"]) for take in usual)
+    ticks = sum(workspace.objects.read(take, Take).clock.ticks for take in usual)
     return usual + rare * 2, ticks / TICK_HZ
 
 
@@ -92,8 +93,8 @@ def control() -> Iterator[list[tuple[int, ...]]]:
 
 def report(workspace: Workspace, show: str, wakes: list[tuple[int, ...]]) -> None:
     """Print each frame that was late, and what the control saw at that time."""
-    manifest = workspace.objects.manifest(show, "show")
-    began = int(manifest["started_utc_ns"])
+    manifest = workspace.objects.read(show, Show)
+    began = int(manifest.started_utc_ns)
     for row in read_ledger(workspace, manifest, opening_release(workspace, manifest).role.shape):
         due, *stamps = (int(row[stamp]) for stamp in STAMPS)
         if stamps[-1] > due + PERIOD_NS:
@@ -136,7 +137,7 @@ def tried(home: Path, args: argparse.Namespace) -> None:
                 worker.terminate()
                 worker.wait(60)
     said: dict[str, Any] = json.loads(done.stdout)
-    began = int(workspace.objects.manifest(said["show"], "show")["started_utc_ns"])
+    began = int(workspace.objects.read(said["show"], Show).started_utc_ns)
     for entry in Workspace(home).log.entries():
         if entry.at_ns > began and entry.event != "publish":
             words = json.dumps(entry.body)

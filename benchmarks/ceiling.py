@@ -19,6 +19,7 @@ import torch
 
 from greenroom.contracts import ModelShape
 from greenroom.frames import LIMBS
+from greenroom.manifests import Dataset
 from greenroom.networks.motion_net import MotionNet, TrunkNet
 from greenroom.networks.presets import SMALL
 from greenroom.training import residual_gains
@@ -39,8 +40,8 @@ def pack(home: Path, dataset: str, file: Path) -> None:
     from greenroom.training.data_module import load_splits, make_training_data
 
     workspace = Workspace(home)
-    manifest = workspace.objects.manifest(workspace.resolve(dataset, "dataset"), "dataset")
-    spec = FeatureSpec.load(manifest["features"])
+    manifest = workspace.objects.read(workspace.resolve(dataset, "dataset"), Dataset)
+    spec = FeatureSpec.load(manifest.features)
     found = load_splits(workspace, manifest, spec)
     takes = make_training_data(found["train"], spec, SMALL, 0).takes
     single = [pose_states(spec, body) for body in found["train"].bodies]
@@ -60,7 +61,7 @@ def pack(home: Path, dataset: str, file: Path) -> None:
     ridge = Ridge(single, SKILLS, six)
     gauss = Gaussian(single, np.repeat(lost, 6, 1))
     k = shape.history
-    out["floors"] = judged(
+    out["baselines"] = judged(
         out,
         k,
         lambda rows, see, age: np.stack(
@@ -201,7 +202,7 @@ def main() -> None:
     model, steps, took = train(data, asked)
     said = {key: value for key, value in vars(asked).items() if key not in ("do", "file")}
     said |= {"steps": steps, "seconds_a_step": round(took, 4)}
-    print(json.dumps(said | {"model": judged(data, 30, *by(model)), "floors": data["floors"]}))
+    print(json.dumps(said | {"model": judged(data, 30, *by(model)), "floors": data["baselines"]}))
     return None
 
 

@@ -16,6 +16,7 @@ import torch
 
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Floats
+from greenroom.manifests import Dataset
 from greenroom.networks.motion_net import TrunkNet
 from greenroom.networks.presets import SMALL
 from greenroom.store.workspace import Workspace
@@ -66,8 +67,8 @@ def taught(faces: list[tuple[Floats, Floats]], joints: int, state: int) -> Trunk
 def main() -> None:
     """Teach and judge a network a take, and print the figures of all takes."""
     workspace = Workspace(Path(sys.argv[1]))
-    dataset = workspace.objects.manifest(workspace.resolve(sys.argv[2], "dataset"), "dataset")
-    spec = FeatureSpec.load(dataset["features"])
+    dataset = workspace.objects.read(workspace.resolve(sys.argv[2], "dataset"), Dataset)
+    spec = FeatureSpec.load(dataset.features)
     found = load_splits(workspace, dataset, spec)
     faces = [pair for split in sorted(found) for pair in found[split].faces]
     channels = next(one.channels for one in found.values() if one.channels)

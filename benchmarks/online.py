@@ -4,7 +4,6 @@ Usage: benchmarks/online.py HOME, a workspace with its takes ingested by {conten
 trained on the split of runs/held.json, in which `elderly` is nobody's to learn. A copy is written to.
 """
 
-import datetime
 import shutil
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from greenroom.adaptation.graph_adapter import CENTRES, Adapter, Predictions, golden_outputs
 from greenroom.adaptation.online_update import (
@@ -25,11 +25,11 @@ from greenroom.adaptation.replay_reservoir import (
     Reservoir,
     concatenate_moments,
     take_moments,
-    take_style,
 )
-from greenroom.capture.ingest import media_formats
+from greenroom.capture.annotations import take_tiers, whole_label
 from greenroom.contracts import ModelShape
 from greenroom.features.pipeline import FeatureSpec
+from greenroom.manifests import Dataset, Model, ModelBlobs, Take
 from greenroom.monitoring.detectors.prevalence import UNKNOWN, PrevalenceShift, with_unknown
 from greenroom.observers.model_health import TickHealth
 from greenroom.retraining.guard import BACK, KEEP, Guard
@@ -43,18 +43,19 @@ class Bench:
 
     def __init__(self, workspace: Workspace, model: str) -> None:
         self.workspace, self.model = workspace, model
-        self.manifest = workspace.objects.manifest(model, "model")
-        self.spec = FeatureSpec.load(self.manifest["features"])
-        self.shape = ModelShape.load(self.manifest["shape"])
-        self.dataset = workspace.objects.manifest(self.manifest["parents"]["dataset"])
+        self.manifest = workspace.objects.read(model, Model)
+        self.spec = FeatureSpec.load(self.manifest.features)
+        self.shape = ModelShape.load(self.manifest.shape)
+        self.dataset = workspace.objects.read(self.manifest.parents.dataset, Dataset)
         self.takes: dict[str, tuple[str, str]] = {}  # style, content
-        for row in workspace.catalog.find("take", actor=self.manifest["actor"]):
-            one = workspace.objects.manifest(row.object)
-            if take_style(one) and one["name"].startswith("dataset-2"):
-                self.takes[row.object] = take_style(one), str(one["tiers"].get("content", ""))
+        for row in workspace.catalog.find("take", actor=self.manifest.actor):
+            tiers = take_tiers(workspace, row.object)
+            style = whole_label(tiers, "style")
+            if style and row.name.startswith("dataset-2"):
+                self.takes[row.object] = style, whole_label(tiers, "content")
 
     def adapter(self, model: str) -> Adapter:
-        graph = self.workspace.objects.manifest(model)["blobs"]["graph"]
+        graph = self.workspace.objects.read(model, Model).blobs.graph
         return Adapter(self.workspace.objects.get(graph), self.shape, self.spec.joints)
 
     def moments(self, takes: Any, every: int) -> Moments:
@@ -63,11 +64,11 @@ class Bench:
         )
 
     def reservoir(self, takes: Any) -> str:
-        kept, day = Reservoir(), datetime.date.today()
+        kept, day = Reservoir(), self.workspace.today()
         for take in takes:
-            if "body" in media_formats(self.workspace.objects.manifest(take)):
+            if "body" in self.workspace.objects.read(take, Take).media:
                 kept.offer_take(self.workspace, take, day)
-        return kept.save(self.workspace, self.manifest["actor"], "bench")
+        return kept.save(self.workspace, self.manifest.actor, "bench")
 
 
 def ratio(before: dict[str, float], after: dict[str, float]) -> str:
@@ -96,13 +97,13 @@ def squares(bench: Bench, heard: Predictions) -> dict[str, dict[str, float]]:
 def spikes(bench: Bench) -> None:
     """Print how soon the rare style is told by what no style explains, and false alarms."""
     rng = np.random.default_rng(0)
-    adapter, trained = bench.adapter(bench.model), set(bench.dataset["splits"]["train"])
+    adapter, trained = bench.adapter(bench.model), set(bench.dataset.splits["train"])
     shares: dict[str, Any] = {}
     for take, (_style, _) in bench.takes.items():
         if take not in trained:
             said = adapter.style_probabilities(
                 bench.moments([take], 10),
-                bench.workspace.objects.get(bench.manifest["blobs"]["graph"]),
+                bench.workspace.objects.get(bench.manifest.blobs.graph),
             )
             if len(said):
                 shares[take] = np.repeat(with_unknown(said), 10, axis=0)
@@ -110,7 +111,7 @@ def spikes(bench: Bench) -> None:
     rare = [t for t in shares if bench.takes[t][0] == RARE]
     rng.shuffle(known)
     fit, play = known[::2], known[1::2]
-    watch = PrevalenceShift([*bench.manifest["styles"], UNKNOWN]).fit([shares[t] for t in fit])
+    watch = PrevalenceShift([*bench.manifest.styles, UNKNOWN]).fit([shares[t] for t in fit])
     print(f"takes: {len(fit)} to fit, {len(play)} to play, {len(rare)} of {RARE}")
     print("baselines", dict(zip(watch.classes, watch.baseline.round(3).tolist(), strict=True)))
     alarms, hours = 0, 12
@@ -161,11 +162,11 @@ def updates(bench: Bench, replay: str, by_content: bool) -> None:
         bench.workspace.home, UpdateRequest(bench.model, new, replay), "bench"
     )
     took = time.monotonic() - start
-    said = bench.workspace.objects.manifest(made)["update"]
+    said = bench.workspace.objects.read_any(made).update
     print(
-        f"{len(new)} takes, {took:.0f} s; {said['norms']}; rise {said['replay_loss']}, gain {said['gain']}"
+        f"{len(new)} takes, {took:.0f} s; {said.norms}; rise {said.replay_loss}, gain {said.gain}"
     )
-    train = set(bench.dataset["splits"]["train"])
+    train = set(bench.dataset.splits["train"])
     old = [t for t, (s, _) in sorted(bench.takes.items()) if s != RARE]
     groups = {
         f"other takes of {RARE}": held,
@@ -191,7 +192,7 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
     train = [t for t in replay_takes if t in bench.takes]
     few = [t for t in train if bench.takes[t] == (FEW, first)][:2]
     learn = [t for t in train if bench.takes[t][0] != FEW] + few
-    adapter, kinds = bench.adapter(bench.model), bench.manifest["styles"]
+    adapter, kinds = bench.adapter(bench.model), bench.manifest.styles
     moments = bench.moments(learn, 5)
     mean, std = adapter.weights["core.mean"], adapter.weights["core.std"]
     rows = torch.from_numpy((moments.states[:, :30] - mean) / std)
@@ -206,18 +207,17 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
         | {CENTRES: found.centres}
     )
     objects = bench.workspace.objects
-    blobs = {
-        "graph": objects.put(graph),
-        "golden": objects.put(golden_outputs(graph, adapter.shape)),
-    }
-    begun = bench.workspace.publish({**bench.manifest, "blobs": blobs}, by="bench")
+    blobs = ModelBlobs(
+        graph=objects.put(graph), golden=objects.put(golden_outputs(graph, adapter.shape))
+    )
+    begun = bench.workspace.publish(structs.replace(bench.manifest, blobs=blobs), by="bench")
     rest = [t for t in train if bench.takes[t][0] == FEW and t not in few]
     other = [t for t, (s, _) in bench.takes.items() if s not in (FEW, RARE) and t not in set(train)]
     new, held = rest[::2], rest[1::2]
     made = online_update(
         bench.workspace, UpdateRequest(begun, new, bench.reservoir(learn)), "bench"
     )
-    print(bench.workspace.objects.manifest(made)["update"])
+    print(bench.workspace.objects.read_any(made).update)
     for name, takes in {
         f"{FEW}, other takes": held,
         "other styles, never seen": other[::2],
@@ -226,7 +226,9 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
         truth = np.asarray([kinds.index(s) for s in judged.styles])
         hits = [
             (
-                adapter.style_probabilities(judged, objects.get(objects.manifest(m)["blobs"]["graph"])).argmax(1)
+                adapter.style_probabilities(
+                    judged, objects.get(objects.read_any(m).blobs.graph)
+                ).argmax(1)
                 == truth
             )
             for m in (begun, made)
@@ -273,7 +275,7 @@ def main() -> None:
     for n, prefix in enumerate(wanted):
         bench = Bench(workspace, workspace.resolve(prefix, "model"))
         print("##", bench.model[:12])
-        train = sorted(bench.dataset["splits"]["train"])
+        train = sorted(bench.dataset.splits["train"])
         if n == 0:
             guards()
             spikes(bench)

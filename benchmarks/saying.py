@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from greenroom.adaptation.replay_reservoir import take_style
-from greenroom.capture.ingest import load_take, media_formats
+from greenroom.capture.annotations import take_tiers, whole_label
+from greenroom.capture.ingest import load_take
 from greenroom.capture.packets import FIRST_OF_CLIP, encode_body
 from greenroom.contracts import REFERENCE_TICKS, ModelShape, Packet, get_tensors
 from greenroom.frames import Body
 from greenroom.live.performer import Performer
 from greenroom.live.ring import put_packets, slot_type
+from greenroom.manifests import Dataset, Model, Take
 from greenroom.metrics.motion import AHEAD
 from greenroom.observers.drift_monitor import MonitoredChannel
 from greenroom.observers.model_drift import confidence_channel, style_channel
@@ -126,20 +127,20 @@ def main() -> None:
     parser.add_argument("--new", default="elderly")
     said = parser.parse_args()
     workspace = Workspace(said.home)
-    manifest = workspace.objects.manifest(workspace.resolve(said.model, "model"), "model")
-    dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
+    manifest = workspace.objects.read(workspace.resolve(said.model, "model"), Model)
+    dataset = workspace.objects.read(manifest.parents.dataset, Dataset)
     role = PerformerSpec.of(workspace, manifest)
-    graph = workspace.objects.get(manifest["blobs"]["graph"])
+    graph = workspace.objects.get(manifest.blobs.graph)
     backend = OnnxBackend(graph, role.shape)
-    trained, takes = set(dataset["splits"]["train"]), defaultdict(dict)
-    for found in workspace.catalog.find("take", actor=manifest["actor"]):
-        take = workspace.objects.manifest(found.object, "take")
-        style = take_style(take)
-        known = style and take["name"].startswith("dataset-2") and "body" in media_formats(take)
+    trained, takes = set(dataset.splits["train"]), defaultdict(dict)
+    for found in workspace.catalog.find("take", actor=manifest.actor):
+        take = workspace.objects.read(found.object, Take)
+        style = whole_label(take_tiers(workspace, found.object), "style")
+        known = style and found.name.startswith("dataset-2") and "body" in take.media
         if (
             known
             and found.object not in trained
-            and (style in manifest["styles"] or style == said.new)
+            and (style in manifest.styles or style == said.new)
         ):
             body = load_take(workspace, found.object, ("body",)).body
             takes[style][found.object] = body
@@ -170,7 +171,7 @@ def main() -> None:
         for b in some[2::3]
     ]
     makers = {"sureness": lambda: confidence_channel(role, reference)}
-    makers["styles"] = lambda: style_channel(role, manifest["styles"], reference)
+    makers["styles"] = lambda: style_channel(role, manifest.styles, reference)
     print("reference", len(fit), "takes; streams", {s: len(p) for s, p in performed.items()})
     print(
         "| chart | order | false alerts an hour | change | told after s, median / p90 | missed | named |"

@@ -9,7 +9,6 @@ packs the release with everything it names into `src/greenroom/embedded`.
 
 from __future__ import annotations
 
-import datetime
 import sys
 import tempfile
 from pathlib import Path
@@ -18,13 +17,16 @@ from greenroom.capture import sample_data
 from greenroom.config import cache
 from greenroom.datasets.build import build_dataset
 from greenroom.embedded import ACTOR, HELD, embedded_card, ingest_clips, pack
+from greenroom.manifests import Model
 from greenroom.platform import run_in_background
 from greenroom.registry.release import approve
+from greenroom.registry.signing import make_key
 from greenroom.store.workspace import Workspace
 from greenroom.training.recipe import Recipe
 from greenroom.training.train import TrainOptions, train
 
 RECIPE = Recipe(steps=1500, rollout=16)
+APPROVER = "The Greenroom developers"
 
 
 def main() -> None:
@@ -34,7 +36,7 @@ def main() -> None:
     sample_data.fetch(cache())
     workspace = Workspace(Path(tempfile.mkdtemp(prefix="embedded-")))
     ingest_clips(workspace, "embedded")
-    day = datetime.date.today()
+    day = workspace.today()
     built = build_dataset(workspace, "deepmimic", ACTOR, "embedded", day, HELD)
 
     def show(step: int, total: int, figures: dict[str, float]) -> None:
@@ -50,10 +52,11 @@ def main() -> None:
         recipe=recipe,
         options=TrainOptions(progress=show, device="cpu"),
     )
-    release = approve(workspace, model, "The Greenroom developers")
+    make_key(workspace, APPROVER)
+    release = approve(workspace, model, APPROVER)
     pack(workspace, release)
     Path("docs/card.md").write_text(embedded_card(workspace, release))
-    print(workspace.objects.manifest(model)["figures"])
+    print(workspace.objects.read(model, Model).figures)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greenroom.frames import Floats, Frame
+from greenroom.manifests import Shape
 
 INPUTS = (
     "history",
@@ -118,17 +119,16 @@ class ModelShape:
             out["style"] = (self.styles,)
         return out
 
-    def manifest(self) -> dict[str, Any]:
-        """Return the sizes as JSON, without those of tasks that it was not trained for."""
+    def manifest(self) -> Shape:
+        """Return the sizes as a model's manifest has them."""
         sizes = {**asdict(self), "lags": list(self.lags), "horizons": list(self.horizons)}
-        optional = ("horizons", "face", "styles", "phonemes", "context")
-        return {key: size for key, size in sizes.items() if size or key not in optional}
+        return Shape(**sizes)
 
     @classmethod
-    def load(cls, manifest: dict[str, Any]) -> ModelShape:
-        """Read what :meth:`manifest` wrote."""
-        lists = {key: tuple(size) for key, size in manifest.items() if isinstance(size, list)}
-        return cls(**{**manifest, **lists})
+    def load(cls, shape: Shape) -> ModelShape:
+        """Return the sizes that a model's manifest has."""
+        sizes = {name: getattr(shape, name) for name in shape.__struct_fields__}
+        return cls(**{**sizes, "lags": tuple(shape.lags), "horizons": tuple(shape.horizons)})
 
 
 def flat_width(shapes: dict[str, tuple[int, ...]]) -> int:

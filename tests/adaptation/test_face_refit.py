@@ -8,11 +8,12 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from greenroom.adaptation.face_refit import adapt_face, carry_face_adaptation
 from greenroom.adaptation.graph_adapter import golden_outputs
 from greenroom.capture.formats.wav import write_wav
-from greenroom.capture.ingest import Attribution, load_take, store_take
+from greenroom.capture.ingest import load_take, store_take
 from greenroom.capture.readers import join_media, read_recording
 from greenroom.capture.skeleton.mapping import Mapping
 from greenroom.cli import main
@@ -20,10 +21,13 @@ from greenroom.consent.records import read_rights
 from greenroom.contracts import LOOK_AHEAD, ModelShape, golden_clip
 from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.features.speech import extract_speech
+from greenroom.manifests import Model, ModelBlobs, ModelPart
 from greenroom.registry.lineage import splits_behind
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.face_evaluator import predict_face, speech_windows
+from tests import examples
 
 pytestmark = [
     pytest.mark.train,
@@ -101,9 +105,12 @@ def _take(
         read_recording((folder / "f.npy").read_bytes(), f"voice_{seed}.npy", mapping),
         read_recording(write_wav(sound.astype(np.float32)), f"voice_{seed}.wav"),
     ]
-    rights = {**read_rights("MIT", "p"), **who.pop("rights", {})}
+    rights = structs.replace(read_rights("MIT", "p"), **who.pop("rights", {}))
     return store_take(
-        workspace, join_media(recording), Attribution(who.pop("actor", "mira"), "p", rights), "t"
+        workspace,
+        join_media(recording),
+        Attribution(who.pop("actor", "mira"), ("p",), (rights,)),
+        "t",
     )
 
 
@@ -114,24 +121,15 @@ def home(tmp_path: Path) -> Workspace:
 
 def _model(workspace: Workspace, test: tuple[str, ...] = (), **more: Any) -> str:
     splits = {"train": [], "validation": [], "test": list(test)}
-    said = {"kind": "dataset", "actor": "mira", "splits": splits, "parents": {"takes": list(test)}}
+    dataset = workspace.publish(examples.dataset(list(test), splits), by="t")
     graph = _graph()
-    blobs = {"graph": graph, "golden": golden_outputs(graph, SHAPE)}
-    return workspace.publish(
-        {
-            "kind": "model",
-            "actor": "mira",
-            "rig": list(CHANNELS),
-            "shape": SHAPE.manifest(),
-            "parameters": 129,
-            "rights": [],
-            "figures": {"gain": 1.0},
-            "parents": {"dataset": workspace.publish(said, by="t")},
-            "blobs": {name: workspace.objects.put(data) for name, data in blobs.items()},
-            **more,
-        },
-        by="t",
+    blobs = ModelBlobs(
+        graph=workspace.objects.put(graph),
+        golden=workspace.objects.put(golden_outputs(graph, SHAPE)),
     )
+    model = examples.model(workspace, dataset, rig=list(CHANNELS), blobs=blobs)
+    fields = {"parameters": 129, "shape": SHAPE.manifest(), "figures": {"gain": 1.0}, **more}
+    return workspace.publish(structs.replace(model, **fields), by="t")
 
 
 def test_half_a_minute_makes_what_follows_better_and_nothing_else_other(
@@ -140,17 +138,17 @@ def test_half_a_minute_makes_what_follows_better_and_nothing_else_other(
     model, take = _model(home), _take(home, tmp_path, 1, 32)
     made = adapt_face(home, model, take, "t")
     assert made == adapt_face(home, model, take, "t")
-    old, new = (home.objects.manifest(name, "model") for name in (model, made))
-    part = home.objects.manifest(new["parts"]["face"], "part")
-    assert part["ticks"] == 900 and part["figures"]["r2_before"] < 0.2
-    assert part["figures"]["r2_after"] > 0.9
-    assert new["parents"] == {**old["parents"], "start": model, "takes": [take]}
-    assert new["rights"] == part["rights"] == [home.objects.manifest(take)["rights"]]
-    assert new["parameters"] == 129 + 3 * 3 + 3 and new["figures"] == {}
-    assert set(new["operations"]) <= PORTABLE_OPERATIONS
+    old, new = (home.objects.read(name, Model) for name in (model, made))
+    part = home.objects.read(new.parts["face"], ModelPart)
+    assert part.ticks == 900 and part.figures["r2_before"] < 0.2
+    assert part.figures["r2_after"] > 0.9
+    assert new.parents == structs.replace(old.parents, start=model, takes=[take])
+    assert new.rights == part.rights == list(home.attributions.of(take).rights)
+    assert new.parameters == 129 + 3 * 3 + 3 and new.figures == {}
+    assert set(new.operations) <= PORTABLE_OPERATIONS
     assert take in next(splits_behind(home, made))["train"]
-    graphs = [home.objects.get(manifest["blobs"]["graph"]) for manifest in (old, new)]
-    assert home.objects.get(new["blobs"]["golden"]) == golden_outputs(graphs[1], SHAPE)
+    graphs = [home.objects.get(manifest.blobs.graph) for manifest in (old, new)]
+    assert home.objects.get(new.blobs.golden) == golden_outputs(graphs[1], SHAPE)
     before, after = (OnnxBackend(graph, SHAPE) for graph in graphs)
     for tick in golden_clip(SHAPE):
         ours, theirs = before.run(tick), after.run(tick)
@@ -174,9 +172,9 @@ def test_a_face_is_fitted_again_after_a_training(home: Workspace, tmp_path: Path
     made = adapt_face(home, model, take, "t")
     trained = _model(home, parameters=130)
     assert carry_face_adaptation(home, model, trained, "t") == trained  # whose start had none
-    again = home.objects.manifest(carry_face_adaptation(home, made, trained, "t"))
-    assert again["parents"]["start"] == trained and again["parents"]["takes"] == [take]
-    assert again["parameters"] == 130 + 12 and "face" in again["parts"]
+    again = home.objects.read_any(carry_face_adaptation(home, made, trained, "t"))
+    assert again.parents.start == trained and again.parents.takes == [take]
+    assert again.parameters == 130 + 12 and "face" in again.parts
     judged = _model(home, test=(take,), parameters=131)
     assert (
         carry_face_adaptation(home, made, judged, "t") == judged
@@ -185,7 +183,7 @@ def test_a_face_is_fitted_again_after_a_training(home: Workspace, tmp_path: Path
 
 def test_values_stay_between_nought_and_one(home: Workspace, tmp_path: Path) -> None:
     made = adapt_face(home, _model(home), _take(home, tmp_path, 1), "t")
-    graph = home.objects.get(home.objects.manifest(made)["blobs"]["graph"])
+    graph = home.objects.get(home.objects.read_any(made).blobs.graph)
     inputs = {n: np.zeros((1, *size), np.float32) for n, size in SHAPE.inputs().items()}
     for level in (-1e4, 1e4):
         inputs["speech"][:] = level
@@ -199,7 +197,7 @@ def test_the_command_says_what_it_gained(home: Workspace, tmp_path: Path) -> Non
     done = CliRunner().invoke(main, [*words, "--json"])
     said = msgspec.json.decode(done.stdout)
     assert done.exit_code == 0 and said["figures"]["r2_after"] > 0.9
-    assert home.objects.manifest(said["model"])["parts"]["face"] == said["part"]
+    assert home.objects.read_any(said["model"]).parts["face"] == said["part"]
     text = CliRunner().invoke(main, words).stdout
     assert f"r2_after {said['figures']['r2_after']}" in text
     assert f"next: greenroom validate {said['model'][:12]} --task face" in text
@@ -226,15 +224,16 @@ def test_what_cannot_be_fitted_or_counted_is_refused(home: Workspace, tmp_path: 
     expired = _take(home, tmp_path, 7, rights=over)
     _refused(home, model, expired, "expired on 2025-12-31", Refused)
     sound = read_recording(write_wav(np.zeros(60_000, dtype=np.float32)), "only.wav")
-    alone = store_take(home, sound, Attribution("mira", "p", read_rights("MIT", "p")), "t")
+    alone = store_take(home, sound, Attribution("mira", ("p",), (read_rights("MIT", "p"),)), "t")
     _refused(home, model, alone, "no face with its voice")
     _refused(home, _model(home, test=(take,)), take, "is held out to judge")
     _refused(home, _model(home, test=(expired,)), take, "expired on 2025-12-31", Refused)
-    manifest = home.objects.manifest(model)
-    faceless = home.publish({k: v for k, v in manifest.items() if k != "rig"}, by="t")
+    manifest = home.objects.read(model, Model)
+    faceless = home.publish(structs.replace(manifest, rig=[]), by="t")
     _refused(home, faceless, take, "drives no face")
-    parents = {**manifest["parents"], "start": model}
-    updated = home.publish({**manifest, "update": {"in_a_row": 1}, "parents": parents}, by="t")
+    parents = structs.replace(manifest.parents, start=model)
+    updated = structs.replace(manifest, update=examples.UPDATE, parents=parents)
+    updated = home.publish(updated, by="t")
     _refused(home, updated, take, "was updated online")
     fitted = adapt_face(home, model, take, "t")
     with pytest.raises(BadInput) as told:

@@ -11,14 +11,16 @@ import pytest
 
 from greenroom import embedded
 from greenroom.adaptation.replay_reservoir import Reservoir
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
 from greenroom.consent.records import read_rights
 from greenroom.contracts import ModelShape
 from greenroom.datasets.build import build_dataset
 from greenroom.errors import BadInput, Refused
+from greenroom.manifests import Model, ModelParents, ModelPart
 from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import OnnxBackend, self_test
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from tests.people import approve
 
@@ -40,7 +42,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory, person: Callable[..., bytes
     from greenroom.training.train import train
 
     workspace = Workspace(tmp_path_factory.mktemp("online") / "home")
-    who = Attribution("mira", "p", read_rights("MIT", "p"))
+    who = Attribution("mira", ("p",), (read_rights("MIT", "p"),))
 
     def ingest(name: str, movement: int, style: str, amplitude: float) -> str:
         data = person(frames=160, seed=movement, amplitude=amplitude)
@@ -54,7 +56,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory, person: Callable[..., bytes
     recipe = Recipe(steps=6, batch=4, rollout=8, windows=16)
     model = train(workspace, dataset, "test", "mini", recipe)
     kept = Reservoir()
-    for take in workspace.objects.manifest(dataset)["splits"]["train"]:
+    for take in workspace.objects.read_any(dataset).splits["train"]:
         kept.offer_take(workspace, take, date(2026, 1, 1))
     replay = kept.save(workspace, "mira", "test")
     more = [ingest(f"new_{n}", 9, "wild", 40.0 + n) for n in range(6)]
@@ -72,24 +74,21 @@ def test_an_update_is_a_model_of_its_own_that_may_perform(studio: Studio) -> Non
 
     workspace, objects = studio.workspace, studio.workspace.objects
     made = online_update(workspace, UpdateRequest(studio.model, studio.new, studio.replay), "test")
-    first, second = (objects.manifest(name, "model") for name in (studio.model, made))
-    said = second["update"]
-    assert said["style"] == "wild" and said["in_a_row"] == 1
-    assert (
-        0 < said["norm"] <= said["bounds"]["norm"]
-        and said["replay_loss"] <= said["bounds"]["replay_loss"]
+    first, second = (objects.read(name, Model) for name in (studio.model, made))
+    said = second.update
+    assert said.style == "wild" and said.in_a_row == 1
+    assert 0 < said.norm <= said.bounds["norm"] and said.replay_loss <= said.bounds["replay_loss"]
+    assert said.seconds == 60 and said.gain > 0 and said.loss_after != said.loss_before
+    assert second.parents == ModelParents(
+        dataset=first.parents.dataset,
+        start=studio.model,
+        takes=sorted(studio.new),
+        replay=studio.replay,
     )
-    assert said["seconds"] == 60 and said["gain"] > 0 and said["loss_after"] != said["loss_before"]
-    assert second["parents"] == {
-        "dataset": first["parents"]["dataset"],
-        "start": studio.model,
-        "takes": sorted(studio.new),
-        "replay": studio.replay,
-    }
     before, after = (
         {
             one.name: onnx.numpy_helper.to_array(one)
-            for one in onnx.load_from_string(objects.get(m["blobs"]["graph"])).graph.initializer
+            for one in onnx.load_from_string(objects.get(m.blobs.graph)).graph.initializer
         }
         for m in (first, second)
     )
@@ -100,13 +99,13 @@ def test_an_update_is_a_model_of_its_own_that_may_perform(studio: Studio) -> Non
     }
     from safetensors.numpy import load
 
-    learned = load(objects.get(second["blobs"]["weights"]))
+    learned = load(objects.get(second.blobs.weights))
     for name in moved & set(learned):
         assert np.array_equal(learned[name], after[name])
-    parts = [objects.manifest(m["parts"]["style"], "part") for m in (first, second)]
-    assert parts[1]["parents"]["start"] == first["parts"]["style"]
+    parts = [objects.read(m.parts["style"], ModelPart) for m in (first, second)]
+    assert parts[1].parents.start == first.parts["style"]
     for part, centres in zip(parts, (before, after), strict=True):
-        tensors = load(objects.get(part["blobs"]["tensors"]))
+        tensors = load(objects.get(part.blobs["tensors"]))
         assert np.array_equal(tensors["centres"], centres["style.centres"])
     release = load_release(workspace, approve(workspace, made, "tester"))
     self_test(OnnxBackend(release.graph, release.role.shape), release.golden)
@@ -132,14 +131,14 @@ def test_it_is_better_at_takes_that_it_never_saw(studio: Studio) -> None:
     )
     found = []
     for name in (studio.model, made):
-        manifest = workspace.objects.manifest(name)
-        spec, shape = FeatureSpec.load(manifest["features"]), ModelShape.load(manifest["shape"])
-        graph = workspace.objects.get(manifest["blobs"]["graph"])
+        manifest = workspace.objects.read_any(name)
+        spec, shape = FeatureSpec.load(manifest.features), ModelShape.load(manifest.shape)
+        graph = workspace.objects.get(manifest.blobs.graph)
         adapter = Adapter(graph, shape, spec.joints)
         moments = concatenate_moments(
             [take_moments(workspace, spec, take, 7) for take in studio.others]
         )
-        found.append(losses(adapter, adapter.predict(moments, 5), manifest["styles"]))
+        found.append(losses(adapter, adapter.predict(moments, 5), manifest.styles))
     before, after = found
     assert after["forecast_6"] < 0.98 * before["forecast_6"]
     assert after["forecast_15"] < 0.98 * before["forecast_15"]
@@ -171,9 +170,9 @@ def test_what_the_layers_read_foretells_what_moving_them_does(studio: Studio) ->
     from greenroom.adaptation.replay_reservoir import concatenate_moments, take_moments
     from greenroom.features.pipeline import FeatureSpec
 
-    manifest = studio.workspace.objects.manifest(studio.model)
-    graph = studio.workspace.objects.get(manifest["blobs"]["graph"])
-    shape, spec = ModelShape.load(manifest["shape"]), FeatureSpec.load(manifest["features"])
+    manifest = studio.workspace.objects.read_any(studio.model)
+    graph = studio.workspace.objects.get(manifest.blobs.graph)
+    shape, spec = ModelShape.load(manifest.shape), FeatureSpec.load(manifest.features)
     adapter = Adapter(_uneven(graph, shape, spec.joints), shape, spec.joints)
     lively = take_moments(studio.workspace, spec, studio.new[0], 7)
     first = lively.states[:, :1]
@@ -244,11 +243,11 @@ def test_rights_actors_and_models_that_do_not_fit_are_refused(
 
     workspace = studio.workspace
     recording = read_recording(person(frames=100, seed=77), "x.bvh")
-    nobody = store_take(workspace, recording, Attribution("mira", "", None), "test")
+    nobody = store_take(workspace, recording, Attribution("mira"), "test")
     with pytest.raises(Refused, match="quarantined"):
         online_update(workspace, UpdateRequest(studio.model, [nobody], studio.replay), "test")
     other = store_take(
-        workspace, recording, Attribution("else", "p", read_rights("MIT", "p")), "test"
+        workspace, recording, Attribution("else", ("p",), (read_rights("MIT", "p"),)), "test"
     )
     with pytest.raises(BadInput, match="is else's, not mira's"):
         online_update(workspace, UpdateRequest(studio.model, [other], studio.replay), "test")
@@ -256,8 +255,8 @@ def test_rights_actors_and_models_that_do_not_fit_are_refused(
         online_update(workspace, UpdateRequest(studio.model, [], studio.replay), "test")
     elsewhere = Workspace(tmp_path / "home")
     release = embedded.install(elsewhere)
-    actor = elsewhere.objects.manifest(release)["actor"]
-    who = Attribution(actor, "p", read_rights("MIT", "p"))
+    actor = elsewhere.objects.read_any(release).actor
+    who = Attribution(actor, ("p",), (read_rights("MIT", "p"),))
     take = store_take(elsewhere, recording, who, "test")
     kept = Reservoir()
     kept.offer_take(elsewhere, take, date(2026, 1, 1))

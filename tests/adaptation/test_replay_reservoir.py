@@ -14,13 +14,16 @@ from greenroom.adaptation.replay_reservoir import (
     build_reservoir,
     take_moments,
 )
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
 from greenroom.consent.records import read_rights
 from greenroom.datasets.build import pose_states
 from greenroom.errors import BadInput, Refused
 from greenroom.features.pipeline import FeatureSpec
+from greenroom.manifests import ReplayReservoir
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
+from tests import examples
 from tests.simulation import fakes
 
 DAY = datetime.date(2026, 1, 1)
@@ -53,7 +56,7 @@ def takes(tmp_path: Path, person: Callable[..., bytes]) -> tuple[Workspace, list
     workspace = Workspace(tmp_path / "home")
     out = []
     for n, style in enumerate(("calm", "calm", "angry")):
-        who = Attribution("mira", "p", read_rights("MIT", "p"))
+        who = Attribution("mira", ("p",), (read_rights("MIT", "p"),))
         recording = read_recording(person(frames=120, seed=n), f"t_{n}.bvh")
         out.append(store_take(workspace, recording, who, "test", tiers={"style": style}))
     return workspace, out
@@ -84,7 +87,7 @@ def test_saved_and_loaded_it_goes_on_as_if_it_had_not_been(
     saved = whole.save(workspace, "mira", "test")
     assert saved == part.save(workspace, "mira", "test")
     kept = {take for own in whole.samples.values() for take, _ in own}
-    assert set(workspace.objects.manifest(saved)["parents"]["takes"]) == kept
+    assert set(workspace.objects.read(saved, ReplayReservoir).parents.takes) == kept
     assert workspace.fsck().bad == []
 
 
@@ -115,7 +118,7 @@ def test_only_takes_whose_rights_cover_training(
 ) -> None:
     workspace = Workspace(tmp_path / "home")
     recording = read_recording(person(frames=120), "t.bvh")
-    nobody = store_take(workspace, recording, Attribution("mira", "", None), "test")
+    nobody = store_take(workspace, recording, Attribution("mira"), "test")
     with pytest.raises(Refused, match="quarantined"):
         Reservoir().offer_take(workspace, nobody, DAY)
     kept = Reservoir()
@@ -132,10 +135,9 @@ def test_of_a_dataset_what_may_not_be_used_any_more_is_left_out(
         agreed = fakes.rights("2020-01-01", expiry)
         recording = read_recording(person(frames=120, seed=n), f"t_{n}.bvh")
         takes.append(
-            store_take(workspace, recording, Attribution("mira", "somebody", agreed), "test")
+            store_take(workspace, recording, Attribution("mira", ("somebody",), (agreed,)), "test")
         )
-    manifest = {"kind": "dataset", "version": 1, "splits": {"train": takes, "test": []}}
-    dataset = workspace.publish(manifest | {"parents": {"takes": takes}}, by="test")
+    dataset = workspace.publish(examples.dataset(takes), by="test")
     for day, there in ((datetime.date(2025, 12, 31), takes), (DAY, takes[:1])):
         kept = build_reservoir(workspace, dataset, day).samples[""]
         assert {take for take, _ in kept} == set(there)

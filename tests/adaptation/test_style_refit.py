@@ -9,13 +9,15 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 from safetensors.numpy import load as load_tensors
 
 from greenroom.adaptation.face_refit import adapt_face
 from greenroom.adaptation.graph_adapter import predict_window
 from greenroom.adaptation.style_refit import refit_style_head
+from greenroom.capture.annotations import take_tiers
 from greenroom.capture.formats.wav import write_wav
-from greenroom.capture.ingest import Attribution, load_take, media_formats, store_take
+from greenroom.capture.ingest import load_take, store_take
 from greenroom.capture.readers import join_media, read_recording
 from greenroom.capture.skeleton.mapping import Mapping
 from greenroom.cli import main
@@ -29,12 +31,26 @@ from greenroom.live.recorder import read_ledger
 from greenroom.live.replay import verify
 from greenroom.live.show import perform
 from greenroom.live.supervisor import ShowSpec
+from greenroom.manifests import (
+    Dataset,
+    Model,
+    ModelParents,
+    ModelPart,
+    PartParents,
+    Rig,
+    RigParents,
+    Show,
+    Take,
+    Validation,
+)
 from greenroom.observers.model_drift import reference_rows
 from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import OnnxBackend, self_test
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_takes import load_eval_take
 from greenroom.validation.evaluator import EvalScope, validate
+from tests import examples
 from tests.people import approve
 
 pytestmark = pytest.mark.train
@@ -55,7 +71,7 @@ class Studio(NamedTuple):
 
 
 def _ingest(workspace: Workspace, data: bytes, name: str, style: str, who: str = "mira") -> str:
-    person = Attribution(who, "p", read_rights("MIT", "p"))
+    person = Attribution(who, ("p",), (read_rights("MIT", "p"),))
     return store_take(
         workspace, read_recording(data, f"{name}.bvh"), person, "t", tiers={"style": style}
     )
@@ -73,7 +89,7 @@ def _speak(
         read_recording(sound, f"voice_{number}.wav"),
     ]
     return store_take(
-        workspace, join_media(parts), Attribution("mira", "p", read_rights("MIT", "p")), "t"
+        workspace, join_media(parts), Attribution("mira", ("p",), (read_rights("MIT", "p"),)), "t"
     )
 
 
@@ -105,16 +121,16 @@ def exchanged(studio: Studio) -> str:
 
 
 def _backend(workspace: Workspace, model: str) -> OnnxBackend:
-    manifest = workspace.objects.manifest(model, "model")
-    graph = workspace.objects.get(manifest["blobs"]["graph"])
-    return OnnxBackend(graph, ModelShape.load(manifest["shape"]))
+    manifest = workspace.objects.read(model, Model)
+    graph = workspace.objects.get(manifest.blobs.graph)
+    return OnnxBackend(graph, ModelShape.load(manifest.shape))
 
 
 def test_all_but_the_style_is_the_same_to_the_bit(studio: Studio, exchanged: str) -> None:
     workspace = studio.workspace
     before, after = (_backend(workspace, name) for name in (studio.model, exchanged))
-    spec = FeatureSpec.load(workspace.objects.manifest(exchanged)["features"])
-    takes = workspace.objects.manifest(studio.second)["splits"]["test"]
+    spec = FeatureSpec.load(workspace.objects.read_any(exchanged).features)
+    takes = workspace.objects.read_any(studio.second).splits["test"]
     bodies = [load_take(workspace, take).body for take in takes]
     states = [pose_states(spec, body) for body in bodies if body is not None]
     pairs = [(before.run(tick), after.run(tick)) for tick in golden_clip(before.shape)]
@@ -140,24 +156,24 @@ def test_what_comes_out_is_a_part_and_a_model_that_may_perform(
     studio: Studio, exchanged: str
 ) -> None:
     workspace, objects = studio.workspace, studio.workspace.objects
-    old, new = (objects.manifest(name, "model") for name in (studio.model, exchanged))
-    assert new["parents"] == {"dataset": studio.second, "start": studio.model}
-    assert new["styles"] == ["calm", "stiff", "wild"] and new["shape"]["styles"] == 3
-    assert new["parts"]["rig"] == old["parts"]["rig"]
-    assert objects.manifest(new["parts"]["rig"], "rig")["channels"] == new["rig"]
-    assert new["blobs"]["weights"] == old["blobs"]["weights"]
-    part = objects.manifest(new["parts"]["style"], "part")
-    assert part["parents"] == {"dataset": studio.second} and part["styles"] == new["styles"]
-    tensors = load_tensors(objects.get(part["blobs"]["tensors"]))
-    assert {name: list(value.shape) for name, value in tensors.items()} == part["shape"]
-    assert workspace.catalog.children(new["parts"]["style"]) == [exchanged]
-    assert set(new["figures"]) == set(part["figures"]) and "style_doubt_at" in part["figures"]
+    old, new = (objects.read(name, Model) for name in (studio.model, exchanged))
+    assert new.parents == ModelParents(dataset=studio.second, start=studio.model)
+    assert new.styles == ["calm", "stiff", "wild"] and new.shape.styles == 3
+    assert new.parts["rig"] == old.parts["rig"]
+    assert objects.read(new.parts["rig"], Rig).channels == new.rig
+    assert new.blobs.weights == old.blobs.weights
+    part = objects.read(new.parts["style"], ModelPart)
+    assert part.parents == PartParents(dataset=studio.second) and part.styles == new.styles
+    tensors = load_tensors(objects.get(part.blobs["tensors"]))
+    assert {name: list(value.shape) for name, value in tensors.items()} == part.shape
+    assert workspace.catalog.children(new.parts["style"]) == [exchanged]
+    assert set(new.figures) == set(part.figures) and "style_doubt_at" in part.figures
     release = load_release(workspace, approve(workspace, exchanged, "tester"))
     self_test(OnnxBackend(release.graph, release.role.shape), release.golden)
-    card = objects.get(release.manifest["blobs"]["card"]).decode()
-    assert f"| part: style | `{new['parts']['style']}` |" in card
+    card = objects.get(release.manifest.blobs["card"]).decode()
+    assert f"| part: style | `{new.parts['style']}` |" in card
     takes = reference_rows(workspace, release)
-    assert len(takes) == 5 and sum(map(len, takes)) == sum(new["baselines"]["blocks"])
+    assert len(takes) == 5 and sum(map(len, takes)) == sum(new.reference.blocks)
     joints = release.role.shape.joints
     for rows in takes:
         np.testing.assert_allclose(rows[:, 2 * joints :][:, :3].sum(axis=1), 1, atol=1e-4)
@@ -168,7 +184,7 @@ def test_what_comes_out_is_a_part_and_a_model_that_may_perform(
 def test_usual_is_what_the_new_graph_says_of_held_takes(studio: Studio, exchanged: str) -> None:
     workspace = studio.workspace
     release = load_release(workspace, approve(workspace, exchanged, "tester"))
-    splits = workspace.objects.manifest(studio.second)["splits"]
+    splits = workspace.objects.read_any(studio.second).splits
     backend, spec = _backend(workspace, exchanged), release.role.spec
     joints = release.role.shape.joints
     held = [load_take(workspace, take).body for take in splits["validation"] + splits["test"]]
@@ -198,8 +214,8 @@ def test_the_takes_it_was_trained_on_give_the_part_that_it_has(studio: Studio) -
 def test_it_is_judged_alone_and_beside_the_rest(studio: Studio, exchanged: str) -> None:
     workspace, backend = studio.workspace, _backend(studio.workspace, exchanged)
     alone = validate(workspace, exchanged, backend, "t", EvalScope(tasks=("style",)))
-    figures = workspace.objects.manifest(alone, "validation")["figures"]
-    assert set(figures) == {"style"} and figures["style"]["accuracy"]["takes"] == 3
+    figures = workspace.objects.read(alone, Validation).figures
+    assert set(figures) == {"style"} and figures["style"]["accuracy"].takes == 3
 
 
 def test_a_dataset_without_faces_judges_all_but_the_face(studio: Studio, person: Person) -> None:
@@ -208,7 +224,7 @@ def test_a_dataset_without_faces_judges_all_but_the_face(studio: Studio, person:
     silent = build_dataset(workspace, "silent", "mira", "t", DAY, held)
     model = refit_style_head(workspace, studio.model, silent.dataset, "t")
     found = validate(workspace, model, _backend(workspace, model), "t")
-    figures = workspace.objects.manifest(found, "validation")["figures"]
+    figures = workspace.objects.read(found, Validation).figures
     assert set(figures) == {"infill", "forecast", "style"}
     with pytest.raises(BadInput, match="no recording to judge face on"):
         validate(workspace, model, _backend(workspace, model), "t", EvalScope(tasks=("face",)))
@@ -234,14 +250,14 @@ def test_a_mapped_face_performs_and_replays_to_the_bit(studio: Studio, tmp_path:
     words = ["part", "rig", studio.model[:12], str(file), "--json"]
     done = CliRunner().invoke(main, [*home, *words])
     said = msgspec.json.decode(done.stdout)
-    old, new = (workspace.objects.manifest(m, "model") for m in (studio.model, said["model"]))
-    assert new["parts"] == {**old["parts"], "rig": said["part"]} and new["blobs"] == old["blobs"]
-    rig = workspace.objects.manifest(said["part"], "rig")
-    assert rig["arkit"] == arkit and rig["parents"] == {"rig": old["parts"]["rig"]}
+    old, new = (workspace.objects.read(m, Model) for m in (studio.model, said["model"]))
+    assert new.parts == {**old.parts, "rig": said["part"]} and new.blobs == old.blobs
+    rig = workspace.objects.read(said["part"], Rig)
+    assert rig.arkit == arkit and rig.parents == RigParents(rig=old.parts["rig"])
     voices = [
         row.object
         for row in workspace.catalog.find("take")
-        if "audio" in media_formats(workspace.objects.manifest(row.object, "take"))
+        if "audio" in workspace.objects.read(row.object, Take).media
     ]
     faces = []
     for model in (studio.model, said["model"]):
@@ -249,7 +265,7 @@ def test_a_mapped_face_performs_and_replays_to_the_bit(studio: Studio, tmp_path:
         show = perform(workspace, ShowSpec(release, voices[:1], 45), "t").show
         verdict = verify(workspace, show)
         assert (verdict.exact, verdict.first_difference) == (45, None)
-        rows = read_ledger(workspace, workspace.objects.manifest(show, "show"), release.role.shape)
+        rows = read_ledger(workspace, workspace.objects.read(show, Show), release.role.shape)
         faces.append(np.stack([row["face"].copy() for row in rows]))
     plain, mapped = (
         {ARKIT[i] for i in np.flatnonzero(np.isfinite(face).all(axis=0))} for face in faces
@@ -266,8 +282,8 @@ def test_a_fitted_face_performs_and_replays_to_the_bit(studio: Studio, tmp_path:
     for model in (studio.model, made):
         backend = _backend(workspace, model)
         found = validate(workspace, model, backend, "t", EvalScope(scenes, ("face",)))
-        figures = workspace.objects.manifest(found, "validation")["figures"]
-        values.append(figures["face"]["r2w"]["model"])
+        figures = workspace.objects.read(found, Validation).figures
+        values.append(figures["face"]["r2w"].model)
     assert values[1] > values[0]
     release = load_release(workspace, approve(workspace, made, "tester"))
     self_test(OnnxBackend(release.graph, release.role.shape), release.golden)
@@ -277,8 +293,8 @@ def test_a_fitted_face_performs_and_replays_to_the_bit(studio: Studio, tmp_path:
     holds = build_dataset(workspace, "holds", "mira", "t", DAY, held).dataset
     with pytest.raises(BadInput, match="1 takes of the test split are among those"):
         refit_style_head(workspace, made, holds, "t")
-    part = workspace.objects.manifest(made)["parts"]["face"]
-    card = workspace.objects.get(release.manifest["blobs"]["card"]).decode()
+    part = workspace.objects.read_any(made).parts["face"]
+    card = workspace.objects.get(release.manifest.blobs["card"]).decode()
     assert f"| part: face | `{part}` |" in card
 
 
@@ -292,33 +308,29 @@ def _refused(studio: Studio, dataset: str, match: str, kind: type[GreenroomError
 
 def test_what_could_not_be_judged_or_counted_is_refused(studio: Studio, person: Person) -> None:
     workspace, publish = studio.workspace, studio.workspace.publish
-    frozen = workspace.objects.manifest(studio.second, "dataset")
+    frozen = workspace.objects.read(studio.second, Dataset)
 
     def like(name: str, **change: object) -> str:
-        return publish({**frozen, "name": name, **change}, by="t")
+        return publish(structs.replace(frozen, name=name, **change), by="t")
 
     _refused(studio, like("x", actor="else"), "is else's, not mira's", BadInput)
-    splits = frozen["splits"]
+    splits = frozen.splits
     moved = {**splits, "test": [*splits["test"], splits["train"][0]], "train": splits["train"][1:]}
     _refused(studio, like("y", splits=moved), "1 takes of the test split are among", BadInput)
-    calm = [
-        take
-        for take in splits["train"]
-        if workspace.objects.manifest(take).get("tiers") == {"style": "calm"}
-    ]
+    calm = [take for take in splits["train"] if take_tiers(workspace, take) == {"style": "calm"}]
     one = like("z", splits={**splits, "train": calm})
     _refused(studio, one, "fewer than two styles", BadInput)
-    rights = {**read_rights("MIT", "p"), "start": "2020-01-01", "expiry": "2025-12-31"}
-    over = Attribution("mira", "p", rights)
+    rights = structs.replace(read_rights("MIT", "p"), start="2020-01-01", expiry="2025-12-31")
+    over = Attribution("mira", ("p",), (rights,))
     recording = read_recording(person(frames=70, seed=99), "late.bvh")
     late = store_take(workspace, recording, over, "t", tiers={"style": "calm"})
     more = {**splits, "train": [*splits["train"], late]}
-    takes = {"takes": sorted([*frozen["parents"]["takes"], late])}
+    takes = structs.replace(frozen.parents, takes=sorted([*frozen.parents.takes, late]))
     _refused(studio, like("w", splits=more, parents=takes), "expired on 2025-12-31", Refused)
     names = {bone: bone for bone in BONES} | {"leftToes": "thing"}
     short = _ingest(workspace, person(frames=70, seed=98, names=names), "short", "calm")
     lacking = {**splits, "train": [*splits["train"], short]}
-    takes = {"takes": sorted([*frozen["parents"]["takes"], short])}
+    takes = structs.replace(frozen.parents, takes=sorted([*frozen.parents.takes, short]))
     lacks = like("v", splits=lacking, parents=takes)
     _refused(studio, lacks, "1 of 8 bodies lack a joint", BadInput)
 
@@ -327,18 +339,18 @@ def test_a_model_that_was_updated_online_is_refused_by_the_name_of_the_trained(
     studio: Studio,
 ) -> None:
     workspace = studio.workspace
-    manifest = workspace.objects.manifest(studio.model)
-    parents = {**manifest["parents"], "start": studio.model}
-    updated = workspace.publish({**manifest, "update": {"in_a_row": 1}, "parents": parents}, by="t")
+    manifest = workspace.objects.read(studio.model, Model)
+    parents = structs.replace(manifest.parents, start=studio.model)
+    updated = structs.replace(manifest, update=examples.UPDATE, parents=parents)
+    updated = workspace.publish(updated, by="t")
     with pytest.raises(BadInput, match=f"the model that was trained: {studio.model[:12]}"):
         refit_style_head(workspace, updated, studio.second, "t")
 
 
 def test_a_model_without_styles_is_refused(studio: Studio) -> None:
     workspace = studio.workspace
-    manifest = workspace.objects.manifest(studio.model)
-    shape = {key: size for key, size in manifest["shape"].items() if key != "styles"}
-    plain = {key: value for key, value in manifest.items() if key != "styles"}
-    model = workspace.publish({**plain, "shape": shape}, by="t")
+    manifest = workspace.objects.read(studio.model, Model)
+    shape = structs.replace(manifest.shape, styles=0)
+    model = workspace.publish(structs.replace(manifest, styles=[], shape=shape), by="t")
     with pytest.raises(BadInput, match="has no head for styles"):
         refit_style_head(workspace, model, studio.second, "t")

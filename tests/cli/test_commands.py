@@ -133,7 +133,7 @@ def test_a_face_and_its_voice_are_one_take_with_labels(tmp_path: Path, talk: Pat
     )
     assert "style=happy" in run(home, "take", "list")[1]
     shown = json.loads(run(home, "take", "show", take, "--json")[1])
-    assert shown["manifest"]["tiers"] == {"style": "happy"}
+    assert shown["tiers"] == {"style": "happy"}
     assert shown["facts"]["face_channels"] == 2 and shown["facts"]["source_rate"] == 24_000
     csv, wav = tmp_path / "out.csv", tmp_path / "out.wav"
     assert run(home, "take", "export", take, str(csv))[0] == 0
@@ -152,7 +152,7 @@ def test_labels_come_from_a_file(tmp_path: Path, clip: Path) -> None:
     args = ("ingest", str(clip), "--actor", "a", "--labels", str(labels), "--json")
     (take,) = json.loads(run(home, *args)[1])["takes"]
     shown = json.loads(run(home, "take", "show", take, "--json")[1])
-    assert shown["manifest"]["tiers"] == {"emotion": "glad", "phase": [[0, 6, "rest"]]}
+    assert shown["tiers"] == {"emotion": "glad", "phase": [[0, 6, "rest"]]}
     assert "emotion=glad phase[1]" in run(home, "take", "list")[1]
     labels.write_text("{")
     code, out, err = run(home, *args)

@@ -10,6 +10,8 @@ from greenroom.cli import main
 from greenroom.contracts import Alert
 from greenroom.monitoring.alerts import record_alert
 from greenroom.store.workspace import Workspace
+from tests import examples
+from tests.examples import published_release
 
 
 def run(home: Path, *args: str) -> tuple[int, str, str]:
@@ -46,20 +48,8 @@ def test_a_survey_is_kept_and_asked_for_by_show_and_release(
 ) -> None:
     home = workspace.home
     assert run(home, "satisfaction")[1] == "no surveys yet\n"
-    release = workspace.publish({"kind": "release", "version": 1, "actor": "mira"}, by="me")
-    one, two = (
-        workspace.publish(
-            {
-                "kind": "show",
-                "version": 1,
-                "actor": "mira",
-                "n": n,
-                "parents": {"releases": [release]},
-            },
-            by="me",
-        )
-        for n in (1, 2)
-    )
+    release = published_release(workspace)
+    one, two = (workspace.publish(examples.show(release, seed=n), by="me") for n in (1, 2))
     csv = tmp_path / "survey.csv"
     csv.write_text("respondent;score\nAda;5\nBob;4\nCy;2\n")
     code, _, err = run(home, "satisfaction", str(csv))

@@ -38,9 +38,9 @@ def release(home: Workspace) -> Release:
 def test_it_is_small_sound_and_portable(home: Workspace, release: Release) -> None:
     size = sum(f.stat().st_size for f in embedded.FOLDER.rglob("*") if f.is_file())
     assert size <= 5 * 1024 * 1024
-    assert release.model["parameters"] <= 1_200_000
-    assert set(release.model["operations"]) <= PORTABLE_OPERATIONS
-    assert {rights["licence"] for rights in release.model["rights"]} == {"Zlib"}
+    assert release.model.parameters <= 1_200_000
+    assert set(release.model.operations) <= PORTABLE_OPERATIONS
+    assert {rights.licence for rights in release.model.rights} == {"Zlib"}
     assert embedded.install(home) == release.name
     assert home.fsck().bad == []
 
@@ -48,7 +48,7 @@ def test_it_is_small_sound_and_portable(home: Workspace, release: Release) -> No
 def test_on_held_out_clips_it_beats_holding_and_is_no_worse_than_its_core(
     release: Release,
 ) -> None:
-    figures = release.model["figures"]
+    figures = release.model.figures
     assert figures["test_takes"] == len(embedded.TEST)
     assert figures["test_limb_model_degrees"] < figures["test_limb_hold_degrees"]
     assert figures["test_limb_model_degrees"] <= figures["test_limb_core_degrees"]
@@ -57,7 +57,7 @@ def test_on_held_out_clips_it_beats_holding_and_is_no_worse_than_its_core(
 def test_the_card_tells_the_manifest_s_figures(release: Release) -> None:
     card = (Path(__file__).parents[2] / "docs" / "card.md").read_text()
     for name in ("test_limb_model_degrees", "test_limb_core_degrees", "test_limb_hold_degrees"):
-        assert f"{release.model['figures'][name]:.2f}" in card, name
+        assert f"{release.model.figures[name]:.2f}" in card, name
     assert release.name in card
 
 

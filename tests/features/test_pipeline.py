@@ -1,5 +1,6 @@
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -131,9 +132,8 @@ def test_a_specification_round_trips() -> None:
         {"joints": ["spine", "hips"]},
         {"joints": ["hips", "tail"]},
         {"joints": []},
-        {"more": 1},
     ],
 )
 def test_another_specification_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(BadInput):
-        FeatureSpec.load({**SPEC.manifest(), **change})
+        FeatureSpec.load(msgspec.structs.replace(SPEC.manifest(), **change))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from greenroom.capture.formats.wav import write_wav
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.labels import Tiers
 from greenroom.capture.readers import Recording, join_media, read_recording
 from greenroom.capture.skeleton.mapping import Mapping
@@ -15,6 +15,7 @@ from greenroom.errors import BadInput
 from greenroom.frames import SAMPLES_PER_TICK, Floats
 from greenroom.live.playlist import open_playlist, show_conditioning
 from greenroom.monitoring.script import ScriptScene
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from greenroom import embedded
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
 from greenroom.clock import VirtualClock, tick_ns
 from greenroom.consent.records import read_rights
@@ -29,6 +30,7 @@ from greenroom.live.replay import export_bvh, performed_motion, verify
 from greenroom.live.ring import Ring, shared_folder, slot_type
 from greenroom.live.show import ShowResult, perform
 from greenroom.live.supervisor import ShowSpec
+from greenroom.manifests import Model, ReleaseManifest, ShowParents
 from greenroom.metrics.positions import joint_positions
 from greenroom.registry.approval import revoke, sign_approval
 from greenroom.registry.promote import (
@@ -42,7 +44,9 @@ from greenroom.registry.promote import (
 from greenroom.registry.release import load_release
 from greenroom.rotations import angle_between
 from greenroom.serving.onnx_backend import OnnxBackend
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
+from tests import examples
 from tests.live import stand_in
 from tests.people import with_key
 
@@ -56,7 +60,7 @@ def show(tmp_path_factory: pytest.TempPathFactory, person: object) -> tuple[Work
     data = person() if callable(person) else person
     recording = read_recording(data, "walk.bvh")
     take = store_take(
-        workspace, recording, Attribution("mira", "p", read_rights("MIT", "p")), "test"
+        workspace, recording, Attribution("mira", ("p",), (read_rights("MIT", "p"),)), "test"
     )
     order = ShowSpec(release, [take], TICKS, cuts=[(30, 45)], vmc=[("127.0.0.1", 39539)])
     return workspace, perform(workspace, order, "test")
@@ -90,7 +94,7 @@ def test_a_flipped_bit_in_any_object_is_caught(show: tuple[Workspace, ShowResult
         path.write_bytes(flipped)
         assert any(name in fault.name for fault in workspace.fsck().bad), name
         path.write_bytes(data)
-    segment = workspace.objects.manifest(done.show)["blobs"]["segments"][0]
+    segment = workspace.objects.read_any(done.show).blobs.segments[0]
     path = workspace.objects.path(segment)
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
@@ -138,14 +142,14 @@ def test_the_show_goes_on_when_the_engine_dies_or_hangs(
     show: tuple[Workspace, ShowResult], number: signal.Signals
 ) -> None:
     workspace, before = show
-    manifest = workspace.objects.manifest(before.show)
-    release = load_release(workspace, manifest["parents"]["releases"][0])
+    manifest = workspace.objects.read_any(before.show)
+    release = load_release(workspace, manifest.parents.releases[0])
     warnings: list[str] = []
-    order = ShowSpec(release, manifest["playlist"], 210)
+    order = ShowSpec(release, manifest.playlist, 210)
     done = perform(workspace, order, "test", [Strikes(30, number)], warn=warnings.append)
     assert len(warnings) == 2 and "status -9" in warnings[0]
     rungs = done.json["rungs"]
-    missed = workspace.objects.manifest(done.show)["missed"]
+    missed = workspace.objects.read_any(done.show).missed
     assert rungs["capture"] > 60 and rungs["hold"] > 5 and 0 < missed < 30
     assert done.json["frames"] + missed == 210
     verdict = verify(workspace, done.show)
@@ -162,11 +166,11 @@ def test_a_watchdog_that_dies_is_replaced_and_still_watches(
     show: tuple[Workspace, ShowResult],
 ) -> None:
     workspace, before = show
-    manifest = workspace.objects.manifest(before.show)
-    release = load_release(workspace, manifest["parents"]["releases"][0])
+    manifest = workspace.objects.read_any(before.show)
+    release = load_release(workspace, manifest.parents.releases[0])
     warnings: list[str] = []
     strikes = [Strikes(10, signal.SIGKILL, "watchdog"), Strikes(120, signal.SIGKILL)]
-    order = ShowSpec(release, manifest["playlist"], 200)
+    order = ShowSpec(release, manifest.playlist, 200)
     done = perform(workspace, order, "test", strikes, warn=warnings.append)
     assert "watchdog ended with status -9" in warnings[0]
     assert done.json["rungs"]["hold"] > 5
@@ -193,9 +197,9 @@ def test_a_show_that_is_ended_early_is_kept_and_replays(
     show: tuple[Workspace, ShowResult], number: signal.Signals
 ) -> None:
     workspace, before = show
-    manifest = workspace.objects.manifest(before.show)
-    release = load_release(workspace, manifest["parents"]["releases"][0])
-    order = ShowSpec(release, manifest["playlist"], 600)
+    manifest = workspace.objects.read_any(before.show)
+    release = load_release(workspace, manifest.parents.releases[0])
+    order = ShowSpec(release, manifest.playlist, 600)
     failing, warnings = Fails(5), list[str]()
     observers = [failing, Fails(20, number)]
     done = perform(workspace, order, "test", observers, warn=warnings.append)
@@ -203,7 +207,7 @@ def test_a_show_that_is_ended_early_is_kept_and_replays(
     assert 20 < done.json["frames"] < 100
     verdict = verify(workspace, done.show)
     assert (verdict.exact, verdict.first_difference) == (done.json["frames"], None)
-    assert workspace.objects.manifest(done.show)["engines"] == [0]
+    assert workspace.objects.read_any(done.show).engines == [0]
     assert not list(shared_folder().glob(f"greenroom-{os.getpid()}-*"))
 
 
@@ -221,9 +225,9 @@ class Moves:
             promote(self.workspace, "mira", to, "test")
 
 
-def another(workspace: Workspace, release: str, **more: Any) -> str:
+def another(workspace: Workspace, release: str, note: str, **more: Any) -> str:
     """A release of the same model that differs in what is said of it; approved."""
-    manifest = {**workspace.objects.manifest(release, "release"), **more}
+    manifest = structs.replace(examples.noted_release(workspace, release, note), **more)
     name = workspace.publish(manifest, by="test")
     sign_approval(workspace, name, with_key(workspace, "test"))
     return name
@@ -233,9 +237,9 @@ def another(workspace: Workspace, release: str, **more: Any) -> str:
 def stage(show: tuple[Workspace, ShowResult]) -> Iterator[tuple[Workspace, ShowSpec]]:
     """A workspace whose live ref is put back, and what to perform in it."""
     workspace, before = show
-    manifest = workspace.objects.manifest(before.show)
-    release = load_release(workspace, manifest["parents"]["releases"][0])
-    yield workspace, ShowSpec(release, manifest["playlist"], 300)
+    manifest = workspace.objects.read_any(before.show)
+    release = load_release(workspace, manifest.parents.releases[0])
+    yield workspace, ShowSpec(release, manifest.playlist, 300)
     promote(workspace, "mira", release.name, "test")
 
 
@@ -253,12 +257,12 @@ def test_a_release_comes_on_stage_while_the_show_runs_and_goes_again(
     workspace, order = stage
     new = another(workspace, order.release.name, note="new")
     done, warnings = swapped(workspace, replace(order, cuts=[(250, 260)]), {20: new, 200: "back"})
-    manifest = workspace.objects.manifest(done.show)
-    assert manifest["parents"]["releases"] == [order.release.name, new]
+    manifest = workspace.objects.read_any(done.show)
+    assert manifest.parents.releases == [order.release.name, new]
     (into, one), (back, other) = done.json["swaps"]
     assert (one, other) == (new, order.release.name) and done.json["release"] == other
     assert 20 < into < 200 < back < 230  # to go back takes less than a second
-    assert len(warnings) == 2 and manifest["missed"] == 0 and done.json["frames"] == 300
+    assert len(warnings) == 2 and manifest.missed == 0 and done.json["frames"] == 300
     rows = list(read_ledger(workspace, manifest, order.release.role.shape))
     assert [int(row["release"]) for row in rows] == [int(into <= t < back) for t in range(300)]
     assert {int(row["previous"]) for row in rows[into:back]} == {0}
@@ -285,17 +289,17 @@ def test_a_release_that_fails_its_golden_clip_does_not_come_on_stage(
     stage: tuple[Workspace, ShowSpec],
 ) -> None:
     workspace, order = stage
-    manifest = workspace.objects.manifest(order.release.name, "release")
-    model = workspace.objects.manifest(manifest["parents"]["model"], "model")
+    manifest = workspace.objects.read(order.release.name, ReleaseManifest)
+    model = workspace.objects.read(manifest.parents.model, Model)
     wrong = workspace.objects.put(bytes(len(order.release.golden or b"")))
-    blobs = {**model["blobs"], "golden": wrong}
-    other = workspace.publish({**model, "blobs": blobs}, by="test")
-    parents = {**manifest["parents"], "model": other}
-    new = another(workspace, order.release.name, parents=parents)
+    blobs = structs.replace(model.blobs, golden=wrong)
+    other = workspace.publish(structs.replace(model, blobs=blobs), by="test")
+    parents = structs.replace(manifest.parents, model=other)
+    new = another(workspace, order.release.name, "wrong", parents=parents)
     done, warnings = swapped(workspace, order, {20: new})
     assert done.json["swaps"] == [] and done.json["release"] == order.release.name
     assert any("before it took over" in line for line in warnings)
-    assert done.json["frames"] == 300 and workspace.objects.manifest(done.show)["missed"] == 0
+    assert done.json["frames"] == 300 and workspace.objects.read_any(done.show).missed == 0
     revoke(
         workspace, order.release.name, "test", "the show is over"
     )  # a past show is replayed still
@@ -315,7 +319,7 @@ def test_a_show_opens_with_the_release_before_it_waiting(stage: tuple[Workspace,
     ((back, name),) = done.json["swaps"]
     assert name == order.release.name and 150 < back < 180
     rows = list(
-        read_ledger(workspace, workspace.objects.manifest(done.show), order.release.role.shape)
+        read_ledger(workspace, workspace.objects.read_any(done.show), order.release.role.shape)
     )
     assert {int(row["previous"]) for row in rows[:back]} == {1}
     verdict = verify(workspace, done.show)
@@ -340,7 +344,7 @@ def test_going_back_works_though_the_one_that_waited_is_lost(
     watch = [Moves(workspace, {10: new, 160: "back"}), KillsTheOneThatWaits(150, signal.SIGKILL)]
     done = perform(workspace, order, "test", watch, warn=warnings.append)
     assert [name for _, name in done.json["swaps"]] == [new, order.release.name]
-    assert workspace.objects.manifest(done.show)["missed"] == 0
+    assert workspace.objects.read_any(done.show).missed == 0
 
 
 class Revokes(Moves):
@@ -454,14 +458,14 @@ def test_a_show_to_a_host_without_an_address_is_bad_input(
     show: tuple[Workspace, ShowResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace, before = show
-    manifest = workspace.objects.manifest(before.show)
-    release = load_release(workspace, manifest["parents"]["releases"][0])
+    manifest = workspace.objects.read_any(before.show)
+    release = load_release(workspace, manifest.parents.releases[0])
 
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    order = ShowSpec(release, manifest["playlist"], 30, vmc=[("nobody", 39539)])
+    order = ShowSpec(release, manifest.playlist, 30, vmc=[("nobody", 39539)])
     with pytest.raises(BadInput, match="vmc://nobody:39539"):
         perform(workspace, order, "test")
 
@@ -485,16 +489,16 @@ def test_a_full_disk_is_told_and_does_not_end_the_show(
         recorder.take(row.copy())
         full[0] = tick < 2 * SEGMENT
     assert len(warnings) == 2 and "no space left" in warnings[0]
-    show = recorder.finish({"parents": {}}, "test")
-    kept = read_ledger(workspace, workspace.objects.manifest(show), stand_in.SHAPE)
+    show = recorder.finish(examples.show("0" * 64, parents=ShowParents(releases=[])), "test")
+    kept = read_ledger(workspace, workspace.objects.read_any(show), stand_in.SHAPE)
     assert [int(r["tick"]) for r in kept] == list(range(3 * SEGMENT))
 
 
 def test_a_release_that_nobody_approved_is_refused(show: tuple[Workspace, ShowResult]) -> None:
     workspace, _ = show
     release = live_release(workspace, "mira")
-    manifest = workspace.objects.manifest(release)
-    other = workspace.publish({**manifest, "note": "nobody approved this"}, by="test")
+    manifest = examples.noted_release(workspace, release, "nobody approved this")
+    other = workspace.publish(manifest, by="test")
     with pytest.raises(Refused, match="approved by nobody"):
         promote(workspace, "mira", other, "test")
     assert live_release(workspace, "mira") == release
@@ -506,10 +510,10 @@ def test_ten_thousand_frames_replay_bit_for_bit_with_one_and_two_threads(
 ) -> None:
     """The engine's loop, the recorder and the real graph, without waiting between the ticks."""
     workspace, before = show
-    facts = workspace.objects.manifest(before.show)
-    release = load_release(workspace, facts["parents"]["releases"][0])
+    facts = workspace.objects.read_any(before.show)
+    release = load_release(workspace, facts.parents.releases[0])
     ticks, cuts = 10_000, [(3000, 3300), (8000, 8040)]
-    playlist = open_playlist(workspace, facts["playlist"], ticks)
+    playlist = open_playlist(workspace, facts.playlist, ticks)
     ring = Ring(workspace.home / "ring", release.role.shape, create=True)
     performer = Performer(release.role, OnnxBackend(release.graph, release.role.shape), 7)
     engine = Engine(performer, playlist.player(cuts), [], ring, VirtualClock())
@@ -523,7 +527,7 @@ def test_ten_thousand_frames_replay_bit_for_bit_with_one_and_two_threads(
             recorder.take(row)
     kept = {"cuts": cuts, "seed": 7, "ticks": ticks, "engines": [0]}
     named = recorder.finish({**facts, **kept}, "test")
-    rungs = workspace.objects.manifest(named)["rungs"]
+    rungs = workspace.objects.read_any(named).rungs
     assert rungs["hold"] > 300 and rungs["capture"] > 9000
     for threads in (1, 2):
         verdict = _verified(workspace, named, threads)

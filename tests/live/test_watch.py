@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from greenroom import embedded
-from greenroom.capture.ingest import Attribution, load_take
+from greenroom.capture.ingest import load_take
 from greenroom.capture.packets import encode_audio, encode_body
 from greenroom.capture.sample_data import Clip
 from greenroom.consent.records import read_rights
@@ -15,6 +15,7 @@ from greenroom.contracts import Alert, Packet
 from greenroom.frames import BONE, BONES, HUMANOID, SAMPLES_PER_TICK, Body
 from greenroom.live.playlist import degrade_capture
 from greenroom.live.ring import put_packets, slot_type
+from greenroom.manifests import Take
 from greenroom.observers.capture_buffer import LEAST, PIECE, CaptureRecorder
 from greenroom.observers.drift_channels import (
     load_training_reference,
@@ -24,6 +25,7 @@ from greenroom.observers.drift_channels import (
 from greenroom.observers.drift_monitor import DriftMonitor, MonitoredChannel
 from greenroom.registry.release import load_release
 from greenroom.rotations import from_vector, multiply
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from tests.live.stand_in import SHAPE
 
@@ -114,7 +116,7 @@ def test_a_new_style_is_told_unless_the_script_wants_it(channel: MonitoredChanne
 
 def test_what_is_new_is_kept_in_pieces_with_the_rights_of_who_is_captured(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    who = Attribution("mira", "ana", read_rights("MIT", "ana"))
+    who = Attribution("mira", ("ana",), (read_rights("MIT", "ana"),))
     told: list[str] = []
     harvest = CaptureRecorder(workspace, who, HUMANOID, "captured", "test", told.append)
     body = swaying(900, 3)
@@ -127,11 +129,13 @@ def test_what_is_new_is_kept_in_pieces_with_the_rights_of_who_is_captured(tmp_pa
         first = tick == 600  # of a clip
         harvest.frame(row(tick, None if tick == 700 else body, tick, int(first)), {})
     harvest.end()
-    kept = [workspace.objects.manifest(take, "take") for take in told]
+    kept = [workspace.objects.read(take, Take) for take in told]
     assert told == harvest.takes
-    ticks = [manifest["ticks"] for manifest in kept]
+    ticks = [manifest.clock.ticks for manifest in kept]
     assert ticks == [PIECE, 150, 100, 99] and min(ticks) >= LEAST
-    assert {m["participant"] for m in kept} == {"ana"} and kept[0]["rights"] == who.rights
+    for take in told:
+        attribution = workspace.attributions.of(take)
+        assert (attribution.participants, attribution.rights) == (("ana",), who.rights)
     again = load_take(workspace, told[0], ("body",)).body
     assert again is not None
     moving = [BONE[name] for name in MOVING]

@@ -7,6 +7,7 @@ from greenroom.contracts import Alert
 from greenroom.monitoring.exporter import FrameMetrics, Metrics, Surveys
 from greenroom.monitoring.satisfaction import Answer, keep_survey
 from greenroom.store.workspace import Workspace
+from tests.examples import published_release
 
 STYLE = Alert("style", "new style", ("left arm",), 2.5, 900, 870, 840, 880, (0, 1))
 
@@ -71,7 +72,7 @@ def test_surveys_are_shown_and_a_damaged_log_leaves_the_rest_standing(
     workspace = Workspace(tmp_path)
     registry.register(Surveys(workspace))
     assert registry.get_sample_value("workspace_readable") == 1
-    release = workspace.publish({"kind": "release", "version": 1, "actor": "mira"}, by="me")
+    release = published_release(workspace)
     keep_survey(workspace, [Answer("a", 5, release=release), Answer("b", 2, release=release)], "me")
     labels = {"actor": "mira", "release": release, "show": ""}
     assert registry.get_sample_value("user_satisfaction_ratio", labels) == 0.5

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.errors import BadInput
+from greenroom.manifests import Survey, SurveyParents
 from greenroom.monitoring.satisfaction import (
     Answer,
     by_release,
@@ -12,17 +13,16 @@ from greenroom.monitoring.satisfaction import (
     stored_surveys,
 )
 from greenroom.store.workspace import Workspace
+from tests import examples
+from tests.examples import published_release
 
 CSV = "respondent,score\nAda,5\nBob,3\nCy,4\n"
 
 
 def stage(workspace: Workspace, seed: int = 1) -> tuple[str, str]:
     """A release and a show that it performed, as small as they may be."""
-    release = workspace.publish(
-        {"kind": "release", "version": 1, "actor": "mira", "seed": seed}, by="me"
-    )
-    show = {"kind": "show", "version": 1, "actor": "mira", "parents": {"releases": [release]}}
-    return release, workspace.publish(show, by="me")
+    release = published_release(workspace, str(seed))
+    return release, workspace.publish(examples.show(release), by="me")
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_a_survey_is_kept_by_show_and_release_without_names(tmp_path: Path) -> N
     release, show = stage(workspace)
     (kept,) = keep_survey(workspace, read_survey(CSV.encode(), "s"), "me", show[:8])
     assert (kept.actor, kept.release, kept.show) == ("mira", release, show)
-    manifest = workspace.objects.manifest(kept.name, "satisfaction")
-    assert manifest["scores"] == [5, 3, 4]
-    assert manifest["parents"] == {"release": release, "show": show}
+    manifest = workspace.objects.read(kept.name, Survey)
+    assert manifest.scores == [5, 3, 4]
+    assert manifest.parents == SurveyParents(release=release, show=show)
     assert b"Ada" not in workspace.objects.get(kept.name)
     assert keep_survey(workspace, read_survey(CSV.encode(), "s"), "me", show) == [kept]
     assert stored_surveys(workspace) == [kept]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from greenroom.capture.formats.wav import write_wav
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.labels import Tiers
 from greenroom.capture.readers import join_media, read_recording
 from greenroom.capture.skeleton.mapping import Mapping
@@ -23,9 +23,11 @@ from greenroom.live.recorder import read_ledger
 from greenroom.live.replay import verify
 from greenroom.live.show import perform
 from greenroom.live.supervisor import ShowSpec
+from greenroom.manifests import Dataset, Model, Show, Validation
 from greenroom.monitoring.script import ScriptScene
 from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend, self_test
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.evaluator import validate
 from tests.people import approve
@@ -209,7 +211,7 @@ def test_nothing_told_is_shut_out() -> None:
 def told_takes(tmp_path: Path, person: Callable[..., bytes]) -> tuple[Workspace, str]:
     """Bodies of two emotions, and voices with faces and phonemes."""
     workspace = Workspace(tmp_path / "home")
-    who = Attribution("mira", "p", read_rights("MIT", "p"))
+    who = Attribution("mira", ("p",), (read_rights("MIT", "p"),))
     for k in range(6):
         tiers: Tiers = {"emotion": ("happy", "sad")[k % 2], "language": "en"}
         store_take(
@@ -251,28 +253,28 @@ def test_from_labels_to_a_show_that_is_told_and_replays(
     model = train(
         workspace, dataset, "t", "mini", Recipe(3, batch=4, rollout=8, windows=16, every=2)
     )
-    manifest = workspace.objects.manifest(model, "model")
+    manifest = workspace.objects.read(model, Model)
     assert list((workspace.home / "tracking").rglob("*.webp"))
-    assert manifest["words"] == {"phonemes": ["A", "M", "T"], "emotion": ["happy", "sad"]}
-    shape = ModelShape.load(manifest["shape"])
+    assert manifest.vocabulary == {"phonemes": ["A", "M", "T"], "emotion": ["happy", "sad"]}
+    shape = ModelShape.load(manifest.shape)
     assert (shape.phonemes, shape.context) == (3, 2)
     learned = {f"{n}.weight" for n in LABEL_LAYERS}
-    assert learned <= initial_weights(workspace, model, Vocabulary.load(manifest["words"])).keys()
+    assert learned <= initial_weights(workspace, model, Vocabulary.load(manifest.vocabulary)).keys()
     others = Vocabulary(("A", "M", "N"), (("emotion", "happy"), ("emotion", "sad")))
     assert not learned & initial_weights(workspace, model, others).keys()
-    backend = OnnxBackend(workspace.objects.get(manifest["blobs"]["graph"]), shape)
-    judged = workspace.objects.manifest(validate(workspace, model, backend, "t"), "validation")
-    assert "told" in judged["figures"]["face"]["r2w"]["floors"]
-    assert "told" in judged["figures"]["infill"]["limb_deg"]["floors"]
+    backend = OnnxBackend(workspace.objects.get(manifest.blobs.graph), shape)
+    judged = workspace.objects.read(validate(workspace, model, backend, "t"), Validation)
+    assert "conditioned" in judged.figures["face"]["r2w"].baselines
+    assert "conditioned" in judged.figures["infill"]["limb_deg"].baselines
     release = load_release(workspace, approve(workspace, model, "tester"))
-    splits = workspace.objects.manifest(dataset, "dataset")["splits"]
+    splits = workspace.objects.read(dataset, Dataset).splits
     script = [ScriptScene(0, 30, "walk", (("emotion", "sad"),))]
     told = show_conditioning(open_playlist(workspace, splits["test"], 60), script)
     done = perform(
         workspace, ShowSpec(release, splits["test"], 60, cuts=[(20, 40)], conditioning=told), "t"
     )
-    show = workspace.objects.manifest(done.show, "show")
-    assert show["told"]["emotion"] == [[0, 30, "sad"]] and show["told"]["phonemes"]
+    show = workspace.objects.read(done.show, Show)
+    assert show.conditioning["emotion"] == [(0, 30, "sad")] and show.conditioning["phonemes"]
     rows = list(read_ledger(workspace, show, shape))
     inputs = [get_tensors(row["inputs"], shape.inputs()) for row in rows]
     assert inputs[10]["context"][0].tolist() == [0, 1] and not inputs[35]["context"].any()

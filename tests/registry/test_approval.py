@@ -6,10 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from greenroom import embedded
 from greenroom.clock import VirtualClock
 from greenroom.errors import BadInput, CorruptObject, Refused
+from greenroom.manifests import (
+    Approval,
+    ApprovalParents,
+    ApprovalStatement,
+    Figure,
+    GroupFigure,
+    Model,
+    ModelBlobs,
+    Policy,
+    PolicyStatement,
+    ReleaseManifest,
+    ReleaseParents,
+    to_json,
+)
 from greenroom.registry import approval
 from greenroom.registry import release as release_of
 from greenroom.registry.card import model_card
@@ -30,6 +45,7 @@ from greenroom.registry.signing import (
     verify,
 )
 from greenroom.store.workspace import Workspace
+from tests import examples
 from tests.people import approve, set_policy, with_key
 
 DAY_NS = 86_400_000_000_000
@@ -45,12 +61,12 @@ def home(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def model(home: Workspace) -> str:
-    return str(home.objects.manifest(live_release(home, "mira"))["parents"]["model"])
+    return str(home.objects.read_any(live_release(home, "mira")).parents.model)
 
 
 def another(home: Workspace, model: str, note: str) -> str:
     """A second model, like the first."""
-    return home.publish({**home.objects.manifest(model), "note": note}, by="test")
+    return home.publish(examples.noted(home.objects.read(model, Model), note), by="test")
 
 
 def pass_days(home: Workspace, days: int) -> None:
@@ -157,8 +173,7 @@ def test_a_revoked_release_is_refused_and_its_old_approval_cannot_be_replayed(
 def test_an_approval_of_another_release_is_refused(home: Workspace, model: str) -> None:
     release = approve(home, another(home, model, "b"), "Ada")
     taken = home.log.entries()[-1].body["approval"]
-    manifest = home.objects.manifest(release)
-    other = home.publish({**manifest, "note": "slipped in"}, by="Mallory")
+    other = home.publish(examples.noted_release(home, release, "slipped in"), by="Mallory")
     approval.record_approval(home, other, taken, "Mallory")
     refused(home, other, "the approval is of another release")
 
@@ -166,16 +181,16 @@ def test_an_approval_of_another_release_is_refused(home: Workspace, model: str) 
 def test_an_altered_signature_or_a_strange_key_is_refused(home: Workspace, model: str) -> None:
     release = approve(home, another(home, model, "b"), "Ada")
     approval.revoke(home, release, "Ada", "for the test")
-    good = home.objects.manifest(home.log.entries()[-2].body["approval"])
-    flipped = good["signature"][:-1] + ("0" if good["signature"][-1] != "0" else "1")
-    later = {**good["statement"], "until": "2099-01-01"}
+    good = home.objects.read_any(home.log.entries()[-2].body["approval"])
+    flipped = good.signature[:-1] + ("0" if good.signature[-1] != "0" else "1")
+    later = structs.replace(good.statement, until="2099-01-01")
     for change, why in (
         ({"signature": flipped}, "the signature is not Ada's"),
         ({"signature": "zz"}, "the signature is not Ada's"),
         ({"statement": later}, "the signature is not Ada's"),
         ({"key": "00" * 32}, "a key that the log does not know"),
     ):
-        forged = home.publish({**good, **change}, by="Mallory")
+        forged = home.publish(structs.replace(good, **change), by="Mallory")
         approval.record_approval(home, release, forged, "Mallory")
         refused(home, release, why)
         approval.revoke(home, release, "Ada", "for the test")
@@ -187,9 +202,14 @@ def test_somebody_elses_name_cannot_be_signed_with_ones_own_key(
     release = approve(home, another(home, model, "b"), "Ada")
     approval.revoke(home, release, "Ada", "for the test")
     with_key(home, "Mallory")
-    statement = {"release": release, "at_ns": "0", "until": None, "by": "Ada"}
-    signed = sign(home, "Mallory", statement)
-    forged = {"kind": "approval", "version": 1, "parents": {"release": release}, **signed}
+    statement = ApprovalStatement(release=release, at_ns="0", by="Ada")
+    signed = sign(home, "Mallory", to_json(statement))
+    forged = Approval(
+        statement=statement,
+        parents=ApprovalParents(release=release),
+        key=signed["key"],
+        signature=signed["signature"],
+    )
     approval.record_approval(home, release, home.publish(forged, by="Mallory"), "Ada")
     refused(home, release, "says Ada but the key is Mallory's")
 
@@ -199,15 +219,15 @@ def test_a_flipped_byte_is_refused_by_the_name_of_its_object(
     home: Workspace, model: str, part: str
 ) -> None:
     release = approve(home, another(home, model, "b"), "Ada")
-    manifest = home.objects.manifest(release)
-    parts = home.objects.manifest(manifest["parents"]["model"])
+    manifest = home.objects.read_any(release)
+    parts = home.objects.read_any(manifest.parents.model)
     name = {
-        "card": manifest["blobs"]["card"],
-        "graph": parts["blobs"]["graph"],
-        "model": manifest["parents"]["model"],
+        "card": manifest.blobs["card"],
+        "graph": parts.blobs.graph,
+        "model": manifest.parents.model,
         "release": release,
         "approval": home.log.entries()[-1].body["approval"],
-        "dataset": parts["parents"]["dataset"],
+        "dataset": parts.parents.dataset,
     }[part]
     path = home.objects.path(name)
     data = bytearray(path.read_bytes())
@@ -223,10 +243,12 @@ def test_a_flipped_byte_is_refused_by_the_name_of_its_object(
 def test_a_swapped_graph_is_refused(home: Workspace, model: str) -> None:
     other = home.objects.put(b"another graph")
     swapped = home.publish(
-        {**home.objects.manifest(model), "blobs": {"graph": other}}, by="Mallory"
+        structs.replace(home.objects.read(model, Model), blobs=ModelBlobs(graph=other)),
+        by="Mallory",
     )
-    manifest = home.objects.manifest(live_release(home, "mira"))
-    release = home.publish({**manifest, "parents": {"model": swapped}}, by="Mallory")
+    manifest = home.objects.read(live_release(home, "mira"), ReleaseManifest)
+    parents = ReleaseParents(model=swapped)
+    release = home.publish(structs.replace(manifest, parents=parents), by="Mallory")
     refused(home, release, "approved by nobody")
     approval.sign_approval(home, release, with_key(home, "Mallory"))
     refused(home, release, "names another graph than its model")
@@ -356,10 +378,13 @@ def test_two_people_change_a_two_person_rule(home: Workspace, model: str) -> Non
 
 def set_policy_waiting(home: Workspace, before: str) -> str:
     """A policy that was written before the one in force."""
-    old = home.objects.manifest(before, "policy")["statement"]["previous"]
-    statement = {"actor": "mira", "needed": 1, "approvers": ["Ada"], "gates": [], "by": "Ada"}
-    signed = sign(home, "Ada", {**statement, "previous": old})
-    return home.publish({"kind": "policy", "version": 1, "actor": "mira", **signed}, by="Ada")
+    old = home.objects.read(before, Policy).statement.previous
+    statement = PolicyStatement(actor="mira", by="Ada", approvers=["Ada"], previous=old)
+    signed = sign(home, "Ada", to_json(statement))
+    policy = Policy(
+        actor="mira", statement=statement, key=signed["key"], signature=signed["signature"]
+    )
+    return home.publish(policy, by="Ada")
 
 
 def test_the_first_policy_is_the_roots(home: Workspace) -> None:
@@ -387,43 +412,38 @@ def test_a_signed_statement_survives_json(home: Workspace) -> None:
 
 def test_the_card_is_written_from_the_manifests(home: Workspace, model: str) -> None:
     release = approve(home, another(home, model, "b"), "Ada")
-    text = home.objects.get(home.objects.manifest(release)["blobs"]["card"]).decode()
+    text = home.objects.get(home.objects.read_any(release).blobs["card"]).decode()
     for part in ("## Data", "## Rights when it was trained", "It was not validated.", "graph LR"):
         assert part in text
-    assert "| deepmimic | Zlib |" in text and home.objects.manifest(model)["feature_spec"] in text
+    assert "| deepmimic | Zlib |" in text and home.objects.read_any(model).feature_spec in text
 
 
 def test_the_card_says_where_a_model_is_worse_and_whom_it_began_with(
     home: Workspace, model: str
 ) -> None:
-    def row(low: float, high: float, **more: Any) -> dict[str, Any]:
-        ends = {"gain": [low, high], "ci": [0.1, 0.3], "takes": 4}
-        return {"model": 0.2, "floor": 0.1, "floors": {"ridge": 0.1}, **ends, **more}
+    def row(low: float, high: float, **more: Any) -> Figure:
+        numbers = {"model": 0.2, "baseline": 0.1, "takes": 4, "baselines": {"ridge": 0.1}}
+        return Figure(**numbers, ci=(0.1, 0.3), gain=(low, high), **more)
 
-    styles = {"calm": row(0.1, 0.2), "wild": row(-3, -1), "": row(-0.1, 0.1)}
+    styles = {
+        style: GroupFigure(model=0.2, baseline=0.1, gain=gain, takes=4)
+        for style, gain in (("calm", (0.1, 0.2)), ("wild", (-3, -1)), ("", (-0.1, 0.1)))
+    }
     figures = {
         "forecast": {
             "skill_200": row(0.1, 0.2, groups={"style": styles}),
             "skill_33": row(-0.2, -0.1),
         }
     }
-    judged = {
-        "kind": "validation",
-        "version": 1,
-        "on": "test split",
-        "tallies": {},
-        "figures": figures,
-        "parents": {"model": model},
-    }
-    validation = home.publish(judged, by="test")
-    old = home.objects.manifest(model, "model")
-    later = {**old, "parents": {"dataset": old["parents"]["dataset"], "start": model, "takes": []}}
+    validation = home.publish(examples.validation(model, figures=figures), by="test")
+    old = home.objects.read(model, Model)
+    later = structs.replace(old, parents=structs.replace(old.parents, start=model))
     text = model_card(home, home.publish(later, by="test"), validation, [])
     for part in (
         "## Groups that gain least",
         "| forecast.skill_200 | style: wild | 0.200 | 0.100 | -3.000 to -1.000 | 4 |",
-        "It is worse than the floor at forecast.skill_33, forecast.skill_200 (style: wild).",
-        "It is not told apart from the floor at forecast.skill_200 (style: not said).",
+        "It is worse than the baseline at forecast.skill_33, forecast.skill_200 (style: wild).",
+        "It is not told apart from the baseline at forecast.skill_200 (style: not said).",
         f'model_{model[:12]}["model {model[:12]}, where it began"] --> model_',
     ):
         assert part in text, text

@@ -5,21 +5,40 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from greenroom.clock import NS_PER_S, VirtualClock
-from greenroom.errors import BadInput, GreenroomError, Refused
+from greenroom.errors import BadInput, Refused
+from greenroom.manifests import (
+    Approval,
+    ApprovalParents,
+    ApprovalStatement,
+    Gate,
+    GateDecision,
+    Model,
+    Policy,
+    Update,
+)
 from greenroom.registry import approval, auto_approval
 from greenroom.registry.policy import policy_ref
 from greenroom.registry.promote import live_release
 from greenroom.registry.release import load_release, make_release
 from greenroom.registry.signing import revoke_key
 from greenroom.store.workspace import Workspace
+from tests import examples
 from tests.people import approve, set_policy, with_key
 from tests.simulation import fakes
 
+
+def decision(gate: Gate, passed: bool) -> GateDecision:
+    return GateDecision(
+        **structs.asdict(gate), passed=passed, why="it is" if passed else "it is not"
+    )
+
+
 NOON = int(datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC).timestamp()) * NS_PER_S
-PASSED = [{**fakes.GATE, "worst": False, "passed": True, "why": "it is"}]
-GATES = [{**fakes.GATE, "worst": False}]
+PASSED = [decision(fakes.GATE, True)]
+GATES = [fakes.GATE]
 BOUNDS = {"norm": 0.5, "replay_loss": 0.02, "seconds": 60, "in_a_row": 3}
 
 
@@ -38,8 +57,8 @@ def rule(home: Workspace, by: str = "Ada", actor: str = "mira", **said: Any) -> 
 
 def another(home: Workspace, note: str, gates: Any = PASSED, **more: Any) -> str:
     """A release that nobody approved."""
-    first = home.objects.manifest(live_release(home, "mira"))["parents"]["model"]
-    made = {**home.objects.manifest(first), "note": note, **more}
+    first = home.objects.read_any(live_release(home, "mira")).parents.model
+    made = examples.noted(home.objects.read(first, Model), note, **more)
     return make_release(home, home.publish(made, by="test"), "test", None, gates)
 
 
@@ -65,9 +84,9 @@ def refused(home: Workspace, release: str, why: str, kind: str = auto_approval.R
 def forge(home: Workspace, release: str, policy: str, of: str = "") -> None:
     """Enter an approval as somebody would who can write the log, but not sign."""
     now = str(home.log.clock.utc_ns())
-    statement = {"release": of or release, "at_ns": now, "kind": "retrain", "policy": policy}
-    parents = {"release": release, "policy": policy}
-    manifest = {"kind": "approval", "version": 1, "parents": parents, "statement": statement}
+    statement = ApprovalStatement(release=of or release, at_ns=now, change="retrain", policy=policy)
+    parents = ApprovalParents(release=release, policy=policy)
+    manifest = Approval(parents=parents, statement=statement)
     approval.record_approval(home, release, home.publish(manifest, by="Mallory"), "Mallory")
 
 
@@ -116,11 +135,11 @@ def test_it_approves_so_many_a_day(home: Workspace) -> None:
 
 def test_it_asks_for_gates_and_that_each_was_passed(home: Workspace) -> None:
     rule(home)
-    missed = [{**fakes.GATE, "passed": False, "why": "it is not"}]
+    missed = [decision(fakes.GATE, False)]
     refused(home, another(home, "b", missed), "gates not passed: infill.limb_deg")
     refused(home, another(home, "c", []), "gates not passed: infill.limb_deg")
     easier = [
-        {**PASSED[0], "margin": -9.0}
+        structs.replace(PASSED[0], margin=-9.0)
     ]  # a gate of the same metric that the policy did not set
     refused(home, another(home, "d", easier), "gates not passed: infill.limb_deg")
     bounded = auto_approval.read_auto_approval({"until": "2026-12-31"}, "here")
@@ -149,9 +168,9 @@ def test_a_policy_that_came_later_approves_nothing_of_before(home: Workspace) ->
 
 def test_a_policy_that_mallory_made_is_no_policy(home: Workspace) -> None:
     rule(home)
-    true = home.objects.manifest(str(home.log.ref(policy_ref("mira"))))
-    said = {**true["statement"], "gates": [GATES[0]], "needed": 9}
-    forged = home.publish({**true, "statement": said}, by="Mallory")
+    true = home.objects.read(str(home.log.ref(policy_ref("mira"))), Policy)
+    said = structs.replace(true.statement, needed=9)
+    forged = home.publish(structs.replace(true, statement=said), by="Mallory")
     home.log.move(policy_ref("mira"), forged, expect=home.log.ref(policy_ref("mira")), by="Mallory")
     release = another(home, "b")
     refused(home, release, "the policy of mira does not count: the signature is not Ada's")
@@ -197,27 +216,20 @@ def test_what_a_person_revoked_only_a_person_gives_back(home: Workspace) -> None
 def test_an_online_update_keeps_every_bound(home: Workspace, name: str) -> None:
     rule(home, kinds=["online"], bounds=BOUNDS)
     inside = {"norm": 0.5, "replay_loss": -0.1, "seconds": 3.0, "in_a_row": 3}
-    give(home, another(home, "b", [], update=inside), auto_approval.ONLINE)
-    for value in (BOUNDS[name] * 1.01, "nan"):
-        update = {**inside, name: value}
+    give(home, another(home, "b", [], update=Update(**inside)), auto_approval.ONLINE)
+    for value in (BOUNDS[name] + 1, BOUNDS[name] * 2 + 1):
+        update = Update(**{**inside, name: value})
         release = another(home, f"c {value}", [], update=update)
         refused(home, release, f"the update's {name} is", auto_approval.ONLINE)
     refused(home, another(home, "d"), "says nothing of an online update", auto_approval.ONLINE)
     refused(home, another(home, "e"), "approves no retrain automatically")
 
 
-def test_an_update_that_leaves_a_bound_out_is_refused(home: Workspace) -> None:
-    rule(home, kinds=["online"], bounds=BOUNDS)
-    release = another(home, "b", [], update={"norm": 0.1, "in_a_row": 1})
-    with pytest.raises(GreenroomError, match="says nothing of its replay_loss"):
-        give(home, release, auto_approval.ONLINE)
-
-
 def test_a_person_may_approve_what_the_policy_does_not(home: Workspace) -> None:
     rule(home, kinds=["online"], bounds=BOUNDS)
     release = another(home, "b")
     refused(home, release, "approves no retrain")
-    model = home.objects.manifest(release)["parents"]["model"]
+    model = home.objects.read_any(release).parents.model
     assert approve(home, model, "Ada", decisions=PASSED) == release
     load_release(home, release)
 

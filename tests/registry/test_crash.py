@@ -18,15 +18,18 @@ KILLS = 40
 LOOP = """
 import sys
 from pathlib import Path
+from msgspec import structs
+from greenroom.manifests import Model, ReleaseManifest
 from greenroom.registry.promote import live_release, promote
 from tests.people import approve
 from greenroom.store.workspace import Workspace
 home = Workspace(Path(sys.argv[1]))
-model = home.objects.manifest(live_release(home, "mira"))["parents"]["model"]
-plain = {k: v for k, v in home.objects.manifest(model).items() if k != "note"}
+release = home.objects.read(live_release(home, "mira"), ReleaseManifest)
+plain = home.objects.read(release.parents.model, Model)
 print("ready", flush=True)
 for n in range(1000):
-    other = home.publish({**plain, "note": sys.argv[2] + str(n)}, by="crash")
+    recipe = {**plain.recipe, "note": sys.argv[2] + str(n)}
+    other = home.publish(structs.replace(plain, recipe=recipe), by="crash")
     promote(home, "mira", approve(home, other, "Ada"), "crash")
     print(n, flush=True)
 """

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from greenroom.errors import BadInput, Refused
+from greenroom.manifests import Model, Rig
 from greenroom.registry.rigs import arkit_mapping, read_rig, set_rig_mapping
 from greenroom.store.workspace import Workspace
+from tests import examples
 
 CHANNELS = ["mouth_oh_c", "jawOpen", "tooth_l"]
 OH = {"mouth_oh_c": {"mouthFunnel": 0.5, "jawOpen": 0.25}, "jawOpen": {"jawOpen": 1}}
@@ -24,30 +27,31 @@ def home(tmp_path: Path) -> Workspace:
 
 
 def _model(workspace: Workspace, **more: Any) -> str:
-    dataset = workspace.publish({"kind": "dataset", "actor": "mira"}, by="t")
-    said = {"kind": "model", "actor": "mira", "rig": CHANNELS, "parents": {"dataset": dataset}}
-    return workspace.publish({**said, **more}, by="t")
+    dataset = workspace.publish(examples.dataset([]), by="t")
+    return workspace.publish(
+        examples.model(workspace, dataset, **{"rig": CHANNELS, **more}), by="t"
+    )
 
 
 def test_another_mapping_is_a_rig_and_a_model_of_its_own(home: Workspace) -> None:
     model = _model(home)
-    assert arkit_mapping(home, home.objects.manifest(model)) == (("jawOpen", "jawOpen", 1.0),)
+    assert arkit_mapping(home, home.objects.read_any(model)) == (("jawOpen", "jawOpen", 1.0),)
     made = set_rig_mapping(home, model, _file(), "f.json", "t")
-    manifest = home.objects.manifest(made, "model")
-    assert manifest["parents"]["start"] == model and manifest["rig"] == CHANNELS
-    rig = home.objects.manifest(manifest["parts"]["rig"], "rig")
-    assert rig["arkit"] == OH and rig["name"] == "second" and rig["channels"] == CHANNELS
-    plain = home.objects.manifest(rig["parents"]["rig"], "rig")
-    assert plain == {"kind": "rig", "version": 1, "channels": CHANNELS}
+    manifest = home.objects.read(made, Model)
+    assert manifest.parents.start == model and manifest.rig == CHANNELS
+    rig = home.objects.read(manifest.parts["rig"], Rig)
+    assert rig.arkit == OH and rig.name == "second" and rig.channels == CHANNELS
+    plain = home.objects.read(rig.parents.rig, Rig)
+    assert plain == Rig(channels=CHANNELS)
     assert arkit_mapping(home, manifest) == (
         ("mouth_oh_c", "jawOpen", 0.25),
         ("mouth_oh_c", "mouthFunnel", 0.5),
         ("jawOpen", "jawOpen", 1.0),
     )
-    assert home.catalog.children(manifest["parts"]["rig"]) == [made]
+    assert home.catalog.children(manifest.parts["rig"]) == [made]
     third = set_rig_mapping(home, made, _file({"tooth_l": {"jawLeft": 1}}), "f.json", "t")
     back = set_rig_mapping(home, third, _file(), "f.json", "t")
-    assert home.objects.manifest(back)["parts"] == manifest["parts"]  # the same rig, the same hash
+    assert home.objects.read_any(back).parts == manifest.parts  # the same rig, the same hash
     with pytest.raises(BadInput, match="has this rig already"):
         set_rig_mapping(home, made, _file(), "f.json", "t")
     assert home.fsck().bad == []
@@ -85,19 +89,19 @@ def test_weights_may_be_whole_numbers_and_below_nought() -> None:
 
 
 def test_models_without_a_face_and_updated_ones_are_refused(home: Workspace) -> None:
-    manifest = home.objects.manifest(_model(home))
-    plain = home.publish({k: v for k, v in manifest.items() if k != "rig"}, by="t")
+    manifest = home.objects.read(_model(home), Model)
+    plain = _model(home, rig=[])
     with pytest.raises(BadInput, match="drives no face"):
         set_rig_mapping(home, plain, _file(), "f.json", "t")
     trained = _model(home)
-    parents = {**manifest["parents"], "start": trained}
-    updated = _model(home, update={"in_a_row": 1}, parents=parents)
+    parents = structs.replace(manifest.parents, start=trained)
+    updated = _model(home, update=examples.UPDATE, parents=parents)
     with pytest.raises(BadInput, match=f"that was trained: {trained[:12]}"):
         set_rig_mapping(home, updated, _file(), "f.json", "t")
 
 
 def test_the_rig_of_another_face_is_refused(home: Workspace) -> None:
-    other = home.publish({"kind": "rig", "version": 1, "channels": ["jawOpen"]}, by="t")
-    model = home.objects.manifest(_model(home, parts={"rig": other}))
+    other = home.publish(Rig(channels=["jawOpen"]), by="t")
+    model = home.objects.read_any(_model(home, parts={"rig": other}))
     with pytest.raises(Refused, match="rig of another face"):
         arkit_mapping(home, model)

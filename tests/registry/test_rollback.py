@@ -9,6 +9,7 @@ from greenroom.errors import Refused
 from greenroom.registry.approval import revoke, sign_approval
 from greenroom.registry.promote import canary_ref, live_release, promote, rollback, start_canary
 from greenroom.store.workspace import Workspace
+from tests import examples
 from tests.people import with_key
 
 
@@ -19,7 +20,7 @@ def stage(tmp_path: Path) -> tuple[Workspace, list[str]]:
     first = embedded.install(workspace)
     releases = [first]
     for note in ("second", "third"):
-        manifest = {**workspace.objects.manifest(first, "release"), "note": note}
+        manifest = examples.noted_release(workspace, first, note)
         releases.append(workspace.publish(manifest, by="test"))
         sign_approval(workspace, releases[-1], with_key(workspace, "test"))
         promote(workspace, "mira", releases[-1], "test")

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from greenroom import embedded
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
 from greenroom.cli import main
 from greenroom.consent.records import read_rights
@@ -18,6 +19,7 @@ from greenroom.frames import Floats
 from greenroom.live.replay import performed_motion
 from greenroom.live.show import perform
 from greenroom.live.supervisor import ShowSpec
+from greenroom.manifests import Model, ModelParents, Sandbox, SandboxParents, to_json
 from greenroom.metrics.sequences import OPEN, WORSE
 from greenroom.registry.release import Release, load_release
 from greenroom.rehearsal import sandbox
@@ -25,7 +27,7 @@ from greenroom.rehearsal.report import comparison_report
 from greenroom.rehearsal.rerun import live_error_stats, rerun_show
 from greenroom.rehearsal.sandbox import compare
 from greenroom.serving.onnx_backend import OnnxBackend
-from greenroom.store.objects import Manifest
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation import evaluator
 
@@ -65,21 +67,24 @@ def release(home: Workspace) -> Release:
 
 @pytest.fixture(scope="module")
 def champion(release: Release) -> str:
-    return str(release.manifest["parents"]["model"])
+    return str(release.manifest.parents.model)
 
 
 @pytest.fixture(scope="module")
 def challenger(home: Workspace, champion: str) -> str:
     """The champion's graph, but for a remark; with `Shaky` in its place a worse model."""
-    model = home.objects.manifest(champion)
-    graph = home.objects.put(home.objects.get(model["blobs"]["graph"]) + SHAKY)
-    return home.publish({**model, "blobs": {**model["blobs"], "graph": graph}}, by="test")
+    model = home.objects.read(champion, Model)
+    graph = home.objects.put(home.objects.get(model.blobs.graph) + SHAKY)
+    blobs = structs.replace(model.blobs, graph=graph)
+    return home.publish(structs.replace(model, blobs=blobs), by="test")
 
 
 @pytest.fixture(scope="module")
 def show(home: Workspace, release: Release, person: Any) -> str:
     recording = read_recording(person(TICKS), "walk.bvh")
-    take = store_take(home, recording, Attribution("mira", "p", read_rights("MIT", "p")), "test")
+    take = store_take(
+        home, recording, Attribution("mira", ("p",), (read_rights("MIT", "p"),)), "test"
+    )
     return perform(home, ShowSpec(release, [take], TICKS, cuts=[(30, 60)]), "test").show
 
 
@@ -104,9 +109,9 @@ def test_the_champion_performs_a_recorded_show_as_it_did(
 ) -> None:
     again = rerun_show(home, show, release.role, OnnxBackend(release.graph, release.role.shape))
     before = performed_motion(home, show)
-    manifest = home.objects.manifest(show)
+    manifest = home.objects.read_any(show)
     assert {rung: again.rungs.count(rung) for rung in set(again.rungs)} == {
-        rung: count for rung, count in manifest["rungs"].items() if count
+        rung: count for rung, count in manifest.rungs.items() if count
     }
     np.testing.assert_array_equal([f.rotations for f in again.frames], before.rotations)
     np.testing.assert_array_equal([f.root for f in again.frames], before.root)
@@ -117,7 +122,9 @@ def test_a_show_s_errors_are_nought_where_nothing_was_lost(
     home: Workspace, release: Release, person: Any
 ) -> None:
     recording = read_recording(person(40, seed=3), "whole.bvh")
-    take = store_take(home, recording, Attribution("mira", "p", read_rights("MIT", "p")), "test")
+    take = store_take(
+        home, recording, Attribution("mira", ("p",), (read_rights("MIT", "p"),)), "test"
+    )
     whole = perform(home, ShowSpec(release, [take], 40), "test").show
     staged = rerun_show(home, whole, release.role, OnnxBackend(release.graph, release.role.shape))
     found = live_error_stats(home, whole, staged, release.role, release.role)
@@ -130,12 +137,12 @@ def test_on_a_show_a_trembling_model_is_further_off(
     home: Workspace, challenger: str, champion: str, show: str, shaky: None
 ) -> None:
     name = compare(home, challenger, champion, "test", [show])
-    found = home.objects.manifest(name, "sandbox")
-    live = found["figures"]["live"]
-    assert live["jerk"]["challenger"] > live["jerk"]["champion"]
-    assert live["lost_deg"]["challenger"] > live["lost_deg"]["champion"] > 0
-    assert live["jerk"]["gain"] < 0 and live["jerk"]["verdict"] == OPEN  # one show tells nothing
-    assert found["parents"]["shows"] == [show] and found["parents"]["takes"] == []
+    found = home.objects.read(name, Sandbox)
+    live = found.figures["live"]
+    assert live["jerk"].challenger > live["jerk"].champion
+    assert live["lost_deg"].challenger > live["lost_deg"].champion > 0
+    assert live["jerk"].gain < 0 and live["jerk"].verdict == OPEN  # one show tells nothing
+    assert found.parents.shows == [show] and found.parents.takes == []
 
 
 def test_on_held_takes_a_model_is_no_better_than_itself_and_worse_when_it_trembles(
@@ -146,18 +153,18 @@ def test_on_held_takes_a_model_is_no_better_than_itself_and_worse_when_it_trembl
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name = compare(home, challenger, champion, "test", tasks=["infill"])
-    same = home.objects.manifest(name, "sandbox")
-    assert same["figures"]["infill"]["limb_deg"]["gain"] == 0
-    assert same["figures"]["infill"]["limb_deg"]["verdict"] == OPEN
-    assert sorted(same["parents"]["takes"]) == sorted(clips[clip] for clip in embedded.TEST)
+    same = home.objects.read(name, Sandbox)
+    assert same.figures["infill"]["limb_deg"].gain == 0
+    assert same.figures["infill"]["limb_deg"].verdict == OPEN
+    assert sorted(same.parents.takes) == sorted(clips[clip] for clip in embedded.TEST)
     # The same comparison is the same object: there is no time in it.
     assert compare(home, challenger, champion, "again", tasks=["infill"]) == name
     monkeypatch.setattr(sandbox, "OnnxBackend", Shaky)
-    worse = home.objects.manifest(compare(home, challenger, champion, "test", tasks=["infill"]))
-    row = worse["figures"]["infill"]["limb_deg"]
-    assert row["challenger"] > row["champion"] and row["gain"] < 0 and row["takes"] == 4
-    course = worse["sequences"]["infill"]["limb_deg"]
-    assert len(course["gain"]) == 4 and course["takes"] == sorted(course["takes"])
+    worse = home.objects.read_any(compare(home, challenger, champion, "test", tasks=["infill"]))
+    row = worse.figures["infill"]["limb_deg"]
+    assert row.challenger > row.champion and row.gain < 0 and row.takes == 4
+    course = worse.sequences["infill"]["limb_deg"]
+    assert len(course.gain) == 4 and course.takes == sorted(course.takes)
 
 
 def test_what_either_was_trained_on_is_left_out_and_said(
@@ -166,9 +173,9 @@ def test_what_either_was_trained_on_is_left_out_and_said(
     trained = clips["humanoid3d_run"]
     held = clips["humanoid3d_kick"]
     name = compare(home, challenger, champion, "test", [trained, held], ["infill"])
-    found = home.objects.manifest(name)
-    assert found["parents"]["takes"] == [held]
-    assert found["left_out"] == {trained: "the challenger was trained on it or chosen by it"}
+    found = home.objects.read_any(name)
+    assert found.parents.takes == [held]
+    assert found.left_out == {trained: "the challenger was trained on it or chosen by it"}
     with pytest.raises(Refused, match="nothing to compare them on: the challenger was trained"):
         compare(home, challenger, champion, "test", [trained])
 
@@ -176,17 +183,17 @@ def test_what_either_was_trained_on_is_left_out_and_said(
 def test_what_a_model_started_from_was_trained_on_is_left_out_too(
     home: Workspace, champion: str, clips: dict[str, str]
 ) -> None:
-    model = home.objects.manifest(champion)
-    dataset = home.objects.manifest(model["parents"]["dataset"])
+    model = home.objects.read_any(champion)
+    dataset = home.objects.read_any(model.parents.dataset)
     held, trained = clips["humanoid3d_kick"], clips["humanoid3d_run"]
-    train = [take for take in dataset["splits"]["train"] if take != trained]
-    forgets = {**dataset, "splits": {**dataset["splits"], "train": train}}
-    parents = {"dataset": home.publish(forgets, by="test"), "start": champion}
-    later = home.publish({**model, "parents": parents}, by="test")
+    train = [take for take in dataset.splits["train"] if take != trained]
+    forgets = structs.replace(dataset, splits={**dataset.splits, "train": train})
+    parents = ModelParents(dataset=home.publish(forgets, by="test"), start=champion)
+    later = home.publish(structs.replace(model, parents=parents), by="test")
     name = compare(home, later, later, "test", [trained, held], ["infill"])
-    found = home.objects.manifest(name)
-    assert found["parents"]["takes"] == [held]
-    assert found["left_out"] == {trained: "the challenger was trained on it or chosen by it"}
+    found = home.objects.read_any(name)
+    assert found.parents.takes == [held]
+    assert found.left_out == {trained: "the challenger was trained on it or chosen by it"}
 
 
 def test_a_take_whose_rights_do_not_cover_it_is_left_out(
@@ -195,7 +202,7 @@ def test_a_take_whose_rights_do_not_cover_it_is_left_out(
     recording = read_recording(person(40, seed=5), "nobody.bvh")
     take = store_take(home, recording, Attribution("mira"), "test")
     name = compare(home, challenger, champion, "test", [take, show])
-    assert "quarantined" in home.objects.manifest(name)["left_out"][take]
+    assert "quarantined" in home.objects.read_any(name).left_out[take]
 
 
 def test_frames_are_no_samples(home: Workspace, challenger: str, champion: str) -> None:
@@ -204,16 +211,16 @@ def test_frames_are_no_samples(home: Workspace, challenger: str, champion: str) 
 
 
 def test_models_of_other_joints_are_not_compared(home: Workspace, champion: str) -> None:
-    model = home.objects.manifest(champion)
-    fewer = {**model["features"], "joints": model["features"]["joints"][:-1]}
-    other = home.publish({**model, "features": fewer}, by="test")
+    model = home.objects.read_any(champion)
+    fewer = structs.replace(model.features, joints=model.features.joints[:-1])
+    other = home.publish(structs.replace(model, features=fewer), by="test")
     with pytest.raises(BadInput, match="do not drive the same joints"):
         compare(home, other, champion, "test")
     with pytest.raises(BadInput, match="is a dataset; give a model or a release"):
-        compare(home, model["parents"]["dataset"], champion, "test")
+        compare(home, model.parents.dataset, champion, "test")
 
 
-def made_up(count: int, gain: float) -> Manifest:
+def made_up(count: int, gain: float) -> Sandbox:
     from greenroom.metrics.motion import SufficientStats
 
     rng = np.random.default_rng(0)
@@ -226,15 +233,16 @@ def made_up(count: int, gain: float) -> Manifest:
         )
         for n, (a, b) in enumerate(zip(ours, theirs, strict=True))
     }
-    told = sandbox._compare_pairs(rows)
-    return {
-        "actor": "mira",
-        "level": 0.95,
-        "left_out": {"f" * 64: "the <champion> was trained on it"},
-        "figures": {"infill": {"limb_deg": told["figures"]}},
-        "sequences": {"infill": {"limb_deg": told["sequence"]}},
-        "parents": {"challenger": "a" * 64, "champion": "b" * 64, "takes": list(rows), "shows": []},
-    }
+    figure, course = sandbox._compare_pairs(rows)
+    return Sandbox(
+        actor="mira",
+        unit="take",
+        level=0.95,
+        left_out={"f" * 64: "the <champion> was trained on it"},
+        figures={"infill": {"limb_deg": figure}},
+        sequences={"infill": {"limb_deg": course}},
+        parents=SandboxParents(challenger="a" * 64, champion="b" * 64, takes=list(rows)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -244,8 +252,8 @@ def test_the_page_shows_the_running_interval_and_when_it_was_told(
     count: int, gain: float, verdict: str
 ) -> None:
     found = made_up(count, gain)
-    row = found["figures"]["infill"]["limb_deg"]
-    assert row["verdict"] == verdict
+    row = found.figures["infill"]["limb_deg"]
+    assert row.verdict == verdict
     text = comparison_report("c" * 64, found)
     assert "http" not in text and "<script" not in text and text.count("<svg") == 1
     assert "&lt;champion&gt;" in text and verdict in text
@@ -262,8 +270,8 @@ def test_the_command_prints_writes_and_refuses(
     done = CliRunner().invoke(main, [*args, "--on", show[:12], "--report", str(file), "--json"])
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    kept = home.objects.manifest(told["sandbox"], "sandbox")
-    assert kept["parents"]["champion"] == release.name and told["figures"] == kept["figures"]
+    kept = home.objects.read(told["sandbox"], Sandbox)
+    assert kept.parents.champion == release.name and told["figures"] == to_json(kept)["figures"]
     assert file.read_text().startswith("<!doctype html>")
     words = CliRunner().invoke(main, [*args, "--on", show[:12]])
     assert "live.jerk" in words.stdout and "not told apart yet, 1 pairs" in words.stdout

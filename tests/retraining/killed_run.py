@@ -13,6 +13,7 @@ from greenroom.registry.release import load_release
 from greenroom.retraining import requests
 from greenroom.retraining.workflow import run_pending
 from greenroom.store.workspace import Workspace
+from tests import examples
 from tests.people import set_policy
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, it finds the other tests too
@@ -28,10 +29,10 @@ def prepared(folder: Path) -> Workspace:
     home = Workspace(folder)
     fakes.debut(home, "mira", "Ada")
     bounded = read_auto_approval({"until": "2099-12-31", "per_day": 1000}, "here")
-    gates = [{**fakes.GATE, "worst": False}]
-    rules = {"per_day": 1000}
+    gates = [fakes.GATE]
+    rules = requests.Rules(per_day=1000).manifest()
     set_policy(home, "mira", "Ada", gates=gates, auto_approval=bounded, learning=rules)
-    home.publish({"kind": "show", "version": 1, "actor": "mira", "name": "a"}, by="test")
+    home.publish(examples.show(live_release(home, "mira")), by="test")
     return home
 
 

@@ -21,6 +21,7 @@ from greenroom.registry.promote import live_release
 from greenroom.registry.release import Release, load_release
 from greenroom.retraining import canary as trials
 from greenroom.store.workspace import Workspace
+from tests import examples
 from tests.people import with_key
 
 Frame = Callable[[int, bool], tuple[float, str]]
@@ -78,7 +79,9 @@ def stage(tmp_path: Path) -> Iterator[tuple[Workspace, list[Release], list[Show]
     workspace = Workspace(tmp_path)
     embedded.install(workspace)
     champion = load_release(workspace, live_release(workspace, "mira"))
-    name = workspace.publish({**champion.manifest, "note": "challenger"}, by="test")
+    name = workspace.publish(
+        examples.noted_release(workspace, champion.name, "challenger"), by="test"
+    )
     sign_approval(workspace, name, with_key(workspace, "test"))
     shows: list[Show] = []
     yield workspace, [champion, load_release(workspace, name)], shows

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from greenroom.capture.formats.wav import write_wav
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
 from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.errors import BadInput, Refused
+from greenroom.manifests import Model
 from greenroom.registry import approval
 from greenroom.registry.auto_approval import read_auto_approval
 from greenroom.registry.promote import (
@@ -31,18 +33,21 @@ from greenroom.retraining.requests import (
     NOTHING_NEW,
     PROMOTED,
     REJECTED,
+    Rules,
     Run,
     request_run,
     runs,
 )
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.gates import decide_gates
+from tests import examples
 from tests.people import approve, set_policy
 from tests.simulation import fakes
 from tests.simulation.fakes import FakeWork, rights, take
 
 NOON = int(datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC).timestamp()) * NS_PER_S
-GATES = [{**fakes.GATE, "worst": False}]
+GATES = [fakes.GATE]
 AGREED = rights("2026-01-01", "2027-01-01")
 
 
@@ -53,7 +58,12 @@ def home(tmp_path: Path) -> Workspace:
     fakes.debut(workspace, "mira", "Ada")
     bounded = read_auto_approval({"until": "2026-12-31", "per_day": 9}, "here")
     set_policy(
-        workspace, "mira", "Ada", gates=GATES, auto_approval=bounded, learning={"per_day": 99}
+        workspace,
+        "mira",
+        "Ada",
+        gates=GATES,
+        auto_approval=bounded,
+        learning=Rules(per_day=99).manifest(),
     )
     for n in range(3):
         take(workspace, "mira", n, AGREED)
@@ -116,23 +126,23 @@ def test_a_better_model_comes_on_stage_with_its_lineage(home: Workspace) -> None
     assert (run.outcome, run.release) == (PROMOTED, live_release(home, "mira"))
     assert refs(home) == (run.release, run.release) and run.release != champion
     release = load_release(home, run.release)
-    assert release.model["parents"]["dataset"] == found["build"]["dataset"]
-    assert [gate["passed"] for gate in release.manifest["gates"]] == [True]
+    assert release.model.parents.dataset == found["build"]["dataset"]
+    assert [gate.passed for gate in release.manifest.gates] == [True]
     assert approval.valid_approvers(home, run.release) == ["the policy of Ada"]
     assert len(found["pull"].pop("takes")) == 3
     assert found["pull"] == {
         "champion": champion,
-        "start": home.objects.manifest(champion)["parents"]["model"],
+        "start": home.objects.read_any(champion).parents.model,
     }
     assert home.fsck().bad == []
     assert rollback(home, "mira", "Ada") == (champion, run.release)
 
 
 def test_what_the_champion_knows_stays_in_its_split(home: Workspace) -> None:
-    model = home.objects.manifest(live_release(home, "mira"))["parents"]["model"]
-    before = home.objects.manifest(home.objects.manifest(model)["parents"]["dataset"])["splits"]
+    model = home.objects.read_any(live_release(home, "mira")).parents.model
+    before = home.objects.read_any(home.objects.read_any(model).parents.dataset).splits
     _, found = go(home)
-    after = home.objects.manifest(found["build"]["dataset"])["splits"]
+    after = home.objects.read_any(found["build"]["dataset"]).splits
     for split, names in before.items():
         assert set(names) <= set(after[split])
 
@@ -158,7 +168,7 @@ def test_what_may_not_be_learned_from_asks_for_nothing_and_is_in_no_dataset(
 ) -> None:
     hidden = take(home, "mira", 77, agreed)
     _, found = go(home)
-    assert hidden not in home.objects.manifest(found["build"]["dataset"])["parents"]["takes"]
+    assert hidden not in home.objects.read_any(found["build"]["dataset"]).parents.takes
     run, _ = go(home)
     assert run.reason == NOTHING_NEW
 
@@ -177,7 +187,7 @@ def test_a_champion_that_learned_from_somebody_who_withdrew_is_no_start(home: Wo
 def test_a_new_take_that_is_of_no_use_is_nothing_new(home: Workspace) -> None:
     go(home)
     recording = read_recording(fakes.bvh(50, ticks=5), "short.bvh")
-    store_take(home, recording, Attribution("mira", "somebody", AGREED), "test")
+    store_take(home, recording, Attribution("mira", ("somebody",), (AGREED,)), "test")
     run, found = go(home)
     assert (run.outcome, run.reason) == (REJECTED, NOTHING_NEW)
     assert list(found) == ["pull"]
@@ -198,13 +208,19 @@ def test_a_gate_that_is_missed_stops_it(home: Workspace) -> None:
 
 
 def test_being_told_apart_from_the_champion_for_the_worse_stops_it(home: Workspace) -> None:
-    set_policy(home, "mira", "Ada", gates=[{**GATES[0], "margin": -90}], learning={"per_day": 99})
+    set_policy(
+        home,
+        "mira",
+        "Ada",
+        gates=[structs.replace(fakes.GATE, margin=-90.0)],
+        learning=Rules(per_day=99).manifest(),
+    )
     run, _ = go(home, work(fakes.WORSE_ONE))
     assert run.reason == "it is worse than the champion at infill.limb_deg"
 
 
 def show(home: Workspace) -> None:
-    home.publish({"kind": "show", "version": 1, "actor": "mira", "name": "a"}, by="test")
+    home.publish(examples.show(live_release(home, "mira")), by="test")
 
 
 def test_what_is_bad_unseen_is_not_seen(home: Workspace) -> None:
@@ -245,8 +261,8 @@ def test_a_trial_ends_also_where_the_champion_was_revoked_meanwhile(home: Worksp
 
 
 def other(home: Workspace) -> str:
-    model = home.objects.manifest(live_release(home, "mira"))["parents"]["model"]
-    made = home.publish({**home.objects.manifest(model), "note": "by hand"}, by="test")
+    model = home.objects.read_any(live_release(home, "mira")).parents.model
+    made = home.publish(examples.noted(home.objects.read(model, Model), "by hand"), by="test")
     return approve(home, made, "Ada")
 
 
@@ -300,7 +316,14 @@ def test_without_a_standing_policy_it_waits_and_can_be_approved_by_hand(home: Wo
 
 def test_a_policy_that_is_spent_holds_it(home: Workspace) -> None:
     bounded = read_auto_approval({"until": "2026-12-31", "per_day": 1}, "here")
-    set_policy(home, "mira", "Ada", gates=GATES, auto_approval=bounded, learning={"per_day": 99})
+    set_policy(
+        home,
+        "mira",
+        "Ada",
+        gates=GATES,
+        auto_approval=bounded,
+        learning=Rules(per_day=99).manifest(),
+    )
     assert go(home)[0].outcome == PROMOTED
     take(home, "mira", 90, AGREED)
     run, _ = go(home)
@@ -342,7 +365,14 @@ def test_somebody_may_ask_for_another_trial(home: Workspace) -> None:
 def test_a_key_that_is_revoked_on_the_way_ends_the_run(home: Workspace) -> None:
     make_key(home, "Dir")
     bounded = read_auto_approval({"until": "2026-12-31", "per_day": 9}, "here")
-    set_policy(home, "mira", "Dir", gates=GATES, auto_approval=bounded, learning={"per_day": 99})
+    set_policy(
+        home,
+        "mira",
+        "Dir",
+        gates=GATES,
+        auto_approval=bounded,
+        learning=Rules(per_day=99).manifest(),
+    )
     before = refs(home)[0]
     run, _ = go(home, Meddling("canary", lambda: revoke_key(home, "Dir", "Eve")))
     assert run.outcome == REJECTED and "the key of Dir was revoked" in run.reason
@@ -367,10 +397,10 @@ def test_an_online_update_comes_on_stage_within_what_was_signed_for(
     bounds = {"norm": norm, "replay_loss": 0.02, "seconds": 60}
     said = {"until": "2026-12-31", "per_day": 9, "kinds": ["online"], "bounds": bounds}
     bounded = read_auto_approval(said, "here")
-    set_policy(home, "mira", "Ada", auto_approval=bounded, learning={"per_day": 99})
+    set_policy(home, "mira", "Ada", auto_approval=bounded, learning=Rules(per_day=99).manifest())
     champion = live_release(home, "mira")
     sound = read_recording(write_wav(np.zeros(60_000, dtype=np.float32)), "voice.wav")
-    voice = store_take(home, sound, Attribution("mira", "somebody", AGREED), "test")
+    voice = store_take(home, sound, Attribution("mira", ("somebody",), (AGREED,)), "test")
     run, found = go(home, online=True)
     assert voice not in found["pull"]["takes"] and found["pull"]["takes"]
     assert run.outcome == outcome and "build" not in found and "sandbox" not in found
@@ -379,7 +409,7 @@ def test_an_online_update_comes_on_stage_within_what_was_signed_for(
         assert live_release(home, "mira") == champion
         return
     release = load_release(home, live_release(home, "mira"))
-    assert release.name == run.release and release.model["update"]["norm"] == 0.1
+    assert release.name == run.release and release.model.update.norm == 0.1
     again, found = go(home, online=True)
     assert (again.outcome, again.reason, found) == (REJECTED, NOTHING_NEW, {})
     take(home, "mira", 9, AGREED)

@@ -12,6 +12,7 @@ import pytest
 from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.contracts import Alert
 from greenroom.errors import BadInput, Refused
+from greenroom.manifests import to_json
 from greenroom.monitoring.alerts import record_alert
 from greenroom.registry.signing import revoke_key
 from greenroom.retraining import requests
@@ -97,6 +98,7 @@ def test_of_two_processes_one_asks(home: Workspace) -> None:
     code = """
 import sys
 from pathlib import Path
+from greenroom.errors import Refused
 from greenroom.errors import Refused
 from greenroom.retraining.requests import request_run
 from greenroom.store.workspace import Workspace
@@ -317,7 +319,7 @@ def test_bad_rules_are_one_clear_error(wrong: Any) -> None:
 def test_rules_survive_json_and_say_what_is_left_out() -> None:
     assert read_rules({}, "here") == Rules()
     rules = read_rules({"nightly": "0 3 * * *", "zone": "Europe/Paris", "per_day": 2}, "here")
-    assert read_rules(rules.manifest(), "here") == rules and rules.freeze_after == 3
+    assert read_rules(to_json(rules.manifest()), "here") == rules and rules.freeze_after == 3
 
 
 def test_how_a_run_ended_stands(home: Workspace) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from greenroom.clock import NS_PER_S, VirtualClock
 from greenroom.contracts import Alert
+from greenroom.manifests import AutoApproval
 from greenroom.monitoring.alerts import record_alert
 from greenroom.registry.promote import live_ref
 from greenroom.retraining import triggers
@@ -24,6 +26,7 @@ from greenroom.retraining.requests import (
 )
 from greenroom.retraining.triggers import evaluate_triggers, pending_alerts
 from greenroom.store.workspace import Workspace
+from tests import examples
 from tests.people import set_policy
 
 NOON = int(datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC).timestamp()) * NS_PER_S
@@ -194,7 +197,7 @@ def spike(home: Workspace) -> int:
 
 def allow(home: Workspace, *kinds: str, until: str = "2027-01-31", **more: Any) -> None:
     bounds = BOUNDS if "online" in kinds else {}
-    standing = {"until": until, "per_day": 9, "kinds": [*kinds], "bounds": bounds}
+    standing = AutoApproval(until=until, per_day=9, kinds=[*kinds], bounds=bounds)
     learning = Rules(gather_s=60, spike_s=10, cool_down_s=3600, per_day=1, **more).manifest()
     set_policy(home, "mira", "Ada", auto_approval=standing, learning=learning)
 
@@ -228,12 +231,10 @@ def test_after_as_many_updates_as_may_follow_one_another_a_training_is_asked_for
     home: Workspace,
 ) -> None:
     allow(home, "retrain", "online")
-    model = home.publish(
-        {"kind": "model", "version": 1, "actor": "mira", "parents": {}, "update": {"in_a_row": 3}},
-        by="test",
-    )
-    champion = {"kind": "release", "version": 1, "actor": "mira", "parents": {"model": model}}
-    move(home, home.publish(champion, by="test"))
+    dataset = home.publish(examples.dataset([]), by="test")
+    update = structs.replace(examples.UPDATE, in_a_row=3)
+    model = home.publish(examples.model(home, dataset, update=update), by="test")
+    move(home, home.publish(examples.release(model), by="test"))
     spike(home)
     (run,) = evaluate_triggers(home, "watch")
     assert run.job == {}

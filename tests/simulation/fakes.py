@@ -11,28 +11,41 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from greenroom.adaptation.replay_reservoir import build_reservoir
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
-from greenroom.consent.gate import require_rights
-from greenroom.contracts import ModelShape
+from greenroom.consent.gate import merge_rights, require_rights
 from greenroom.errors import BadInput, Refused
-from greenroom.features.pipeline import FeatureSpec
-from greenroom.frames import BONES
+from greenroom.manifests import (
+    Dataset,
+    Gate,
+    Model,
+    ModelParents,
+    PairFigure,
+    ReleaseManifest,
+    Rights,
+    Sandbox,
+    SandboxParents,
+    TakeStats,
+    Update,
+)
 from greenroom.metrics.sequences import WORSE
 from greenroom.registry.promote import promote
 from greenroom.retraining.requests import Run
 from greenroom.retraining.work import Progress, StepResults
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.sufficient_stats import aggregate_figures, read_stats
+from tests import examples
 from tests.people import approve
 
 GOOD, WORSE_ONE, UNSEEN, BREAKS, CRASHES = "good", "worse", "unseen", "breaks", "no training"
 QUALITIES = (GOOD, WORSE_ONE, UNSEEN, BREAKS, CRASHES)
 """Better than the champion; worse; bad beside the show, unseen; bad on trial; training raises."""
-GATE = {"metric": "infill.limb_deg", "against": "floor", "margin": 0.0, "level": 0.95}
+GATE = Gate(metric="infill.limb_deg", against="baseline", margin=0.0, level=0.95)
 _SKELETON: dict[str, tuple[str, str]] = {"hips": ("", "0 95 0"), "spine": ("hips", "0 20 0")}
 """Bone → its parent and where it sits on it, in cm."""
 _SKELETON["head"] = ("spine", "0 40 0")
@@ -45,7 +58,6 @@ for _side, _x in (("left", 1), ("right", -1)):
         f"{_side}LowerLeg": (f"{_side}UpperLeg", "0 -42 0"),
         f"{_side}Foot": (f"{_side}LowerLeg", "0 -41 0"),
     }
-_SPEC = FeatureSpec(("hips", "spine", "head"))
 _DEGREES = {GOOD: 10.0, WORSE_ONE: 30.0}
 
 
@@ -71,55 +83,33 @@ def bvh(seed: int, ticks: int = 48) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def take(workspace: Workspace, actor: str, seed: int, rights: dict[str, Any] | None) -> str:
+def take(workspace: Workspace, actor: str, seed: int, rights: Rights | None) -> str:
     """Keep a short take; without rights it is quarantined. Return its hash."""
     recording = read_recording(bvh(seed), f"take-{seed}.bvh")
-    participant = "" if rights is None else "somebody"
-    return store_take(workspace, recording, Attribution(actor, participant, rights), "stage")
+    attribution = Attribution(actor)
+    if rights is not None:
+        attribution = Attribution(actor, ("somebody",), (rights,))
+    return store_take(workspace, recording, attribution, "stage")
 
 
-def rights(start: str, expiry: str, *purposes: str) -> dict[str, Any]:
+def rights(start: str, expiry: str, *purposes: str) -> Rights:
     """Return a rights record of the participant of every take here."""
-    return {
-        "participant": "somebody",
-        "purposes": sorted(purposes or ("train", "perform")),
-        "start": start,
-        "expiry": expiry,
-        "document_sha256": "00" * 32,
-    }
+    return Rights(
+        participant="somebody",
+        purposes=sorted(purposes or ("train", "perform")),
+        start=start,
+        expiry=expiry,
+        document_sha256="00" * 32,
+    )
 
 
 def model(workspace: Workspace, dataset: str, note: str) -> str:
     """Publish a model of a dataset that says nothing; another note is another hash."""
-    dataset_manifest = workspace.objects.manifest(dataset, "dataset")
-    takes = [
-        workspace.objects.manifest(name, "take") for name in dataset_manifest["parents"]["takes"]
-    ]
-    agreed = {str(take_manifest["rights"]): take_manifest["rights"] for take_manifest in takes}
-    manifest = {
-        "kind": "model",
-        "version": 1,
-        "actor": dataset_manifest["actor"],
-        "note": note,
-        "preset": "mini",
-        "parameters": 0,
-        "recipe": {"steps": 0},
-        "operations": [],
-        "figures": {},
-        "features": _SPEC.manifest(),
-        "feature_spec": _SPEC.hash,
-        "shape": ModelShape(len(_SPEC.joints), _SPEC.state_width, 43).manifest(),
-        "rest": [0.0] * _SPEC.state_width,
-        "offsets": [[0.0, 0.1, 0.0]] * len(BONES),
-        "uses_speech": False,
-        "baselines": {"confidence_mean": 0.9, "confidence_p05": 0.8},
-        "rights": [agreed[key] for key in sorted(agreed)],
-        "blobs": {
-            "graph": workspace.objects.put(f"no graph: {note}".encode()),
-            "weights": workspace.objects.put(f"no weights: {note}".encode()),
-        },
-        "parents": {"dataset": dataset},
-    }
+    dataset_manifest = workspace.objects.read(dataset, Dataset)
+    agreed = merge_rights(workspace, [], dataset_manifest.parents.takes)
+    rights = sorted(agreed, key=repr)
+    actor = dataset_manifest.actor
+    manifest = examples.model(workspace, dataset, note, actor, rights=rights)
     return workspace.publish(manifest, by="simulated")
 
 
@@ -127,16 +117,8 @@ def debut(workspace: Workspace, actor: str, by: str) -> str:
     """Put a first release on stage, approved by a person; return its hash."""
     agreed = rights("2020-01-01", "2099-01-01")
     names = sorted(take(workspace, actor, _seed(actor, n), agreed) for n in range(3))
-    dataset = {
-        "kind": "dataset",
-        "version": 1,
-        "name": "debut",
-        "actor": actor,
-        "features": _SPEC.manifest(),
-        "feature_spec": _SPEC.hash,
-        "splits": {"train": names[:1], "validation": names[1:2], "test": names[2:]},
-        "parents": {"takes": names},
-    }
+    splits = {"train": names[:1], "validation": names[1:2], "test": names[2:]}
+    dataset = examples.dataset(names, splits, actor, name="debut")
     model_hash = model(workspace, workspace.publish(dataset, by=by), f"{GOOD} debut of {actor}")
     release = approve(workspace, model_hash, by)
     promote(workspace, actor, release, by)
@@ -185,8 +167,8 @@ class FakeWork:
         quality = self.quality(run.name)
         if quality == CRASHES:
             raise RuntimeError("the training diverged")
-        dataset = workspace.objects.manifest(results["build"]["dataset"], "dataset")
-        _may_learn(workspace, dataset["parents"]["takes"])
+        dataset = workspace.objects.read(results["build"]["dataset"], Dataset)
+        _may_learn(workspace, dataset.parents.takes)
         model_hash = model(workspace, results["build"]["dataset"], f"{quality}: {run.name}")
         self.at("train")
         return model_hash
@@ -203,22 +185,23 @@ class FakeWork:
         if quality == WORSE_ONE:
             raise Refused("no step within the bounds helps")
         _may_learn(workspace, results["pull"]["takes"])
-        before = workspace.objects.manifest(start, "model")
-        past = build_reservoir(workspace, before["parents"]["dataset"], workspace.today())
+        before = workspace.objects.read(start, Model)
+        past = build_reservoir(workspace, before.parents.dataset, workspace.today())
         evidence = {
             "norm": self._draw(run.name, "norm").choice(self.norms),
             "replay_loss": 0.01,
             "seconds": 20.0,
-            "in_a_row": 1 + before.get("update", {}).get("in_a_row", 0),
+            "in_a_row": 1 + (before.update.in_a_row if before.update else 0),
         }
-        parents = {
-            "dataset": before["parents"]["dataset"],
-            "start": start,
-            "takes": results["pull"]["takes"],
-            "replay": past.save(workspace, run.actor, "simulated"),
-        }
-        changes = {"update": evidence, "note": f"{quality}: {run.name}", "parents": parents}
-        model_hash = workspace.publish({**before, **changes}, by="simulated")
+        parents = ModelParents(
+            dataset=before.parents.dataset,
+            start=start,
+            takes=results["pull"]["takes"],
+            replay=past.save(workspace, run.actor, "simulated"),
+        )
+        note = f"{quality}: {run.name}"
+        updated = examples.noted(before, note, update=Update(**evidence), parents=parents)
+        model_hash = workspace.publish(updated, by="simulated")
         self.at("train")
         return model_hash
 
@@ -236,21 +219,32 @@ class FakeWork:
     ) -> str:
         """Publish a comparison of the shape that a sandbox gives."""
         self.at("sandbox")
-        rival = workspace.objects.manifest(champion, "release")["parents"]["model"]
+        rival = workspace.objects.read(champion, ReleaseManifest).parents.model
         takes = sorted({*_tests(workspace, challenger), *_tests(workspace, rival)})
         both = [
             self._publish_validation(workspace, name, takes, "recordings")
             for name in (challenger, rival)
         ]
         worse = _quality(workspace, challenger) == WORSE_ONE
-        verdict = WORSE if worse else "not told apart"
-        out = {
-            "kind": "sandbox",
-            "version": 1,
-            "actor": workspace.objects.manifest(challenger)["actor"],
-            "figures": {"infill": {"limb_deg": {"verdict": verdict}}},
-            "parents": {"models": [challenger, rival], "validations": both},
-        }
+        figure = PairFigure(
+            challenger=1.0,
+            champion=1.0,
+            better="lower",
+            gain=0.0,
+            ci=(0.0, 0.0),
+            verdict=WORSE if worse else "not told apart",
+            decided_after=None,
+            takes=len(takes),
+        )
+        out = Sandbox(
+            actor=workspace.objects.read(challenger, Model).actor,
+            unit="take",
+            level=0.95,
+            left_out={},
+            figures={"infill": {"limb_deg": figure}},
+            sequences={},
+            parents=SandboxParents(challenger=challenger, champion=rival, validations=both),
+        )
         sandbox = workspace.publish(out, by="simulated")
         self.at("sandbox")
         return sandbox
@@ -258,7 +252,7 @@ class FakeWork:
     def shadow(self, workspace: Workspace, model: str) -> Mapping[str, Any]:
         """Say what the model's quality says; without a show there is nothing to follow."""
         self.at("shadow")
-        actor = workspace.objects.manifest(model, "model")["actor"]
+        actor = workspace.objects.read(model, Model).actor
         if not workspace.catalog.find("show", actor=actor):
             raise BadInput("there was no show yet")
         bad = _quality(workspace, model) == UNSEEN
@@ -278,7 +272,7 @@ class FakeWork:
             return None
         begin()
         self.at("canary")
-        model_hash = workspace.objects.manifest(release, "release")["parents"]["model"]
+        model_hash = workspace.objects.read(release, ReleaseManifest).parents.model
         return "it stumbles" if _quality(workspace, model_hash) == BREAKS else ""
 
     def _publish_validation(
@@ -286,37 +280,31 @@ class FakeWork:
     ) -> str:
         mean = _DEGREES.get(_quality(workspace, model), 12.0)
         rows = {
-            name: {
-                "kind": "mean",
-                "sums": {"model": mean + n / 10, "gaussian": 20.0 + n / 10, "hold": 25.0},
-                "weight": 1.0,
-            }
+            name: TakeStats(
+                kind="mean",
+                sums={"model": mean + n / 10, "gaussian": 20.0 + n / 10, "hold": 25.0},
+                weight=1.0,
+            )
             for n, name in enumerate(takes)
         }
-        tallies = {"infill": {"limb_deg": rows}}
-        out = {
-            "kind": "validation",
-            "version": 1,
-            "actor": workspace.objects.manifest(model)["actor"],
-            "on": on,
-            "labels": {},
-            "tallies": tallies,
-            "figures": aggregate_figures(read_stats({"tallies": tallies})),
-            "parents": {"model": model},
-        }
+        actor = workspace.objects.read(model, Model).actor
+        stats = {"infill": {"limb_deg": rows}}
+        measured = examples.validation(model, actor, on=on, stats=stats)
+        figures = aggregate_figures(read_stats(measured))
+        out = msgspec.structs.replace(measured, figures=figures)
         return workspace.publish(out, by="simulated")
 
 
 def _may_learn(workspace: Workspace, takes: Iterable[str]) -> None:
     """Pass or raise, as the real work does: what was allowed when a run began may be over."""
     for name in takes:
-        require_rights(workspace.objects.manifest(name, "take"), name, "train", workspace.today())
+        require_rights(workspace, name, "train", workspace.today())
 
 
 def _quality(workspace: Workspace, model: str) -> str:
-    return str(workspace.objects.manifest(model, "model")["note"].partition(":")[0])
+    return str(workspace.objects.read(model, Model).recipe["note"]).partition(":")[0]
 
 
 def _tests(workspace: Workspace, model: str) -> list[str]:
-    dataset = workspace.objects.manifest(model, "model")["parents"]["dataset"]
-    return list(workspace.objects.manifest(dataset, "dataset")["splits"]["test"])
+    dataset = workspace.objects.read(model, Model).parents.dataset
+    return list(workspace.objects.read(dataset, Dataset).splits["test"])

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import Any
 
 from greenroom.clock import NS_PER_S
 from greenroom.consent.gate import refusal_reason
+from greenroom.manifests import (
+    Approval,
+    AutoApproval,
+    Dataset,
+    Model,
+    Policy,
+    ReleaseManifest,
+    ReplayReservoir,
+    kind_of,
+)
 from greenroom.registry.promote import canary_ref, live_ref
 from greenroom.retraining.requests import ASKED, ENDED
-from greenroom.store.catalog import blobs_of, parents_of
 from greenroom.store.log import Entry
 from greenroom.store.workspace import Workspace
 
@@ -84,10 +92,10 @@ def _runs(entries: Sequence[Entry]) -> None:
 def _moved(workspace: Workspace, entries: Sequence[Entry], entry: Entry) -> None:
     """Ask who stood behind a release at the moment at which it came on stage."""
     name, new = entry.body["name"], entry.body["new"]
-    kind = workspace.objects.manifest(new)["kind"]
-    if kind != "release":
+    manifest = workspace.objects.read_any(new)
+    if not isinstance(manifest, ReleaseManifest):
         return
-    actor = workspace.objects.manifest(new)["actor"]
+    actor = manifest.actor
     if name not in (live_ref(actor), canary_ref(actor)):
         raise Broken(f"{name} is at {actor}'s release")
     before = entries[: entry.index]
@@ -95,11 +103,10 @@ def _moved(workspace: Workspace, entries: Sequence[Entry], entry: Entry) -> None
         return  # the end of a trial: nothing comes on stage that was not there
     if not _approved(workspace, before, new):
         raise Broken(f"{name} came to {new[:12]} while nobody stood behind it")
-    manifest = workspace.objects.manifest(new)
-    model = workspace.objects.manifest(manifest["parents"]["model"])
-    if manifest["graph_sha256"] != model["blobs"]["graph"]:
+    model = workspace.objects.read(manifest.parents.model, Model)
+    if manifest.graph_sha256 != model.blobs.graph:
         raise Broken(f"{new[:12]} performs another graph than its model's")
-    for blob in (*blobs_of(manifest), *blobs_of(model)):
+    for blob in (*manifest.blob_hashes(), *model.blob_hashes()):
         workspace.objects.get(blob)
 
 
@@ -118,67 +125,67 @@ def _approved(workspace: Workspace, entries: Sequence[Entry], release: str) -> b
         if entry.event == "revoke":
             good, revoked = False, True
         elif entry.event == "approve":
-            approval = workspace.objects.manifest(entry.body["approval"], "approval")
-            key = approval.get("key")
-            if key is None and not revoked:  # by a policy, which gives nothing back
-                policy = approval["statement"]["policy"]
-                actor = workspace.objects.manifest(release)["actor"]
+            approval = workspace.objects.read(entry.body["approval"], Approval)
+            key = approval.key
+            if not key and not revoked:  # by a policy, which gives nothing back
+                policy = approval.statement.policy
+                actor = workspace.objects.read(release, ReleaseManifest).actor
                 in_force = _at(entries[: entry.index], f"actors/{actor}/policy") == policy
-                signed = workspace.objects.manifest(policy, "policy")
-                standing = signed["statement"].get("standing")
+                signed = workspace.objects.read(policy, Policy)
+                standing = signed.statement.auto_approval
                 if in_force and standing and _within(workspace, release, standing, entry.at_ns):
-                    key = signed["key"]
-            good |= key is not None and key not in withdrawn
+                    key = signed.key
+            good |= bool(key) and key not in withdrawn
     return good
 
 
-def _within(workspace: Workspace, release: str, standing: dict[str, Any], at_ns: int) -> bool:
+def _within(workspace: Workspace, release: str, standing: AutoApproval, at_ns: int) -> bool:
     """Tell whether what a policy approves by itself is meant for a release, which keeps its bounds."""
-    if day_of(at_ns).isoformat() > standing["until"]:
+    if day_of(at_ns).isoformat() > standing.until:
         return False
-    name = workspace.objects.manifest(release)["parents"]["model"]
-    update = workspace.objects.manifest(name).get("update")
+    name = workspace.objects.read(release, ReleaseManifest).parents.model
+    update = workspace.objects.read(name, Model).update
     if update is None:
-        return "retrain" in standing["kinds"]
-    bounds = dict(standing["bounds"])
+        return "retrain" in standing.kinds
+    bounds = dict(standing.bounds)
     row = bounds.pop("in_a_row", 0)
-    within_bounds = all(update[figure] <= most for figure, most in bounds.items())
-    return "online" in standing["kinds"] and within_bounds and len(_updates(workspace, name)) <= row
+    within_bounds = all(getattr(update, figure) <= most for figure, most in bounds.items())
+    return "online" in standing.kinds and within_bounds and len(_updates(workspace, name)) <= row
 
 
-def _updates(workspace: Workspace, model: str) -> list[dict[str, Any]]:
+def _updates(workspace: Workspace, model: str) -> list[Model]:
     """Return the online updates since the training that a model comes from, newest first."""
-    manifest = workspace.objects.manifest(model, "model")
-    if "update" not in manifest:
+    manifest = workspace.objects.read(model, Model)
+    if manifest.update is None:
         return []
-    return [manifest, *_updates(workspace, manifest["parents"]["start"])]
+    return [manifest, *_updates(workspace, manifest.parents.start)]
 
 
 def _published(workspace: Workspace, entries: Sequence[Entry], entry: Entry) -> None:
-    manifest = workspace.objects.manifest(entry.body["object"])
-    for part in (*parents_of(manifest), *blobs_of(manifest)):
+    manifest = workspace.objects.read_any(entry.body["object"])
+    kind = kind_of(manifest)
+    for part in (*manifest.parent_hashes(), *manifest.blob_hashes()):
         if part not in workspace.objects:
-            raise Broken(f"{manifest['kind']} {entry.body['object'][:12]} names what is lost")
-    takes = manifest["parents"].get("takes", ()) if "parents" in manifest else ()
-    if manifest["kind"] == "model" and "update" in manifest:
+            raise Broken(f"{kind} {entry.body['object'][:12]} names what is lost")
+    takes: Sequence[str] = ()
+    if isinstance(manifest, Dataset | ReplayReservoir):
+        takes = manifest.parents.takes
+    elif isinstance(manifest, Model) and manifest.update is not None:
+        takes = manifest.parents.takes
         _news(workspace, manifest, takes)
-    elif manifest["kind"] == "model":
-        dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
-        takes = dataset["parents"]["takes"]
-    if manifest["kind"] in ("dataset", "model", "replay"):
-        for name in takes:
-            reason = refusal_reason(
-                workspace.objects.manifest(name, "take"), "train", day_of(entry.at_ns)
-            )
-            if reason:
-                raise Broken(f"take {name[:12]} is in a {manifest['kind']}, and {reason}")
+    elif isinstance(manifest, Model):
+        takes = workspace.objects.read(manifest.parents.dataset, Dataset).parents.takes
+    for name in takes:
+        reason = refusal_reason(workspace, name, "train", day_of(entry.at_ns))
+        if reason:
+            raise Broken(f"take {name[:12]} is in a {kind}, and {reason}")
 
 
-def _news(workspace: Workspace, update: dict[str, Any], takes: Sequence[str]) -> None:
+def _news(workspace: Workspace, update: Model, takes: Sequence[str]) -> None:
     """Ask whether an update learned from what those before it in its row learned from already."""
-    dataset = workspace.objects.manifest(update["parents"]["dataset"], "dataset")
-    learned_takes = set(dataset["parents"]["takes"])
-    for before in _updates(workspace, update["parents"]["start"]):
-        learned_takes |= set(before["parents"]["takes"])
+    dataset = workspace.objects.read(update.parents.dataset, Dataset)
+    learned_takes = set(dataset.parents.takes)
+    for before in _updates(workspace, update.parents.start):
+        learned_takes |= set(before.parents.takes)
     if learned_takes & set(takes):
         raise Broken(f"an update learned from take {min(learned_takes & set(takes))[:12]} again")

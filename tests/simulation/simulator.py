@@ -283,7 +283,7 @@ class Simulator:
             "nightly": dice.choice(("", "", "0 3 * * *", "30 2 * * 1-5")),
             "zone": dice.choice(("UTC", "Europe/Paris", "Asia/Tokyo", "America/New_York")),
         }
-        gates = [{**fakes.GATE, "worst": False}] if dice.random() < 0.9 else []
+        gates = [fakes.GATE] if dice.random() < 0.9 else []
         learning = read_rules(rules, "here").manifest()
         set_policy(self.workspace, actor, by, gates=gates, auto_approval=bounded, learning=learning)
 
@@ -302,10 +302,10 @@ class Simulator:
 
     def _end(self) -> None:
         """Count the consents that ended meanwhile, and hash everything once more."""
-        today = day_of(self.clock.utc_ns())
+        day = day_of(self.clock.utc_ns())
         for row in self.workspace.catalog.find("take"):
-            take = self.workspace.objects.manifest(row.object, "take")
-            self.counts["consent over"] += "expired" in refusal_reason(take, "train", today)
+            reason = refusal_reason(self.workspace, row.object, "train", day)
+            self.counts["consent over"] += "expired" in reason
         bad = Workspace(self.home, self.clock).fsck().bad
         if bad:
             raise Broken(f"seed {self.seed}, at the end: {bad[0].what} {bad[0].reason}")

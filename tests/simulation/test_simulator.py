@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from greenroom.errors import GreenroomError
+from greenroom.manifests import Model, Rig
 from greenroom.registry import approval, auto_approval
 from greenroom.registry.promote import promote
 from greenroom.registry.release import make_release
 from greenroom.retraining import requests
 from greenroom.store.log import Log
 from greenroom.store.workspace import Workspace
+from tests import examples
 from tests.people import set_policy
 from tests.simulation import fakes, simulator
 from tests.simulation.faulty_disk import Crash, Disk
@@ -110,7 +112,7 @@ def test_a_registry_that_promotes_anything_is_caught(
 def other(made: Simulator, actor: str) -> str:
     """A release of an actor that nobody approved."""
     first = made.workspace.catalog.find("model", actor=actor)[0].object
-    manifest = {**made.workspace.objects.manifest(first), "note": "another"}
+    manifest = examples.noted(made.workspace.objects.read(first, Model), "another")
     name = made.workspace.publish(manifest, by="test")
     return make_release(made.workspace, name, "test")
 
@@ -270,7 +272,7 @@ def test_the_disk_crashes_at_every_operation_and_the_log_stands(tmp_path: Path, 
             home = Workspace(tmp_path)
             disk.left, disk.torn = n, torn
             try:
-                home.publish({"kind": "note", "version": 1, "n": n}, by="test")
+                home.publish(Rig(channels=[str(n)]), by="test")
             except Crash:
                 crashes["crash"] += 1
             disk.left = -1
@@ -280,8 +282,8 @@ def test_the_disk_crashes_at_every_operation_and_the_log_stands(tmp_path: Path, 
             assert fresh.fsck().bad == []
         disk.full = True
         with pytest.raises(GreenroomError, match="No space left on device"):
-            Workspace(tmp_path).publish({"kind": "note", "version": 1, "n": 99}, by="test")
+            Workspace(tmp_path).publish(Rig(channels=["99"]), by="test")
         disk.full = False
-        Workspace(tmp_path).publish({"kind": "note", "version": 1, "n": 99}, by="test")
+        Workspace(tmp_path).publish(Rig(channels=["99"]), by="test")
     assert crashes["crash"] >= 5
     assert len(Workspace(tmp_path).log.entries()) == entries + 1

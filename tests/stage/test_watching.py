@@ -32,6 +32,8 @@ from greenroom.observers.page import MetricsObserver
 from greenroom.stage import Hub, create_app, serve_in_thread
 from greenroom.store.log import Log
 from greenroom.store.workspace import Workspace
+from tests import examples
+from tests.examples import published_release
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SHAPE = ModelShape(joints=4, state=28, speech_channels=3)
@@ -154,8 +156,8 @@ def written(folder: Path, source: Path, changes: dict[str, str]) -> Path:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("watching")
     workspace = Workspace(folder / "home")
-    release = workspace.publish({"kind": "release", "version": 1, "actor": "mira"}, by="me")
-    performed = {"kind": "show", "version": 1, "actor": "mira", "parents": {"releases": [release]}}
+    release = published_release(workspace)
+    performed = examples.show(release)
     answers = [Answer(str(n), 5 if n < 8 else 2) for n in range(10)]
     keep_survey(workspace, answers, "me", workspace.publish(performed, by="me"))
     (folder / "token").write_text(TOKEN + "\n")

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from greenroom.clock import VirtualClock
-from greenroom.errors import CheckFailed
-from greenroom.store.catalog import blobs_of, parents_of
+from greenroom.errors import BadInput, CheckFailed
+from greenroom.manifests import Model, ModelParents, Take
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
+from tests import examples
 
 
 @pytest.fixture
@@ -17,18 +19,22 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "home", VirtualClock())
 
 
+def ingest(workspace: Workspace, name: str, actor: str = "ada") -> str:
+    take = workspace.publish(examples.take(workspace, name.encode()), by="ada")
+    workspace.attributions.ingest(take, Attribution(actor, name=name), "ada")
+    return take
+
+
 def fill(workspace: Workspace) -> dict[str, str]:
     """Three takes of two actors, a dataset of two of them, a model of the dataset, and a ref."""
     names = {}
     for name, actor in (("one", "ada"), ("two", "ada"), ("three", "bob")):
-        blob = workspace.objects.put(name.encode())
-        manifest = {"kind": "take", "actor": actor, "name": name, "blobs": {"body": blob}}
-        names[name] = workspace.publish(manifest, by="ada")
+        names[name] = ingest(workspace, name, actor)
         workspace.log.clock.advance(10)
-    takes = [{"take": names["one"]}, {"take": names["two"]}]
-    dataset = {"kind": "dataset", "actor": "ada", "parents": {"takes": takes}}
+    dataset = examples.dataset([names["one"], names["two"]], actor="ada")
     names["dataset"] = workspace.publish(dataset, by="ada")
-    model = {"kind": "model", "parents": {"dataset": names["dataset"], "warm": names["one"]}}
+    parents = ModelParents(dataset=names["dataset"], takes=[names["one"]])
+    model = examples.model(workspace, names["dataset"], actor="ada", parents=parents)
     names["model"] = workspace.publish(model, by="bob")
     workspace.log.move("models/ada", names["model"], expect=None, by="ada")
     return names
@@ -53,7 +59,7 @@ def test_find_gives_what_was_published_in_its_order(workspace: Workspace) -> Non
     assert [row.at_ns for row in rows] == [0, 10, 20]
     assert [row.name for row in workspace.catalog.find("take", actor="bob")] == ["three"]
     [model] = workspace.catalog.find("model")
-    assert (model.actor, model.name, model.by) == (None, None, "bob")
+    assert (model.actor, model.name, model.by) == ("ada", "", "bob")
     assert workspace.catalog.find("release") == []
 
 
@@ -77,7 +83,8 @@ def test_refs_are_as_they_were_when_it_was_last_asked(workspace: Workspace) -> N
 
 
 def test_what_is_kept_but_not_published_is_not_offered(workspace: Workspace) -> None:
-    workspace.objects.put_manifest({"kind": "take", "name": "draft"})
+    workspace.objects.put_manifest(examples.take(workspace))
+    workspace.publish(examples.take(workspace, b"of nobody"), by="ada")
     assert workspace.catalog.find("take") == []
 
 
@@ -102,8 +109,7 @@ def test_reading_on_is_the_same_as_reading_at_once(workspace: Workspace) -> None
     once = answers(workspace, names)
     other = Workspace(workspace.home / ".." / "other", VirtualClock())
     for _ in range(2):  # publishing the same again adds nothing
-        blob = other.objects.put(b"one")
-        other.publish({"kind": "take", "name": "one", "blobs": {"body": blob}}, by="ada")
+        ingest(other, "one")
         assert len(other.catalog.find("take")) == 1
     assert answers(workspace, names) == once
 
@@ -158,11 +164,27 @@ def test_refs_of_a_damaged_file_are_an_error_of_ours(workspace: Workspace) -> No
         workspace.catalog.refs()
 
 
-def test_parents_and_blobs_are_found_at_any_depth() -> None:
-    manifest = {"parents": {"a": "1", "b": ["2", {"c": "3"}]}, "blobs": {"body": "4"}}
-    assert sorted(parents_of(manifest)) == ["1", "2", "3"]
-    assert list(blobs_of(manifest)) == ["4"]
-    assert list(parents_of({})) == list(blobs_of({})) == []
+def test_a_take_of_two_actors_has_a_row_for_each_and_its_newest_name(workspace: Workspace) -> None:
+    take = ingest(workspace, "walk", "ada")
+    assert ingest(workspace, "walk", "bob") == take
+    workspace.attributions.ingest(take, Attribution("ada", name="stroll"), "ada")
+    rows = workspace.catalog.find("take")
+    assert [(row.object, row.actor, row.name) for row in rows] == [
+        (take, "ada", "stroll"),
+        (take, "bob", "walk"),
+    ]
+    assert workspace.resolve("stroll", "take") == workspace.resolve(take[:8], "take") == take
+    with pytest.raises(BadInput, match="there is no take"):
+        workspace.resolve("no such name", "take")
+
+
+def test_parents_and_blobs_are_found_at_any_depth(workspace: Workspace) -> None:
+    names = fill(workspace)
+    model = workspace.objects.read(names["model"], Model)
+    assert sorted(model.parent_hashes()) == sorted([names["dataset"], names["one"]])
+    assert sorted(model.blob_hashes()) == sorted([model.blobs.graph, model.blobs.weights])
+    take = workspace.objects.read(names["one"], Take)
+    assert list(take.blob_hashes()) == [take.media["body"].blob] and not list(take.parent_hashes())
 
 
 @pytest.mark.parametrize("seed", range(5))

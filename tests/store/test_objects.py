@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.errors import BadInput, CorruptObject, GreenroomError
+from greenroom.manifests import Medium, ReleaseManifest, Take, TakeClock
 from greenroom.store.objects import Objects, canonical, digest
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -161,14 +162,17 @@ def test_the_order_of_keys_does_not_matter(manifest: dict[str, object]) -> None:
 
 
 def test_manifests_know_their_kind(objects: Objects) -> None:
-    manifest = {"kind": "take", "blobs": {"body": EMPTY}}
+    medium = Medium(format="bvh", blob=EMPTY)
+    manifest = Take(media={"body": medium}, clock=TakeClock(ticks=3))
     name = objects.put_manifest(manifest)
-    assert objects.manifest(name) == objects.manifest(name, "take") == manifest
+    assert objects.read_any(name) == objects.read(name, Take) == manifest
     with pytest.raises(BadInput, match="is a take, not a release"):
-        objects.manifest(name, "release")
+        objects.read(name, ReleaseManifest)
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"HIERARCHY", b'{"kind":', b"{\xff}"])
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"HIERARCHY", b'{"kind":', b"{\xff}", b'{"a":' * 100_000]
+)
 def test_bytes_are_not_a_manifest(objects: Objects, data: bytes) -> None:
     with pytest.raises(BadInput, match="not a manifest"):
-        objects.manifest(objects.put(data))
+        objects.read_any(objects.put(data))

@@ -6,16 +6,19 @@ import pytest
 
 from greenroom.clock import VirtualClock
 from greenroom.errors import BadInput
+from greenroom.manifests import Medium, Take, TakeClock
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
+from tests import examples
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     """One small take, a model of it, and a ref to the model."""
     workspace = Workspace(tmp_path / "home", VirtualClock())
-    blob = workspace.objects.put(b"bvh")
-    take = workspace.publish({"kind": "take", "blobs": {"body": blob}}, by="ada")
-    model = workspace.publish({"kind": "model", "parents": {"take": take}}, by="ada")
+    take = workspace.publish(examples.take(workspace), by="ada")
+    workspace.attributions.ingest(take, Attribution("ada"), "ada")
+    model = workspace.publish(examples.dataset([take]), by="ada")
     workspace.log.move("models/ada", model, expect=None, by="ada")
     workspace.catalog.sync()
     return workspace
@@ -29,7 +32,7 @@ def test_a_whole_workspace_has_no_faults(workspace: Workspace) -> None:
     seen: list[int] = []
     findings = workspace.fsck(seen.append)
     assert findings.bad == []
-    assert (findings.objects, findings.entries, findings.refs) == (3, 3, 1)
+    assert (findings.objects, findings.entries, findings.refs) == (3, 4, 1)
     assert seen == [1, 2, 3]
 
 
@@ -64,7 +67,7 @@ def test_a_flipped_bit_of_the_log_is_reported(workspace: Workspace) -> None:
 
 def test_a_missing_blob_is_reported_with_who_names_it(workspace: Workspace) -> None:
     take = only(workspace, "take")
-    blob = workspace.objects.manifest(take)["blobs"]["body"]
+    blob = workspace.objects.read(take, Take).media["body"].blob
     workspace.objects.path(blob).unlink()
     [fault] = workspace.fsck().bad
     assert (fault.what, fault.name) == ("object", blob) and take[:12] in fault.reason
@@ -73,7 +76,7 @@ def test_a_missing_blob_is_reported_with_who_names_it(workspace: Workspace) -> N
 def test_a_missing_manifest_is_reported_where_it_was_published_and_named(
     workspace: Workspace,
 ) -> None:
-    take, model = only(workspace, "take"), only(workspace, "model")
+    take, model = only(workspace, "take"), only(workspace, "dataset")
     workspace.objects.path(take).unlink()
     faults = {(fault.what, fault.name) for fault in workspace.fsck().bad}
     assert faults == {("manifest", take), ("object", take)}
@@ -100,7 +103,7 @@ def test_a_catalogue_that_disagrees_is_reported(workspace: Workspace, change: st
 
 
 def test_a_catalogue_that_has_not_read_on_is_no_fault(workspace: Workspace) -> None:
-    take, model = only(workspace, "take"), only(workspace, "model")
+    take, model = only(workspace, "take"), only(workspace, "dataset")
     workspace.log.move("models/ada", take, expect=model, by="ada")
     assert workspace.fsck().bad == []
 
@@ -116,8 +119,8 @@ def test_a_damaged_catalogue_is_reported(workspace: Workspace) -> None:
 def test_publishing_needs_what_is_named(workspace: Workspace) -> None:
     before = list(workspace.objects), workspace.log.head()
     for manifest in (
-        {"kind": "take", "blobs": {"body": "0" * 64}},
-        {"kind": "model", "parents": {"takes": ["0" * 64]}},
+        Take(media={"body": Medium(format="bvh", blob="0" * 64)}, clock=TakeClock(ticks=1)),
+        examples.dataset(["0" * 64]),
     ):
         with pytest.raises(BadInput, match="which is missing"):
             workspace.publish(manifest, by="ada")
@@ -127,7 +130,7 @@ def test_publishing_needs_what_is_named(workspace: Workspace) -> None:
 def test_publishing_twice_adds_nothing(workspace: Workspace) -> None:
     take = only(workspace, "take")
     size = workspace.log.head()
-    assert workspace.publish(workspace.objects.manifest(take), by="bob") == take
+    assert workspace.publish(workspace.objects.read(take, Take), by="bob") == take
     assert workspace.log.head() == size
     assert workspace.published(take) and not workspace.published("0" * 64)
 
@@ -151,7 +154,8 @@ def test_a_prefix_of_two_is_refused(workspace: Workspace, monkeypatch: pytest.Mo
 
 def test_resolve_by_a_name_that_one_has(workspace: Workspace) -> None:
     def named(number: int) -> str:
-        return workspace.publish({"kind": "dataset", "name": "all", "version": number}, by="ada")
+        weights = {only(workspace, "take"): float(number)}
+        return workspace.publish(examples.dataset([], name="all", weights=weights), by="ada")
 
     first = named(1)
     assert workspace.resolve("all", "dataset") == first

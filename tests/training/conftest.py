@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from greenroom.capture.formats.wav import write_wav
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import join_media, read_recording
 from greenroom.capture.sample_data import Clip
 from greenroom.capture.skeleton.mapping import Mapping
 from greenroom.consent.records import read_rights
 from greenroom.datasets.build import build_dataset
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
 CLIPS = ("walk", "run", "jump", "dance_a")
@@ -27,7 +28,7 @@ def four_clips(published: list[Clip]) -> Callable[[Path], tuple[Workspace, str]]
         workspace = Workspace(home)
         for clip in published:
             if clip.name.removeprefix("humanoid3d_") in CLIPS:
-                who = Attribution("a", "p", read_rights(clip.licence, "p"))
+                who = Attribution("a", ("p",), (read_rights(clip.licence, "p"),))
                 store_take(workspace, read_recording(clip.data, clip.path), who, "test")
         held = {"test": ("humanoid3d_dance_a",), "validation": ("humanoid3d_jump",)}
         return workspace, build_dataset(
@@ -41,7 +42,7 @@ def four_clips(published: list[Clip]) -> Callable[[Path], tuple[Workspace, str]]
 def studio(tmp_path: Path, person: Callable[..., bytes]) -> tuple[Workspace, str]:
     """Bodies of two styles and voices with faces on a rig of three weights."""
     workspace = Workspace(tmp_path / "home")
-    who = Attribution("mira", "p", read_rights("MIT", "p"))
+    who = Attribution("mira", ("p",), (read_rights("MIT", "p"),))
     for k in range(8):
         tiers = {"style": ("calm", "wild")[k % 2]}
         body = read_recording(person(frames=70, seed=k), f"body_{k}.bvh")

@@ -27,6 +27,7 @@ from tests.people import approve
 from greenroom.store.workspace import Workspace
 from greenroom.training import trainer
 from greenroom.training.recipe import Recipe
+from greenroom.manifests import Model
 from greenroom.training.train import train
 from greenroom.validation.gates import decide_gates
 from greenroom.validation.evaluator import EvalScope, validate
@@ -35,9 +36,9 @@ trainer.EVERY = 2
 def go(home, dataset, seed):
     workspace = Workspace(Path(home))
     model = train(workspace, dataset, "t", recipe=Recipe(6, 2, 4, seed=seed, windows=8))
-    manifest = workspace.objects.manifest(model, "model")
-    graph = workspace.objects.get(manifest["blobs"]["graph"])
-    backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
+    manifest = workspace.objects.read(model, Model)
+    graph = workspace.objects.get(manifest.blobs.graph)
+    backend = OnnxBackend(graph, ModelShape.load(manifest.shape))
     validate(workspace, model, backend, "t", EvalScope(tasks=["infill"]))
     validation, decisions = decide_gates(workspace, model)
     promote(workspace, "a", approve(workspace, model, "Ada", None, validation, decisions), "t")
@@ -110,10 +111,10 @@ def test_killed_anywhere_from_training_to_the_stage(
             now = fresh.log.ref(live_ref("a"))
             assert now is not None
             release = load_release(fresh, now)  # signed, verified, whole
-            model = str(release.manifest["parents"]["model"])
+            model = str(release.manifest.parents.model)
             if now != champion:  # the new one is this seed's, judged, and nobody else's
-                assert fresh.objects.manifest(model)["recipe"]["seed"] == seed
-                assert "validation" in release.manifest["parents"]
+                assert fresh.objects.read_any(model).recipe["seed"] == seed
+                assert "validation" in release.manifest.parents
             if killed % 20 == 0:
                 assert fresh.fsck().bad == []
             if (home / f"done-{seed}").exists():

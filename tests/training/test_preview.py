@@ -10,6 +10,8 @@ import msgspec
 import pytest
 from PIL import Image
 
+from greenroom.manifests import Dataset, Rights
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.training.tracking import Journal
 
@@ -23,8 +25,8 @@ def shown_in(workspace: Workspace, dataset: str, face: bool = False) -> tuple[An
     from greenroom.training.data_module import load_splits
     from greenroom.training.preview import PreviewSource, make_preview
 
-    manifest = workspace.objects.manifest(dataset, "dataset")
-    spec = FeatureSpec.load(manifest["features"])
+    manifest = workspace.objects.read(dataset, Dataset)
+    spec = FeatureSpec.load(manifest.features)
     found = load_splits(workspace, manifest, spec)["train"]
     channels = found.channels if face else ()
     shape = MINI.shape(len(spec.joints), spec.state_width, 43, len(channels))
@@ -80,14 +82,19 @@ def test_drawing_leaves_chance_and_model_as_they_were(
 def test_who_may_not_leave_the_house_is_not_shown(
     tmp_path: Path, person: Callable[..., bytes]
 ) -> None:
-    from greenroom.capture.ingest import Attribution, store_take
+    from greenroom.capture.ingest import store_take
     from greenroom.capture.readers import read_recording
     from greenroom.consent.records import read_rights
     from greenroom.datasets.build import build_dataset
 
     workspace = Workspace(tmp_path)
-    rights = {"participant": "p", "purposes": ["train"], "start": "2026-01-01"}
-    inside = {**rights, "expiry": "2999-01-01", "document_sha256": "0" * 64}
+    inside = Rights(
+        participant="p",
+        purposes=["train"],
+        start="2026-01-01",
+        expiry="2999-01-01",
+        document_sha256="0" * 64,
+    )
     for seed, (name, ticks, says) in enumerate(
         [
             ("long", 90, inside),
@@ -97,7 +104,7 @@ def test_who_may_not_leave_the_house_is_not_shown(
         ]
     ):
         body = read_recording(person(frames=ticks, seed=seed), f"{name}.bvh")
-        store_take(workspace, body, Attribution("a", "p", says), "test")
+        store_take(workspace, body, Attribution("a", ("p",), (says,)), "test")
     day = datetime.date(2026, 6, 1)
     for held in (("long", "short"), ("long",)):
         dataset = build_dataset(

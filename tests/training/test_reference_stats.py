@@ -12,6 +12,7 @@ from greenroom.contracts import REFERENCE_TICKS, Packet, get_tensors
 from greenroom.frames import BONES, HUMANOID, Body
 from greenroom.live.performer import Performer
 from greenroom.live.ring import slot_type
+from greenroom.manifests import Dataset
 from greenroom.metrics.motion import AHEAD
 from greenroom.observers.model_drift import reference_rows
 from greenroom.observers.model_health import ModelHealth
@@ -33,7 +34,7 @@ def test_what_is_usual_is_what_the_performer_is_told(
     recipe = Recipe(steps=3, batch=4, rollout=8)
     model = train(workspace, dataset, "test", "mini", recipe)
     release = load_release(workspace, approve(workspace, model, "tester"))
-    splits = workspace.objects.manifest(dataset, "dataset")["splits"]
+    splits = workspace.objects.read(dataset, Dataset).splits
     held = [*splits["validation"], *splits["test"]]
     role, takes = release.role, reference_rows(workspace, release)
     assert len(takes) == len(held) == 2
@@ -59,7 +60,7 @@ def test_what_is_usual_is_what_the_performer_is_told(
         )
         assert len(rows) == count
         np.testing.assert_allclose(rows, means, rtol=2e-3, atol=2e-3)
-    base = release.manifest["baselines"]["confidence_mean"]
+    base = release.manifest.reference.confidence_mean
     assert base == pytest.approx(
         np.mean([t[:, : role.shape.joints].mean() for t in takes]), abs=0.02
     )

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 
 from greenroom.capture.packets import encode_body
 from greenroom.capture.readers import read_recording
@@ -16,6 +17,7 @@ from greenroom.capture.sample_data import Clip
 from greenroom.contracts import Packet
 from greenroom.errors import CheckFailed, Refused
 from greenroom.live.performer import Performer
+from greenroom.manifests import Model
 from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend, self_test
 from greenroom.store.workspace import Workspace
@@ -31,7 +33,7 @@ def test_from_takes_to_a_release_that_performs(
     from greenroom.training.train import TrainOptions, load_weights, train
 
     workspace, dataset = four_clips(tmp_path)
-    assert len(workspace.objects.manifest(dataset)["parents"]["takes"]) == 4
+    assert len(workspace.objects.read_any(dataset).parents.takes) == 4
     steps = []
     recipe = Recipe(steps=4, batch=4, rollout=8)
     model = train(
@@ -42,9 +44,9 @@ def test_from_takes_to_a_release_that_performs(
         options=TrainOptions(progress=lambda step, total, figures: steps.append((step, total))),
     )
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    manifest = workspace.objects.manifest(model, "model")
-    assert set(manifest["operations"]) <= PORTABLE_OPERATIONS
-    assert manifest["parameters"] <= 1_200_000
+    manifest = workspace.objects.read(model, Model)
+    assert set(manifest.operations) <= PORTABLE_OPERATIONS
+    assert manifest.parameters <= 1_200_000
     release = load_release(workspace, approve(workspace, model, "tester"))
     backend = OnnxBackend(release.graph, release.role.shape)
     self_test(backend, release.golden)
@@ -62,15 +64,15 @@ def test_from_takes_to_a_release_that_performs(
     assert workspace.fsck().bad == []
     small = Recipe(1, batch=4, rollout=8, rate=1e-4)
     warned: list[str] = []
-    ben = {**manifest["rights"][0], "participant": "ben"}
-    also = workspace.publish({**manifest, "rights": [ben]}, by="test")  # learned from ben
+    ben = structs.replace(manifest.rights[0], participant="ben")
+    also = workspace.publish(structs.replace(manifest, rights=[ben]), by="test")  # learned from ben
     begin = TrainOptions(start=also, warn=warned.append)
     begun = train(workspace, dataset, "test", recipe=small, options=begin)
     assert not warned  # all of it was of use
-    made = workspace.objects.manifest(begun, "model")
-    assert made["parents"]["start"] == also and made["rights"] == [ben, *manifest["rights"]]
-    over = {**ben, "purposes": ["train"], "start": "2020-01-01", "expiry": "2020-12-31"}
-    gone = workspace.publish({**manifest, "rights": [over]}, by="test")
+    made = workspace.objects.read(begun, Model)
+    assert made.parents.start == also and made.rights == [ben, *manifest.rights]
+    over = structs.replace(ben, purposes=["train"], start="2020-01-01", expiry="2020-12-31")
+    gone = workspace.publish(structs.replace(manifest, rights=[over]), by="test")
     with pytest.raises(Refused, match="learned from ben: .* expired on 2020-12-31"):
         train(workspace, dataset, "test", recipe=small, options=TrainOptions(start=gone))
     afresh = train(workspace, dataset, "test", recipe=Recipe(1, batch=4, rollout=8))
@@ -179,5 +181,5 @@ def test_two_processes_share_a_batch(
 ) -> None:
     workspace, dataset = four_clips(tmp_path)
     model = _train(tmp_path, dataset, processes=2)[-1].removeprefix("model ")
-    assert workspace.objects.manifest(model, "model")["recipe"]["processes"] == 2
+    assert workspace.objects.read(model, Model).recipe["processes"] == 2
     assert _clips(tmp_path) == [2, 4, 6, 8]

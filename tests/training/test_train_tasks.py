@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
 from greenroom.consent.records import read_rights
 from greenroom.contracts import ModelShape
 from greenroom.datasets.build import build_dataset
 from greenroom.errors import BadInput
 from greenroom.frames import ARKIT
+from greenroom.manifests import Model, Validation
 from greenroom.registry.release import load_release
 from greenroom.serving.onnx_backend import PORTABLE_OPERATIONS, OnnxBackend
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_model import EvalModel
 from greenroom.validation.evaluator import validate
@@ -37,19 +39,19 @@ def test_one_model_does_every_task_and_is_judged_on_it(
     options = TrainOptions(progress=lambda step, steps, figures: said.update(figures))
     model = train(workspace, dataset, "t", preset, recipe, options)
     assert set(said) == {"loss", "loss_performing", "loss_gaps", "loss_face"}
-    manifest = workspace.objects.manifest(model, "model")
-    assert set(manifest["operations"]) <= PORTABLE_OPERATIONS
-    assert manifest["styles"] == ["calm", "wild"] and manifest["rig"][0] == "jawOpen"
-    shape = ModelShape.load(manifest["shape"])
+    manifest = workspace.objects.read(model, Model)
+    assert set(manifest.operations) <= PORTABLE_OPERATIONS
+    assert manifest.styles == ["calm", "wild"] and manifest.rig[0] == "jawOpen"
+    shape = ModelShape.load(manifest.shape)
     assert (shape.face, shape.styles, shape.horizons) == (3, 2, (1, 3, 6, 10, 15))
-    backend = OnnxBackend(workspace.objects.get(manifest["blobs"]["graph"]), shape)
+    backend = OnnxBackend(workspace.objects.get(manifest.blobs.graph), shape)
     asked: list[int] = []
     forecast = EvalModel.forecast
     monkeypatch.setattr(
         EvalModel, "forecast", lambda self, past: asked.append(len(past)) or forecast(self, past)
     )
-    found = workspace.objects.manifest(validate(workspace, model, backend, "t"), "validation")
-    figures = found["figures"]
+    found = workspace.objects.read(validate(workspace, model, backend, "t"), Validation)
+    figures = found.figures
     assert set(figures) == {"infill", "forecast", "face", "style"}
     assert asked and set(asked) == {shape.history}  # its own forecasts are judged, no roll-out
     # There is one test take of two seconds and a half: a single stretch, and its rig rounds the lips.
@@ -69,7 +71,7 @@ def test_a_preset_that_is_not_there_and_takes_that_are_too_short_are_said(
     from greenroom.training.train import train
 
     workspace = Workspace(tmp_path)
-    who = Attribution("mira", "p", read_rights("MIT", "p"))
+    who = Attribution("mira", ("p",), (read_rights("MIT", "p"),))
     for k in range(4):
         store_take(workspace, read_recording(person(frames=14, seed=k), f"{k}.bvh"), who, "test")
     dataset = build_dataset(workspace, "d", "mira", "t", datetime.date(2026, 1, 1)).dataset

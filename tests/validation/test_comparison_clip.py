@@ -53,11 +53,11 @@ def test_a_take_that_may_not_leave_is_not_shown(
     home: Workspace, release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedded.ingest_clips(home, "test")
-    model = release.manifest["parents"]["model"]
+    model = release.manifest.parents.model
     backend = OnnxBackend(release.graph, release.role.shape)
     asked = []
 
-    def refuse(take: dict[str, object], purpose: str, day: object) -> str:
+    def refuse(workspace: Workspace, take: str, purpose: str, day: object) -> str:
         asked.append(purpose)
         return "no"
 

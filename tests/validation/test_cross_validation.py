@@ -1,16 +1,17 @@
 """Folds that share nobody, and a cross-validation that is cut off and goes on."""
 
-import datetime
 from pathlib import Path
 
 import pytest
 
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
 from greenroom.capture.sample_data import Clip
 from greenroom.consent.records import read_rights
 from greenroom.datasets.build import build_dataset
 from greenroom.errors import BadInput
+from greenroom.manifests import CrossValidation, Dataset
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
 pytestmark = pytest.mark.train
@@ -46,9 +47,9 @@ def workspace_of(home: Path, published: list[Clip], people: int) -> tuple[Worksp
         short = clip.name.removeprefix("humanoid3d_")
         if short in CLIPS:
             person = f"p{CLIPS.index(short) % people}"
-            who = Attribution("a", person, read_rights(clip.licence, person))
+            who = Attribution("a", (person,), (read_rights(clip.licence, person),))
             store_take(workspace, read_recording(clip.data, clip.path), who, "test")
-    return workspace, build_dataset(workspace, "d", "a", "test", datetime.date.today()).dataset
+    return workspace, build_dataset(workspace, "d", "a", "test", workspace.today()).dataset
 
 
 def test_every_take_is_judged_once_and_a_finished_fold_is_found_again(
@@ -59,7 +60,7 @@ def test_every_take_is_judged_once_and_a_finished_fold_is_found_again(
     from greenroom.validation.cross_validation import FoldPlan, cross_validate, take_groups
 
     workspace, dataset = workspace_of(tmp_path, published, 4)
-    takes = workspace.objects.manifest(dataset)["parents"]["takes"]
+    takes = workspace.objects.read_any(dataset).parents.takes
     assert len(takes) == 6
     assert take_groups(workspace, takes, 2)[0] == "participant"
     grouped, groups = take_groups(workspace, takes, 5)
@@ -81,14 +82,14 @@ def test_every_take_is_judged_once_and_a_finished_fold_is_found_again(
         workspace, dataset, "test", opener(workspace), plan, lambda *done: told.append(done)
     )
     assert len(trained) == 1 and told[-1] == (2000, 2000) and told == sorted(told)
-    manifest = workspace.objects.manifest(found, "crossval")
-    assert manifest["grouped_by"] == "participant" and len(manifest["folds"]) == 2
-    infill = manifest["figures"]["infill"]["limb_deg"]
-    assert infill["takes"] == 6 and 0 < infill["model"] < 90
-    for fold in manifest["folds"]:
-        part = workspace.objects.manifest(fold["dataset"], "dataset")
-        assert part["parents"]["dataset"] == dataset
-        assert workspace.objects.manifest(fold["model"])["parents"]["dataset"] == fold["dataset"]
+    manifest = workspace.objects.read(found, CrossValidation)
+    assert manifest.grouped_by == "participant" and len(manifest.folds) == 2
+    infill = manifest.figures["infill"]["limb_deg"]
+    assert infill.takes == 6 and 0 < infill.model < 90
+    for fold in manifest.folds:
+        part = workspace.objects.read(fold.dataset, Dataset)
+        assert part.parents.dataset == dataset
+        assert workspace.objects.read_any(fold.model).parents.dataset == fold.dataset
     trained.append(())
     assert cross_validate(workspace, dataset, "again", opener(workspace), plan) == found
     assert workspace.fsck().bad == []

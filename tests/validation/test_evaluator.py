@@ -5,24 +5,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from greenroom.capture.readers import read_recording
 from greenroom.capture.sample_data import Clip
 from greenroom.errors import BadInput, Refused
 from greenroom.frames import Body
+from greenroom.manifests import Figure, Model, TakeStats, Validation
 from greenroom.metrics.motion import SufficientStats, aggregate
 from greenroom.registry.promote import live_release, promote
 from greenroom.registry.release import Release, load_release
 from greenroom.registry.signing import root_key
 from greenroom.serving.onnx_backend import OnnxBackend
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_model import FLOOR
 from greenroom.validation.eval_takes import EvalTake
 from greenroom.validation.evaluator import EvalScope, eval_windows, validate
 from greenroom.validation.gates import decide_gates, evaluate_gates, read_gates
 from greenroom.validation.report import WORDS, validation_report
-from greenroom.validation.sufficient_stats import aggregate_figures, read_stats
+from greenroom.validation.sufficient_stats import aggregate_figures, read_stats, stats_manifest
+from tests import examples
 from tests.people import approve, set_policy, with_key
 
 
@@ -32,7 +34,7 @@ def release(home: Workspace) -> Release:
 
 
 def model_of(release: Release) -> str:
-    return str(release.manifest["parents"]["model"])
+    return str(release.manifest.parents.model)
 
 
 def backend(release: Release) -> OnnxBackend:
@@ -40,32 +42,32 @@ def backend(release: Release) -> OnnxBackend:
 
 
 @pytest.fixture(scope="module")
-def validation(home: Workspace, release: Release) -> tuple[str, Manifest]:
+def validation(home: Workspace, release: Release) -> tuple[str, Validation]:
     name = validate(home, model_of(release), backend(release), "test")
-    return name, home.objects.manifest(name, "validation")
+    return name, home.objects.read(name, Validation)
 
 
 def test_the_figures_agree_with_those_of_training(
-    release: Release, validation: tuple[str, Manifest]
+    release: Release, validation: tuple[str, Validation]
 ) -> None:
-    found = validation[1]["figures"]
+    found = validation[1].figures
     limb = found["infill"]["limb_deg"]
-    said = release.model["figures"]
+    said = release.model.figures
     # Other windows and limbs in turn: near, not equal.
-    assert limb["model"] == pytest.approx(said["test_limb_model_degrees"], rel=0.05)
-    assert limb["floors"]["hold"] == pytest.approx(said["test_limb_hold_degrees"], rel=0.05)
-    assert limb["ci"][0] < limb["model"] < limb["ci"][1] and limb["takes"] == 4
+    assert limb.model == pytest.approx(said["test_limb_model_degrees"], rel=0.05)
+    assert limb.baselines["hold"] == pytest.approx(said["test_limb_hold_degrees"], rel=0.05)
+    assert limb.ci[0] < limb.model < limb.ci[1] and limb.takes == 4
     assert set(found["forecast"]) == {"skill_33", "skill_200", "skill_500"}
     for metric in found["forecast"].values():
-        assert metric["floors"]["hold"] == 0  # skill against itself
-        assert metric["floor"] == metric["floors"][FLOOR["forecast"]]
+        assert metric.baselines["hold"] == 0  # skill against itself
+        assert metric.baseline == metric.baselines[FLOOR["forecast"]]
 
 
 def test_the_same_judgement_is_the_same_object(
-    home: Workspace, release: Release, validation: tuple[str, Manifest]
+    home: Workspace, release: Release, validation: tuple[str, Validation]
 ) -> None:
     assert validate(home, model_of(release), backend(release), "again") == validation[0]
-    assert aggregate_figures(read_stats(validation[1])) == validation[1]["figures"]
+    assert aggregate_figures(read_stats(validation[1])) == validation[1].figures
 
 
 def test_on_recordings_that_it_never_saw_and_with_one_task(
@@ -81,11 +83,11 @@ def test_on_recordings_that_it_never_saw_and_with_one_task(
         "test",
         EvalScope({"kick": EvalTake(body, labels={"style": "fierce"})}, ["infill"], minutes=1),
     )
-    manifest = home.objects.manifest(name, "validation")
-    assert (manifest["on"], set(manifest["figures"])) == ("recordings", {"infill", "alone"})
-    assert manifest["labels"] == {"kick": {"style": "fierce"}}
-    assert manifest["figures"]["alone"]["jerk"]["takes"] == 1
-    assert "alone" in validation_report(name, manifest)
+    manifest = home.objects.read(name, Validation)
+    assert (manifest.on, set(manifest.figures)) == ("recordings", {"infill", "free_run"})
+    assert manifest.labels == {"kick": {"style": "fierce"}}
+    assert manifest.figures["free_run"]["jerk"].takes == 1
+    assert "free_run" in validation_report(name, manifest)
     (tally,) = read_stats(manifest)["infill"]["limb_deg"].values()
     assert 0 < aggregate([tally], "model") < 90 and tally.weight > 0
 
@@ -113,33 +115,33 @@ def test_windows_lie_evenly_and_inside() -> None:
     assert len(list(eval_windows(take[:17], 16))) == 1 and list(eval_windows(take[:16], 16)) == []
 
 
-def test_the_report_is_one_file_that_needs_nothing(validation: tuple[str, Manifest]) -> None:
+def test_the_report_is_one_file_that_needs_nothing(validation: tuple[str, Validation]) -> None:
     gates = read_gates([{"metric": "infill.limb_deg", "margin": -50}], "g")
     page = validation_report(*validation, evaluate_gates(gates, validation[1], None))
-    assert page.count("<svg") == 5 and "gaussian (floor)" in page and "passed" in page
+    assert page.count("<svg") == 5 and "gaussian (baseline)" in page and "passed" in page
     assert "http" not in page and "<script" not in page
-    aggregate_figures = validation[1]["figures"]
+    aggregate_figures = validation[1].figures
     for task, metrics in aggregate_figures.items():
         for metric, found in metrics.items():
-            low, high = found["gain"]
+            low, high = found.gain
             said = "▲ better" if low > 0 else "▼ worse" if high < 0 else "not told apart"
             row = next(r for r in page.split("<tr>") if f'href="#{task}.{metric}"' in r)
-            assert said in row and f"<td>{found['model']:.3f}</td>" in row
+            assert said in row and f"<td>{found.model:.3f}</td>" in row
             assert f'id="{task}.{metric}"' in page and f"{task}.{metric}" in WORDS
 
 
 def test_the_report_tells_one_take_and_minutes_alone_from_a_contest() -> None:
-    one = {"model": 0.5, "floor": 0.25, "ci": [0.5, 0.5], "gain": [0.1, 0.1], "takes": 1}
-    told = {"floors": {"ridge": 0.25}}
-    face = {"r2w": {**one, **told}}
-    alone = {"jerk": {**one, "takes": 10, "floors": {"recordings": 0.25}}}
-    manifest = {
-        "parents": {"model": "0" * 64},
-        "actor": "mira",
-        "on": "test split",
-        "figures": {"face": face, "alone": alone},
-        "tallies": {},
-    }
+    one = Figure(
+        model=0.5,
+        baseline=0.25,
+        ci=(0.5, 0.5),
+        gain=(0.1, 0.1),
+        takes=1,
+        baselines={"ridge": 0.25},
+    )
+    minutes = structs.replace(one, takes=10, baselines={"recordings": 0.25})
+    figures = {"face": {"r2w": one}, "free_run": {"jerk": minutes}}
+    manifest = examples.validation(examples.NOTHING, figures=figures)
     page = validation_report("0" * 64, manifest)
     assert "one take: no interval" in page and "▲" not in page
     assert "2.00 times as much" in page and "the nearer to the recordings" in page
@@ -156,7 +158,7 @@ GATE: dict[str, Any] = {"metric": "infill.limb_deg"}
         ([{}], "a gate has"),
         ([{**GATE, "more": 1}], "a gate has"),
         ([GATE, {"metric": "beauty"}], "gate 2: 'beauty' is no metric; like infill.limb_deg"),
-        ([{**GATE, "against": "nobody"}], "against floor or champion"),
+        ([{**GATE, "against": "nobody"}], "against baseline or champion"),
         ([{**GATE, "margin": "0"}], "margin is a number"),
         ([{**GATE, "level": 1}], "level 1 is outside"),
         ([{**GATE, "level": True}], "level is a number"),
@@ -167,9 +169,9 @@ def test_what_is_no_gate_is_refused_with_its_number(gates: Any, why: str) -> Non
         read_gates(gates, "gates.json")
 
 
-def test_gates_pass_by_the_lower_bound_and_say_why(validation: tuple[str, Manifest]) -> None:
+def test_gates_pass_by_the_lower_bound_and_say_why(validation: tuple[str, Validation]) -> None:
     manifest = validation[1]
-    low = manifest["figures"]["infill"]["limb_deg"]["gain"][0]
+    low = manifest.figures["infill"]["limb_deg"].gain[0]
     easy, hard, absent, worst = evaluate_gates(
         read_gates(
             [
@@ -183,18 +185,18 @@ def test_gates_pass_by_the_lower_bound_and_say_why(validation: tuple[str, Manife
         manifest,
         None,
     )
-    assert easy["passed"] and not hard["passed"] and "not above" in hard["why"]
-    assert easy["gain"][0] == pytest.approx(low, abs=1e-3)
-    assert not absent["passed"] and "was not measured" in absent["why"]
+    assert easy.passed and not hard.passed and "not above" in hard.why
+    assert easy.gain[0] == pytest.approx(low, abs=1e-3)
+    assert not absent.passed and "was not measured" in absent.why
     each = [
         aggregate([t], "gaussian") - aggregate([t], "model")
         for t in read_stats(manifest)["infill"]["limb_deg"].values()
     ]
-    assert worst["gain"][0] == pytest.approx(min(each), abs=1e-5)
+    assert worst.gain[0] == pytest.approx(min(each), abs=1e-5)
 
 
 def test_approval_asks_the_gates_and_the_release_carries_the_evidence(
-    home: Workspace, release: Release, validation: tuple[str, Manifest]
+    home: Workspace, release: Release, validation: tuple[str, Validation]
 ) -> None:
     model = model_of(release)
     assert decide_gates(home, model) == (validation[0], [])
@@ -203,7 +205,7 @@ def test_approval_asks_the_gates_and_the_release_carries_the_evidence(
         decide_gates(home, model)
     champion = {**GATE, "against": "champion", "margin": -1}
     set_policy(home, "mira", "Dir", gates=read_gates([{**GATE, "margin": -9}, champion], "g"))
-    other = home.publish({**home.objects.manifest(model), "note": "challenger"}, by="test")
+    other = home.publish(examples.noted(home.objects.read(model, Model), "challenger"), by="test")
     with pytest.raises(Refused, match="was not validated; run: greenroom validate"):
         decide_gates(home, other)
     name = validate(home, other, backend(release), "test")
@@ -211,17 +213,17 @@ def test_approval_asks_the_gates_and_the_release_carries_the_evidence(
         home, other, backend(release), "test", EvalScope(tasks=["forecast"])
     )  # takes nothing away
     evidence, decisions = decide_gates(home, other)
-    assert evidence == name and [d["passed"] for d in decisions] == [True, True]
-    assert decisions[1]["gain"] == [0, 0]  # the same graph
+    assert evidence == name and [d.passed for d in decisions] == [True, True]
+    assert decisions[1].gain == (0, 0)  # the same graph
     made = approve(home, other, "Ada", None, evidence, decisions)
-    manifest = home.objects.manifest(made)
-    assert manifest["parents"]["validation"] == name and manifest["gates"] == decisions
+    manifest = home.objects.read_any(made)
+    assert manifest.parents.validation == name and manifest.gates == decisions
     assert promote(home, "mira", made, "test") == release.name
     set_policy(home, "mira", "Dir")
 
 
 def test_two_people_approve_one_release_and_the_second_is_told_which(
-    home: Workspace, release: Release, validation: tuple[str, Manifest]
+    home: Workspace, release: Release, validation: tuple[str, Validation]
 ) -> None:
     from click.testing import CliRunner
 
@@ -232,7 +234,7 @@ def test_two_people_approve_one_release_and_the_second_is_told_which(
         assert done.exit_code == 0, done.output
         return done.stdout
 
-    manifest = {**home.objects.manifest(model_of(release)), "note": "for two", "actor": "twin"}
+    manifest = structs.replace(home.objects.read(model_of(release), Model), actor="twin")
     model = home.publish(manifest, by="test")
     for name in ("Dir", "Ada", "Ben"):
         with_key(home, name)
@@ -260,7 +262,7 @@ def test_who_never_moves_has_no_skill_and_no_figure_that_is_none(
     name = validate(
         home, model_of(release), backend(release), "test", EvalScope({"t-pose": EvalTake(frozen)})
     )
-    found = home.objects.manifest(name, "validation")["figures"]
+    found = home.objects.read(name, Validation).figures
     assert found["forecast"] == {} and "limb_deg" in found["infill"]
     rows = {
         "still": SufficientStats("skill", {"model": 0.0, "ridge": 0.0}, 0.0),
@@ -268,25 +270,25 @@ def test_who_never_moves_has_no_skill_and_no_figure_that_is_none(
     }
     labels = {"still": {"style": "calm"}, "lively": {"style": "wild"}}
     row = aggregate_figures({"forecast": {"skill_200": rows}}, labels)["forecast"]["skill_200"]
-    assert row["model"] == 0.75 and set(row["groups"]["style"]) == {"wild"}
+    assert row.model == 0.75 and set(row.groups["style"]) == {"wild"}
     gates = read_gates([{"metric": "forecast.skill_200"}], "g")
-    kept = {"forecast": {"skill_200": {"still": {"kind": "skill", "sums": {}, "weight": 0.0}}}}
-    (decision,) = evaluate_gates(gates, {"tallies": kept}, None)
-    assert not decision["passed"] and "was not measured" in decision["why"]
+    kept = {"forecast": {"skill_200": {"still": TakeStats(kind="skill", sums={}, weight=0.0)}}}
+    nothing = examples.validation(examples.NOTHING, stats=kept)
+    (decision,) = evaluate_gates(gates, nothing, None)
+    assert not decision.passed and "was not measured" in decision.why
 
 
 def test_a_champion_judged_on_other_takes_cannot_be_compared(
-    home: Workspace, validation: tuple[str, Manifest]
+    home: Workspace, validation: tuple[str, Validation]
 ) -> None:
-    fewer = dict(validation[1])
-    takes = fewer["tallies"]["infill"]["limb_deg"]
+    takes = validation[1].stats["infill"]["limb_deg"]
     one = dict(list(takes.items())[:1])
-    fewer["tallies"] = {"infill": {"limb_deg": one}}
+    fewer = structs.replace(validation[1], stats={"infill": {"limb_deg": one}})
     gate = read_gates([{**GATE, "against": "champion"}], "g")
     (decision,) = evaluate_gates(gate, validation[1], fewer)
-    assert not decision["passed"] and "3 differ" in decision["why"]
+    assert not decision.passed and "3 differ" in decision.why
     (first,) = evaluate_gates(gate, validation[1], None)
-    assert first["passed"] and first["why"] == "there is no champion yet"
+    assert first.passed and first.why == "there is no champion yet"
 
 
 def test_the_command_prints_the_table_and_writes_the_report(
@@ -316,21 +318,15 @@ def test_groups_of_takes_have_figures_and_a_gate_can_ask_the_worst_of_them() -> 
     }
     tallies = {"infill": {"limb_deg": takes}}
     found = aggregate_figures(tallies, labels)["infill"]["limb_deg"]
-    assert set(found["groups"]) == {"style"}  # a number of its own makes no group
-    groups = found["groups"]["style"]
-    assert {value: row["takes"] for value, row in groups.items()} == {"": 1, "calm": 20, "wild": 19}
-    assert groups["calm"]["gain"] == [1, 1] and groups["wild"]["gain"] == [-1, -1]
-    validation = {
-        "tallies": {
-            "infill": {
-                "limb_deg": {
-                    name: {"kind": t.kind, "sums": t.sums, "weight": t.weight}
-                    for name, t in takes.items()
-                }
-            }
-        },
-        "labels": {name: said for name, said in labels.items() if said},
-    }
+    assert set(found.groups) == {"style"}  # a number of its own makes no group
+    groups = found.groups["style"]
+    assert {value: row.takes for value, row in groups.items()} == {"": 1, "calm": 20, "wild": 19}
+    assert groups["calm"].gain == (1, 1) and groups["wild"].gain == (-1, -1)
+    validation = examples.validation(
+        examples.NOTHING,
+        stats=stats_manifest(tallies),
+        labels={name: said for name, said in labels.items() if said},
+    )
     gates = read_gates(
         [
             {"metric": "infill.limb_deg", "margin": -0.5},
@@ -340,5 +336,5 @@ def test_groups_of_takes_have_figures_and_a_gate_can_ask_the_worst_of_them() -> 
         ],
         "here",
     )
-    passed = [d["passed"] for d in evaluate_gates(gates, validation, None)]
+    passed = [d.passed for d in evaluate_gates(gates, validation, None)]
     assert passed == [True, False, True, False]

@@ -7,6 +7,7 @@ from greenroom.contracts import ModelShape
 from greenroom.datasets.build import load_bodies, pose_states
 from greenroom.errors import BadInput
 from greenroom.frames import Body, Floats
+from greenroom.manifests import Dataset
 from greenroom.metrics.motion import aggregate
 from greenroom.registry.promote import live_release
 from greenroom.registry.release import load_release
@@ -40,7 +41,7 @@ def subject(home: Workspace) -> EvalModel:
 @pytest.fixture(scope="module")
 def bodies(home: Workspace) -> list[Body]:
     model = load_release(home, live_release(home, "mira")).model
-    dataset = home.objects.manifest(model["parents"]["dataset"], "dataset")
+    dataset = home.objects.read(model.parents.dataset, Dataset)
     return list(load_bodies(home, dataset, "test").values())
 
 

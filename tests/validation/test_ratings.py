@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from greenroom import embedded
 from greenroom.cli import main
 from greenroom.errors import BadInput
+from greenroom.manifests import Study, to_json
 from greenroom.store.workspace import Workspace
 from greenroom.validation.ratings import (
     keep_study,
@@ -88,7 +89,7 @@ def test_a_study_is_kept_beside_a_validation_without_names(
     workspace = Workspace(tmp_path / "home")
     release = embedded.install(workspace)
     embedded.ingest_clips(workspace, "test")
-    model = workspace.objects.manifest(release)["parents"]["model"]
+    model = workspace.objects.read_any(release).parents.model
     ratings, page = tmp_path / "r.csv", tmp_path / "report.html"
     ratings.write_text(CSV)
     args = ["--home", str(workspace.home), "validate", model, "--task", "infill", "--json"]
@@ -99,9 +100,9 @@ def test_a_study_is_kept_beside_a_validation_without_names(
     assert said["study"]["conditions"]["model"]["mos"] == 3 and "infill" in said
     assert "What people said" in page.read_text()
     (row,) = workspace.catalog.find("study")
-    study = workspace.objects.manifest(row.object, "study")
+    study = to_json(workspace.objects.read(row.object, Study))
     (validation,) = workspace.catalog.find("validation")
     assert study["parents"]["validation"] == validation.object
-    assert "Ada" not in json.dumps(study) and study["ratings"][0] == ["a", 1, "model", 3.0]
+    assert "Ada" not in json.dumps(study) and list(study["ratings"][0]) == ["a", 1, "model", 3.0]
     again = keep_study(workspace, validation.object, read_ratings(CSV.encode(), "r"), "me")
     assert again == row.object and workspace.fsck().bad == []

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from greenroom.capture.sample_data import Clip
 from greenroom.errors import BadInput
+from greenroom.manifests import Model, Search, Validation
+from greenroom.metrics.motion import SufficientStats
 from greenroom.store.workspace import Workspace
 from greenroom.validation.search import best_of, search
 from greenroom.validation.search_report import search_report
 from greenroom.validation.search_space import SPACE, Choice, SearchPlan, read_space
+from greenroom.validation.sufficient_stats import StatsByTask, aggregate_figures, stats_manifest
+from tests import examples
 from tests.validation.test_cross_validation import workspace_of
 
 KNOWN = {"rate": 1e-3, "batch": 32, "rollout": 24, "preset": "mini", "steps": 500, "seed": 0}
@@ -130,16 +135,17 @@ def made_up(tmp_path: Path, published: list[Clip], monkeypatch: pytest.MonkeyPat
             if len(trained) == trained[0].get("cut") and step == 8:
                 raise KeyboardInterrupt
             options.progress(step, 40, {"loss": error + 1 / step})
-        made = {"kind": "model", "actor": "a", "e": round(error, 6), "parents": {"dataset": data}}
-        return own.publish({**made, "blobs": {}}, by=by)
+        made = examples.model(own, data)
+        return own.publish(examples.noted(made, str(round(error, 6))), by=by)
 
     def validate(where: Workspace, model: str, *args: Any, **more: Any) -> str:
-        error = where.objects.manifest(model)["e"]
-        tally = {"kind": "mean", "sums": {"model": error, "gaussian": 1.0}, "weight": 1.0}
-        made: dict[str, Any] = {"tallies": {"infill": {"limb_deg": {"t": tally}}}}
-        made |= {"figures": {"infill": {"limb_deg": {"model": error}}}}
-        made["parents"] = {"model": model}
-        return where.publish({"kind": "validation", "actor": "a", **made}, by="test")
+        error = float(where.objects.read(model, Model).recipe["note"])
+        tally = SufficientStats("mean", {"model": error, "gaussian": 1.0}, 1.0)
+        stats: StatsByTask = {"infill": {"limb_deg": {"t": tally}}}
+        judged = examples.validation(
+            model, stats=stats_manifest(stats), figures=aggregate_figures(stats)
+        )
+        return where.publish(judged, by="test")
 
     monkeypatch.setattr(module, "train", train)
     monkeypatch.setattr(module, "validate", validate)
@@ -156,13 +162,14 @@ def test_it_finds_the_best_and_is_the_same_when_cut_off(made_up: Any, tmp_path: 
     space = {**SPACE, "rollout": Choice(values=(24,))}
     plan = SearchPlan(trials=14, steps=40, space=space)
     found = search(workspace, dataset, "test", opened, plan)
-    whole = workspace.objects.manifest(found, "search")
-    best = whole["trials"][whole["best"]]
-    assert len(whole["trials"]) == 14 and whole["better"] == "lower"
-    assert best["value"] < 10.5 and best["recipe"]["batch"] == 32
-    assert best["value"] == min(t["value"] for t in whole["trials"] if "value" in t)
-    pruned = [t for t in whole["trials"] if t["state"] == "pruned"]
-    assert pruned and all(len(t["losses"]) < 20 and "value" not in t for t in pruned)
+    whole = workspace.objects.read(found, Search)
+    assert whole.best is not None
+    best = whole.trials[whole.best]
+    assert len(whole.trials) == 14 and whole.better == "lower"
+    assert best.value is not None and best.value < 10.5 and best.recipe["batch"] == 32
+    assert best.value == min(t.value for t in whole.trials if t.value is not None)
+    pruned = [t for t in whole.trials if t.state == "pruned"]
+    assert pruned and all(len(t.losses) < 20 and t.value is None for t in pruned)
     # Again: nothing is trained. Cut off in the fifth trial: the same fourteen in the end.
     count = len(trained)
     assert search(workspace, dataset, "again", opened, plan) == found and len(trained) == count
@@ -178,13 +185,13 @@ def test_it_finds_the_best_and_is_the_same_when_cut_off(made_up: Any, tmp_path: 
     count = len(trained)
     more = search(workspace, dataset, "test", opened, replace(plan, trials=16))
     assert len(trained) == count + 2
-    assert workspace.objects.manifest(more)["trials"][:14] == whole["trials"]
-    assert best_of(whole) == best["recipe"]
+    assert workspace.objects.read(more, Search).trials[:14] == whole.trials
+    assert best_of(whole) == best.recipe
     with pytest.raises(BadInput, match="came to its end"):
-        best_of({**whole, "best": None})
+        best_of(structs.replace(whole, best=None))
     shown = search_report(found, whole)
     assert shown.count("<svg") == 5 and "http" not in shown and "<script" not in shown
-    assert "ended early" in shown and f"trial {whole['best']}" in shown
+    assert "ended early" in shown and f"trial {whole.best}" in shown
 
 
 @pytest.mark.train
@@ -228,14 +235,14 @@ def test_the_command_searches_for_real_and_contacts_nobody(
     assert done.exit_code == 0, done.stderr
     said = json.loads(done.stdout)
     assert 1e-4 <= said["best"]["recipe"]["rate"] <= 1e-2 and 0 < said["best"]["value"] < 90
-    model = workspace.objects.manifest(said["best"]["model"], "model")
-    assert model["recipe"]["batch"] == 4 and model["recipe"]["steps"] == 2
-    on = workspace.objects.manifest(said["best"]["validation"], "validation")
-    splits = workspace.objects.manifest(dataset)["splits"]
-    assert set(on["tallies"]["infill"]["limb_deg"]) == set(splits["validation"])
-    inner = workspace.objects.manifest(model["parents"]["dataset"])
-    assert not set(inner["parents"]["takes"]) & set(splits["test"])
-    assert set(inner["splits"]["train"]) < set(splits["train"])
+    model = workspace.objects.read(said["best"]["model"], Model)
+    assert model.recipe["batch"] == 4 and model.recipe["steps"] == 2
+    on = workspace.objects.read(said["best"]["validation"], Validation)
+    splits = workspace.objects.read_any(dataset).splits
+    assert set(on.stats["infill"]["limb_deg"]) == set(splits["validation"])
+    inner = workspace.objects.read_any(model.parents.dataset)
+    assert not set(inner.parents.takes) & set(splits["test"])
+    assert set(inner.splits["train"]) < set(splits["train"])
     assert shown.read_text().startswith("<!doctype html>")
     assert list((workspace.home / "tracking").glob("*.jsonl"))
     assert not [path for path in (workspace.home / "search").iterdir() if path.is_dir()]

@@ -7,24 +7,25 @@ graph. All else of the model is the same to the bit.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from greenroom.adaptation.graph_adapter import golden_outputs
+from greenroom.capture.fingerprint import take_fingerprints
 from greenroom.capture.ingest import load_take
 from greenroom.consent.gate import merge_rights, require_rights
 from greenroom.contracts import LOOK_AHEAD, ModelShape
 from greenroom.errors import BadInput, MissingExtra, Refused
 from greenroom.features.speech import extract_speech
 from greenroom.frames import Doubles, Floats
+from greenroom.manifests import Dataset, Model, ModelParents, ModelPart, PartParents, Take
 from greenroom.metrics.regression import r2
 from greenroom.registry.lineage import require_trained
 from greenroom.serving.onnx_backend import OnnxBackend
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.validation.face_evaluator import (
     ADAPTED,
@@ -56,11 +57,11 @@ def adapt_face(workspace: Workspace, model: str, take: str, by: str) -> str:
         BadInput: model and take do not belong together, or the take is too short.
         Refused: the take's rights do not cover training, or what it teaches does not help.
     """
-    before = workspace.objects.manifest(model, "model")
+    before = workspace.objects.read(model, Model)
     _check(workspace, model, before, take)
-    graph = workspace.objects.get(before["blobs"]["graph"])
-    backend = OnnxBackend(graph, ModelShape.load(before["shape"]))
-    predicted, truth = _prediction_and_truth(workspace, take, before["rig"], backend)
+    graph = workspace.objects.get(before.blobs.graph)
+    backend = OnnxBackend(graph, ModelShape.load(before.shape))
+    predicted, truth = _prediction_and_truth(workspace, take, before.rig, backend)
     plain, better = _held_out_gain(predicted, truth)
     if not better > plain:
         raise Refused(
@@ -70,27 +71,29 @@ def adapt_face(workspace: Workspace, model: str, take: str, by: str) -> str:
         )
     turn, shift = fit_correction(predicted, truth, len(truth))
     new, operations = _with_correction(graph, turn, shift)
-    golden = golden_outputs(new, backend.shape)
-    blobs = {"graph": workspace.objects.put(new), "golden": workspace.objects.put(golden)}
-    part = {
-        "kind": "part",
-        "version": 1,
-        "part": FACE,
-        "actor": before["actor"],
-        "channels": before["rig"],
-        "figures": {"r2_before": round(plain, 4), "r2_after": round(better, 4)},
-        "ticks": len(truth),
-        "code": REFIT_VERSION,
-        "rights": merge_rights(workspace, [], [take]),
-        "parents": {"start": model, "takes": [take]},
-        "blobs": {"tensors": workspace.objects.put(_tensors(turn, shift))},
-    }
-    parts = {**before.get("parts", {}), FACE: workspace.publish(part, by=by)}
-    return workspace.publish(
-        _adapted_manifest(workspace, before, part, parts, blobs=blobs)
-        | {"operations": operations, "parameters": before["parameters"] + turn.size + shift.size},
-        by=by,
+    part = ModelPart(
+        part=FACE,
+        actor=before.actor,
+        channels=before.rig,
+        figures={"r2_before": round(plain, 4), "r2_after": round(better, 4)},
+        ticks=len(truth),
+        recipe_version=REFIT_VERSION,
+        rights=merge_rights(workspace, [], [take]),
+        parents=PartParents(start=model, takes=[take]),
+        blobs={"tensors": workspace.objects.put(_tensors(turn, shift))},
     )
+    adapted = structs.replace(
+        _adapted_manifest(workspace, before, part),
+        operations=operations,
+        parameters=before.parameters + turn.size + shift.size,
+        parts={**before.parts, FACE: workspace.publish(part, by=by)},
+        blobs=structs.replace(
+            before.blobs,
+            graph=workspace.objects.put(new),
+            golden=workspace.objects.put(golden_outputs(new, backend.shape)),
+        ),
+    )
+    return workspace.publish(adapted, by=by)
 
 
 def _held_out_gain(predicted: Floats, truth: Floats) -> tuple[float, float]:
@@ -101,31 +104,22 @@ def _held_out_gain(predicted: Floats, truth: Floats) -> tuple[float, float]:
     return r2(truth[half:], predicted[half:]), r2(truth[half:], corrected)
 
 
-def _adapted_manifest(
-    workspace: Workspace,
-    before: Manifest,
-    part: Manifest,
-    parts: dict[str, str],
-    blobs: dict[str, str],
-) -> Manifest:
-    """Return the manifest of a model with a face part.
+def _adapted_manifest(workspace: Workspace, before: Model, part: ModelPart) -> Model:
+    """Return the manifest of a model with the rights and parents of its face part.
 
     Args:
         workspace: where the takes are.
         before: manifest of the initial model.
         part: manifest of the face part.
-        parts: hashes of all parts.
-        blobs: hashes of the blobs that changed.
     """
-    parents = {"dataset": before["parents"]["dataset"], **part["parents"]}
-    return {
-        **before,
-        "figures": {},  # they were of the model that it starts from
-        "rights": merge_rights(workspace, before["rights"], part["parents"]["takes"]),
-        "parts": parts,
-        "parents": parents,
-        "blobs": {**before["blobs"], **blobs},
-    }
+    return structs.replace(
+        before,
+        figures={},  # they were of the model that it starts from
+        rights=merge_rights(workspace, before.rights, part.parents.takes),
+        parents=ModelParents(
+            dataset=before.parents.dataset, start=part.parents.start, takes=part.parents.takes
+        ),
+    )
 
 
 def carry_face_adaptation(workspace: Workspace, start: str, model: str, by: str) -> str:
@@ -139,16 +133,16 @@ def carry_face_adaptation(workspace: Workspace, start: str, model: str, by: str)
         model: its hash.
         by: who asks.
     """
-    part = workspace.objects.manifest(start, "model").get("parts", {}).get(FACE)
+    part = workspace.objects.read(start, Model).parts.get(FACE)
     if part is None:
         return model
-    (take,) = workspace.objects.manifest(part, "part")["parents"]["takes"]
+    (take,) = workspace.objects.read(part, ModelPart).parents.takes
     with suppress(BadInput, Refused):
         return adapt_face(workspace, model, take, by)
     return model
 
 
-def _check(workspace: Workspace, name: str, model: Manifest, take: str) -> None:
+def _check(workspace: Workspace, name: str, model: Model, take: str) -> None:
     """Check that a model's face can be fitted to a take, and judged after that.
 
     Args:
@@ -161,34 +155,30 @@ def _check(workspace: Workspace, name: str, model: Manifest, take: str) -> None:
         BadInput: the two do not belong together.
         Refused: the take's rights do not cover training.
     """
-    take_manifest = workspace.objects.manifest(take, "take")
-    if "rig" not in model:
+    take_manifest = workspace.objects.read(take, Take)
+    if not model.rig:
         raise BadInput(f"model {name[:12]} drives no face", then="train one on voices with faces")
     require_trained(workspace, name)
-    if FACE in model.get("parts", {}):
-        start = workspace.objects.manifest(model["parts"][FACE], "part")["parents"]["start"]
+    if FACE in model.parts:
+        start = workspace.objects.read(model.parts[FACE], ModelPart).parents.start
         raise BadInput(
             f"the face of model {name[:12]} is fitted to a take already",
             then=f"fit the model that it was made of, {start[:12]}, and exchange its other parts again",
         )
-    dataset = workspace.objects.manifest(model["parents"]["dataset"], "dataset")
-    day = datetime.datetime.now(datetime.UTC).date()
+    dataset = workspace.objects.read(model.parents.dataset, Dataset)
+    day = workspace.today()
     # The model is made anew, of all of them.
-    for training_take in [take, *dataset["parents"]["takes"]]:
-        require_rights(
-            workspace.objects.manifest(training_take, "take"), training_take, "train", day
-        )
-    if take_manifest["actor"] != model["actor"]:
-        raise BadInput(f"take {take[:12]} is {take_manifest['actor']}'s, not {model['actor']}'s")
-    if not {"face", "audio"} <= set(take_manifest["blobs"]):
+    for training_take in [take, *dataset.parents.takes]:
+        require_rights(workspace, training_take, "train", day)
+    actors = workspace.attributions.actors(take)
+    if model.actor not in actors:
+        raise BadInput(f"take {take[:12]} is {', '.join(actors)}'s, not {model.actor}'s")
+    if not {"face", "audio"} <= take_manifest.media.keys():
         raise BadInput(
             f"take {take[:12]} has no face with its voice", then="give one that has both"
         )
-    test_blobs = (
-        workspace.objects.manifest(test_take, "take")["blobs"]
-        for test_take in dataset["splits"]["test"]
-    )
-    if any(blobs.get("face") == take_manifest["blobs"]["face"] for blobs in test_blobs):
+    heldout = [take_fingerprints(workspace, name, ("face",)) for name in dataset.splits["test"]]
+    if any(take_fingerprints(workspace, take, ("face",)) & faces for faces in heldout):
         raise BadInput(
             f"take {take[:12]} is held out to judge model {name[:12]}, which could not be done then",
             then="give a take that is not in its test split",

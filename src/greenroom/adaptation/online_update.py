@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from greenroom.adaptation.graph_adapter import CENTRES, Adapter, golden_outputs
 from greenroom.adaptation.replay_reservoir import (
@@ -39,8 +40,16 @@ from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Floats
+from greenroom.manifests import (
+    Model,
+    ModelBlobs,
+    ModelParents,
+    ModelPart,
+    PartParents,
+    ReleaseManifest,
+    ReplayReservoir,
+)
 from greenroom.platform import run_in_background
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.training.model_parts import STYLE, with_centres
 
@@ -88,39 +97,39 @@ def online_update(workspace: Workspace, request: UpdateRequest, by: str) -> str:
     """
     bounds, started_s = request.bounds, time.monotonic()
     model = _model(workspace, request.start)
-    manifest = workspace.objects.manifest(model, "model")
-    day, new_takes = datetime.datetime.now(datetime.UTC).date(), sorted(set(request.takes))
-    _require_same_actor(workspace, manifest["actor"], new_takes, request.replay, day=day)
-    spec = FeatureSpec.load(manifest["features"])
-    graph = workspace.objects.get(manifest["blobs"]["graph"])
-    adapter = Adapter(graph, ModelShape.load(manifest["shape"]), spec.joints)
+    manifest = workspace.objects.read(model, Model)
+    day, new_takes = workspace.today(), sorted(set(request.takes))
+    _require_same_actor(workspace, manifest.actor, new_takes, request.replay, day=day)
+    spec = FeatureSpec.load(manifest.features)
+    graph = workspace.objects.get(manifest.blobs.graph)
+    adapter = Adapter(graph, ModelShape.load(manifest.shape), spec.joints)
     data = _update_data(workspace, spec, new_takes, request.replay, day=day)
     style_name = _common_style(data.new) if request.style is None else request.style
-    goal = UpdateGoal(style_name, tuple(manifest.get("styles", ())), bounds)
+    goal = UpdateGoal(style_name, tuple(manifest.styles), bounds)
     weights, evidence = fit_update(adapter, data, goal, request.seed)
     elapsed_s = time.monotonic() - started_s
     if elapsed_s > bounds.seconds:
         raise Refused(
             f"the update took {elapsed_s:.0f} s, where {bounds.seconds:g} are allowed", then=_LATE
         )
-    learned, past_takes = {"takes": new_takes, "replay": request.replay}, set(data.past.fit.takes)
-    out = {
-        **manifest,
-        "figures": {},  # they were of the model that it starts from
-        "rights": merge_rights(workspace, manifest["rights"], [*new_takes, *sorted(past_takes)]),
-        "parents": {"dataset": manifest["parents"]["dataset"], "start": model, **learned},
-        "blobs": _updated_blobs(workspace, manifest["blobs"], adapter, weights),
-        "update": {
-            **evidence,
-            "seconds": bounds.seconds,  # it took no longer; how long exactly would change the hash
-            "style": style_name,
-            "seed": request.seed,
-            "in_a_row": 1 + manifest.get("update", {}).get("in_a_row", 0),
-            "code": UPDATE_VERSION,
-        },
-    }
-    _update_style_part(workspace, out, weights, by)
-    return workspace.publish(out, by=by)
+    past_takes = sorted(set(data.past.fit.takes))
+    updated = structs.replace(
+        manifest,
+        figures={},  # they were of the model that it starts from
+        rights=merge_rights(workspace, manifest.rights, [*new_takes, *past_takes]),
+        parents=ModelParents(
+            dataset=manifest.parents.dataset, start=model, takes=new_takes, replay=request.replay
+        ),
+        blobs=_updated_blobs(workspace, manifest.blobs, adapter, weights),
+        update=structs.replace(
+            evidence,
+            style=style_name,
+            seed=request.seed,
+            in_a_row=1 + (manifest.update.in_a_row if manifest.update else 0),
+            recipe_version=UPDATE_VERSION,
+        ),
+    )
+    return workspace.publish(_with_style_part(workspace, updated, weights, by), by=by)
 
 
 def _require_same_actor(
@@ -133,11 +142,11 @@ def _require_same_actor(
         Refused: a take's rights do not cover training.
     """
     for take in takes:
-        take_manifest = workspace.objects.manifest(take, "take")
-        require_rights(take_manifest, take, "train", day)
-        if take_manifest["actor"] != actor:
-            raise BadInput(f"take {take[:12]} is {take_manifest['actor']}'s, not {actor}'s")
-    if workspace.objects.manifest(replay, "replay")["actor"] != actor:
+        require_rights(workspace, take, "train", day)
+        actors = workspace.attributions.actors(take)
+        if actor not in actors:
+            raise BadInput(f"take {take[:12]} is {', '.join(actors)}'s, not {actor}'s")
+    if workspace.objects.read(replay, ReplayReservoir).actor != actor:
         raise BadInput(f"reservoir {replay[:12]} is another actor's")
 
 
@@ -149,37 +158,40 @@ def _common_style(new: UpdateSplit) -> str:
 
 def _updated_blobs(
     workspace: Workspace,
-    before: Mapping[str, str],
+    before: ModelBlobs,
     adapter: Adapter,
     weights: Mapping[str, Floats],
-) -> dict[str, str]:
+) -> ModelBlobs:
     """Store the updated graph, its golden outputs and weights; return all blobs of the model."""
     graph = adapter.apply_delta(weights)
-    golden = golden_outputs(graph, adapter.shape)
-    blobs = {"graph": workspace.objects.put(graph), "golden": workspace.objects.put(golden)}
-    if "reference" in before:
-        blobs["reference"] = before["reference"]
-    if "weights" in before:
-        blobs["weights"] = _weights(workspace, before["weights"], weights)
-    return blobs
+    return structs.replace(
+        before,
+        graph=workspace.objects.put(graph),
+        golden=workspace.objects.put(golden_outputs(graph, adapter.shape)),
+        weights=_weights(workspace, before.weights, weights) if before.weights else "",
+    )
 
 
-def _update_style_part(
-    workspace: Workspace, model: Manifest, weights: Mapping[str, Floats], by: str
-) -> None:
-    """Publish the style part with updated centres, if any, and name it in a model's manifest."""
-    part = model.get("parts", {}).get(STYLE)
-    if part is None or CENTRES not in weights:
-        return
-    parents = {"start": part, **{key: model["parents"][key] for key in ("takes", "replay")}}
-    changes = {"rights": model["rights"], "parents": parents, "code": UPDATE_VERSION}
-    updated = with_centres(workspace, part, weights[CENTRES], changes, by=by)
-    model["parts"] = {**model["parts"], STYLE: updated}
+def _with_style_part(
+    workspace: Workspace, model: Model, weights: Mapping[str, Floats], by: str
+) -> Model:
+    """Publish the style part with updated centres, if any; return the model's manifest with it."""
+    name = model.parts.get(STYLE)
+    if name is None or CENTRES not in weights:
+        return model
+    part = structs.replace(
+        workspace.objects.read(name, ModelPart),
+        rights=model.rights,
+        parents=PartParents(start=name, takes=model.parents.takes, replay=model.parents.replay),
+        recipe_version=UPDATE_VERSION,
+    )
+    updated = with_centres(workspace, part, weights[CENTRES], by)
+    return structs.replace(model, parts={**model.parts, STYLE: updated})
 
 
 def _model(workspace: Workspace, start: str) -> str:
-    manifest = workspace.objects.manifest(start)
-    return str(manifest["parents"]["model"]) if manifest["kind"] == "release" else start
+    manifest = workspace.objects.read_any(start)
+    return manifest.parents.model if isinstance(manifest, ReleaseManifest) else start
 
 
 def _update_data(

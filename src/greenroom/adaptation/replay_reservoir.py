@@ -15,13 +15,14 @@ from zlib import crc32
 
 import numpy as np
 
-from greenroom.capture.ingest import load_take, media_formats
+from greenroom.capture.annotations import take_tiers, whole_label
+from greenroom.capture.ingest import load_take
 from greenroom.consent.gate import refusal_reason, require_rights
 from greenroom.datasets.build import pose_states
 from greenroom.errors import BadInput
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Floats
-from greenroom.store.objects import Manifest
+from greenroom.manifests import Dataset, ReplayParents, ReplayReservoir, Take
 from greenroom.store.workspace import Workspace
 
 EVERY = 15
@@ -110,33 +111,28 @@ class Reservoir:
             Refused: its rights do not cover training on this day.
             BadInput: it has no body.
         """
-        manifest = workspace.objects.manifest(take, "take")
-        require_rights(manifest, take, "train", day)
-        if "body" not in media_formats(manifest):
+        manifest = workspace.objects.read(take, Take)
+        require_rights(workspace, take, "train", day)
+        if "body" not in manifest.media:
             raise BadInput(f"take {take[:12]} has no body", then="offer another take")
-        for tick in range(0, int(manifest["ticks"]) - LENGTH, EVERY):
-            self.offer(take_style(manifest), take, tick)
+        style = whole_label(take_tiers(workspace, take), "style")
+        for tick in range(0, manifest.clock.ticks - LENGTH, EVERY):
+            self.offer(style, take, tick)
 
     def save(self, workspace: Workspace, actor: str, by: str) -> str:
         """Keep it as an object that names its takes as parents; return its hash."""
-        samples = {
-            s: [[take, tick] for take, tick in class_samples]
-            for s, class_samples in self.samples.items()
-        }
         takes = sorted(
             {take for class_samples in self.samples.values() for take, _ in class_samples}
         )
-        manifest = {
-            "kind": "replay",
-            "version": 1,
-            "actor": actor,
-            "seed": self.seed,
-            "size": self.size,
-            "counts": self.counts,
-            "kept": samples,
-            "parents": {"takes": takes},
-        }
-        return workspace.publish(manifest, by=by)
+        reservoir = ReplayReservoir(
+            actor=actor,
+            seed=self.seed,
+            size=self.size,
+            counts=self.counts,
+            moments=self.samples,
+            parents=ReplayParents(takes=takes),
+        )
+        return workspace.publish(reservoir, by=by)
 
     @classmethod
     def load(cls, workspace: Workspace, name: str) -> Reservoir:
@@ -145,13 +141,9 @@ class Reservoir:
         Raises:
             BadInput: there is no such object, or it is of another kind.
         """
-        manifest = workspace.objects.manifest(name, "replay")
-        samples = {
-            s: [(str(t), int(at)) for t, at in class_samples]
-            for s, class_samples in manifest["kept"].items()
-        }
-        counts = {str(style): int(count) for style, count in manifest["counts"].items()}
-        return cls(int(manifest["seed"]), int(manifest["size"]), counts, samples)
+        manifest = workspace.objects.read(name, ReplayReservoir)
+        samples = {style: list(places) for style, places in manifest.moments.items()}
+        return cls(manifest.seed, manifest.size, dict(manifest.counts), samples)
 
     def moments(self, workspace: Workspace, spec: FeatureSpec, day: datetime.date) -> Moments:
         """Return what is kept, read anew; takes whose rights are over are left out.
@@ -166,7 +158,7 @@ class Reservoir:
         allowed = [
             take
             for take in sorted(ticks_by_take)
-            if not refusal_reason(workspace.objects.manifest(take, "take"), "train", day)
+            if not refusal_reason(workspace, take, "train", day)
         ]
         parts = [
             m
@@ -181,17 +173,11 @@ class Reservoir:
 def build_reservoir(workspace: Workspace, dataset: str, day: datetime.date) -> Reservoir:
     """Return a sample of what a dataset is trained on; takes whose rights are over are left out."""
     out = Reservoir()
-    for take in workspace.objects.manifest(dataset, "dataset")["splits"]["train"]:
-        manifest = workspace.objects.manifest(take, "take")
-        if "body" in media_formats(manifest) and not refusal_reason(manifest, "train", day):
+    for take in workspace.objects.read(dataset, Dataset).splits["train"]:
+        manifest = workspace.objects.read(take, Take)
+        if "body" in manifest.media and not refusal_reason(workspace, take, "train", day):
             out.offer_take(workspace, take, day)
     return out
-
-
-def take_style(take: Manifest) -> str:
-    """Return the style that a whole take is labelled with; "" where nothing was said."""
-    label = take.get("tiers", {}).get("style", "")
-    return label if isinstance(label, str) else ""
 
 
 def take_moments(workspace: Workspace, spec: FeatureSpec, take: str, every: int) -> Moments:
@@ -206,7 +192,7 @@ def _read(workspace: Workspace, spec: FeatureSpec, take: str, ticks: range | lis
     cut = [states[np.maximum(np.arange(t, t + LENGTH), 0)] for t in _fitting(ticks, len(states))]
     shape = (len(cut), LENGTH, spec.state_width)
     rows = np.asarray(cut, dtype=np.float32).reshape(shape)
-    style = take_style(workspace.objects.manifest(take, "take"))
+    style = whole_label(take_tiers(workspace, take), "style")
     return Moments(rows, (take,) * len(cut), (style,) * len(cut))
 
 

@@ -6,15 +6,16 @@ part, and a model of its own that is judged, approved, promoted and revoked like
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import structs
 
 from greenroom.adaptation.graph_adapter import predict_window
 from greenroom.adaptation.replay_reservoir import BEFORE
+from greenroom.capture.fingerprint import take_fingerprints
 from greenroom.capture.sequence import mirror_body
 from greenroom.consent.gate import merge_rights, require_rights
 from greenroom.contracts import ModelShape, golden_clip
@@ -22,9 +23,9 @@ from greenroom.datasets.build import pose_states
 from greenroom.errors import BadInput, CheckFailed, MissingExtra
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Body, Floats
+from greenroom.manifests import Dataset, Model, ModelParents, ModelPart, PartParents
 from greenroom.registry.lineage import require_trained, splits_behind
 from greenroom.serving.onnx_backend import OnnxBackend
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.training.model_parts import STYLE, publish_style, tensors_of
 
@@ -78,40 +79,38 @@ def refit_style_head(workspace: Workspace, model: str, dataset: str, by: str) ->
         from greenroom.training.data_module import load_splits
     except ModuleNotFoundError as error:
         raise MissingExtra("fitting a part", "train") from error
-    before = workspace.objects.manifest(model, "model")
-    dataset_manifest = workspace.objects.manifest(dataset, "dataset")
+    before = workspace.objects.read(model, Model)
+    dataset_manifest = workspace.objects.read(dataset, Dataset)
     _check(workspace, model, before, dataset)
-    spec = FeatureSpec.load(before["features"])
+    spec = FeatureSpec.load(before.features)
     splits = load_splits(workspace, dataset_manifest, spec)
-    shape = replace(ModelShape.load(before["shape"]), styles=len(splits["train"].styles))
-    mean, std = _normalisation(workspace.objects.get(before["blobs"]["graph"]))
+    shape = replace(ModelShape.load(before.shape), styles=len(splits["train"].styles))
+    mean, std = _normalisation(workspace.objects.get(before.blobs.graph))
     style, figures = _fit_style(splits["train"], spec, shape, [mean, std])
     manifest = _part_manifest(workspace, before, dataset, splits["train"].styles, figures=figures)
     part = publish_style(workspace, manifest, tensors_of(style, mean, std), by)
     _require_change(model, before, part)
     bodies = [body for split in ("validation", "test") for body in splits[split].bodies]
     head = _FittedHead(style, shape, mean, std)
-    changed = _graph_fields(workspace, before, head, _states(spec, bodies))
-    out = {
-        **before,
-        **changed,
-        "styles": manifest["styles"],
-        "figures": {n: round(v, 4) for n, v in sorted(figures.items())},
-        "rights": merge_rights(workspace, before["rights"], dataset_manifest["parents"]["takes"]),
-        "parents": {"dataset": dataset, "start": model},
-        "parts": {**before.get("parts", {}), STYLE: part},
-    }
-    return workspace.publish(out, by=by)
+    refitted = structs.replace(
+        _with_graph(workspace, before, head, _states(spec, bodies)),
+        styles=manifest.styles,
+        figures={n: round(v, 4) for n, v in sorted(figures.items())},
+        rights=merge_rights(workspace, before.rights, dataset_manifest.parents.takes),
+        parents=ModelParents(dataset=dataset, start=model),
+        parts={**before.parts, STYLE: part},
+    )
+    return workspace.publish(refitted, by=by)
 
 
 def _part_manifest(
     workspace: Workspace,
-    model: Manifest,
+    model: Model,
     dataset: str,
     styles: Sequence[str],
     figures: dict[str, float],
-) -> Manifest:
-    """Return what a style part's manifest has of its model and dataset.
+) -> ModelPart:
+    """Return a style part's manifest but for its tensors.
 
     Args:
         workspace: where the takes are.
@@ -122,26 +121,28 @@ def _part_manifest(
     """
     from greenroom.training.recipe import code_version
 
-    takes = workspace.objects.manifest(dataset, "dataset")["parents"]["takes"]
-    return {
-        "actor": model["actor"],
-        "styles": list(styles),
-        "features": model["features"],
-        "feature_spec": model["feature_spec"],
-        "figures": figures,
-        "code": code_version(),
-        "rights": merge_rights(workspace, [], takes),
-        "parents": {"dataset": dataset},
-    }
+    takes = workspace.objects.read(dataset, Dataset).parents.takes
+    return ModelPart(
+        part=STYLE,
+        actor=model.actor,
+        styles=list(styles),
+        features=model.features,
+        feature_spec=model.feature_spec,
+        figures=figures,
+        recipe_version=code_version(),
+        rights=merge_rights(workspace, [], takes),
+        parents=PartParents(dataset=dataset),
+        blobs={},
+    )
 
 
-def _require_change(name: str, model: Manifest, part: str) -> None:
+def _require_change(name: str, model: Model, part: str) -> None:
     """Check that a style part is not the model's already.
 
     Raises:
         BadInput: it is.
     """
-    if part == model.get("parts", {}).get(STYLE):
+    if part == model.parts.get(STYLE):
         raise BadInput(
             f"model {name[:12]} has this style part already: {part[:12]}",
             then="give another dataset",
@@ -173,7 +174,7 @@ class _FittedHead:
         return probabilities
 
 
-def _check(workspace: Workspace, name: str, model: Manifest, dataset: str) -> None:
+def _check(workspace: Workspace, name: str, model: Model, dataset: str) -> None:
     """Check that a model's style head can be fitted on a dataset, and judged after that.
 
     Args:
@@ -186,20 +187,18 @@ def _check(workspace: Workspace, name: str, model: Manifest, dataset: str) -> No
         BadInput: the two do not belong together.
         Refused: a take's rights do not cover training.
     """
-    dataset_manifest = workspace.objects.manifest(dataset, "dataset")
-    if not model["shape"].get("styles"):
+    dataset_manifest = workspace.objects.read(dataset, Dataset)
+    if not model.shape.styles:
         raise BadInput(
             f"model {name[:12]} has no head for styles",
             then="train one: greenroom train, on takes of two styles",
         )
-    if dataset_manifest["actor"] != model["actor"]:
-        raise BadInput(
-            f"dataset {dataset[:12]} is {dataset_manifest['actor']}'s, not {model['actor']}'s"
-        )
+    if dataset_manifest.actor != model.actor:
+        raise BadInput(f"dataset {dataset[:12]} is {dataset_manifest.actor}'s, not {model.actor}'s")
     require_trained(workspace, name)
-    day = datetime.datetime.now(datetime.UTC).date()
-    for take in dataset_manifest["parents"]["takes"]:
-        require_rights(workspace.objects.manifest(take, "take"), take, "train", day)
+    day = workspace.today()
+    for take in dataset_manifest.parents.takes:
+        require_rights(workspace, take, "train", day)
     recordings_by_split: dict[str, set[str]] = {"train": set(), "validation": set()}
     for splits in splits_behind(workspace, name):
         for split, recordings in recordings_by_split.items():
@@ -211,9 +210,7 @@ def _check(workspace: Workspace, name: str, model: Manifest, dataset: str) -> No
     }
     kinds = {"validation": ("body",), "test": ("body", "face")}
     for split, recordings in chosen.items():
-        overlap = recordings & _recordings(
-            workspace, dataset_manifest["splits"][split], kinds[split]
-        )
+        overlap = recordings & _recordings(workspace, dataset_manifest.splits[split], kinds[split])
         if overlap:
             raise BadInput(
                 f"{len(overlap)} takes of the {split} split are among those that model {name[:12]} "
@@ -225,9 +222,9 @@ def _check(workspace: Workspace, name: str, model: Manifest, dataset: str) -> No
 def _recordings(
     workspace: Workspace, takes: Sequence[str], kinds: Sequence[str] = ("body", "face")
 ) -> set[str]:
-    """Return the recordings of bodies and faces in takes: with other labels a take is another one."""
-    blobs = [workspace.objects.manifest(take, "take")["blobs"] for take in takes]
-    return {blob[kind] for blob in blobs for kind in kinds if kind in blob}
+    """Return the fingerprints of bodies and faces in takes; two files may hold the same recording."""
+    media = tuple(kinds)
+    return set().union(*(take_fingerprints(workspace, take, media) for take in takes))
 
 
 def _normalisation(graph: bytes) -> tuple[Floats, Floats]:
@@ -295,10 +292,10 @@ def _fit_style(
     return style, figures
 
 
-def _graph_fields(
-    workspace: Workspace, model: Manifest, head: _FittedHead, heldout: Sequence[Floats]
-) -> dict[str, Any]:
-    """Return the fields of a model's manifest that change with another head, its blobs stored.
+def _with_graph(
+    workspace: Workspace, model: Model, head: _FittedHead, heldout: Sequence[Floats]
+) -> Model:
+    """Return a model's manifest with another head in its graph, its blobs stored.
 
     Args:
         workspace: where blobs are stored.
@@ -313,24 +310,26 @@ def _graph_fields(
     from greenroom.training.export import golden
     from greenroom.training.reference_stats import compute_reference_stats
 
-    old, shape = ModelShape.load(model["shape"]), head.shape
-    graph = workspace.objects.get(model["blobs"]["graph"])
+    old, shape = ModelShape.load(model.shape), head.shape
+    graph = workspace.objects.get(model.blobs.graph)
     new = replace_style_head(graph, head.style, shape)
     runner = _GraphRunner(new, shape)
     _check_graph(runner.backend, OnnxBackend(graph, old), head.predict, heldout)
     normal = compute_reference_stats(runner, heldout)
     ours, theirs = (sum(b.numel() for b in StyleHead(s).buffers()) for s in (shape, old))
-    blobs = {"graph": new, "golden": golden(new, shape), "reference": normal.blob()}
-    return {
-        "shape": shape.manifest(),
-        "operations": sorted({node.op_type for node in onnx.load_from_string(new).graph.node}),
-        "parameters": model["parameters"] + ours - theirs,
-        "baselines": normal.baselines(),
-        "blobs": {
-            **model["blobs"],
-            **{name: workspace.objects.put(data) for name, data in blobs.items()},
-        },
-    }
+    return structs.replace(
+        model,
+        shape=shape.manifest(),
+        operations=sorted({node.op_type for node in onnx.load_from_string(new).graph.node}),
+        parameters=model.parameters + ours - theirs,
+        reference=normal.summary(),
+        blobs=structs.replace(
+            model.blobs,
+            graph=workspace.objects.put(new),
+            golden=workspace.objects.put(golden(new, shape)),
+            reference=workspace.objects.put(normal.blob()),
+        ),
+    )
 
 
 def _check_graph(

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from greenroom.adaptation.graph_adapter import (
     AHEAD,
@@ -28,6 +29,7 @@ from greenroom.adaptation.graph_adapter import (
 from greenroom.adaptation.replay_reservoir import LENGTH, Moments
 from greenroom.errors import BadInput, Refused
 from greenroom.frames import Doubles, Floats
+from greenroom.manifests import Update
 
 EVERY = 5
 """Ticks from one new moment to the next."""
@@ -77,10 +79,8 @@ class UpdateSplit:
             odd = np.asarray([takes.index(take) % 2 == 1 for take in moments.takes])
             return cls(moments.only(~odd), moments.only(odd))
         middle, apart = len(moments) // 2, -(-LENGTH // EVERY) // 2
-        return cls(
-            moments.only(slice(0, max(0, middle - apart))),
-            moments.only(slice(middle + apart, None)),
-        )
+        early = moments.only(slice(0, max(0, middle - apart)))
+        return cls(early, moments.only(slice(middle + apart, None)))
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ class UpdateGoal:
 
 def fit_update(
     adapter: Adapter, data: UpdateData, goal: UpdateGoal, seed: int
-) -> tuple[dict[str, Floats], dict[str, Any]]:
-    """Return the updated weights, and the evidence for a policy.
+) -> tuple[dict[str, Floats], Update]:
+    """Return the updated weights, and the evidence for a policy: one update in a row.
 
     Args:
         adapter: of the graph.
@@ -148,19 +148,19 @@ def fit_update(
         losses(adapter, adapter.predict(half.judged, seed + 1, graph), kinds)
         for half in (new, past)
     ]
-    return weights, {
-        "norm": round(max(norms.values()), 6),
-        **_evidence(before, after, bounds),
-        "bounds": asdict(bounds),
-        "norms": _rounded(norms),
-        "moments": {"new": len(new.judged), "replay": len(past.judged)},
-    }
+    moments = {"new": len(new.judged), "replay": len(past.judged)}
+    return weights, structs.replace(_evidence(before, after, norms, bounds), moments=moments)
 
 
 def _evidence(
-    before: Sequence[dict[str, float]], after: Sequence[dict[str, float]], bounds: UpdateBounds
-) -> dict[str, Any]:
-    """Return the errors of new and replayed windows before and after, and their changes.
+    before: Sequence[dict[str, float]],
+    after: Sequence[dict[str, float]],
+    norms: dict[str, float],
+    bounds: UpdateBounds,
+) -> Update:
+    """Return the evidence of an update: norms of its steps, errors before and after, their changes.
+
+    Errors are by part, on new windows and on replayed ones.
 
     Raises:
         Refused: the errors on new windows do not fall, or those on replayed ones rise too much.
@@ -173,14 +173,19 @@ def _evidence(
             f"after {_errors_text(after[1])}",
             then="train with the new takes, or widen the policy's bounds",
         )
-    return {
-        "replay_loss": round(rise, 6),
-        "gain": round(gain, 6),
-        "loss_before": _rounded(before[0]),
-        "loss_after": _rounded(after[0]),
-        "replay_before": _rounded(before[1]),
-        "replay_after": _rounded(after[1]),
-    }
+    return Update(
+        norm=round(max(norms.values()), 6),
+        replay_loss=round(rise, 6),
+        seconds=bounds.seconds,  # it took no longer; how long exactly would change the hash
+        in_a_row=1,
+        gain=round(gain, 6),
+        bounds=asdict(bounds),
+        norms=_rounded(norms),
+        loss_before=_rounded(before[0]),
+        loss_after=_rounded(after[0]),
+        replay_before=_rounded(before[1]),
+        replay_after=_rounded(after[1]),
+    )
 
 
 def _fit_layers(
@@ -269,10 +274,8 @@ def _layer(
         best, chosen = 1.0, None
         for step in _ridge([_rows(part, layer, n, follows) for part in fit_predictions]):
             update = step / reached
-            ratio = [
-                _remaining_error(*_rows(part, layer, n, follows), step)
-                for part in trial_predictions
-            ]
+            trials = [_rows(part, layer, n, follows) for part in trial_predictions]
+            ratio = [_remaining_error(*rows, step) for rows in trials]
             within_norm = float(np.linalg.norm(update)) <= most
             if within_norm and ratio[1] <= 1 + _SPARE * bounds.replay_loss and ratio[0] < best:
                 best, chosen = ratio[0], update
@@ -288,9 +291,8 @@ def _layer(
 def _blocks(adapter: Adapter, layer: str) -> list[Any]:
     """Return the columns of a layer that share a step: a horizon's, or a limb's."""
     if layer == AHEAD:
-        return np.split(
-            np.arange(len(adapter.weights[f"{AHEAD}.bias"])), len(adapter.shape.horizons)
-        )
+        horizons = len(adapter.shape.horizons)
+        return np.split(np.arange(len(adapter.weights[f"{AHEAD}.bias"])), horizons)
     return [limb_columns(limb) if limb else np.zeros(0, np.intp) for limb in adapter.limbs]
 
 

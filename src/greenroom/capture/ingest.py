@@ -1,8 +1,8 @@
 """Turn recordings into takes, and takes back into recordings.
 
-A take's manifest names the original bytes of each medium, the mapping if there was one, the labels and
-the rights. The humanoid and the face at 30 Hz are derived from the bytes whenever they are needed, so
-that a better derivation needs no new recording.
+A take's manifest names the original bytes of each medium, and the mapping if there was one; the log says
+whose it is, and labels are annotations. The humanoid and the face at 30 Hz are derived from the bytes
+whenever they are needed, so that a better derivation needs no new recording.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
+from greenroom.capture.annotations import annotate
 from greenroom.capture.discovery import LABELS_FILES, InputFiles
 from greenroom.capture.labels import Labels, Pattern, Tiers, read_labels
 from greenroom.capture.readers import MEDIA, READERS, Recording, Refusal, join_media
 from greenroom.capture.skeleton.mapping import AUTOMATIC, Mapping, read_mapping
 from greenroom.errors import BadInput, GreenroomError
 from greenroom.frames import SAMPLES_PER_TICK
-from greenroom.store.objects import Manifest
+from greenroom.manifests import Medium, Rig, Take, TakeClock
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
 
@@ -52,21 +53,6 @@ class IngestOptions:
     pattern: Pattern | None = None
 
 
-@dataclass(frozen=True)
-class Attribution:
-    """Whose takes they are.
-
-    Attributes:
-        actor: the virtual performer.
-        participant: the person in the recording; empty if nobody said.
-        rights: a record of `greenroom.consent.records`; None quarantines the take.
-    """
-
-    actor: str
-    participant: str = ""
-    rights: dict[str, Any] | None = None
-
-
 def ingest(
     workspace: Workspace,
     paths: Sequence[Path],
@@ -79,7 +65,7 @@ def ingest(
     Args:
         workspace: where.
         paths: files, folders, archives.
-        attribution: in them.
+        attribution: actor, participants and rights of all of them.
         by: who ingests.
         options: a mapping, labels.
 
@@ -175,43 +161,47 @@ def store_take(
     mapping: bytes | None = None,
     tiers: Tiers | None = None,
 ) -> str:
-    """Keep one recording as a take; return its hash. The same recording gives the same hash.
+    """Keep one recording as a take, and whose it is in the log; return the take's hash.
+
+    The same recording gives the same hash, whoever is in it, whatever they allow and however it is
+    labelled.
 
     Args:
         workspace: where.
-        recording: with one medium or several.
-        attribution: in it.
+        recording: one medium or several, on one clock.
+        attribution: actor, participants and rights; its name is the file's stem where it has none.
         by: who keeps it.
         mapping: a mapping file's bytes, for a body.
-        tiers: its labels; the same recording with others is another take.
+        tiers: labels; they become an annotation of the take.
     """
-    originals = recording.originals
-    blobs = {medium: workspace.objects.put(original.data) for medium, original in originals.items()}
-    formats = {medium: original.format for medium, original in originals.items()}
-    if mapping is not None and "body" in originals:
-        blobs["mapping"] = workspace.objects.put(mapping)
-    title = PurePosixPath(recording.path).stem
-    manifest: Manifest = {
-        "kind": "take",
-        "version": 1,
-        "actor": attribution.actor,
-        "name": title.encode("utf-8", "replace").decode(),  # it may hold bytes that are no UTF-8
-        "participant": attribution.participant,
-        "rights": attribution.rights,
-        "ticks": duration_ticks(recording),
-        "blobs": blobs,
+    store_blob = workspace.objects.put
+    rates = {"face": recording.face_rate} if recording.face is not None else {}
+    media = {
+        medium: Medium(
+            format=original.format,
+            blob=store_blob(original.data),
+            rate=float(rates.get(medium) or 0),
+        )
+        for medium, original in recording.originals.items()
     }
-    if len(formats) == 1:
-        ((manifest["medium"], manifest["format"]),) = formats.items()
-    else:
-        manifest |= {"version": 2, "media": formats}
+    rig = ""
     if recording.face is not None:
-        rig = {"kind": "rig", "version": 1, "channels": list(recording.face.channels)}
-        blobs["rig"] = workspace.objects.put_manifest(rig)
-        manifest["face_rate"] = recording.face_rate
+        channels = list(recording.face.channels)
+        rig = workspace.objects.put_manifest(Rig(channels=channels))
+    take = Take(
+        media=media,
+        clock=TakeClock(ticks=duration_ticks(recording)),
+        mapping=store_blob(mapping) if mapping is not None and "body" in media else "",
+        rig=rig,
+    )
+    name = workspace.publish(take, by=by)
+    if not attribution.name:
+        title = PurePosixPath(recording.path).stem  # it may hold bytes that are no UTF-8
+        attribution = replace(attribution, name=title.encode("utf-8", "replace").decode())
+    workspace.attributions.ingest(name, attribution, by)
     if tiers:
-        manifest["tiers"] = tiers
-    return workspace.publish(manifest, by=by)
+        annotate(workspace, name, tiers, by)
+    return name
 
 
 def duration_ticks(recording: Recording) -> int:
@@ -222,17 +212,6 @@ def duration_ticks(recording: Recording) -> int:
         return len(recording.face)
     assert recording.audio is not None
     return -(-len(recording.audio.samples) // SAMPLES_PER_TICK)
-
-
-def media_formats(manifest: Manifest) -> dict[str, str]:
-    """Return the format of each medium that a take has: body, face, audio, in this order.
-
-    >>> media_formats({"medium": "body", "format": "bvh"})
-    {'body': 'bvh'}
-    """
-    several: dict[str, str] | None = manifest.get("media")
-    media = several or {manifest["medium"]: manifest["format"]}
-    return {medium: media[medium] for medium in MEDIA if medium in media}
 
 
 def load_take(workspace: Workspace, name: str, only: Collection[str] = MEDIA) -> Recording:
@@ -247,28 +226,25 @@ def load_take(workspace: Workspace, name: str, only: Collection[str] = MEDIA) ->
         BadInput: there is no such take, or it has none of these media.
         CorruptObject: its bytes changed.
     """
-    manifest = workspace.objects.manifest(name, "take")
-    media = {
-        medium: format_name
-        for medium, format_name in media_formats(manifest).items()
-        if medium in only
-    }
+    manifest = workspace.objects.read(name, Take)
+    media = {medium: each for medium, each in manifest.media.items() if medium in only}
     if not media:
         raise BadInput(f"take {name[:12]} has no {' or '.join(only)}", then="give another take")
-    blobs = manifest["blobs"]
     mapping: Mapping = AUTOMATIC
-    if "mapping" in blobs:
-        mapping = read_mapping(workspace.objects.get(blobs["mapping"]), where=name[:12])
+    if manifest.mapping:
+        mapping = read_mapping(workspace.objects.get(manifest.mapping), where=name[:12])
     if "face" in media:
-        channels = workspace.objects.manifest(blobs["rig"], "rig")["channels"]
-        mapping = replace(mapping, channels=tuple(channels), rate=manifest["face_rate"])
+        channels = workspace.objects.read(manifest.rig, Rig).channels
+        mapping = replace(mapping, channels=tuple(channels), rate=media["face"].rate)
     readers = {reader.name: reader for reader in READERS}
+    title = workspace.attributions.name(name)
     parts = []
-    for medium, format_name in media.items():
+    for medium in (each for each in MEDIA if each in media):
+        format_name = media[medium].format
         if format_name not in readers:
             raise BadInput(
                 f"no reader for '{format_name}'", where=name[:12], then="update Greenroom"
             )
-        data = workspace.objects.get(blobs[medium])
-        parts.append(readers[format_name].read(data, manifest["name"], mapping))
+        data = workspace.objects.get(media[medium].blob)
+        parts.append(readers[format_name].read(data, title, mapping))
     return join_media(parts)

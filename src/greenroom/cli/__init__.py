@@ -36,7 +36,9 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
             "takes", "ingest_command", "Keep recordings (files, folders, archives) as takes."
         ),
         "take": Lazy("takes", "take_group", "List, show and export takes."),
-        "dataset": Lazy("takes", "dataset_group", "Freeze takes into datasets."),
+        "dataset": Lazy(
+            "takes", "dataset_group", "Freeze takes into datasets; list and show them."
+        ),
     },
     "Train": {
         "train": Lazy("models", "train_command", "Train a model on a dataset; needs `train`."),
@@ -45,6 +47,7 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         ),
         "crossval": Lazy("experiments", "crossval_command", "Cross-validate a training."),
         "search": Lazy("experiments", "search_command", "Search for better hyperparameters."),
+        "model": Lazy("listing", "model_group", "List and show models."),
         "part": Lazy("parts", "part_group", "Fit, list and exchange parts of a model."),
         "track": Lazy("models", "track_command", "Mirror runs to MLflow, W&B or TensorBoard."),
         "ratings": Lazy("experiments", "ratings_command", "Summarise people's ratings of clips."),
@@ -53,6 +56,7 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "sandbox": Lazy(
             "rehearsals", "sandbox_command", "Compare two models on the same shows and takes."
         ),
+        "release": Lazy("listing", "release_group", "List and show releases."),
         "card": Lazy("models", "card_command", "Print a release's card."),
         "key": Lazy("approvals", "key_group", "Make, list, sign and revoke keys."),
         "policy": Lazy(
@@ -74,6 +78,7 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
             "Perform the embedded release, lose the capture, replay the show.",
         ),
         "perform": Lazy("shows", "perform_command", "Perform live at 30 fps and record the show."),
+        "show": Lazy("listing", "show_group", "List and show recorded shows."),
         "replay": Lazy("shows", "replay_command", "Replay a show bit for bit, or export it."),
         "serve": Lazy("shows", "serve_command", "Serve page, API and metrics over this workspace."),
     },

@@ -64,9 +64,16 @@ class Heavy(click.Command):
         return super().invoke(ctx)
 
 
+def _struct_json(value: Any) -> Any:
+    """Return a manifest, or a part of one, as JSON holds it."""
+    from greenroom.manifests import to_json
+
+    return to_json(value)
+
+
 def answer(as_json: bool, result: dict[str, Any], text: str) -> None:
     """Print the answer: one object, or words."""
-    words = json.dumps(result, ensure_ascii=False) if as_json else text
+    words = json.dumps(result, ensure_ascii=False, default=_struct_json) if as_json else text
     # A file's name may hold bytes that are no UTF-8; what is printed is.
     click.echo(words.encode("utf-8", "replace").decode())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import click
 from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.contracts import Backend, ModelShape
 from greenroom.errors import BadInput, MissingExtra
+from greenroom.manifests import CrossValidation, Figure, Model, Search
 from greenroom.serving.onnx_backend import OnnxBackend
-from greenroom.store.objects import Manifest, write_durably
+from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
 from greenroom.validation.cross_validation import FoldPlan, cross_validate
 from greenroom.validation.ratings import lines_of, read_ratings, summary
@@ -24,21 +26,21 @@ from greenroom.validation.search_space import SPACE, SearchPlan, Space, read_spa
 def opener(workspace: Workspace) -> Any:
     """Return what makes a model's graph run."""
 
-    def opened(model: Manifest) -> Backend:
-        graph = workspace.objects.get(model["blobs"]["graph"])
-        return OnnxBackend(graph, ModelShape.load(model["shape"]))
+    def opened(model: Model) -> Backend:
+        graph = workspace.objects.get(model.blobs.graph)
+        return OnnxBackend(graph, ModelShape.load(model.shape))
 
     return opened
 
 
-def table(figures: dict[str, Any]) -> list[str]:
+def table(figures: Mapping[str, Mapping[str, Figure]]) -> list[str]:
     """Return the lines of a validation's figures."""
-    lines = [f"{'':24}{'model':>9}{'floor':>9}   95 % interval     gain over the floor"]
+    lines = [f"{'':24}{'model':>9}{'baseline':>9}   95 % interval     gain over the baseline"]
     for of, metrics in figures.items():
         for metric, row in metrics.items():
-            ci, gain = ("{:8.3f} … {:<8.3f}".format(*row[key]) for key in ("ci", "gain"))
+            ci, gain = ("{:8.3f} … {:<8.3f}".format(*ends) for ends in (row.ci, row.gain))
             label = f"{of}.{metric}"
-            lines.append(f"{label:24}{row['model']:9.3f}{row['floor']:9.3f}   {ci}{gain}")
+            lines.append(f"{label:24}{row.model:9.3f}{row.baseline:9.3f}   {ci}{gain}")
     return lines
 
 
@@ -69,17 +71,15 @@ def crossval_command(
         FoldPlan(folds, preset, steps, seed),
         meter("folds, in thousandths", as_json),
     )
-    manifest = workspace.objects.manifest(crossval, "crossval")
+    manifest = workspace.objects.read(crossval, CrossValidation)
     result = {
         "crossval": crossval,
-        "grouped_by": manifest["grouped_by"],
-        "folds": manifest["folds"],
-        "figures": manifest["figures"],
+        "grouped_by": manifest.grouped_by,
+        "folds": manifest.folds,
+        "figures": manifest.figures,
     }
-    headline = f"{folds} folds, no {manifest['grouped_by']} in two of them"
-    answer(
-        as_json, result, "\n".join([headline, *table(manifest["figures"]), f"crossval {crossval}"])
-    )
+    headline = f"{folds} folds, no {manifest.grouped_by} in two of them"
+    answer(as_json, result, "\n".join([headline, *table(manifest.figures), f"crossval {crossval}"]))
 
 
 @click.command("search", cls=Heavy)
@@ -121,21 +121,21 @@ def search_command(
     plan = SearchPlan(trials, metric, preset, steps, seed, _space(space))
     show = meter("trials, in thousandths", as_json)
     search_hash = search(workspace, name, context.user, opener(workspace), plan, show)
-    manifest = workspace.objects.manifest(search_hash, "search")
+    manifest = workspace.objects.read(search_hash, Search)
     if report is not None:
         write_durably(report, search_report(search_hash, manifest).encode())
-    best = None if manifest["best"] is None else manifest["trials"][manifest["best"]]
-    result = {"search": search_hash, "best": best, "trials": manifest["trials"], "metric": metric}
-    completed = sum("value" in trial for trial in manifest["trials"])
+    best = None if manifest.best is None else manifest.trials[manifest.best]
+    result = {"search": search_hash, "best": best, "trials": manifest.trials, "metric": metric}
+    completed = sum(trial.value is not None for trial in manifest.trials)
     lines = [
-        f"{len(manifest['trials'])} trials, {len(manifest['trials']) - completed} of them ended early"
+        f"{len(manifest.trials)} trials, {len(manifest.trials) - completed} of them ended early"
     ]
     if best is not None:
         recipe = ", ".join(
             f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in best["recipe"].items()
+            for key, value in best.recipe.items()
         )
-        lines.append(f"best {metric} {best['value']:.4g}: {recipe}")
+        lines.append(f"best {metric} {best.value:.4g}: {recipe}")
         lines.append(f"next: greenroom train {short(name)} --search {short(search_hash)}")
     answer(as_json, result, "\n".join([*lines, f"search {search_hash}"]))
 
@@ -151,7 +151,7 @@ def _space(path: Path | None) -> Space:
         return {name: choice for name, choice in SPACE.items() if name in defaults}
     try:
         document = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"this is no JSON: {error}", where=str(path)) from None
     return read_space(document, str(path), defaults)
 

@@ -29,6 +29,7 @@ from greenroom.errors import CheckFailed, Refused
 from greenroom.live.playlist import open_playlist
 from greenroom.live.show import ShowResult, perform
 from greenroom.live.supervisor import ShowSpec
+from greenroom.manifests import AutoApproval, Gate
 from greenroom.observers.capture_buffer import CaptureRecorder
 from greenroom.observers.drift_channels import motion_channel
 from greenroom.observers.drift_monitor import DriftMonitor
@@ -58,15 +59,7 @@ RULES = {
     "canary_s": 15,
     "gather_s": 30,
 }
-GATES = [
-    {
-        "metric": "infill.joints_deg",
-        "against": "champion",
-        "margin": -1.0,
-        "level": 0.95,
-        "worst": False,
-    }
-]
+GATES = [Gate(metric="infill.joints_deg", against="champion", margin=-1.0, level=0.95)]
 
 
 def loop_demo(
@@ -118,7 +111,7 @@ def _sign(workspace: Workspace) -> None:
         SIGNER,
         PolicyRules(
             gates=GATES,
-            auto_approval={"until": until, "per_day": 24, "kinds": ["retrain"], "bounds": {}},
+            auto_approval=AutoApproval(until=until, per_day=24, kinds=["retrain"]),
             learning=read_rules(RULES, "the demo").manifest(),
         ),
     )

@@ -17,6 +17,7 @@ from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.cli.experiments import table
 from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, MissingExtra
+from greenroom.manifests import Model, ReleaseManifest, Search, Validation
 from greenroom.registry.approval import approval_status, sign_approval
 from greenroom.registry.card import model_card
 from greenroom.registry.policy import approve_policy, missing_approvals
@@ -88,7 +89,7 @@ def train_command(
     hyperparameters: dict[str, Any] = {"steps": steps, "seed": seed, "preset": preset}
     if search is not None:
         search_hash = context.workspace.resolve(search, "search")
-        hyperparameters |= best_of(context.workspace.objects.manifest(search_hash, "search"))
+        hyperparameters |= best_of(context.workspace.objects.read(search_hash, Search))
     preset_name = str(hyperparameters.pop("preset"))
     hyperparameters["steps"] = hyperparameters["steps"] or preset_of(preset_name).steps
     show = meter("training", as_json)
@@ -159,7 +160,12 @@ def track_command(context: Context, to: str, as_json: bool) -> None:
     metavar="MINUTES",
     help="Let it go on with nothing captured for so long as well; 10 is a fair trial.",
 )
-@click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write it as HTML.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write it as HTML.",
+)
 @as_json
 @click.pass_obj
 def validate_command(
@@ -180,9 +186,9 @@ def validate_command(
     workspace = context.workspace
     name = model_named(workspace, model)
     rating_rows = None if ratings is None else read_ratings(ratings.read_bytes(), str(ratings))
-    manifest = workspace.objects.manifest(name, "model")
-    graph = workspace.objects.get(manifest["blobs"]["graph"])
-    backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
+    manifest = workspace.objects.read(name, Model)
+    graph = workspace.objects.get(manifest.blobs.graph)
+    backend = OnnxBackend(graph, ModelShape.load(manifest.shape))
     validation = validate(
         workspace,
         name,
@@ -191,7 +197,7 @@ def validate_command(
         scope=EvalScope(_scenes(on, label_pattern) if on else None, task or None, alone),
         progress=meter("judging", as_json),
     )
-    validation_manifest = workspace.objects.manifest(validation, "validation")
+    validation_manifest = workspace.objects.read(validation, Validation)
     study = None if rating_rows is None else summary(rating_rows)
     if report is not None:
         clip = clip_for(workspace, name, backend)
@@ -199,8 +205,8 @@ def validate_command(
             report,
             write_report(validation, validation_manifest, clip=clip, study=study).encode(),
         )
-    lines = table(validation_manifest["figures"])
-    result = validation_manifest["figures"]
+    lines = table(validation_manifest.figures)
+    result: dict[str, Any] = dict(validation_manifest.figures)
     if rating_rows is not None and study is not None:
         keep_study(workspace, validation, rating_rows, context.user)
         result, lines = {**result, "study": study}, [*lines, *lines_of(study)]
@@ -254,9 +260,9 @@ def approve_command(
         model = workspace.resolve(name, "model")
         release = approve(workspace, model, by, end, *decide_gates(workspace, model))
     else:
-        decide_gates(workspace, str(workspace.objects.manifest(release)["parents"]["model"]))
+        decide_gates(workspace, workspace.objects.read(release, ReleaseManifest).parents.model)
         sign_approval(workspace, release, by, end)
-    actor = str(workspace.objects.manifest(release)["actor"])
+    actor = workspace.objects.read(release, ReleaseManifest).actor
     counting, missing = approval_status(workspace, release)
     then = f"promote {actor} {short(release)}"
     if missing:
@@ -281,7 +287,7 @@ def model_named(workspace: Workspace, text: str) -> str:
             release = workspace.resolve(text, "release")
         except BadInput:
             raise error from None
-    return str(workspace.objects.manifest(release, "release")["parents"]["model"])
+    return workspace.objects.read(release, ReleaseManifest).parents.model
 
 
 def _policy_named(workspace: Workspace, name: str) -> str | None:
@@ -298,11 +304,11 @@ def _policy_named(workspace: Workspace, name: str) -> str | None:
 def card_command(context: Context, release: str, as_json: bool) -> None:
     """Print a release's card."""
     name = context.workspace.resolve(release, "release")
-    manifest = context.workspace.objects.manifest(name, "release")
-    blob = manifest.get("blobs", {}).get("card")
+    manifest = context.workspace.objects.read(name, ReleaseManifest)
+    blob = manifest.blobs.get("card")
     if blob is None:
-        model = manifest["parents"]["model"]
-        text = model_card(context.workspace, model, manifest["parents"].get("validation"), [])
+        model = manifest.parents.model
+        text = model_card(context.workspace, model, manifest.parents.validation, [])
     else:
         text = context.workspace.objects.get(blob).decode()
     answer(as_json, {"release": name, "card": text}, text.rstrip())

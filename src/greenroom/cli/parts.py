@@ -9,6 +9,7 @@ import click
 from greenroom.adaptation.face_refit import adapt_face
 from greenroom.adaptation.style_refit import refit_style_head
 from greenroom.cli.context import Context, Heavy, answer, as_json, short
+from greenroom.manifests import Model, ModelPart
 from greenroom.registry.rigs import set_rig_mapping
 
 
@@ -26,8 +27,8 @@ def part_group() -> None:
 @click.pass_obj
 def list_command(context: Context, model: str, as_json: bool) -> None:
     """List the parts of a model."""
-    manifest = context.workspace.objects.manifest(context.workspace.resolve(model, "model"))
-    parts = manifest.get("parts", {})
+    manifest = context.workspace.objects.read(context.workspace.resolve(model, "model"), Model)
+    parts = manifest.parts
     lines = [f"{kind:6} {name}" for kind, name in sorted(parts.items())]
     answer(as_json, {"parts": parts}, "\n".join(lines) or "it names no parts")
 
@@ -81,7 +82,7 @@ def face_command(context: Context, model: str, take: str, as_json: bool) -> None
 def _report(context: Context, model: str, part: str, as_json: bool) -> None:
     """Say which part and model came of it, with the part's figures, and what comes next."""
     objects = context.workspace.objects
-    name = objects.manifest(model, "model")["parts"][part]
+    name = objects.read(model, Model).parts[part]
     result: dict[str, object] = {"model": model, "part": name}
     lines = [
         f"part {name}",
@@ -91,7 +92,7 @@ def _report(context: Context, model: str, part: str, as_json: bool) -> None:
     if part == "rig":
         lines[-1] = f"next: greenroom approve {short(model)} --by NAME"
     if part == "face":
-        figures = result["figures"] = objects.manifest(name, "part")["figures"]
+        figures = result["figures"] = objects.read(name, ModelPart).figures
         lines = [*(f"{figure} {value}" for figure, value in figures.items()), *lines]
     answer(as_json, result, "\n".join(lines))
 

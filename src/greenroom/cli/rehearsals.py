@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.errors import BadInput
+from greenroom.manifests import PairFigure, Sandbox
 from greenroom.rehearsal.report import comparison_report, verdict_sentence
 from greenroom.rehearsal.sandbox import compare
 from greenroom.store.objects import write_durably
@@ -57,11 +57,11 @@ def sandbox_command(
     sandbox = compare(
         workspace, challenger_hash, champion_hash, context.user, inputs, task, unit, show
     )
-    manifest = workspace.objects.manifest(sandbox, "sandbox")
+    manifest = workspace.objects.read(sandbox, Sandbox)
     if report is not None:
         write_durably(report, comparison_report(sandbox, manifest).encode())
-    result = {"sandbox": sandbox, "figures": manifest["figures"], "left_out": manifest["left_out"]}
-    lines = [*_table(manifest["figures"]), *_left_out(manifest["left_out"]), f"sandbox {sandbox}"]
+    result = {"sandbox": sandbox, "figures": manifest.figures, "left_out": manifest.left_out}
+    lines = [*_table(manifest.figures), *_left_out(manifest.left_out), f"sandbox {sandbox}"]
     answer(as_json, result, "\n".join(lines))
 
 
@@ -81,17 +81,17 @@ def _any_of(workspace: Workspace, text: str, kinds: Sequence[str]) -> str:
     raise BadInput(what, then=errors[-1].then)
 
 
-def _table(figures: dict[str, Any]) -> list[str]:
+def _table(figures: Mapping[str, Mapping[str, PairFigure]]) -> list[str]:
     lines = [
         f"{'':22}{'challenger':>11}{'champion':>10}{'gain':>8}   95 % at every take   challenger is"
     ]
     for of, metrics in figures.items():
         for metric, row in metrics.items():
-            low, high = row["ci"]
+            low, high = row.ci
             lines.append(
-                f"{of + '.' + metric:22}{row['challenger']:11.3f}{row['champion']:10.3f}"
-                f"{row['gain']:+8.3f}   {low:+.3f} … {high:+.3f}    "
-                f"{verdict_sentence(row)}, {row['takes']} pairs"
+                f"{of + '.' + metric:22}{row.challenger:11.3f}{row.champion:10.3f}"
+                f"{row.gain:+8.3f}   {low:+.3f} … {high:+.3f}    "
+                f"{verdict_sentence(row)}, {row.takes} pairs"
             )
     return lines
 

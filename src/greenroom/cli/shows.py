@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from prometheus_client import CollectorRegistry
 
 from greenroom import embedded
 from greenroom.capture import sample_data
-from greenroom.capture.ingest import Attribution
 from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.config import cache
 from greenroom.consent.gate import require_rights
@@ -26,6 +24,7 @@ from greenroom.live.playlist import Playlist, open_playlist, show_conditioning
 from greenroom.live.replay import export_bvh, verify
 from greenroom.live.show import ShowResult, perform
 from greenroom.live.supervisor import ShowSpec
+from greenroom.manifests import Show
 from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.monitoring.script import read_script
 from greenroom.observers.hub import Hub
@@ -42,6 +41,7 @@ from greenroom.services.show_session import (
 from greenroom.stage.access import read_token, require_token
 from greenroom.stage.api import page_server
 from greenroom.stage.server import create_app, hosts_for, serve_in_thread
+from greenroom.store.attribution import Attribution
 from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
 
@@ -181,9 +181,8 @@ def replay_command(
                 f"  first difference: frame {first['frame']}, {first['what']}: {first['why']}"
             )
     if export is not None:
-        for take in context.workspace.objects.manifest(name, "show")["parents"]["takes"]:
-            played = context.workspace.objects.manifest(take, "take")
-            require_rights(played, take, "export", datetime.date.today())
+        for take in context.workspace.objects.read(name, Show).parents.takes:
+            require_rights(context.workspace, take, "export", context.workspace.today())
         data = export_bvh(context.workspace, name)
         write_durably(export, data)
         result |= {"file": str(export), "bytes": len(data)}
@@ -243,7 +242,9 @@ def demo_command(
         def programme(workspace: Workspace, by: str) -> Program:
             if not recordings or new_style is None or label_pattern is None:
                 return made_program(workspace, by)
-            attribution = Attribution(embedded.ACTOR, participant, read_rights(rights, participant))
+            attribution = Attribution(
+                embedded.ACTOR, (participant,), (read_rights(rights, participant),)
+            )
             return recorded_program(
                 workspace, recordings, label_pattern, new_style, attribution, by
             )

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections import Counter
 from pathlib import Path, PurePath
+from typing import Any
 
 import click
 
+from greenroom.capture.annotations import take_tiers
 from greenroom.capture.formats.bvh import body_to_motion, write_bvh
 from greenroom.capture.formats.face_npy import write_face
-from greenroom.capture.ingest import Attribution, IngestOptions, ingest, load_take, media_formats
+from greenroom.capture.ingest import IngestOptions, ingest, load_take
 from greenroom.capture.labels import Tiers, read_labels, read_pattern
 from greenroom.capture.readers import Recording
 from greenroom.cli.context import Context, Heavy, answer, as_json, short
+from greenroom.cli.listing import listing
 from greenroom.consent.gate import refusal_reason, require_rights
 from greenroom.consent.records import read_rights
 from greenroom.datasets.build import build_dataset, read_heldout
 from greenroom.errors import BadInput
+from greenroom.manifests import Take, to_json
 from greenroom.render.clips import ClipPanel, picture, side_by_side
+from greenroom.services.listing import date_text
+from greenroom.store.attribution import Attribution
 from greenroom.store.objects import write_durably
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
@@ -60,7 +65,9 @@ def ingest_command(
             "--participant and --rights belong together", then="give both, or neither: quarantine"
         )
     record = read_rights(rights, participant) if rights else None
-    attribution = Attribution(actor, participant, record)
+    attribution = Attribution(actor)
+    if record is not None:
+        attribution = Attribution(actor, (participant,), (record,))
     options = IngestOptions(
         mapping.read_bytes() if mapping else None,
         read_labels(labels.read_bytes(), where=str(labels)) if labels else None,
@@ -97,26 +104,30 @@ def take_group() -> None:
 @click.pass_obj
 def take_list(context: Context, actor: str | None, as_json: bool) -> None:
     """List takes in the order in which they came."""
-    rows = []
-    today = datetime.date.today()
-    for row in context.workspace.catalog.find("take", actor=actor):
-        manifest = context.workspace.objects.manifest(row.object, "take")
-        state = refusal_reason(manifest, "train", today)
+    rows: list[dict[str, Any]] = []
+    workspace = context.workspace
+    day = workspace.today()
+    for row in workspace.catalog.find("take", actor=actor):
+        manifest = workspace.objects.read(row.object, Take)
+        attribution = workspace.attributions.of(row.object, row.actor)
+        state = refusal_reason(workspace, row.object, "train", day)
         rows.append(
             {
                 "take": row.object,
-                "name": manifest["name"],
+                "date": date_text(row.at_ns),
+                "name": row.name,
                 "actor": row.actor,
-                "medium": "+".join(media_formats(manifest)),
-                "seconds": round(manifest["ticks"] / 30, 2),
-                "participant": manifest["participant"],
+                "medium": "+".join(manifest.formats),
+                "seconds": round(manifest.clock.ticks / 30, 2),
+                "participants": list(attribution.participants),
                 "usable": not state,
                 "reason": state,
-                "tiers": manifest.get("tiers", {}),
+                "tiers": take_tiers(workspace, row.object),
             }
         )
     text = "\n".join(
-        f"{short(r['take'])}  {r['medium']:10}  {r['seconds']:8.2f} s  {r['name']}"
+        f"{short(r['take'])}  {r['medium']:10}  {r['seconds']:8.2f} s  {r['date']}  {r['actor']:12}"
+        f"  {r['name']}"
         + (f"  {_tiers_text(r['tiers'])}" if r["tiers"] else "")
         + ("" if r["usable"] else f"  ({r['reason']})")
         for r in rows
@@ -139,10 +150,15 @@ def _tiers_text(tiers: Tiers) -> str:
 def take_show(context: Context, take: str, as_json: bool) -> None:
     """Show a take: its manifest, and what its reader says of it."""
     name = context.workspace.resolve(take, "take")
-    manifest = context.workspace.objects.manifest(name, "take")
-    facts = load_take(context.workspace, name).facts
-    text = "\n".join(f"{key:24} {value}" for key, value in {**manifest, **facts}.items())
-    answer(as_json, {"take": name, "manifest": manifest, "facts": facts}, text)
+    workspace = context.workspace
+    manifest = to_json(workspace.objects.read(name, Take))
+    attribution = workspace.attributions.of(name).entry(name)
+    tiers = take_tiers(workspace, name)
+    facts = load_take(workspace, name).facts
+    fields = {**attribution, **manifest, **({"tiers": tiers} if tiers else {}), **facts}
+    text = "\n".join(f"{key:24} {value}" for key, value in fields.items())
+    result = {"take": name, "attribution": attribution, "manifest": manifest, "facts": facts}
+    answer(as_json, {**result, "tiers": tiers}, text)
 
 
 @take_group.command("export", cls=Heavy)
@@ -158,9 +174,9 @@ def take_export(context: Context, take: str, file: Path, humanoid: bool, as_json
     first 30 s to .webp or .gif.
     """
     name = context.workspace.resolve(take, "take")
-    manifest = context.workspace.objects.manifest(name, "take")
-    require_rights(manifest, name, "export", datetime.date.today())
-    media = list(media_formats(manifest))
+    manifest = context.workspace.objects.read(name, Take)
+    require_rights(context.workspace, name, "export", context.workspace.today())
+    media = list(manifest.formats)
     ending = file.suffix.lower()
     medium = media[0] if len(media) == 1 else _ENDINGS.get(ending, "")
     if ending in _DRAWN and "body" not in media:
@@ -206,7 +222,7 @@ def _written(recording: Recording, humanoid: bool) -> bytes:
 
 @click.group("dataset")
 def dataset_group() -> None:
-    """Freeze takes into datasets."""
+    """Freeze takes into datasets; list and show them."""
 
 
 @dataset_group.command("build", cls=Heavy)
@@ -226,7 +242,7 @@ def dataset_build(
     """Freeze every allowed take of an actor with a body, or with a face and its voice."""
     heldout_patterns = read_heldout(heldout.read_bytes(), where=str(heldout)) if heldout else None
     built = build_dataset(
-        context.workspace, name, actor, context.user, datetime.date.today(), heldout_patterns
+        context.workspace, name, actor, context.user, context.workspace.today(), heldout_patterns
     )
     result = {"dataset": built.dataset, "takes": built.takes, "left_out": built.left_out}
     text = (
@@ -237,4 +253,5 @@ def dataset_build(
     answer(as_json, result, "\n".join([*lines, f"next: greenroom train {short(built.dataset)}"]))
 
 
+listing(dataset_group, "dataset")
 COMMANDS = (ingest_command, take_group, dataset_group)

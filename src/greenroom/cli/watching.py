@@ -14,7 +14,7 @@ from greenroom.contracts import CAUSES
 from greenroom.monitoring.alerts import LoggedAlert, alert_json, list_alerts
 from greenroom.monitoring.satisfaction import (
     Satisfaction,
-    Survey,
+    SurveyResult,
     by_release,
     keep_survey,
     read_survey,
@@ -79,7 +79,7 @@ def satisfaction_command(context: Context, csv: Path | None, show: str, as_json:
     answer(as_json, result, "\n".join(lines) or "no surveys yet")
 
 
-def _survey(survey: Survey) -> dict[str, Any]:
+def _survey(survey: SurveyResult) -> dict[str, Any]:
     about = {"satisfaction": survey.name, "actor": survey.actor, "release": survey.release}
     return {**about, "show": survey.show or None, **asdict(survey.satisfaction)}
 

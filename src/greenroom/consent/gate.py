@@ -1,66 +1,89 @@
-"""Decide whether a take may be used for a purpose on a day; everything that uses takes asks here."""
+"""Decide whether a take may be used for a purpose on a day; everything that uses takes asks here.
+
+The log says who is in a take and what they allow; its newest entry counts. Where several people are in
+it, all of them have to allow the use.
+"""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import Any
 
 from greenroom.errors import Refused
+from greenroom.manifests import Model, Rights
 from greenroom.store.workspace import Workspace
 
+_QUARANTINED = "it is quarantined: nobody said who is in it and what they allow"
 
-def refusal_reason(take: dict[str, Any], purpose: str, day: datetime.date) -> str:
+
+def refusal_reason(workspace: Workspace, take: str, purpose: str, day: datetime.date) -> str:
     """Return why a take may not be used, or an empty string where it may.
 
-    >>> refusal_reason({"rights": None}, "train", datetime.date(2026, 1, 1))
-    'it is quarantined: nobody said who is in it and what they allow'
+    Args:
+        workspace: where its attribution is.
+        take: its hash.
+        purpose: one of `greenroom.consent.records.PURPOSES`.
+        day: UTC day of the use.
     """
-    rights = take.get("rights")
-    if not rights or not take.get("participant"):
-        return "it is quarantined: nobody said who is in it and what they allow"
-    if purpose not in rights["purposes"]:
-        return f"its rights do not cover '{purpose}', only {', '.join(rights['purposes'])}"
-    if "expiry" in rights:
-        if day > datetime.date.fromisoformat(rights["expiry"]):
-            return f"the consent of {take['participant']} expired on {rights['expiry']}"
-        if day < datetime.date.fromisoformat(rights["start"]):
-            return f"the consent of {take['participant']} starts on {rights['start']}"
+    attribution = workspace.attributions.of(take)
+    if not attribution.participants or not attribution.rights:
+        return _QUARANTINED
+    for participant in attribution.participants:
+        granted = [rights for rights in attribution.rights if rights.participant == participant]
+        if not granted:
+            return f"nobody recorded what {participant} allows"
+        reasons = [rights_refusal(rights, purpose, day) for rights in granted]
+        if all(reasons):
+            return reasons[-1]
     return ""
 
 
-def require_rights(take: dict[str, Any], name: str, purpose: str, day: datetime.date) -> None:
+def rights_refusal(rights: Rights, purpose: str, day: datetime.date) -> str:
+    """Return why rights do not cover a purpose on a day, or an empty string where they do.
+
+    >>> rights = Rights(participant="ann", purposes=["train"], start="2026-01-01", expiry="2026-12-31")
+    >>> rights_refusal(rights, "train", datetime.date(2027, 1, 1))
+    'the consent of ann expired on 2026-12-31'
+    """
+    if purpose not in rights.purposes:
+        return f"its rights do not cover '{purpose}', only {', '.join(rights.purposes)}"
+    if rights.expiry and day > datetime.date.fromisoformat(rights.expiry):
+        return f"the consent of {rights.participant} expired on {rights.expiry}"
+    if rights.start and day < datetime.date.fromisoformat(rights.start):
+        return f"the consent of {rights.participant} starts on {rights.start}"
+    return ""
+
+
+def require_rights(workspace: Workspace, take: str, purpose: str, day: datetime.date) -> None:
     """Pass, or raise.
 
     Raises:
         Refused: the take may not be used for `purpose` on `day`.
     """
-    reason = refusal_reason(take, purpose, day)
+    reason = refusal_reason(workspace, take, purpose, day)
     if reason:
         raise Refused(
-            f"take {name[:12]} may not be used: {reason}",
+            f"take {take[:12]} may not be used: {reason}",
             then="ingest it again with --participant and --rights",
         )
 
 
 def merge_rights(
-    workspace: Workspace, existing_rights: Sequence[dict[str, Any]], takes: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Return rights that are known, such as a start's, and those of takes, each once."""
-    all_rights = list(existing_rights)
+    workspace: Workspace, existing: Sequence[Rights], takes: Sequence[str]
+) -> list[Rights]:
+    """Return existing rights, such as a start's, and those of takes today, each once."""
+    merged = list(existing)
     for take in takes:
-        rights = workspace.objects.manifest(take, "take")["rights"]
-        if rights not in all_rights:
-            all_rights.append(rights)
-    return all_rights
+        for rights in workspace.attributions.of(take).rights:
+            if rights not in merged:
+                merged.append(rights)
+    return merged
 
 
-def initial_weights_refusal(model: dict[str, Any], day: datetime.date) -> str:
-    """Return why a training may not begin with what a model has learned, or an empty string."""
-    for rights in model["rights"]:
-        reason = refusal_reason(
-            {"rights": rights, "participant": rights["participant"]}, "train", day
-        )
+def initial_weights_refusal(model: Model, day: datetime.date) -> str:
+    """Return why a training may not begin with a model's weights, or an empty string."""
+    for rights in model.rights:
+        reason = rights_refusal(rights, "train", day)
         if reason:
-            return f"it learned from {rights['participant']}: {reason}"
+            return f"it learned from {rights.participant}: {reason}"
     return ""

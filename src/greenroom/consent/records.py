@@ -1,7 +1,8 @@
 """Read who is in a recording and what they allowed; nothing may be used on less.
 
 Rights are either a JSON file (participant, purposes, start, expiry, and the hash of the signed document)
-or the SPDX licence of a published recording. Both become one record inside the take's manifest.
+or the SPDX licence of a published recording. Both become one record, in an entry of the
+log that names the take.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 from greenroom.errors import BadInput
+from greenroom.manifests import Rights
 
 PURPOSES = ("train", "perform", "export", "publish")
 PUBLISHED = {
@@ -36,7 +38,7 @@ PUBLISHED = {
 """Licence → what it lets us do; `publish` is to ship what was made from it."""
 
 
-def read_rights(text: str, participant: str) -> dict[str, Any]:
+def read_rights(text: str, participant: str) -> Rights:
     """Return the record for `--rights TEXT`: a JSON file's path or a licence's name.
 
     Raises:
@@ -44,7 +46,8 @@ def read_rights(text: str, participant: str) -> dict[str, Any]:
     """
     published = PUBLISHED.get(text.lower())
     if published:
-        return {"licence": published[0], "participant": participant, "purposes": list(published[1])}
+        licence, purposes = published
+        return Rights(participant=participant, purposes=list(purposes), licence=licence)
     path = Path(text)
     if not path.is_file():
         names = ", ".join(licence for licence, _ in PUBLISHED.values())
@@ -54,12 +57,12 @@ def read_rights(text: str, participant: str) -> dict[str, Any]:
         )
     try:
         raw = msgspec.json.decode(path.read_bytes())
-    except (msgspec.DecodeError, OSError) as error:
+    except (msgspec.DecodeError, RecursionError, OSError) as error:
         raise BadInput(f"not readable as JSON: {error}", where=text) from error
     return _checked(raw, participant, text)
 
 
-def _checked(raw: Any, participant: str, where: str) -> dict[str, Any]:
+def _checked(raw: Any, participant: str, where: str) -> Rights:
     fields = {"participant", "purposes", "start", "expiry", "document_sha256"}
     if not isinstance(raw, dict) or set(raw) != fields:
         raise BadInput(f"a rights record has exactly {', '.join(sorted(fields))}", where=where)
@@ -77,4 +80,10 @@ def _checked(raw: Any, participant: str, where: str) -> dict[str, Any]:
         raise BadInput("it expires before it starts", where=where)
     if not re.fullmatch(r"[0-9a-f]{64}", str(raw["document_sha256"])):
         raise BadInput("document_sha256 is 64 hexadecimal digits", where=where)
-    return {**raw, "purposes": sorted(purposes)}
+    return Rights(
+        participant=participant,
+        purposes=sorted(purposes),
+        start=start.isoformat(),
+        expiry=expiry.isoformat(),
+        document_sha256=raw["document_sha256"],
+    )

@@ -11,13 +11,15 @@ from fnmatch import fnmatchcase
 import msgspec
 import numpy as np
 
-from greenroom.capture.ingest import load_take, media_formats
+from greenroom.capture.annotations import take_tiers
+from greenroom.capture.fingerprint import take_fingerprints
+from greenroom.capture.ingest import load_take
 from greenroom.capture.readers import Recording
-from greenroom.consent.gate import refusal_reason
+from greenroom.consent.gate import merge_rights, refusal_reason
 from greenroom.errors import BadInput
 from greenroom.features.pipeline import FeaturePipeline, FeatureSpec
 from greenroom.frames import BONES, SAMPLES_PER_TICK, Body, Floats
-from greenroom.store.objects import Manifest
+from greenroom.manifests import Dataset, DatasetParents, Rig, Take
 from greenroom.store.workspace import Workspace
 
 SPLITS = ("train", "validation", "test")
@@ -43,12 +45,13 @@ def build_dataset(
     by: str,
     day: datetime.date,
     heldout: HeldoutRules | None = None,
-    like: Manifest | None = None,
+    like: Dataset | None = None,
 ) -> DatasetBuild:
     """Freeze every allowed take of an actor that something can be learned from.
 
     That is a take with a body, or with a face and the voice that it was recorded with. A recording that
-    is there twice, such as with other labels, is used once; faces on another rig than most are left out.
+    is there twice, such as with other line ends, is used once; faces on another rig than most are left
+    out.
 
     Args:
         workspace: where.
@@ -65,87 +68,96 @@ def build_dataset(
     Raises:
         BadInput: too little is left, or a split is empty.
     """
-    manifests: dict[str, Manifest] = {}
-    bodies: list[Body] = []
-    left_out = []
-    for take, manifest, reason in _candidates(workspace, actor, day):
-        body = None
-        if not reason and "body" in media_formats(manifest):
-            body = load_take(workspace, take, ("body",)).body
-        if not reason and manifest["ticks"] < MIN_TICKS:
-            reason = f"it is shorter than {MIN_TICKS} ticks"
-        if reason:
-            left_out.append({"take": take, "reason": reason})
-            continue
-        manifests[take] = manifest
-        if body is not None:
-            bodies.append(body)
+    takes, bodies, left_out = _usable(workspace, actor, day)
     if len(bodies) < 3:
         raise BadInput(
             f"{len(bodies)} takes of '{actor}' with a body may be used; three are needed at least",
             then="ingest more with --participant and --rights",
         )
     joints = _joints(bodies)
-    if like is not None and set(like["features"]["joints"]) <= set(joints):
-        joints = tuple(like["features"]["joints"])  # else the two models could not be compared
+    if like is not None and set(like.features.joints) <= set(joints):
+        joints = tuple(like.features.joints)  # else the two models could not be compared
     spec = FeatureSpec(joints)
-    out = {
-        "kind": "dataset",
-        "version": 1,
-        "name": name,
-        "actor": actor,
-        "features": spec.manifest(),
-        "feature_spec": spec.hash,
-        "splits": _by_name(manifests, heldout) if heldout else _by_hash(manifests, like),
-        "parents": {"takes": sorted(manifests)},
-    }
-    return DatasetBuild(workspace.publish(out, by=by), sorted(manifests), left_out)
+    names = {take: workspace.attributions.name(take, actor) for take in takes}
+    annotations = {name for take in takes for name in workspace.attributions.annotations(take)}
+    dataset = Dataset(
+        name=name,
+        actor=actor,
+        features=spec.manifest(),
+        feature_spec=spec.hash,
+        splits=_by_name(names, heldout) if heldout else _by_hash(takes, like),
+        rights=merge_rights(workspace, [], sorted(takes)),
+        parents=DatasetParents(takes=sorted(takes), annotations=sorted(annotations)),
+    )
+    return DatasetBuild(workspace.publish(dataset, by=by), sorted(takes), left_out)
+
+
+def _usable(
+    workspace: Workspace, actor: str, day: datetime.date
+) -> tuple[dict[str, Take], list[Body], list[dict[str, str]]]:
+    """Return the takes that are used, their bodies, and what is left out with its reason."""
+    takes: dict[str, Take] = {}
+    bodies: list[Body] = []
+    left_out = []
+    for take, manifest, reason in _candidates(workspace, actor, day):
+        body = None
+        if not reason and "body" in manifest.media:
+            body = load_take(workspace, take, ("body",)).body
+        if not reason and manifest.clock.ticks < MIN_TICKS:
+            reason = f"it is shorter than {MIN_TICKS} ticks"
+        if reason:
+            left_out.append({"take": take, "reason": reason})
+            continue
+        takes[take] = manifest
+        if body is not None:
+            bodies.append(body)
+    return takes, bodies, left_out
 
 
 def _candidates(
     workspace: Workspace, actor: str, day: datetime.date
-) -> list[tuple[str, Manifest, str]]:
+) -> list[tuple[str, Take, str]]:
     """Return each take of an actor, its manifest, and why it is left out; "" where it is not."""
     candidates = [
-        (row.object, workspace.objects.manifest(row.object, "take"))
+        (row.object, workspace.objects.read(row.object, Take))
         for row in workspace.catalog.find("take", actor=actor)
     ]
-    # Of a recording that is there twice, the one that more is said of.
-    candidates.sort(key=lambda item: (-len(item[1].get("tiers", {})), item[0]))
-    rig = _majority_rig(m for _, m in candidates if not refusal_reason(m, "train", day))
-    take_by_media: dict[tuple[str, ...], str] = {}
+    reasons = {take: refusal_reason(workspace, take, "train", day) for take, _ in candidates}
+    labels = {take: len(take_tiers(workspace, take)) for take, _ in candidates}
+    # Of a recording that is there twice, the take that has more media, then more labels, is used.
+    candidates.sort(key=lambda item: (-len(item[1].media), -labels[item[0]], item[0]))
+    rig = _majority_rig(manifest for take, manifest in candidates if not reasons[take])
+    take_by_content: dict[str, str] = {}
     out = []
     for take, manifest in candidates:
-        reason = refusal_reason(manifest, "train", day)
-        media, blobs = media_formats(manifest), manifest["blobs"]
+        reason, media = reasons[take], manifest.media
         if not reason and "body" not in media:
             if not {"face", "audio"} <= media.keys():
                 reason = "it has no body, and no face with its voice"
-            elif blobs["rig"] != rig:
+            elif manifest.rig != rig:
                 reason = "its face has another rig than most"
         if not reason:
-            media_key = tuple(blobs[medium] for medium in media)
-            if media_key in take_by_media:
-                reason = f"the same recording as {take_by_media[media_key][:12]}"
+            contents = take_fingerprints(workspace, take)
+            twins = [take_by_content[each] for each in contents if each in take_by_content]
+            if twins:
+                reason = f"the same recording as {min(twins)[:12]}"
             else:
-                take_by_media[media_key] = take
+                take_by_content |= dict.fromkeys(contents, take)
         out.append((take, manifest, reason))
     return out
 
 
-def _majority_rig(takes: Iterable[Manifest]) -> str:
+def _majority_rig(takes: Iterable[Take]) -> str:
     """Return the face rig of most takes that have one with its voice; "" where none has."""
-    rigs = Counter(
-        take["blobs"]["rig"] for take in takes if {"face", "audio"} <= media_formats(take).keys()
-    )
+    rigs = Counter(take.rig for take in takes if {"face", "audio"} <= take.media.keys())
     return min(rigs, key=lambda name: (-rigs[name], name), default="")
 
 
-def face_rig(workspace: Workspace, dataset: Manifest) -> tuple[str, ...]:
+def face_rig(workspace: Workspace, dataset: Dataset) -> tuple[str, ...]:
     """Return the channels of a dataset's face rig: that of most of its training takes; () without."""
-    takes = (workspace.objects.manifest(take, "take") for take in dataset["splits"]["train"])
+    takes = (workspace.objects.read(take, Take) for take in dataset.splits["train"])
     rig = _majority_rig(takes)
-    return tuple(workspace.objects.manifest(rig, "rig")["channels"]) if rig else ()
+    return tuple(workspace.objects.read(rig, Rig).channels) if rig else ()
 
 
 def read_heldout(data: bytes, *, where: str) -> HeldoutRules:
@@ -179,12 +191,12 @@ def _joints(bodies: Sequence[Body]) -> tuple[str, ...]:
     return joints
 
 
-def _by_hash(takes: Mapping[str, Manifest], like: Manifest | None) -> dict[str, list[str]]:
+def _by_hash(takes: Mapping[str, Take], like: Dataset | None) -> dict[str, list[str]]:
     """Return 80/10/10 in the order of the hashes: no choice, the same everywhere."""
-    assigned = {split: set() if like is None else set(like["splits"][split]) for split in SPLITS}
+    assigned = {split: set() if like is None else set(like.splits[split]) for split in SPLITS}
     out = {split: sorted(assigned[split] & set(takes)) for split in SPLITS}
     new = set(takes).difference(*assigned.values())
-    bodies = [take for take in sorted(new) if "body" in media_formats(takes[take])]
+    bodies = [take for take in sorted(new) if "body" in takes[take].media]
     for order in (bodies, sorted(new - set(bodies))):
         tenth = max(1, round(len(order) / 10))
         out["test"] += order[:tenth]
@@ -193,10 +205,10 @@ def _by_hash(takes: Mapping[str, Manifest], like: Manifest | None) -> dict[str, 
     return {split: sorted(names) for split, names in out.items()}
 
 
-def _by_name(takes: Mapping[str, Manifest], heldout: HeldoutRules) -> dict[str, list[str]]:
+def _by_name(names: Mapping[str, str], heldout: HeldoutRules) -> dict[str, list[str]]:
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for take in sorted(takes, key=lambda take: (takes[take]["name"], take)):
-        name = takes[take]["name"]
+    for take in sorted(names, key=lambda take: (names[take], take)):
+        name = names[take]
         fits = (
             split
             for split in ("test", "validation")
@@ -210,17 +222,17 @@ def _by_name(takes: Mapping[str, Manifest], heldout: HeldoutRules) -> dict[str, 
 
 
 def load_recordings(
-    workspace: Workspace, dataset: Manifest, split: str, *media: str
+    workspace: Workspace, dataset: Dataset, split: str, *media: str
 ) -> dict[str, Recording]:
     """Return the recordings of a split that have all these media, by take, in the dataset's order."""
     out = {}
-    for take in dataset["splits"][split]:
-        if set(media) <= media_formats(workspace.objects.manifest(take, "take")).keys():
+    for take in dataset.splits[split]:
+        if set(media) <= workspace.objects.read(take, Take).media.keys():
             out[take] = load_take(workspace, take, media)
     return out
 
 
-def load_bodies(workspace: Workspace, dataset: Manifest, split: str) -> dict[str, Body]:
+def load_bodies(workspace: Workspace, dataset: Dataset, split: str) -> dict[str, Body]:
     """Return the bodies of a split by take, in the dataset's order."""
     recordings = load_recordings(workspace, dataset, split, "body")
     return {

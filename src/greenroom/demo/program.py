@@ -7,7 +7,7 @@ with recordings they are real, and the labels say which style is the new one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from greenroom import embedded
 from greenroom.capture.discovery import InputFiles
 from greenroom.capture.formats.bvh import body_to_motion, write_bvh
-from greenroom.capture.ingest import Attribution, load_take, store_take
+from greenroom.capture.ingest import load_take, store_take
 from greenroom.capture.labels import read_pattern
 from greenroom.capture.readers import Recording, Refusal, read_recording
 from greenroom.capture.sequence import concatenate
@@ -26,6 +26,7 @@ from greenroom.consent.records import read_rights
 from greenroom.errors import BadInput
 from greenroom.frames import Body
 from greenroom.rotations import from_vector, multiply, normalise
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
 SETLIST = ("walk", "punch", "jump", "kick", "dance_b", "spin", "run")
@@ -97,7 +98,7 @@ def made_program(workspace: Workspace, by: str) -> Program:
     random = np.random.default_rng(0)
     reference = {f"number {n}": number(clips, random, None) for n in range(REFERENCE)}
     rights = read_rights("Zlib", "deepmimic")
-    attribution = Attribution("stream", "deepmimic", rights)
+    attribution = Attribution("stream", ("deepmimic",), (rights,))
     out: list[list[str]] = [[], []]
     ticks = 0
     for n in range(BEFORE + AFTER):
@@ -108,7 +109,7 @@ def made_program(workspace: Workspace, by: str) -> Program:
         recording = read_recording(data, f"number-{n:02d}{'-style' if style else ''}.bvh")
         out[style is not None].append(store_take(workspace, recording, attribution, by))
     repeats = int(LONGEST_S / 14) // AFTER + 1
-    attribution = Attribution(embedded.ACTOR, "deepmimic", rights)
+    attribution = Attribution(embedded.ACTOR, ("deepmimic",), (rights,))
     return Program(reference, out[0] + out[1] * repeats, ticks / TICK_HZ, MADE, attribution)
 
 
@@ -153,7 +154,7 @@ def recorded_program(
         for i in random.permutation(len(reference_takes))[: len(reference_takes) // EVERY]
     ]
     left_out = {path for path, _ in playing}
-    stream = Attribution("stream", attribution.participant, attribution.rights)
+    stream = replace(attribution, actor="stream")
     takes: list[str] = []
     ticks = 0
     for _, recording in playing:

@@ -13,14 +13,15 @@ from pathlib import Path
 import msgspec
 
 from greenroom.capture import sample_data
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
 from greenroom.config import cache
 from greenroom.consent.records import read_rights
+from greenroom.manifests import Approval, Dataset, Model, ReleaseManifest, Take
 from greenroom.registry.approval import record_approval
 from greenroom.registry.promote import live_ref
 from greenroom.registry.signing import add_package_key, keys_of
-from greenroom.store.catalog import blobs_of, parents_of
+from greenroom.store.attribution import Attribution
 from greenroom.store.objects import Objects
 from greenroom.store.workspace import Workspace
 
@@ -41,7 +42,7 @@ def ingest_clips(workspace: Workspace, by: str) -> dict[str, str]:
         rights = read_rights(clip.licence, participant)
         recording = read_recording(clip.data, clip.path)
         out[clip.name] = store_take(
-            workspace, recording, Attribution(ACTOR, participant, rights), by
+            workspace, recording, Attribution(ACTOR, (participant,), (rights,)), by
         )
     return out
 
@@ -52,10 +53,16 @@ def _closure(workspace: Workspace, release: str) -> Iterator[str]:
     while stack:
         name = stack.pop()
         yield name
-        manifest = workspace.objects.manifest(name)
-        if manifest["kind"] != "take":
-            yield from blobs_of(manifest)
-            stack.extend(parents_of(manifest))
+        manifest = workspace.objects.read_any(name)
+        if not isinstance(manifest, Take):
+            yield from manifest.blob_hashes()
+            stack.extend(manifest.parent_hashes())
+
+
+def _dataset(workspace: Workspace, release: str) -> Dataset:
+    """Return the dataset that a release was trained on."""
+    model = workspace.objects.read(release, ReleaseManifest).parents.model
+    return workspace.objects.read(workspace.objects.read(model, Model).parents.dataset, Dataset)
 
 
 def pack(workspace: Workspace, release: str, folder: Path = FOLDER) -> None:
@@ -70,12 +77,16 @@ def pack(workspace: Workspace, release: str, folder: Path = FOLDER) -> None:
         if e.event == "approve" and e.body["release"] == release
     ]
     keys = keys_of(workspace)
-    signers = [keys[workspace.objects.manifest(name)["key"]] for name in approvals]
+    signers = [keys[workspace.objects.read(name, Approval).key] for name in approvals]
     for name in approvals:
         bundle.put(workspace.objects.get(name))
     order = {
         "release": release,
         "approvals": approvals,
+        "names": {
+            take: workspace.attributions.name(take, ACTOR)
+            for take in _dataset(workspace, release).parents.takes
+        },
         "keys": [{"public": key.public, "owner": key.owner} for key in signers],
     }
     (folder / "release.json").write_bytes(msgspec.json.encode(order) + b"\n")
@@ -88,37 +99,36 @@ def install(workspace: Workspace, by: str = "greenroom") -> str:
     bundle = Objects(FOLDER / "objects")
     for name in bundle:
         workspace.objects.put(bundle.get(name))
-    manifest = bundle.manifest(release, "release")
-    model = manifest["parents"]["model"]
-    for name in (bundle.manifest(model)["parents"]["dataset"], model, release):
-        workspace.publish(bundle.manifest(name), by=by)
+    manifest = bundle.read(release, ReleaseManifest)
+    model = manifest.parents.model
+    for name in (bundle.read(model, Model).parents.dataset, model, release):
+        workspace.publish(bundle.read_any(name), by=by)
     for key in order["keys"]:
         add_package_key(workspace, key["public"], key["owner"], by)
     for approval in order["approvals"]:
-        manifest = bundle.manifest(approval, "approval")
-        workspace.publish(manifest, by=by)
+        signed = bundle.read(approval, Approval)
+        workspace.publish(signed, by=by)
         if not any(
             e.event == "approve" and e.body["approval"] == approval for e in workspace.log.entries()
         ):
-            record_approval(workspace, release, approval, by=manifest["statement"]["by"])
+            record_approval(workspace, release, approval, by=signed.statement.by)
     if workspace.log.ref(live_ref(ACTOR)) is None:
         workspace.log.move(live_ref(ACTOR), release, expect=None, by=by)
     return release
 
 
 def embedded_card(workspace: Workspace, release: str) -> str:
-    """Return the release's card, written from its manifests alone."""
-    manifest = workspace.objects.manifest(release, "release")
-    model = workspace.objects.manifest(manifest["parents"]["model"], "model")
-    data = workspace.objects.manifest(model["parents"]["dataset"], "dataset")
-    figures = model["figures"]
+    """Return the card of the packed release, written from its manifests and the names of its takes."""
+    names_by_take = msgspec.json.decode((FOLDER / "release.json").read_bytes())["names"]
+    manifest = workspace.objects.read(release, ReleaseManifest)
+    model = workspace.objects.read(manifest.parents.model, Model)
+    data = _dataset(workspace, release)
+    figures = model.figures
     takes = {
-        split: ", ".join(
-            sorted(workspace.objects.manifest(take)["name"].removeprefix(_CLIP) for take in names)
-        )
-        for split, names in data["splits"].items()
+        split: ", ".join(sorted(names_by_take[take].removeprefix(_CLIP) for take in names))
+        for split, names in data.splits.items()
     }
-    rights = ", ".join(f"{r['licence']} ({r['participant']})" for r in manifest["rights"])
+    rights = ", ".join(f"{r.licence} ({r.participant})" for r in manifest.rights)
     return f"""# The embedded release
 
 Written from the manifests by `runs/embedded.py`, the script that made it.
@@ -126,13 +136,13 @@ Written from the manifests by `runs/embedded.py`, the script that made it.
 | | |
 |---|---|
 | release | `{release}` |
-| model | `{manifest["parents"]["model"]}` |
-| dataset | `{model["parents"]["dataset"]}` |
-| actor | {manifest["actor"]} |
-| preset | {model["preset"]}, {model["parameters"]:,} numbers, the closed form's counted |
+| model | `{manifest.parents.model}` |
+| dataset | `{model.parents.dataset}` |
+| actor | {manifest.actor} |
+| preset | {model.preset}, {model.parameters:,} numbers, the closed form's counted |
 | rights | {rights} |
-| drives | {", ".join(model["features"]["joints"])} |
-| driven by speech | {"yes" if model["uses_speech"] else "no: motion and speech were never recorded together"} |
+| drives | {", ".join(model.features.joints)} |
+| driven by speech | {"yes" if model.uses_speech else "no: motion and speech were never recorded together"} |
 
 | clips | |
 |---|---|
@@ -148,7 +158,7 @@ geodesic error of its joints in degrees:
 |---|---|---|
 | {figures["test_limb_hold_degrees"]:.2f} | {figures["test_limb_core_degrees"]:.2f} | {figures["test_limb_model_degrees"]:.2f} |
 
-With everything captured its mean confidence is {manifest["baselines"]["confidence_mean"]:.3f}.
+With everything captured its mean confidence is {manifest.reference.confidence_mean:.3f}.
 
 ## Limits
 It has seen 15 short acrobatic clips, half a minute in all: its gain over holding is small, and what it does

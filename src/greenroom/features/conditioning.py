@@ -11,7 +11,6 @@ import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -70,9 +69,9 @@ class Vocabulary:
         columns = [*((PHONEMES, symbol) for symbol in self.phonemes), *self.context]
         return {pair: n for n, pair in enumerate(columns)}
 
-    def manifest(self) -> dict[str, Any]:
-        """Return the words as JSON; nothing where there are none."""
-        out: dict[str, Any] = {PHONEMES: list(self.phonemes)} if self.phonemes else {}
+    def manifest(self) -> dict[str, list[str]]:
+        """Return the values by tier; empty where there are none."""
+        out: dict[str, list[str]] = {PHONEMES: list(self.phonemes)} if self.phonemes else {}
         for tier, value in self.context:
             out.setdefault(tier, []).append(value)
         return out

@@ -9,8 +9,7 @@ change a bit (a property test), because each tick's features depend on its own r
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from greenroom.errors import BadInput
 from greenroom.features.pose import ROOT_CHANNELS, state_features
 from greenroom.features.speech import BANDS, CHANNELS, PADDED, WINDOW, SpeechExtractor
 from greenroom.frames import BONE, SAMPLE_RATE, Floats
+from greenroom.manifests import FeatureSettings, to_json
 from greenroom.store.objects import canonical, digest
 
 _MISSING = np.float32(np.nan)
@@ -55,31 +55,31 @@ class FeatureSpec:
         """D: 6 a joint, and the root's 4."""
         return 6 * len(self.joints) + len(ROOT_CHANNELS)
 
-    def manifest(self) -> dict[str, Any]:
-        """Return everything that decides the bits, as JSON."""
-        return {
-            **asdict(self),
-            "joints": list(self.joints),
-            "tick_hz": TICK_HZ,
-            "sample_rate": SAMPLE_RATE,
-            "window": WINDOW,
-            "padded": PADDED,
-            "mel_bands": BANDS,
-            "root": list(ROOT_CHANNELS),
-        }
+    def manifest(self) -> FeatureSettings:
+        """Return everything that decides the bits."""
+        return FeatureSettings(
+            joints=list(self.joints),
+            version=self.version,
+            tick_hz=TICK_HZ,
+            sample_rate=SAMPLE_RATE,
+            window=WINDOW,
+            padded=PADDED,
+            mel_bands=BANDS,
+            root=list(ROOT_CHANNELS),
+        )
 
     @classmethod
-    def load(cls, manifest: dict[str, Any]) -> FeatureSpec:
-        """Read what :meth:`manifest` wrote; refuse another version or other constants."""
-        spec = cls(tuple(manifest["joints"]), manifest["version"])
-        if spec.manifest() != manifest:
+    def load(cls, settings: FeatureSettings) -> FeatureSpec:
+        """Return the specification of a manifest; refuse another version or other constants."""
+        spec = cls(tuple(settings.joints), settings.version)
+        if spec.manifest() != settings:
             raise BadInput("this feature specification is not this version's", then="train again")
         return spec
 
     @property
     def hash(self) -> str:
         """The specification's hash."""
-        return digest(canonical(self.manifest()))
+        return digest(canonical(to_json(self.manifest())))
 
 
 @dataclass(frozen=True)

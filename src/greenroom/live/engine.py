@@ -35,6 +35,7 @@ from greenroom.live.performer import LoadedModel, Performer, TickResult
 from greenroom.live.playlist import degrade_capture, open_playlist
 from greenroom.live.ring import Ring, frame_of, get_packets, newest_fitting, put_packets, slot_type
 from greenroom.live.sinks.vmc import VmcSink
+from greenroom.manifests import Shape
 from greenroom.registry.release import PerformerSpec, load_release
 from greenroom.serving.onnx_backend import WARM_RUNS, OnnxBackend, self_test
 from greenroom.store.workspace import Workspace
@@ -255,7 +256,7 @@ def main() -> int:
     previous = _behind(workspace, order["previous"])
     playlist = open_playlist(workspace, order["inputs"], order["ticks"])
     sinks = [VmcSink(host, port, release.skeleton.offsets) for host, port in order["vmc"]]
-    ring = Ring(Path(order["ring"]), ModelShape.load(order["room"]))
+    ring = Ring(Path(order["ring"]), ModelShape.load(msgspec.convert(order["room"], Shape)))
     for first, last in order["dark"]:
         degrade_capture(playlist.body, first, last, order["seed"])
     cuts = [tuple(cut) for cut in order["cuts"]]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from greenroom.capture.annotations import take_tiers
 from greenroom.capture.ingest import load_take
 from greenroom.capture.packets import TakePlayer
 from greenroom.capture.sequence import concatenate
@@ -75,13 +76,12 @@ def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None)
     voices: list[_Voice] = []
     for name in takes:
         recording = load_take(workspace, name)
-        manifest = workspace.objects.manifest(name, "take")
         voice = None
         if recording.audio is not None:
-            phonemes = manifest.get("tiers", {}).get(PHONEMES, ())
-            voice = _Voice(recording.audio.samples, () if isinstance(phonemes, str) else phonemes)
+            spans = take_tiers(workspace, name).get(PHONEMES, ())
+            voice = _Voice(recording.audio.samples, () if isinstance(spans, str) else spans)
         if recording.body is not None:
-            bodies.append(_Scene(str(manifest["name"]), recording.body, voice))
+            bodies.append(_Scene(workspace.attributions.name(name), recording.body, voice))
         elif voice is not None:
             voices.append(voice)
     if not bodies and not voices:

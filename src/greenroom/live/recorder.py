@@ -11,21 +11,20 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from greenroom.clock import PERIOD_NS
 from greenroom.contracts import ModelShape
-from greenroom.errors import BadInput, GreenroomError
+from greenroom.errors import GreenroomError
 from greenroom.frames import Frame
 from greenroom.live.fallback import RUNGS
 from greenroom.live.ring import STAMPS, frame_of, rung_of, slot_type
-from greenroom.store.objects import Manifest
+from greenroom.manifests import Show, ShowBlobs
 from greenroom.store.workspace import Workspace
 
 SEGMENT = 300
-VERSION = 2
-"""Of the form of a show: what a row has."""
 
 
 def chain(before: bytes, frame: Frame) -> bytes:
@@ -84,25 +83,28 @@ class Recorder:
             self._segments.append(self.workspace.objects.put(self._waiting[0]))
             del self._waiting[0]
 
-    def finish(self, facts: Manifest, by: str) -> str:
-        """Publish the show; return its hash."""
+    def finish(self, show: Show, by: str) -> str:
+        """Publish the show with what was recorded of it; return its hash.
+
+        Args:
+            show: its manifest, but for what the recorder counted.
+            by: who performed it.
+        """
         self._flush()
-        manifest = {
-            "kind": "show",
-            "version": VERSION,
-            **facts,
-            "frames": self.frames,
-            "late": self.late,
-            "missed": self.missed,
-            "lost_to_recorder": self.lost,
-            "rungs": self.rungs,
-            "digest": self.digest.hex(),
-            "blobs": {"segments": self._segments},
-        }
-        return self.workspace.publish(manifest, by=by)
+        recorded = msgspec.structs.replace(
+            show,
+            frames=int(self.frames),
+            late=int(self.late),
+            missed=int(self.missed),
+            lost_to_recorder=int(self.lost),
+            rungs=self.rungs,
+            digest=self.digest.hex(),
+            blobs=ShowBlobs(segments=self._segments),
+        )
+        return self.workspace.publish(recorded, by=by)
 
 
-def read_ledger(workspace: Workspace, show: Manifest, shape: ModelShape) -> Iterator[NDArray[Any]]:
+def read_ledger(workspace: Workspace, show: Show, shape: ModelShape) -> Iterator[NDArray[Any]]:
     """Yield the rows of a show, each segment verified.
 
     Args:
@@ -111,16 +113,10 @@ def read_ledger(workspace: Workspace, show: Manifest, shape: ModelShape) -> Iter
         shape: of the model that opened it.
 
     Raises:
-        BadInput: it was recorded in another form.
         CorruptObject: a byte changed.
     """
     kind = slot_type(shape)
-    if show["version"] != VERSION:
-        raise BadInput(
-            f"this show was recorded in form {show['version']}, not {VERSION}",
-            then="replay it with the version that recorded it",
-        )
-    for name in show["blobs"]["segments"]:
+    for name in show.blobs.segments:
         data = zlib.decompress(workspace.objects.get(name))
         yield from np.frombuffer(data, dtype=kind)
 

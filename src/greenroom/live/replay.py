@@ -24,9 +24,9 @@ from greenroom.live.performer import LoadedModel, Performer
 from greenroom.live.recorder import chain, read_ledger
 from greenroom.live.ring import frame_of, get_packets
 from greenroom.live.watchdog import ENGINE_LOST, Standby
+from greenroom.manifests import Show
 from greenroom.registry.release import Release, load_release
 from greenroom.serving.onnx_backend import OnnxBackend, replay_class
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
 _PAST = 4 * FOLLOWED
@@ -82,13 +82,13 @@ def verify(
     Raises:
         CorruptObject: an object that the show needs was changed.
     """
-    manifest = workspace.objects.manifest(show, "show")
+    manifest = workspace.objects.read(show, Show)
     cast = ShowReleases(workspace, manifest, threads)
     shape = cast.part(0).role.shape
     frames = features = model = exact = 0
     first: dict[str, Any] | None = None
     digest = b""
-    again = Replayer(cast.part, manifest["seed"], manifest.get("told", {}))
+    again = Replayer(cast.part, manifest.seed, manifest.conditioning)
     for row in read_ledger(workspace, manifest, shape):
         frame, wrong_in, wrong_out = again.step(row)
         digest = chain(digest, frame)
@@ -98,21 +98,21 @@ def verify(
         if first is None and (wrong_in or wrong_out):
             first = _difference(frames, int(row["tick"]), wrong_in, wrong_out)
         frames += 1
-        progress(frames, manifest["frames"])
-    if first is None and digest.hex() != manifest["digest"]:
+        progress(frames, manifest.frames)
+    if first is None and digest.hex() != manifest.digest:
         first = {"frame": None, "tick": None, "what": "digest", "why": "the chained digest differs"}
         exact = 0
-    if first is None and manifest["lost_to_recorder"]:
+    if first is None and manifest.lost_to_recorder:
         why = "frames were lost to the recorder"
         first = {"frame": None, "tick": None, "what": "recording", "why": why}
     fingerprint = cast.part(0).backend.fingerprint()
-    kind = replay_class(manifest["fingerprint"], fingerprint, cast.operations)
+    kind = replay_class(manifest.fingerprint, fingerprint, cast.operations)
     return ReplayVerdict(frames, exact, features, model, first, kind)
 
 
-def opening_release(workspace: Workspace, show: Manifest) -> Release:
+def opening_release(workspace: Workspace, show: Show) -> Release:
     """Return the release that opened a show, verified; nobody has to approve of it today."""
-    return load_release(workspace, show["parents"]["releases"][0], past=True)
+    return load_release(workspace, show.parents.releases[0], past=True)
 
 
 class ShowReleases:
@@ -124,10 +124,10 @@ class ShowReleases:
         threads: of the models.
     """
 
-    def __init__(self, workspace: Workspace, show: Manifest, threads: int = 1) -> None:
+    def __init__(self, workspace: Workspace, show: Show, threads: int = 1) -> None:
         """Load nothing yet."""
         self.workspace, self.threads = workspace, threads
-        self.names: list[str] = show["parents"]["releases"]
+        self.names: list[str] = show.parents.releases
         self.operations: set[str] = set()
         self._parts: dict[int, LoadedModel] = {}
 
@@ -141,7 +141,7 @@ class ShowReleases:
             release = load_release(self.workspace, self.names[index], past=True)
             backend = OnnxBackend(release.graph, release.role.shape, self.threads)
             self._parts[index] = LoadedModel(release.role, backend)
-            self.operations |= set(release.model["operations"])
+            self.operations |= set(release.model.operations)
         return self._parts[index]
 
 
@@ -233,7 +233,7 @@ def performed_motion(workspace: Workspace, show: str) -> Body:
 
     At a tick that nobody performed (an engine was lost) the frame before stands on.
     """
-    manifest = workspace.objects.manifest(show, "show")
+    manifest = workspace.objects.read(show, Show)
     release = opening_release(workspace, manifest)
     frames: list[Frame] = [
         frame_of(r) for r in read_ledger(workspace, manifest, release.role.shape)

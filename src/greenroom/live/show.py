@@ -20,11 +20,13 @@ from typing import Any
 
 from greenroom.contracts import Observer, get_tensors
 from greenroom.errors import BadInput, GreenroomError, Refused
+from greenroom.features.conditioning import Conditioning
 from greenroom.live.recorder import Recorder, latency_percentiles
 from greenroom.live.ring import Ring, shared_folder
 from greenroom.live.show_notice import ShowNotice
 from greenroom.live.sinks.vmc import resolve
 from greenroom.live.supervisor import EngineSupervisor, ShowSpec
+from greenroom.manifests import Show, ShowBlobs, ShowParents, Swap
 from greenroom.platform import retain_freed_memory
 from greenroom.registry.approval import require_approved
 from greenroom.registry.promote import canary_active, canary_ref, live_ref, rollback
@@ -116,24 +118,39 @@ def perform(
     return ShowResult(show, _summary(show, cast, recorder, ledger), ledger)
 
 
-def _facts(order: ShowSpec, cast: EngineSupervisor) -> dict[str, Any]:
-    """Return what a show's manifest says beside what was recorded."""
+def _facts(order: ShowSpec, cast: EngineSupervisor) -> Show:
+    """Return a show's manifest, but for what its recorder counted."""
     release = order.release
     backend = OnnxBackend(release.graph, release.role.shape, order.threads)
     releases = [candidate.name for candidate in cast.releases]
+    return Show(
+        actor=release.actor,
+        parents=ShowParents(releases=releases, takes=sorted(set(order.takes))),
+        playlist=list(order.takes),
+        ticks=order.ticks,
+        cuts=[(first, last) for first, last in order.cuts],
+        seed=order.seed,
+        fingerprint=backend.fingerprint(),
+        started_utc_ns=str(cast.utc_ns),
+        engines=list(cast.firsts),
+        swaps=[Swap(tick=first, release=releases[index]) for first, index in cast.swaps],
+        lost_datagrams=cast.lost_datagrams,
+        conditioning=_spans(order.conditioning, order.ticks),
+        frames=0,
+        late=0,
+        missed=0,
+        lost_to_recorder=0,
+        rungs={},
+        digest="",
+        blobs=ShowBlobs(segments=[]),
+    )
+
+
+def _spans(conditioning: Conditioning, ticks: int) -> dict[str, list[tuple[int, int, str]]]:
+    """Return conditioning as stretches of ticks; one value is of the whole show."""
     return {
-        "actor": release.actor,
-        "parents": {"releases": releases, "takes": sorted(set(order.takes))},
-        "playlist": list(order.takes),
-        "ticks": order.ticks,
-        "cuts": [list(cut) for cut in order.cuts],
-        "seed": order.seed,
-        "fingerprint": backend.fingerprint(),
-        "started_utc_ns": str(cast.utc_ns),
-        "engines": cast.firsts,
-        "swaps": [{"tick": first, "release": releases[index]} for first, index in cast.swaps],
-        "lost_datagrams": cast.lost_datagrams,
-        **({"told": dict(order.conditioning)} if order.conditioning else {}),
+        tier: [(0, ticks, label)] if isinstance(label, str) else list(label)
+        for tier, label in conditioning.items()
     }
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from greenroom.contracts import ModelShape
 from greenroom.live.ring import Ring
+from greenroom.manifests import Shape
 from greenroom.registry.release import Release
 
 
@@ -73,7 +74,7 @@ def find_show(home: Path, actor: str) -> ShowView | None:
     message = _read(home / "on-air" / f"{actor}.json")
     try:
         os.kill(message["pid"], 0)  # a show that was killed takes nothing down
-        ring = Ring(Path(message["ring"]), ModelShape.load(message["room"]))
+        ring = Ring(Path(message["ring"]), ModelShape.load(msgspec.convert(message["room"], Shape)))
     except (OSError, KeyError):
         return None
     return ShowView(ring, tuple(message["releases"]))

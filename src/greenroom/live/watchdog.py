@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_at, tick_ns
@@ -27,6 +28,7 @@ from greenroom.live.fallback import HOLD, HOLD_HALF_LIFE, RUNGS, Inertializer, r
 from greenroom.live.ipc import MessageStream
 from greenroom.live.ring import Ring, frame_of, slot_type
 from greenroom.live.sinks.vmc import VmcSink, no_face
+from greenroom.manifests import Shape
 from greenroom.registry.release import PerformerSpec, load_release
 from greenroom.store.workspace import Workspace
 
@@ -163,7 +165,7 @@ def main() -> int:
     order = lines.wait()
     release = load_release(Workspace(Path(order["home"])), order["release"])
     sinks = [VmcSink(host, port, release.skeleton.offsets) for host, port in order["vmc"]]
-    ring = Ring(Path(order["ring"]), ModelShape.load(order["room"]))
+    ring = Ring(Path(order["ring"]), ModelShape.load(msgspec.convert(order["room"], Shape)))
     clock = WallClock()
     call = lines.wait()
     watchdog = Watchdog(release.role, ring, sinks, clock, grip(call["engine"]))

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from scipy.special import ndtri
 
 from greenroom.errors import BadInput
+from greenroom.manifests import ReleaseManifest, Show, Survey, SurveyParents, kind_of
 from greenroom.metrics.survey_rows import read_answers
 from greenroom.store.workspace import Workspace
 
-KIND = "satisfaction"
 COLUMNS = ("respondent", "score")
 OPTIONAL = ("show", "release")
 SATISFIED = 4
@@ -61,7 +61,7 @@ class Satisfaction:
 
 
 @dataclass(frozen=True)
-class Survey:
+class SurveyResult:
     """A survey as it is kept.
 
     Attributes:
@@ -134,7 +134,7 @@ def read_survey(data: bytes, where: str) -> list[Answer]:
 
 def keep_survey(
     workspace: Workspace, answers: Sequence[Answer], by: str, show: str = ""
-) -> list[Survey]:
+) -> list[SurveyResult]:
     """Keep a survey: an object a show, or a release where no show is named; return them.
 
     Everything is looked up before anything is kept.
@@ -170,53 +170,48 @@ def _resolve_answer(workspace: Workspace, show: str, release: str) -> tuple[str,
         raise BadInput("which show is this about?", then="give --show SHOW, or a column show")
     release_name = workspace.resolve(release, "release") if release else ""
     if not show:
-        return workspace.objects.manifest(release_name, "release")["actor"], release_name, ""
+        return workspace.objects.read(release_name, ReleaseManifest).actor, release_name, ""
     name = workspace.resolve(show, "show")
-    manifest = workspace.objects.manifest(name, "show")
-    performed = manifest["parents"]["releases"]
+    manifest = workspace.objects.read(name, Show)
+    performed = manifest.parents.releases
     if release_name not in ("", *performed):
         release_list = ", ".join(release[:12] for release in performed)
         raise BadInput(
             f"show {name[:12]} was performed by release {release_list}, not {release_name[:12]}"
         )
-    return manifest["actor"], release_name or performed[0], name
+    return manifest.actor, release_name or performed[0], name
 
 
 def _publish_survey(
     workspace: Workspace, subject: tuple[str, str, str], scores: dict[str, int], by: str
-) -> Survey:
+) -> SurveyResult:
     actor, release, show = subject
     ordered_scores = [scores[respondent] for respondent in sorted(scores)]
-    parents = {"release": release, **({"show": show} if show else {})}
-    manifest = {
-        "kind": KIND,
-        "version": 1,
-        "actor": actor,
-        "scores": ordered_scores,
-        "parents": parents,
-    }
-    name = workspace.publish(manifest, by=by)
-    return Survey(name, actor, release, show, tuple(ordered_scores), satisfaction(ordered_scores))
+    parents = SurveyParents(release=release, show=show)
+    name = workspace.publish(Survey(actor=actor, scores=ordered_scores, parents=parents), by=by)
+    return SurveyResult(
+        name, actor, release, show, tuple(ordered_scores), satisfaction(ordered_scores)
+    )
 
 
-def stored_surveys(workspace: Workspace) -> list[Survey]:
+def stored_surveys(workspace: Workspace) -> list[SurveyResult]:
     """Return the surveys that stand, oldest first: of one show, or one release alone, the newest.
 
     So a corrected or a fuller survey takes the place of the one before, and nobody counts twice.
     """
-    newest: dict[tuple[str, str], Survey] = {}
-    for row in workspace.catalog.find(KIND):
-        manifest = workspace.objects.manifest(row.object, KIND)
-        parents, scores = manifest["parents"], tuple(manifest["scores"])
-        release, show = parents["release"], parents.get("show", "")
+    newest: dict[tuple[str, str], SurveyResult] = {}
+    for row in workspace.catalog.find(kind_of(Survey)):
+        manifest = workspace.objects.read(row.object, Survey)
+        parents, scores = manifest.parents, tuple(manifest.scores)
+        release, show = parents.release, parents.show
         newest.pop((release, show), None)
-        newest[release, show] = Survey(
-            row.object, manifest["actor"], release, show, scores, satisfaction(scores)
+        newest[release, show] = SurveyResult(
+            row.object, manifest.actor, release, show, scores, satisfaction(scores)
         )
     return list(newest.values())
 
 
-def by_release(surveys: Iterable[Survey]) -> dict[str, Satisfaction]:
+def by_release(surveys: Iterable[SurveyResult]) -> dict[str, Satisfaction]:
     """Return release → how satisfied people were over all its shows, each answer counted alike."""
     scores: dict[str, list[int]] = {}
     for survey in surveys:

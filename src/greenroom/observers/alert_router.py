@@ -51,7 +51,7 @@ class AlertRouter:
                 tick=tick,
                 release=release.name,
                 joints=list(release.role.spec.joints),
-                confidence_base=release.manifest["baselines"]["confidence_mean"],
+                confidence_base=release.manifest.reference.confidence_mean,
                 lookahead_ms=release.role.look_ahead_ms,
             )
         self.release = release

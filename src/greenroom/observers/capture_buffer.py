@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from greenroom.capture.formats.bvh import body_to_motion, write_bvh
-from greenroom.capture.ingest import Attribution, store_take
+from greenroom.capture.ingest import store_take
 from greenroom.capture.packets import BodySample, newest_samples
 from greenroom.capture.readers import read_recording
 from greenroom.frames import Body, Skeleton
 from greenroom.live.ring import get_packets
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
 PIECE = 300

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from greenroom.capture.ingest import load_take, media_formats
+from greenroom.capture.annotations import dataset_tiers
+from greenroom.capture.ingest import load_take
 from greenroom.capture.packets import newest_samples
 from greenroom.features.speech import SpeechExtractor
 from greenroom.frames import BONE, SAMPLES_PER_TICK, Body, Doubles, Floats
 from greenroom.live.ring import get_packets
+from greenroom.manifests import Dataset, Take
 from greenroom.monitoring.angles import JOINTS, limbs, mean_pose, rotation_vectors
 from greenroom.monitoring.charts.motion import MotionChart
 from greenroom.monitoring.charts.signals import VOICE, SignalChart, voice_rows
@@ -113,21 +115,22 @@ def load_training_reference(workspace: Workspace, release: Release) -> TrainingR
 
     A release that came with the package brings the names of its takes, and not the takes.
     """
-    dataset = workspace.objects.manifest(release.model["parents"]["dataset"], "dataset")
-    styles = release.model.get("styles", ())
+    dataset = workspace.objects.read(release.model.parents.dataset, Dataset)
+    styles = release.model.styles
     reference = TrainingReference(
         {}, {}, {}, release.role, styles, reference_rows(workspace, release)
     )
-    for take in dataset["splits"]["train"]:
-        manifest = workspace.objects.manifest(take, "take")
-        media = [name for name in media_formats(manifest) if name in ("body", "audio")]
-        available = [name for name in media if manifest["blobs"][name] in workspace.objects]
+    tiers_by_take = dataset_tiers(workspace, dataset)
+    for take in dataset.splits["train"]:
+        manifest = workspace.objects.read(take, Take)
+        media = [name for name in manifest.media if name in ("body", "audio")]
+        available = [name for name in media if manifest.media[name].blob in workspace.objects]
         if not available:
             continue
         recording = load_take(workspace, take, available)
         if recording.body is not None:
             reference.bodies[take] = recording.body
-            tiers = manifest.get("tiers", {})
+            tiers = tiers_by_take.get(take, {})
             scene_labels = (tiers.get(tier) for tier in ("scene", "content"))
             scene = next((name for name in scene_labels if isinstance(name, str)), None)
             reference.scenes.update({} if scene is None else {take: scene})

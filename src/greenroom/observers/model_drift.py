@@ -38,13 +38,13 @@ def reference_rows(workspace: Workspace, release: Release) -> list[Floats]:
     the model
     forecasts, how far off that was. There are none for an older model.
     """
-    blob = release.model["blobs"].get("reference")
-    if blob is None:
+    blob = release.model.blobs.reference
+    if not blob:
         return []
     shape = release.role.shape
     rows = np.frombuffer(workspace.objects.get(blob), "<f4")
     rows = rows.reshape(-1, 2 * shape.joints + shape.styles + (AHEAD in shape.horizons))
-    ends = np.cumsum(release.model["baselines"]["blocks"])
+    ends = np.cumsum(release.model.reference.blocks)
     return [take for take in np.split(rows, ends[:-1]) if len(take)]
 
 

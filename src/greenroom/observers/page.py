@@ -75,7 +75,7 @@ def welcome_message(
             "ticks": ticks,
             "lookahead_ms": release.role.look_ahead_ms,
             "jitter_ms": 0,
-            "confidence_base": release.manifest["baselines"]["confidence_mean"],
+            "confidence_base": release.manifest.reference.confidence_mean,
             "notices": notices,
             "credits": credits,
             "state": state,

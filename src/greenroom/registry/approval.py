@@ -10,13 +10,20 @@ there too (`greenroom.registry.auto_approval`).
 from __future__ import annotations
 
 import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from greenroom.errors import GreenroomError, Refused
+from greenroom.manifests import (
+    Approval,
+    ApprovalParents,
+    ApprovalStatement,
+    PolicyStatement,
+    ReleaseManifest,
+    to_json,
+)
 from greenroom.registry import auto_approval
 from greenroom.registry.policy import policy_of
 from greenroom.registry.signing import sign, verify
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
 
@@ -29,13 +36,11 @@ def sign_approval(
         BadInput: this person has no key here.
         Refused: the policy does not name this person.
     """
-    manifest = workspace.objects.manifest(release, "release")
-    rules = policy_of(workspace, manifest["actor"])
-    if rules["approvers"] and by not in rules["approvers"]:
-        approver_names = ", ".join(rules["approvers"])
-        raise Refused(
-            f"'{by}' may not approve for {manifest['actor']}", then=f"ask {approver_names}"
-        )
+    manifest = workspace.objects.read(release, ReleaseManifest)
+    rules = policy_of(workspace, manifest.actor)
+    if rules.approvers and by not in rules.approvers:
+        approver_names = ", ".join(rules.approvers)
+        raise Refused(f"'{by}' may not approve for {manifest.actor}", then=f"ask {approver_names}")
     if by in valid_approvers(workspace, release):
         entries = workspace.log.entries()
         return next(
@@ -43,15 +48,20 @@ def sign_approval(
             for e in reversed(entries)
             if e.event == "approve" and e.body["release"] == release and e.by == by
         )
-    now = workspace.log.clock.utc_ns()
-    statement = {
-        "release": release,
-        "at_ns": str(now),
-        "until": None if until is None else until.isoformat(),
-        "by": by,
-    }
-    approval = {"kind": "approval", "version": 1, "parents": {"release": release}}
-    name = workspace.publish({**approval, **sign(workspace, by, statement)}, by=by)
+    statement = ApprovalStatement(
+        release=release,
+        at_ns=str(workspace.log.clock.utc_ns()),
+        by=by,
+        until=None if until is None else until.isoformat(),
+    )
+    signed = sign(workspace, by, to_json(statement))
+    approval = Approval(
+        statement=statement,
+        parents=ApprovalParents(release=release),
+        key=signed["key"],
+        signature=signed["signature"],
+    )
+    name = workspace.publish(approval, by=by)
     record_approval(workspace, release, name, by)
     return name
 
@@ -63,7 +73,7 @@ def record_approval(workspace: Workspace, release: str, approval: str, by: str) 
 
 def revoke(workspace: Workspace, release: str, by: str, reason: str) -> None:
     """Withdraw every approval that a release has."""
-    workspace.objects.manifest(release, "release")
+    workspace.objects.read(release, ReleaseManifest)
     workspace.log.append("revoke", {"release": release, "reason": reason}, by=by)
 
 
@@ -124,37 +134,37 @@ def _count_approvals(workspace: Workspace, release: str) -> tuple[list[Approver]
 def _check(workspace: Workspace, release: str, approval: str, index: int) -> Approver:
     if approval == "None":
         raise Refused("its approval is not signed")
-    manifest: Manifest = workspace.objects.manifest(approval, "approval")
-    if "policy" in manifest["parents"]:
+    manifest = workspace.objects.read(approval, Approval)
+    if manifest.parents.policy:
         signer = auto_approval.verify_auto_approval(workspace, release, manifest, index)
         return Approver(signer, automatic=True)
-    key = verify(workspace, manifest)
-    statement = manifest["statement"]
-    if statement["release"] != release:
-        raise Refused(f"the approval is of another release, {statement['release'][:12]}")
-    if statement["by"] != key.owner:
-        raise Refused(f"the approval says {statement['by']} but the key is {key.owner}'s")
-    until = statement["until"]
+    key = verify(workspace, to_json(manifest))
+    statement = manifest.statement
+    if statement.release != release:
+        raise Refused(f"the approval is of another release, {statement.release[:12]}")
+    if statement.by != key.owner:
+        raise Refused(f"the approval says {statement.by} but the key is {key.owner}'s")
+    until = statement.until
     if until is not None and workspace.today() > datetime.date.fromisoformat(until):
         raise Refused(f"the approval of {key.owner} ended on {until}")
     return Approver(key.owner)
 
 
-def require_approved(workspace: Workspace, release: str, manifest: Manifest) -> list[str]:
+def require_approved(workspace: Workspace, release: str, manifest: ReleaseManifest) -> list[str]:
     """Return who approved a release.
 
     Raises:
         Refused: not enough people did whose approval counts; the sentence says why.
     """
     approvers, faults = _count_approvals(workspace, release)
-    rules = policy_of(workspace, manifest["actor"])
+    rules = policy_of(workspace, manifest.actor)
     counting, missing = _counting(rules, approvers)
     if not missing:
         return counting
-    approvable, fault_text = manifest["parents"]["model"][:12], "; ".join(faults)
+    approvable, fault_text = manifest.parents.model[:12], "; ".join(faults)
     if counting:  # what is approved in part is what others have to approve, not its model again
         approvable = release[:12]
-        problem = f"has {len(counting)} of {rules['needed']} approvals ({', '.join(counting)})"
+        problem = f"has {len(counting)} of {rules.needed} approvals ({', '.join(counting)})"
     else:
         problem = "was approved by nobody" if not fault_text else f"is not approved: {fault_text}"
     raise Refused(
@@ -164,15 +174,15 @@ def require_approved(workspace: Workspace, release: str, manifest: Manifest) -> 
 
 def approval_status(workspace: Workspace, release: str) -> tuple[list[str], int]:
     """Return whose approvals of a release count, and how many more it takes."""
-    rules = policy_of(workspace, workspace.objects.manifest(release, "release")["actor"])
+    rules = policy_of(workspace, workspace.objects.read(release, ReleaseManifest).actor)
     return _counting(rules, _count_approvals(workspace, release)[0])
 
 
-def _counting(rules: dict[str, Any], approvers: list[Approver]) -> tuple[list[str], int]:
+def _counting(rules: PolicyStatement, approvers: list[Approver]) -> tuple[list[str], int]:
     """Return whose approvals count under a policy, and how many more it asks for."""
     automatic = [approver.text for approver in approvers if approver.automatic]
     if automatic:
         return automatic, 0
     names = [approver.name for approver in approvers]
-    counting = [n for n in names if not rules["approvers"] or n in rules["approvers"]]
-    return counting, max(0, rules["needed"] - len(counting))
+    counting = [n for n in names if not rules.approvers or n in rules.approvers]
+    return counting, max(0, rules.needed - len(counting))

@@ -1,9 +1,9 @@
 """Automatic approval within the bounds of a signed policy.
 
 A policy may have `auto_approval`: until when, how often a day, for which kinds of change, and the
-bounds of
-each. An approval by it carries no signature of its own. It counts because the policy is signed, was in
-force when the approval was entered in the log, and the release itself shows that it keeps the bounds.
+bounds of each. An approval by it carries no signature of its own. It counts because the policy is
+signed, was in force when the approval was entered in the log, and the release itself shows that it keeps
+the bounds.
 """
 
 from __future__ import annotations
@@ -14,9 +14,18 @@ from typing import Any
 
 from greenroom.clock import NS_PER_S
 from greenroom.errors import BadInput, GreenroomError, Refused
+from greenroom.manifests import (
+    Approval,
+    ApprovalParents,
+    ApprovalStatement,
+    AutoApproval,
+    Model,
+    PolicyStatement,
+    ReleaseManifest,
+    gate_of,
+)
 from greenroom.registry.policy import policy_ref, read_policy
 from greenroom.store.log import Entry
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
 RETRAIN, ONLINE = "retrain", "online"
@@ -28,7 +37,7 @@ rise (a share of what it was), how long it may take, and how many may follow one
 losses add up."""
 
 
-def read_auto_approval(document: Any, where: str) -> dict[str, Any]:
+def read_auto_approval(document: Any, where: str) -> AutoApproval:
     """Return what a policy approves automatically, checked.
 
     Args:
@@ -60,12 +69,12 @@ def read_auto_approval(document: Any, where: str) -> dict[str, Any]:
     complete = not set(BOUNDS) - set(bounds) or ONLINE not in kinds
     if set(bounds) - set(BOUNDS) or not numbers or not complete:
         raise BadInput(f"online updates have the bounds {', '.join(BOUNDS)}", where=where)
-    return {
-        "until": until.isoformat(),
-        "per_day": per_day,
-        "kinds": sorted(set(kinds)),
-        "bounds": {name: float(bounds[name]) for name in sorted(bounds)},
-    }
+    return AutoApproval(
+        until=until.isoformat(),
+        per_day=per_day,
+        kinds=sorted(set(kinds)),
+        bounds={name: float(bounds[name]) for name in sorted(bounds)},
+    )
 
 
 def auto_approve(workspace: Workspace, release: str, kind: str, by: str) -> str:
@@ -80,30 +89,31 @@ def auto_approve(workspace: Workspace, release: str, kind: str, by: str) -> str:
     Raises:
         Refused: there is no such policy, it is over or spent for today, or the release breaks a bound.
     """
-    manifest = workspace.objects.manifest(release, "release")
-    policy = workspace.log.ref(policy_ref(manifest["actor"]))
+    manifest = workspace.objects.read(release, ReleaseManifest)
+    policy = workspace.log.ref(policy_ref(manifest.actor))
     if policy is None:
         raise Refused(
-            f"no policy of {manifest['actor']} approves automatically",
+            f"no policy of {manifest.actor} approves automatically",
             then=f"approve it by name: greenroom approve {release[:12]} --by NAME",
         )
     now = workspace.log.clock.utc_ns()
-    statement = {"release": release, "at_ns": str(now), "kind": kind, "policy": policy}
-    parents = {"release": release, "policy": policy}
-    approval = {"kind": "approval", "version": 1, "parents": parents, "statement": statement}
-    rules, _ = read_policy(workspace, policy, manifest["actor"])
+    approval = Approval(
+        statement=ApprovalStatement(release=release, at_ns=str(now), change=kind, policy=policy),
+        parents=ApprovalParents(release=release, policy=policy),
+    )
+    rules, _ = read_policy(workspace, policy, manifest.actor)
     entries = workspace.log.entries()
     _never_revoked(entries, release)
-    _judge(workspace, manifest, rules, kind, now)
-    spent = _given_on(workspace, manifest["actor"], now, len(entries))
-    if spent >= rules["auto_approval"]["per_day"]:
+    bounds = _judge(workspace, manifest, rules, kind, now)
+    spent = _given_on(workspace, manifest.actor, now, len(entries))
+    if spent >= bounds.per_day:
         raise Refused(f"the policy approves {spent} a day automatically, and did so today")
     name = workspace.publish(approval, by=by)
     workspace.log.append("approve", {"release": release, "approval": name}, by=by)
     return name
 
 
-def verify_auto_approval(workspace: Workspace, release: str, approval: Manifest, index: int) -> str:
+def verify_auto_approval(workspace: Workspace, release: str, approval: Approval, index: int) -> str:
     """Return who signed the policy by which a release was approved automatically.
 
     Args:
@@ -115,22 +125,22 @@ def verify_auto_approval(workspace: Workspace, release: str, approval: Manifest,
     Raises:
         Refused: it does not count; the sentence says why.
     """
-    statement = approval["statement"]
-    if statement["release"] != release:
-        raise Refused(f"the approval is of another release, {statement['release'][:12]}")
-    manifest = workspace.objects.manifest(release, "release")
+    statement = approval.statement
+    if statement.release != release:
+        raise Refused(f"the approval is of another release, {statement.release[:12]}")
+    manifest = workspace.objects.read(release, ReleaseManifest)
     entries = workspace.log.entries()
     _never_revoked(entries[:index], release)
     in_force = None
     for entry in entries[:index]:
-        if entry.event == "ref" and entry.body["name"] == policy_ref(manifest["actor"]):
+        if entry.event == "ref" and entry.body["name"] == policy_ref(manifest.actor):
             in_force = entry.body["new"]
-    if in_force is None or in_force != statement["policy"]:
+    if in_force is None or in_force != statement.policy:
         raise Refused("the policy that approved it was not in force then")
-    rules, owner = read_policy(workspace, in_force, manifest["actor"], index)
+    rules, owner = read_policy(workspace, in_force, manifest.actor, index)
     at_ns = entries[index].at_ns
-    _judge(workspace, manifest, rules, statement["kind"], at_ns)
-    if _given_on(workspace, manifest["actor"], at_ns, index) >= rules["auto_approval"]["per_day"]:
+    bounds = _judge(workspace, manifest, rules, statement.change, at_ns)
+    if _given_on(workspace, manifest.actor, at_ns, index) >= bounds.per_day:
         raise Refused("the policy had approved as many as it may on that day")
     return owner
 
@@ -143,35 +153,37 @@ def _never_revoked(entries: Sequence[Entry], release: str) -> None:
 
 
 def _judge(
-    workspace: Workspace, release: Manifest, rules: dict[str, Any], kind: str, at_ns: int
-) -> None:
-    allowed = rules.get("auto_approval")
-    if allowed is None or kind not in allowed["kinds"]:
-        raise Refused(f"the policy of {release['actor']} approves no {kind} automatically")
-    if workspace.day_of(at_ns) > datetime.date.fromisoformat(allowed["until"]):
-        raise Refused(f"the automatic approval of {release['actor']} ended on {allowed['until']}")
+    workspace: Workspace, release: ReleaseManifest, rules: PolicyStatement, kind: str, at_ns: int
+) -> AutoApproval:
+    """Return the bounds under which a release is approved automatically, or raise."""
+    allowed = rules.auto_approval
+    if allowed is None or kind not in allowed.kinds:
+        raise Refused(f"the policy of {release.actor} approves no {kind} automatically")
+    day = workspace.day_of(at_ns)
+    if day > datetime.date.fromisoformat(allowed.until):
+        raise Refused(f"the automatic approval of {release.actor} ended on {allowed.until}")
     if kind == ONLINE:
-        _within(workspace, release, allowed["bounds"])
-        return
-    decisions = release.get("gates", [])
+        _within(workspace, release, allowed.bounds)
+        return allowed
     missed = [
-        gate["metric"]
-        for gate in rules["gates"]
-        if not any(d["passed"] and gate == {name: d.get(name) for name in gate} for d in decisions)
+        gate.metric
+        for gate in rules.gates
+        if not any(each.passed and gate_of(each) == gate for each in release.gates)
     ]
-    if missed or not rules["gates"]:
+    if missed or not rules.gates:
         reason = f"gates not passed: {', '.join(missed)}" if missed else "the policy has no gates"
         raise Refused(f"nothing is approved automatically where {reason}")
+    return allowed
 
 
-def _within(workspace: Workspace, release: Manifest, bounds: dict[str, float]) -> None:
-    update = workspace.objects.manifest(release["parents"]["model"], "model").get("update")
+def _within(workspace: Workspace, release: ReleaseManifest, bounds: dict[str, float]) -> None:
+    update = workspace.objects.read(release.parents.model, Model).update
     if update is None:
         raise Refused("this model says nothing of an online update")
     for name, most in bounds.items():
         try:
-            actual = float(update[name])
-        except (KeyError, TypeError, ValueError):
+            actual = float(getattr(update, name))
+        except (AttributeError, TypeError, ValueError):
             raise Refused(f"the update says nothing of its {name}") from None
         if not actual <= most:
             raise Refused(f"the update's {name} is {actual:g}, more than {most:g}")
@@ -185,9 +197,9 @@ def _given_on(workspace: Workspace, actor: str, at_ns: int, before: int) -> int:
         if entry.event != "approve" or entry.at_ns // (86_400 * NS_PER_S) != day:
             continue
         try:
-            approval = workspace.objects.manifest(str(entry.body["approval"]), "approval")
-            release = workspace.objects.manifest(str(entry.body["release"]), "release")
+            approval = workspace.objects.read(str(entry.body["approval"]), Approval)
+            release = workspace.objects.read(str(entry.body["release"]), ReleaseManifest)
         except GreenroomError:  # what is not there approves nothing
             continue
-        count += "policy" in approval["parents"] and release["actor"] == actor
+        count += bool(approval.parents.policy) and release.actor == actor
     return count

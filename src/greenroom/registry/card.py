@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from greenroom.store.objects import Manifest
+from greenroom.capture.annotations import dataset_tiers
+from greenroom.manifests import Dataset, Figure, GateDecision, GroupFigure, Model, Take, Validation
 from greenroom.store.workspace import Workspace
 
 
 def model_card(
-    workspace: Workspace, model_name: str, validation_name: str | None, decisions: list[Any]
+    workspace: Workspace,
+    model_name: str,
+    validation_name: str | None,
+    decisions: Sequence[GateDecision],
 ) -> str:
     """Return a model's card as Markdown: data, rights, figures, gates, limits, lineage.
 
@@ -20,14 +23,14 @@ def model_card(
         validation_name: of the object that says how it was judged; None where it was not.
         decisions: of the gates that it passed.
     """
-    model = workspace.objects.manifest(model_name, "model")
-    dataset_name = model["parents"]["dataset"]
-    dataset = workspace.objects.manifest(dataset_name, "dataset")
+    model = workspace.objects.read(model_name, Model)
+    dataset_name = model.parents.dataset
+    dataset = workspace.objects.read(dataset_name, Dataset)
     validation = None
-    if validation_name is not None:
-        validation = workspace.objects.manifest(validation_name, "validation")
+    if validation_name:
+        validation = workspace.objects.read(validation_name, Validation)
     parts = [
-        f"# {model['actor']}: model {model_name[:12]}",
+        f"# {model.actor}: model {model_name[:12]}",
         "Written from the manifests; nothing here was typed by hand.",
         _facts(model_name, model, dataset_name),
         _data(workspace, dataset),
@@ -46,36 +49,37 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _facts(name: str, model: Manifest, dataset: str) -> str:
-    recipe = ", ".join(f"{key} {value}" for key, value in sorted(model["recipe"].items()))
+def _facts(name: str, model: Model, dataset: str) -> str:
+    recipe = ", ".join(f"{key} {value}" for key, value in sorted(model.recipe.items()))
     rows = [
         ("model", f"`{name}`"),
         ("dataset", f"`{dataset}`"),
-        ("feature specification", f"`{model['feature_spec']}`"),
-        ("preset", f"{model['preset']}, {model['parameters']:,} numbers"),
+        ("feature specification", f"`{model.feature_spec}`"),
+        ("preset", f"{model.preset}, {model.parameters:,} numbers"),
         ("recipe", recipe),
-        ("drives", ", ".join(model["features"]["joints"])),
-        ("face from speech", f"{len(model['rig'])} weights" if "rig" in model else "none"),
-        ("tells apart", ", ".join(model["styles"]) if "styles" in model else "no styles"),
-        *((f"part: {kind}", f"`{part}`") for kind, part in sorted(model.get("parts", {}).items())),
+        ("drives", ", ".join(model.features.joints)),
+        ("face from speech", f"{len(model.rig)} weights" if model.rig else "none"),
+        ("tells apart", ", ".join(model.styles) if model.styles else "no styles"),
+        *((f"part: {kind}", f"`{part}`") for kind, part in sorted(model.parts.items())),
     ]
-    if "words" in model:
-        vocabularies = sorted(model["words"].items())
+    if model.vocabulary:
+        vocabularies = sorted(model.vocabulary.items())
         rows.append(
             ("may be told", ", ".join(f"{len(words)} {tier}" for tier, words in vocabularies))
         )
     return _table(("", ""), rows)
 
 
-def _data(workspace: Workspace, dataset: Manifest) -> str:
+def _data(workspace: Workspace, dataset: Dataset) -> str:
     rows: list[tuple[str, ...]] = []
+    tiers_by_take = dataset_tiers(workspace, dataset)
     values_by_tier: dict[str, set[str]] = {}
-    for split, takes in sorted(dataset["splits"].items()):
-        manifests = [workspace.objects.manifest(take, "take") for take in takes]
-        seconds = sum(manifest["ticks"] for manifest in manifests) / 30
+    for split, takes in sorted(dataset.splits.items()):
+        manifests = [workspace.objects.read(take, Take) for take in takes]
+        seconds = sum(manifest.clock.ticks for manifest in manifests) / 30
         rows.append((split, str(len(takes)), f"{seconds:,.0f}"))
-        for manifest in manifests:
-            for tier, value in manifest.get("tiers", {}).items():
+        for take in takes:
+            for tier, value in tiers_by_take[take].items():
                 if isinstance(value, str):
                     values_by_tier.setdefault(tier, set()).add(value)
     labels = [
@@ -87,64 +91,64 @@ def _data(workspace: Workspace, dataset: Manifest) -> str:
     return "\n\n".join(["## Data", table, *(["\n".join(labels)] if labels else [])])
 
 
-def _rights(model: Manifest) -> str:
+def _rights(model: Model) -> str:
     rows = [
         (
-            str(rights["participant"]),
-            str(rights.get("licence", "signed consent")),
-            ", ".join(rights["purposes"]),
-            str(rights.get("expiry", "no end")),
+            rights.participant,
+            rights.licence or "signed consent",
+            ", ".join(rights.purposes),
+            rights.expiry or "no end",
         )
-        for rights in model["rights"]
+        for rights in model.rights
     ]
     return "## Rights when it was trained\n\n" + _table(
         ("participant", "by", "purposes", "until"), rows
     )
 
 
-def _figures(validation: Manifest | None) -> str:
+def _figures(validation: Validation | None) -> str:
     if validation is None:
         return "## Figures\n\nIt was not validated."
     rows = [
         (
             name,
-            f"{row['model']:.3f}",
-            "{:.3f} to {:.3f}".format(*row["ci"]),
-            f"{row['floor']:.3f}",
-            "{:.3f} to {:.3f}".format(*row["gain"]),
-            str(row["takes"]),
+            f"{row.model:.3f}",
+            "{:.3f} to {:.3f}".format(*row.ci),
+            f"{row.baseline:.3f}",
+            "{:.3f} to {:.3f}".format(*row.gain),
+            str(row.takes),
         )
         for name, row in _measured(validation)
     ]
-    head = ("metric", "model", "95 %", "floor", "gain, 95 %", "takes")
-    return f"## Figures on its {validation['on']}\n\n" + _table(head, rows)
+    head = ("metric", "model", "95 %", "baseline", "gain, 95 %", "takes")
+    return f"## Figures on its {validation.on}\n\n" + _table(head, rows)
 
 
-def _measured(validation: Manifest) -> list[tuple[str, dict[str, Any]]]:
+def _measured(validation: Validation) -> list[tuple[str, Figure]]:
     """Return (metric, figures) of all takes."""
     return [
         (f"{task}.{metric}", row)
-        for task, metrics in sorted(validation["figures"].items())
+        for task, metrics in sorted(validation.figures.items())
         for metric, row in sorted(metrics.items())
     ]
 
 
-def _grouped(validation: Manifest) -> list[tuple[str, str, dict[str, Any]]]:
+def _grouped(validation: Validation) -> list[tuple[str, str, GroupFigure]]:
     """Return (metric, "tier: value", figures) of every group."""
     return [
         (metric, f"{tier}: {value or 'not said'}", row)
         for metric, figures in _measured(validation)
-        for tier, values in sorted(figures.get("groups", {}).items())
+        for tier, values in sorted(figures.groups.items())
         for value, row in sorted(values.items())
     ]
 
 
-def _groups(validation: Manifest | None) -> str:
+def _groups(validation: Validation | None) -> str:
     """Of each metric and tier the group that gains least: a mean may hide it."""
-    least: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
+    least: dict[tuple[str, str], tuple[str, GroupFigure]] = {}
     for metric, group, row in _grouped(validation) if validation is not None else []:
         key = metric, group.split(": ")[0]
-        if key not in least or row["gain"][0] < least[key][1]["gain"][0]:
+        if key not in least or row.gain[0] < least[key][1].gain[0]:
             least[key] = group, row
     if not least:
         return ""
@@ -152,41 +156,38 @@ def _groups(validation: Manifest | None) -> str:
         (
             metric,
             group,
-            f"{row['model']:.3f}",
-            f"{row['floor']:.3f}",
-            "{:.3f} to {:.3f}".format(*row["gain"]),
-            str(row["takes"]),
+            f"{row.model:.3f}",
+            f"{row.baseline:.3f}",
+            "{:.3f} to {:.3f}".format(*row.gain),
+            str(row.takes),
         )
         for (metric, _), (group, row) in least.items()
     ]
-    head = ("metric", "group", "model", "floor", "gain, 95 %", "takes")
+    head = ("metric", "group", "model", "baseline", "gain, 95 %", "takes")
     return "## Groups that gain least\n\n" + _table(head, rows)
 
 
-def _limits(validation: Manifest | None) -> str:
+def _limits(validation: Validation | None) -> str:
     if validation is None:
         return ""
-    named_rows = [
+    named_rows: list[tuple[str, Figure | GroupFigure]] = [
         *_measured(validation),
         *((f"{metric} ({group})", row) for metric, group, row in _grouped(validation)),
     ]
-    worse = [name for name, row in named_rows if row["gain"][1] < 0]
-    unsure = [name for name, row in named_rows if row["gain"][0] <= 0 <= row["gain"][1]]
+    worse = [name for name, row in named_rows if row.gain[1] < 0]
+    unsure = [name for name, row in named_rows if row.gain[0] <= 0 <= row.gain[1]]
     limits = []
     if worse:
-        limits.append(f"It is worse than the floor at {', '.join(worse)}.")
+        limits.append(f"It is worse than the baseline at {', '.join(worse)}.")
     if unsure:
-        limits.append(f"It is not told apart from the floor at {', '.join(unsure)}.")
+        limits.append(f"It is not told apart from the baseline at {', '.join(unsure)}.")
     return "## Limits\n\n" + "\n\n".join(limits) if limits else ""
 
 
-def _gates(decisions: list[Any]) -> str:
+def _gates(decisions: Sequence[GateDecision]) -> str:
     if not decisions:
         return ""
-    rows = [
-        (d["metric"], d["against"], "passed" if d["passed"] else "failed", d["why"])
-        for d in decisions
-    ]
+    rows = [(d.metric, d.against, "passed" if d.passed else "failed", d.why) for d in decisions]
     return "## Gates\n\n" + _table(("metric", "against", "decision", "why"), rows)
 
 
@@ -199,22 +200,22 @@ def _lineage(workspace: Workspace, model: str, validation: str | None) -> str:
         lines.append(f'    {node}["{what}"] --> {into}')
         return node
 
-    name: str | None = model
+    name = model
     at = f"model_{model[:12]}"
     lines.append(f'    {at}["model {model[:12]}"]')
-    while name is not None:
-        manifest = workspace.objects.manifest(name, "model")
-        parents = manifest["parents"]
-        takes = workspace.objects.manifest(parents["dataset"], "dataset")["parents"]["takes"]
-        dataset = draw("dataset", parents["dataset"], at, f"dataset {parents['dataset'][:12]}")
-        draw("takes", parents["dataset"], dataset, f"{len(takes)} takes")
-        if parents.get("takes"):
-            draw("updated", name, at, f"{len(parents['takes'])} takes of an update")
-        for kind, part in sorted(manifest.get("parts", {}).items()):
+    while name:
+        manifest = workspace.objects.read(name, Model)
+        parents = manifest.parents
+        takes = workspace.objects.read(parents.dataset, Dataset).parents.takes
+        dataset = draw("dataset", parents.dataset, at, f"dataset {parents.dataset[:12]}")
+        draw("takes", parents.dataset, dataset, f"{len(takes)} takes")
+        if parents.takes:
+            draw("updated", name, at, f"{len(parents.takes)} takes of an update")
+        for kind, part in sorted(manifest.parts.items()):
             draw("part", part, at, f"part {kind} {part[:12]}")
-        name = parents.get("start")
-        if name is not None:
+        name = parents.start
+        if name:
             at = draw("model", name, at, f"model {name[:12]}, where it began")
-    if validation is not None:
+    if validation:
         lines.append(f'    model_{model[:12]} --> validation["validation {validation[:12]}"]')
     return "## Lineage\n\n```mermaid\ngraph LR\n" + "\n".join(lines) + "\n```"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from greenroom.errors import BadInput
+from greenroom.manifests import Dataset, Model
 from greenroom.store.workspace import Workspace
 
 
@@ -15,13 +16,13 @@ def splits_behind(workspace: Workspace, model: str) -> Iterator[dict[str, list[s
         workspace: where they are.
         model: its hash.
     """
-    name: str | None = model
-    while name is not None:
-        parents = workspace.objects.manifest(name, "model")["parents"]
-        splits = workspace.objects.manifest(parents["dataset"], "dataset")["splits"]
-        updated = parents.get("takes", [])  # of an online update
+    name = model
+    while name:
+        parents = workspace.objects.read(name, Model).parents
+        splits = workspace.objects.read(parents.dataset, Dataset).splits
+        updated = parents.takes  # of an online update
         yield {"train": [*splits["train"], *updated], "validation": splits["validation"]}
-        name = parents.get("start")
+        name = parents.start
 
 
 def require_trained(workspace: Workspace, model: str) -> None:
@@ -31,8 +32,8 @@ def require_trained(workspace: Workspace, model: str) -> None:
         BadInput: the model was updated online; the sentence has the one that was trained.
     """
     trained = model
-    while "update" in (manifest := workspace.objects.manifest(trained, "model")):
-        trained = manifest["parents"]["start"]
+    while (manifest := workspace.objects.read(trained, Model)).update is not None:
+        trained = manifest.parents.start
     if trained != model:
         raise BadInput(
             f"model {model[:12]} was updated online",

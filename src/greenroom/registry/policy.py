@@ -9,9 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from msgspec.structs import replace
 
 from greenroom.errors import BadInput, Refused
+from greenroom.manifests import (
+    Approval,
+    ApprovalParents,
+    ApprovalStatement,
+    AutoApproval,
+    Gate,
+    LearningRules,
+    Policy,
+    PolicyStatement,
+    to_json,
+)
 from greenroom.registry.signing import DEMO, ROOT, Key, root_key, sign, verify
 from greenroom.store.log import Entry
 from greenroom.store.workspace import Workspace
@@ -32,12 +44,17 @@ class PolicyRules:
 
     needed: int = 1
     approvers: Sequence[str] = ()
-    gates: Sequence[dict[str, Any]] = ()
-    auto_approval: dict[str, Any] | None = None
-    learning: dict[str, Any] | None = None
+    gates: Sequence[Gate] = ()
+    auto_approval: AutoApproval | None = None
+    learning: LearningRules | None = None
 
-    def statement(self, actor: str) -> dict[str, Any]:
+    def statement(self, actor: str, by: str, previous: str | None) -> PolicyStatement:
         """Return the rules as they are signed.
+
+        Args:
+            actor: the actor that they are for.
+            by: the person who signs them.
+            previous: hash of the policy that they follow; None for the first.
 
         Raises:
             BadInput: more approvals are needed than people may give.
@@ -45,15 +62,16 @@ class PolicyRules:
         names = sorted(set(self.approvers))
         if self.needed < 1 or (names and self.needed > len(names)):
             raise BadInput(f"{self.needed} approvals cannot come from {len(names)} approvers")
-        rules = {
-            "actor": actor,
-            "needed": self.needed,
-            "approvers": names,
-            "gates": list(self.gates),
-        }
-        rules |= {} if self.auto_approval is None else {"auto_approval": self.auto_approval}
-        rules |= {} if self.learning is None else {"learning": self.learning}
-        return rules
+        return PolicyStatement(
+            actor=actor,
+            by=by,
+            needed=self.needed,
+            approvers=names,
+            gates=list(self.gates),
+            auto_approval=self.auto_approval,
+            learning=self.learning,
+            previous=previous,
+        )
 
 
 def policy_ref(actor: str) -> str:
@@ -77,15 +95,18 @@ def set_policy(
         Refused: it is the actor's first, and `by` is not the workspace's root; or the policy in force
             does not let `by` approve.
     """
-    statement = rules.statement(actor)
     previous = workspace.log.ref(policy_ref(actor))
+    statement = rules.statement(actor, by, previous)
     if previous is not None and _in_force(workspace, actor)[0] == previous:
-        before = workspace.objects.manifest(previous, "policy")["statement"]
-        if {**statement, "by": by} == {k: v for k, v in before.items() if k != "previous"}:
+        before = workspace.objects.read(previous, Policy).statement
+        if replace(statement, previous=before.previous) == before:
             return previous
-    signed = sign(workspace, by, {**statement, "previous": previous, "by": by})
+    signed = sign(workspace, by, to_json(statement))
     _require_may_change(workspace, actor, verify(workspace, signed))
-    name = workspace.publish({"kind": "policy", "version": 1, "actor": actor, **signed}, by=by)
+    policy = Policy(
+        actor=actor, statement=statement, key=signed["key"], signature=signed["signature"]
+    )
+    name = workspace.publish(policy, by=by)
     _put_in_force(workspace, actor, name, by)
     return name
 
@@ -96,8 +117,8 @@ def approve_policy(workspace: Workspace, policy: str, by: str) -> bool:
     Raises:
         Refused: the policy in force does not let this person approve, or has changed meanwhile.
     """
-    manifest = workspace.objects.manifest(policy, "policy")
-    actor, previous = manifest["actor"], manifest["statement"]["previous"]
+    manifest = workspace.objects.read(policy, Policy)
+    actor, previous = manifest.actor, manifest.statement.previous
     in_force = workspace.log.ref(policy_ref(actor))
     if in_force == policy:
         return True
@@ -106,33 +127,37 @@ def approve_policy(workspace: Workspace, policy: str, by: str) -> bool:
             f"the policy of {actor} has changed since this one was written",
             then=f"write it again: greenroom policy {actor} --by NAME",
         )
-    statement = {"policy": policy, "at_ns": str(workspace.log.clock.utc_ns()), "by": by}
-    signed = sign(workspace, by, statement)
+    statement = ApprovalStatement(policy=policy, at_ns=str(workspace.log.clock.utc_ns()), by=by)
+    signed = sign(workspace, by, to_json(statement))
     _require_may_change(workspace, actor, verify(workspace, signed))
-    approval = {"kind": "approval", "version": 1, "parents": {"policy_change": policy}}
-    name = workspace.publish({**approval, **signed}, by=by)
+    approval = Approval(
+        statement=statement,
+        parents=ApprovalParents(policy=policy),
+        key=signed["key"],
+        signature=signed["signature"],
+    )
+    name = workspace.publish(approval, by=by)
     workspace.log.append("approve-policy", {"policy": policy, "approval": name}, by=by)
     return _put_in_force(workspace, actor, policy, by)
 
 
 def missing_approvals(workspace: Workspace, policy: str) -> tuple[list[str], int]:
     """Return who signed or approved a policy, and how many more it takes until it is in force."""
-    manifest = workspace.objects.manifest(policy, "policy")
-    statement = manifest["statement"]
-    if workspace.log.ref(policy_ref(manifest["actor"])) == policy:
-        return [statement["by"]], 0
-    rules = _changeable_rules(workspace, manifest["actor"])
+    statement = workspace.objects.read(policy, Policy).statement
+    if workspace.log.ref(policy_ref(statement.actor)) == policy:
+        return [statement.by], 0
+    rules = _changeable_rules(workspace, statement.actor)
     names = _signers(workspace, policy, None)
     if rules is None:
         return names, 0
-    names = [n for n in names if not rules["approvers"] or n in rules["approvers"]]
-    return names, max(0, rules["needed"] - len(names))
+    names = [n for n in names if not rules.approvers or n in rules.approvers]
+    return names, max(0, rules.needed - len(names))
 
 
 def _put_in_force(workspace: Workspace, actor: str, policy: str, by: str) -> bool:
     if missing_approvals(workspace, policy)[1]:
         return False
-    previous = workspace.objects.manifest(policy, "policy")["statement"]["previous"]
+    previous = workspace.objects.read(policy, Policy).statement.previous
     workspace.log.move(policy_ref(actor), policy, expect=previous, by=by)
     return True
 
@@ -142,13 +167,12 @@ def _may_begin(key: Key) -> bool:
     return key.trust in (ROOT, DEMO)
 
 
-def _changeable_rules(workspace: Workspace, actor: str) -> dict[str, Any] | None:
+def _changeable_rules(workspace: Workspace, actor: str) -> PolicyStatement | None:
     """Return the rules by which the policy may be changed today; None where none counts."""
     policy, _ = _in_force(workspace, actor)
     if policy is None or not _signer_counts(workspace, policy, None):
         return None
-    rules: dict[str, Any] = workspace.objects.manifest(policy, "policy")["statement"]
-    return rules
+    return workspace.objects.read(policy, Policy).statement
 
 
 def _require_may_change(workspace: Workspace, actor: str, key: Key) -> None:
@@ -162,14 +186,14 @@ def _require_may_change(workspace: Workspace, actor: str, key: Key) -> None:
             f"the {which} of {actor} is signed by the workspace's root, not by {key.owner}",
             then=f"run it with --by '{root.owner}'" if root else "greenroom key new NAME",
         )
-    if rules is not None and rules["approvers"] and key.owner not in rules["approvers"]:
-        names = ", ".join(rules["approvers"])
+    if rules is not None and rules.approvers and key.owner not in rules.approvers:
+        names = ", ".join(rules.approvers)
         raise Refused(f"'{key.owner}' may not change the policy of {actor}", then=f"ask {names}")
 
 
 def _signer_counts(workspace: Workspace, policy: str, at: Entry | None) -> bool:
     try:
-        verify(workspace, workspace.objects.manifest(policy, "policy"), at)
+        verify(workspace, to_json(workspace.objects.read(policy, Policy)), at)
     except Refused:
         return False
     return True
@@ -177,23 +201,23 @@ def _signer_counts(workspace: Workspace, policy: str, at: Entry | None) -> bool:
 
 def _signers(workspace: Workspace, policy: str, at: Entry | None) -> list[str]:
     """Return who signed or approved a policy with a key that counted, each once."""
-    names = [verify(workspace, workspace.objects.manifest(policy, "policy"), at).owner]
+    names = [verify(workspace, to_json(workspace.objects.read(policy, Policy)), at).owner]
     for entry in workspace.log.entries()[: None if at is None else at.index]:
         if entry.event != "approve-policy" or entry.body["policy"] != policy:
             continue
-        approval = workspace.objects.manifest(entry.body["approval"], "approval")
+        approval = workspace.objects.read(entry.body["approval"], Approval)
         try:
-            key = verify(workspace, approval, at)
+            key = verify(workspace, to_json(approval), at)
         except Refused:
             continue
-        statement = approval["statement"]
-        signed_by_owner = statement["policy"] == policy and statement["by"] == key.owner
+        statement = approval.statement
+        signed_by_owner = statement.policy == policy and statement.by == key.owner
         if signed_by_owner and key.owner not in names:
             names.append(key.owner)
     return names
 
 
-def policy_of(workspace: Workspace, actor: str) -> dict[str, Any]:
+def policy_of(workspace: Workspace, actor: str) -> PolicyStatement:
     """Return the rules in force for an actor, verified.
 
     Raises:
@@ -201,13 +225,13 @@ def policy_of(workspace: Workspace, actor: str) -> dict[str, Any]:
     """
     name = workspace.log.ref(policy_ref(actor))
     if name is None:
-        return {"actor": actor, "needed": 1, "approvers": [], "gates": []}
+        return PolicyStatement(actor=actor)
     return read_policy(workspace, name, actor)[0]
 
 
 def read_policy(
     workspace: Workspace, name: str, actor: str, before: int | None = None
-) -> tuple[dict[str, Any], str]:
+) -> tuple[PolicyStatement, str]:
     """Return the rules of the policy that is in force, and who signed it.
 
     Args:
@@ -220,12 +244,12 @@ def read_policy(
         Refused: it is not in force, a signature does not hold, or it was put in force against the
             rules of the policy before it.
     """
-    manifest = workspace.objects.manifest(name, "policy")
-    rules: dict[str, Any] = manifest["statement"]
-    if rules["actor"] != actor:
-        raise Refused(f"the policy of {actor} was signed for {rules['actor']}")
+    manifest = workspace.objects.read(name, Policy)
+    rules = manifest.statement
+    if rules.actor != actor:
+        raise Refused(f"the policy of {actor} was signed for {rules.actor}")
     try:
-        key = verify(workspace, manifest)
+        key = verify(workspace, to_json(manifest))
         policy, fault = _in_force(workspace, actor, before)
         if policy != name:
             raise Refused(fault or "it is not in force")
@@ -265,18 +289,19 @@ def _check_move(workspace: Workspace, actor: str, before: str | None, move: Entr
         move: the entry.
     """
     name = move.body["new"]
-    statement = workspace.objects.manifest(name, "policy")["statement"]
-    key = verify(workspace, workspace.objects.manifest(name, "policy"), move)
-    if statement["actor"] != actor or statement["by"] != key.owner:
+    manifest = workspace.objects.read(name, Policy)
+    statement = manifest.statement
+    key = verify(workspace, to_json(manifest), move)
+    if statement.actor != actor or statement.by != key.owner:
         raise Refused("a policy was put in force that is another's")
-    if statement["previous"] != move.body["old"]:
+    if statement.previous != move.body["old"]:
         raise Refused("an earlier policy was put in force again, past the rules")
     if before is None or not _signer_counts(workspace, before, move):
         if not _may_begin(key):
             raise Refused(f"{key.owner} is not the workspace's root")
         return
-    rules = workspace.objects.manifest(before, "policy")["statement"]
+    rules = workspace.objects.read(before, Policy).statement
     names = _signers(workspace, name, move)
-    count = sum(not rules["approvers"] or n in rules["approvers"] for n in names)
-    if count < rules["needed"]:
-        raise Refused(f"it has {count} of the {rules['needed']} approvals that a change needs")
+    count = sum(not rules.approvers or n in rules.approvers for n in names)
+    if count < rules.needed:
+        raise Refused(f"it has {count} of the {rules.needed} approvals that a change needs")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,10 +19,10 @@ from greenroom.errors import BadInput, Refused
 from greenroom.features.conditioning import Vocabulary
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import BONES, PARENTS, Doubles, Floats, Skeleton
+from greenroom.manifests import GateDecision, Model, ReleaseManifest, ReleaseParents
 from greenroom.registry import approval
 from greenroom.registry.card import model_card
 from greenroom.registry.rigs import arkit_mapping
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
 
@@ -53,17 +52,17 @@ class PerformerSpec:
     offsets: Doubles | None = None
 
     @classmethod
-    def of(cls, workspace: Workspace, model: Manifest) -> PerformerSpec:
+    def of(cls, workspace: Workspace, model: Model) -> PerformerSpec:
         """Return the role that a model's manifest and its parts describe."""
         return cls(
-            FeatureSpec.load(model["features"]),
-            ModelShape.load(model["shape"]),
-            np.asarray(model["rest"], dtype=np.float32),
-            model["uses_speech"],
-            tuple(model.get("rig", ())),
+            FeatureSpec.load(model.features),
+            ModelShape.load(model.shape),
+            np.asarray(model.rest_state, dtype=np.float32),
+            model.uses_speech,
+            tuple(model.rig),
             arkit_mapping(workspace, model),
-            Vocabulary.load(model.get("words", {})),
-            np.asarray(model["offsets"], dtype=np.float64),
+            Vocabulary.load(model.vocabulary),
+            np.asarray(model.offsets, dtype=np.float64),
         )
 
     @property
@@ -92,8 +91,8 @@ class Release:
     graph: bytes
     role: PerformerSpec
     skeleton: Skeleton
-    manifest: Manifest
-    model: Manifest
+    manifest: ReleaseManifest
+    model: Model
     golden: bytes | None = None
 
 
@@ -103,7 +102,7 @@ def approve(
     by: str,
     until: datetime.date | None = None,
     validation: str | None = None,
-    decisions: Sequence[dict[str, Any]] = (),
+    decisions: Sequence[GateDecision] = (),
 ) -> str:
     """Make a release of a model, sign its approval, and return its hash.
 
@@ -131,7 +130,7 @@ def make_release(
     model: str,
     by: str,
     validation: str | None = None,
-    decisions: Sequence[dict[str, Any]] = (),
+    decisions: Sequence[GateDecision] = (),
 ) -> str:
     """Make a release of a model, which nobody has approved yet; return its hash.
 
@@ -145,24 +144,20 @@ def make_release(
     Raises:
         BadInput: there is no such model.
     """
-    model_manifest = workspace.objects.manifest(model, "model")
-    for blob in model_manifest["blobs"].values():
+    model_manifest = workspace.objects.read(model, Model)
+    for blob in model_manifest.blob_hashes():
         workspace.objects.get(blob)
     text = model_card(workspace, model, validation, list(decisions))
-    release = {
-        "kind": "release",
-        "version": 1,
-        "actor": model_manifest["actor"],
-        "parents": {"model": model},
-        "gates": list(decisions),
-        "blobs": {"card": workspace.objects.put(text.encode())},
-        "baselines": model_manifest["baselines"],
-        "rights": model_manifest["rights"],
-        "graph_sha256": model_manifest["blobs"]["graph"],
-        "feature_spec": model_manifest["feature_spec"],
-    }
-    if validation is not None:
-        release["parents"] = {"model": model, "validation": validation}
+    release = ReleaseManifest(
+        actor=model_manifest.actor,
+        parents=ReleaseParents(model=model, validation=validation or ""),
+        gates=list(decisions),
+        blobs={"card": workspace.objects.put(text.encode())},
+        reference=model_manifest.reference,
+        rights=model_manifest.rights,
+        graph_sha256=model_manifest.blobs.graph,
+        feature_spec=model_manifest.feature_spec,
+    )
     return workspace.publish(release, by=by)
 
 
@@ -179,19 +174,19 @@ def load_release(workspace: Workspace, name: str, *, past: bool = False) -> Rele
         Refused: it is not approved, or its parts contradict each other.
         CorruptObject: a byte changed.
     """
-    manifest = workspace.objects.manifest(name, "release")
+    manifest = workspace.objects.read(name, ReleaseManifest)
     if not past:
         approval.require_approved(workspace, name, manifest)
-    model = workspace.objects.manifest(manifest["parents"]["model"], "model")
+    model = workspace.objects.read(manifest.parents.model, Model)
     role = PerformerSpec.of(workspace, model)
-    if not role.spec.hash == model["feature_spec"] == manifest["feature_spec"]:
+    if not role.spec.hash == model.feature_spec == manifest.feature_spec:
         raise Refused(f"release {name[:12]} was made for other features", then="train it again")
-    if manifest["graph_sha256"] != model["blobs"]["graph"]:
+    if manifest.graph_sha256 != model.blobs.graph:
         raise Refused(f"release {name[:12]} names another graph than its model")
-    skeleton = Skeleton(BONES, PARENTS, np.asarray(model["offsets"], dtype=np.float64))
-    for blob in manifest.get("blobs", {}).values():
+    skeleton = Skeleton(BONES, PARENTS, np.asarray(model.offsets, dtype=np.float64))
+    for blob in manifest.blob_hashes():
         workspace.objects.get(blob)
-    graph = workspace.objects.get(model["blobs"]["graph"])
-    golden_blob = model["blobs"].get("golden")
-    golden = None if golden_blob is None else workspace.objects.get(golden_blob)
-    return Release(name, manifest["actor"], graph, role, skeleton, manifest, model, golden)
+    graph = workspace.objects.get(model.blobs.graph)
+    golden_blob = model.blobs.golden
+    golden = None if not golden_blob else workspace.objects.get(golden_blob)
+    return Release(name, manifest.actor, graph, role, skeleton, manifest, model, golden)

@@ -14,8 +14,8 @@ import msgspec
 
 from greenroom.errors import BadInput, Refused
 from greenroom.frames import ARKIT
+from greenroom.manifests import Model, ModelParents, Rig, RigParents
 from greenroom.registry.lineage import require_trained
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 
 Weights = Mapping[str, Mapping[str, float]]
@@ -93,28 +93,28 @@ def set_rig_mapping(workspace: Workspace, model: str, data: bytes, where: str, b
     Raises:
         BadInput: the model has no face, the file is wrong, or nothing would change.
     """
-    before = workspace.objects.manifest(model, "model")
-    if "rig" not in before:
+    before = workspace.objects.read(model, Model)
+    if not before.rig:
         raise BadInput(f"model {model[:12]} drives no face", then="train one on voices with faces")
     require_trained(workspace, model)
-    name, arkit = read_rig(data, tuple(before["rig"]), where=where)
-    plain = {"kind": "rig", "version": 1, "channels": before["rig"]}
-    rig = {
-        **plain,
-        "version": 2,
-        "name": name,
-        "arkit": arkit,
-        "parents": {"rig": workspace.publish(plain, by=by)},
-    }
+    name, arkit = read_rig(data, tuple(before.rig), where=where)
+    plain = workspace.publish(Rig(channels=before.rig), by=by)
+    rig = Rig(
+        channels=before.rig,
+        name=name,
+        arkit={channel: dict(weights) for channel, weights in arkit.items()},
+        parents=RigParents(rig=plain),
+    )
     part = workspace.publish(rig, by=by)
-    parts = before.get("parts", {})
+    parts = before.parts
     if part == parts.get("rig"):
         raise BadInput(f"model {model[:12]} has this rig already: {part[:12]}")
-    parents = {"dataset": before["parents"]["dataset"], "start": model}
-    return workspace.publish({**before, "parts": {**parts, "rig": part}, "parents": parents}, by=by)
+    parents = ModelParents(dataset=before.parents.dataset, start=model)
+    changed = msgspec.structs.replace(before, parts={**parts, "rig": part}, parents=parents)
+    return workspace.publish(changed, by=by)
 
 
-def arkit_mapping(workspace: Workspace, model: Manifest) -> tuple[tuple[str, str, float], ...]:
+def arkit_mapping(workspace: Workspace, model: Model) -> tuple[tuple[str, str, float], ...]:
     """Return (channel, ARKit's name, weight) of all that a model's rig maps, in the channels' order.
 
     Without a mapping the channels that have ARKit's own names are what they say.
@@ -122,13 +122,13 @@ def arkit_mapping(workspace: Workspace, model: Manifest) -> tuple[tuple[str, str
     Raises:
         Refused: the rig is another one's.
     """
-    channels = model.get("rig", ())
-    rig = {"channels": channels}
-    if "rig" in model.get("parts", {}):
-        rig = workspace.objects.manifest(model["parts"]["rig"], "rig")
-    if list(rig["channels"]) != list(channels):
+    channels = model.rig
+    rig = Rig(channels=channels)
+    if "rig" in model.parts:
+        rig = workspace.objects.read(model.parts["rig"], Rig)
+    if rig.channels != channels:
         raise Refused("this model names the rig of another face")
-    if "arkit" not in rig:
+    if rig.arkit is None:
         return tuple((name, name, 1.0) for name in channels if name in ARKIT)
-    arkit = rig["arkit"]
+    arkit = rig.arkit
     return tuple((c, n, float(w)) for c in channels for n, w in sorted(arkit.get(c, {}).items()))

@@ -16,6 +16,7 @@ from greenroom.live.recorder import read_ledger
 from greenroom.live.replay import opening_release
 from greenroom.live.ring import get_packets
 from greenroom.live.watchdog import ENGINE_LOST
+from greenroom.manifests import Show
 from greenroom.metrics.motion import SufficientStats
 from greenroom.metrics.positions import foot_positions, foot_skate, jerk, joint_positions
 from greenroom.registry.release import PerformerSpec
@@ -58,9 +59,9 @@ def rerun_show(workspace: Workspace, show: str, role: PerformerSpec, backend: Ba
         role: how the model is performed.
         backend: runs its graph.
     """
-    manifest = workspace.objects.manifest(show, "show")
+    manifest = workspace.objects.read(show, Show)
     recorded = opening_release(workspace, manifest).role.shape
-    performer = Performer(role, backend, manifest["seed"], conditioning=manifest.get("told", {}))
+    performer = Performer(role, backend, manifest.seed, conditioning=manifest.conditioning)
     done: list[TickResult] = []
     for row in read_ledger(workspace, manifest, recorded):
         late = bool(row["late"]) or row["reason"] == ENGINE_LOST.encode()
@@ -140,10 +141,10 @@ def _lost(
     workspace: Workspace, show: str, staged: Rerun, rotations: Floats, joints: np.ndarray
 ) -> SufficientStats | None:
     """Return the angles to the take that played, where its capture was lost; None where it never was."""
-    manifest = workspace.objects.manifest(show, "show")
-    if not manifest.get("playlist"):
+    manifest = workspace.objects.read(show, Show)
+    if not manifest.playlist:
         return None
-    body = open_playlist(workspace, manifest["playlist"], manifest["ticks"]).body
+    body = open_playlist(workspace, manifest.playlist, manifest.ticks).body
     ticks = np.asarray(staged.ticks)
     missing = ~np.isfinite(staged.captured[..., 0]).any(axis=1)
     ends = np.where(missing, -1, np.arange(len(ticks)))

@@ -10,18 +10,28 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from greenroom.consent.gate import refusal_reason
 from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, Refused
+from greenroom.manifests import (
+    Dataset,
+    Model,
+    PairFigure,
+    PairSequence,
+    ReleaseManifest,
+    Sandbox,
+    SandboxParents,
+    Show,
+    Validation,
+    kind_of,
+)
 from greenroom.metrics.motion import SufficientStats, aggregate
 from greenroom.metrics.sequences import relative_gain, sequence
 from greenroom.registry.lineage import splits_behind
 from greenroom.registry.release import PerformerSpec, load_release
 from greenroom.rehearsal.rerun import live_error_stats, rerun_show
 from greenroom.serving.onnx_backend import OnnxBackend
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_takes import EvalTake, load_eval_take
 from greenroom.validation.evaluator import EvalScope, validate
@@ -48,7 +58,7 @@ class Contender:
 
     name: str
     model: str
-    manifest: Manifest
+    manifest: Model
     backend: OnnxBackend
     seen_takes: frozenset[str]
     role: PerformerSpec
@@ -61,15 +71,15 @@ class Contender:
             Refused: it is a release that was withdrawn or never approved.
             BadInput: it is neither.
         """
-        kind = workspace.objects.manifest(name)["kind"]
-        if kind not in ("model", "release"):
-            raise BadInput(f"{name[:12]} is a {kind}", then="give a model or a release")
+        named = workspace.objects.read_any(name)
+        if not isinstance(named, Model | ReleaseManifest):
+            raise BadInput(f"{name[:12]} is a {kind_of(named)}", then="give a model or a release")
         model = name
-        if kind == "release":
-            model = load_release(workspace, name).manifest["parents"]["model"]
-        manifest = workspace.objects.manifest(model, "model")
-        graph = workspace.objects.get(manifest["blobs"]["graph"])
-        backend = OnnxBackend(graph, ModelShape.load(manifest["shape"]))
+        if isinstance(named, ReleaseManifest):
+            model = load_release(workspace, name).manifest.parents.model
+        manifest = workspace.objects.read(model, Model)
+        graph = workspace.objects.get(manifest.blobs.graph)
+        backend = OnnxBackend(graph, ModelShape.load(manifest.shape))
         ancestor_splits = splits_behind(workspace, model)
         seen_takes = frozenset(
             take for splits in ancestor_splits for takes in splits.values() for take in takes
@@ -116,7 +126,7 @@ def compare(
         )
     ours, theirs = (Contender.of(workspace, name) for name in (challenger, champion))
     for key, target in (("features", "joints"), ("rig", "face")):
-        if ours.manifest.get(key) != theirs.manifest.get(key):
+        if getattr(ours.manifest, key) != getattr(theirs.manifest, key):
             raise BadInput(
                 f"the two models do not drive the same {target}, so that "
                 "their errors are of other things"
@@ -135,7 +145,7 @@ def compare(
             _judged(workspace, contender, by, scenes, tasks, onward(n * len(takes)))
             for n, contender in enumerate((ours, theirs))
         ]
-        both = [read_stats(workspace.objects.manifest(name)) for name in validations]
+        both = [read_stats(workspace.objects.read(name, Validation)) for name in validations]
         pairs = _pairs(*both)
     for n, show in enumerate(shows):
         for metric, pair in _live_tallies(workspace, show, ours, theirs).items():
@@ -145,25 +155,21 @@ def compare(
         task: {metric: _compare_pairs(rows) for metric, rows in metrics.items()}
         for task, metrics in pairs.items()
     }
-    sandbox = {
-        "kind": "sandbox",
-        "version": 1,
-        "actor": theirs.manifest["actor"],
-        "unit": unit,
-        "level": LEVEL,
-        "left_out": left_out,
-        "figures": {t: {m: row["figures"] for m, row in ms.items()} for t, ms in results.items()},
-        "sequences": {
-            t: {m: row["sequence"] for m, row in ms.items()} for t, ms in results.items()
-        },
-        "parents": {
-            "challenger": ours.name,
-            "champion": theirs.name,
-            "validations": validations,
-            "shows": shows,
-            "takes": takes,
-        },
-    }
+    sandbox = Sandbox(
+        actor=theirs.manifest.actor,
+        unit=unit,
+        level=LEVEL,
+        left_out=left_out,
+        figures={t: {m: figure for m, (figure, _) in ms.items()} for t, ms in results.items()},
+        sequences={t: {m: series for m, (_, series) in ms.items()} for t, ms in results.items()},
+        parents=SandboxParents(
+            challenger=ours.name,
+            champion=theirs.name,
+            validations=validations,
+            shows=shows,
+            takes=takes,
+        ),
+    )
     return workspace.publish(sandbox, by=by)
 
 
@@ -176,18 +182,18 @@ def _select_inputs(
         Refused: nothing is left.
     """
     if not on:
-        datasets = {c.manifest["parents"]["dataset"] for c in (challenger, champion)}
-        test_splits = [workspace.objects.manifest(name)["splits"]["test"] for name in datasets]
+        datasets = {each.manifest.parents.dataset for each in (challenger, champion)}
+        test_splits = [workspace.objects.read(name, Dataset).splits["test"] for name in datasets]
         on = [take for takes in test_splits for take in takes]
-    day = datetime.datetime.now(datetime.UTC).date()
+    day = workspace.today()
     selected: dict[str, list[str]] = {"show": [], "take": []}
     left_out = {}
     for name in sorted(set(on)):  # hashes are in no order that has to do with what they name
-        manifest = workspace.objects.manifest(name)
-        kind = manifest["kind"]
+        manifest = workspace.objects.read_any(name)
+        kind = kind_of(manifest)
         if kind not in selected:
             raise BadInput(f"{name[:12]} is a {kind}", then="give shows and takes")
-        takes = manifest["parents"].get("takes", []) if kind == "show" else [name]
+        takes = manifest.parents.takes if isinstance(manifest, Show) else [name]
         objection = next(_objections(workspace, takes, challenger, champion, day), "")
         if objection:
             left_out[name] = objection
@@ -213,7 +219,7 @@ def _objections(
         for side, contender in (("challenger", challenger), ("champion", champion)):
             if take in contender.seen_takes:
                 yield f"the {side} was trained on it or chosen by it"
-        why = refusal_reason(workspace.objects.manifest(take, "take"), "perform", day)
+        why = refusal_reason(workspace, take, "perform", day)
         if why:
             yield why
 
@@ -273,7 +279,9 @@ def _live_tallies(
     }
 
 
-def _compare_pairs(rows: dict[str, tuple[SufficientStats, SufficientStats]]) -> dict[str, Any]:
+def _compare_pairs(
+    rows: dict[str, tuple[SufficientStats, SufficientStats]],
+) -> tuple[PairFigure, PairSequence]:
     """Return the figures and the sequence of a metric's pairs, in the order of their hashes."""
     names = sorted(rows)
     challenger_tallies, champion_tallies = ([rows[name][side] for name in names] for side in (0, 1))
@@ -285,16 +293,14 @@ def _compare_pairs(rows: dict[str, tuple[SufficientStats, SufficientStats]]) -> 
     low, high, gain = (
         [round(float(v), 4) for v in s] for s in (result.low, result.high, result.gain)
     )
-    return {
-        "figures": {
-            "challenger": round(aggregate(challenger_tallies, "model"), 4),
-            "champion": round(aggregate(champion_tallies, "model"), 4),
-            "better": "higher" if challenger_tallies[0].kind == "skill" else "lower",
-            "gain": gain[-1],
-            "ci": [low[-1], high[-1]],
-            "verdict": result.verdict,
-            "told": result.told,
-            "takes": len(names),
-        },
-        "sequence": {"takes": names, "gain": gain, "low": low, "high": high},
-    }
+    figure = PairFigure(
+        challenger=round(aggregate(challenger_tallies, "model"), 4),
+        champion=round(aggregate(champion_tallies, "model"), 4),
+        better="higher" if challenger_tallies[0].kind == "skill" else "lower",
+        gain=gain[-1],
+        ci=(low[-1], high[-1]),
+        verdict=result.verdict,
+        decided_after=result.told,
+        takes=len(names),
+    )
+    return figure, PairSequence(takes=names, gain=gain, low=low, high=high)

@@ -25,6 +25,7 @@ from greenroom.live.recorder import read_ledger
 from greenroom.live.replay import opening_release
 from greenroom.live.ring import Ring, get_packets
 from greenroom.live.show_notice import find_show
+from greenroom.manifests import Show
 from greenroom.registry.release import PerformerSpec
 from greenroom.rotations import angle_between
 from greenroom.store.workspace import Workspace
@@ -88,7 +89,7 @@ def rows_behind(workspace: Workspace, actor: str, ticks: int) -> tuple[Iterator[
     shows = [row.object for row in workspace.catalog.find("show", actor=actor)]
     if not shows:
         raise BadInput(f"{actor} has performed no show to follow", then="perform one first")
-    manifest = workspace.objects.manifest(shows[-1], "show")
+    manifest = workspace.objects.read(shows[-1], Show)
     shape = opening_release(workspace, manifest).role.shape
     return islice(read_ledger(workspace, manifest, shape), ticks), False
 

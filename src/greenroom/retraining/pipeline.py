@@ -7,13 +7,24 @@ step makes is content-addressed, so that doing it twice makes the same; who reme
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+
+import msgspec
 
 from greenroom.consent.gate import initial_weights_refusal, refusal_reason
 from greenroom.datasets.build import build_dataset
 from greenroom.errors import BadInput, Refused
+from greenroom.manifests import (
+    Dataset,
+    GateDecision,
+    Model,
+    ReleaseManifest,
+    Sandbox,
+    Take,
+    Validation,
+    to_json,
+)
 from greenroom.metrics.sequences import WORSE
 from greenroom.registry import auto_approval
 from greenroom.registry.policy import policy_of
@@ -106,20 +117,22 @@ class RetrainingPipeline:
         champion = self.workspace.log.ref(live_ref(actor))
         start, learned_takes = "", set[str]()
         if champion is not None:
-            start = self.workspace.objects.manifest(champion, "release")["parents"]["model"]
-            model = self.workspace.objects.manifest(start, "model")
-            dataset = self.workspace.objects.manifest(model["parents"]["dataset"], "dataset")
-            learned_takes = set(dataset["parents"]["takes"])
-            if "weights" not in model["blobs"] or initial_weights_refusal(model, day):
+            start = self.workspace.objects.read(champion, ReleaseManifest).parents.model
+            model = self.workspace.objects.read(start, Model)
+            dataset = self.workspace.objects.read(model.parents.dataset, Dataset)
+            learned_takes = set(dataset.parents.takes)
+            if not model.blobs.weights or initial_weights_refusal(model, day):
                 start = ""  # whoever withdrew is not in what is made from now on
             if self.online:  # what earlier updates saw is not news; a training takes it all
                 learned_takes |= _updated_with(self.workspace, model)
         fresh = []
         for row in self.workspace.catalog.find("take", actor=actor):
-            manifest = self.workspace.objects.manifest(row.object, "take")
-            if self.online and "body" not in manifest["blobs"]:
+            manifest = self.workspace.objects.read(row.object, Take)
+            if self.online and "body" not in manifest.media:
                 continue  # an update is of bodies
-            if row.object not in learned_takes and not refusal_reason(manifest, "train", day):
+            if row.object not in learned_takes and not refusal_reason(
+                self.workspace, row.object, "train", day
+            ):
                 fresh.append(row.object)
         if not fresh:
             raise PipelineStopped(NOTHING_NEW)
@@ -130,9 +143,9 @@ class RetrainingPipeline:
         like = None
         champion = results["pull"]["champion"]
         if champion:
-            model = self.workspace.objects.manifest(champion, "release")["parents"]["model"]
-            dataset = self.workspace.objects.manifest(model, "model")["parents"]["dataset"]
-            like = self.workspace.objects.manifest(dataset, "dataset")
+            model = self.workspace.objects.read(champion, ReleaseManifest).parents.model
+            dataset = self.workspace.objects.read(model, Model).parents.dataset
+            like = self.workspace.objects.read(dataset, Dataset)
         try:
             built = build_dataset(
                 self.workspace,
@@ -144,7 +157,7 @@ class RetrainingPipeline:
             )
         except BadInput as error:
             raise PipelineStopped(str(error)) from error
-        if like is not None and set(built.takes) <= set(like["parents"]["takes"]):
+        if like is not None and set(built.takes) <= set(like.parents.takes):
             raise PipelineStopped(
                 NOTHING_NEW
             )  # what came is of no use: too short, there twice, no body
@@ -169,27 +182,27 @@ class RetrainingPipeline:
     def sandbox(self, results: StepResults) -> StepResults:
         """Compare with the champion on what neither was trained on, and judge the gates."""
         workspace, champion = self.workspace, results["pull"]["champion"]
-        judged = workspace.objects.manifest(results["validate"]["validation"], "validation")
+        judged = workspace.objects.read(results["validate"]["validation"], Validation)
         rival, out = None, {"sandbox": "", "worse": []}
         if champion:
             name = self.work.compare(
                 workspace, results["train"]["model"], champion, self._progress("sandbox")
             )
-            sandbox = workspace.objects.manifest(name, "sandbox")
-            ours, theirs = sandbox["parents"]["validations"]
-            judged = workspace.objects.manifest(ours, "validation")
-            rival = workspace.objects.manifest(theirs, "validation")
+            sandbox = workspace.objects.read(name, Sandbox)
+            ours, theirs = sandbox.parents.validations
+            judged = workspace.objects.read(ours, Validation)
+            rival = workspace.objects.read(theirs, Validation)
             out = {"sandbox": name, "worse": _worse(sandbox)}
-        gates = policy_of(workspace, self.run.actor)["gates"]
+        gates = policy_of(workspace, self.run.actor).gates
         decisions = evaluate_gates(gates, judged, rival)
-        failed = [f"{d['metric']}: {d['why']}" for d in decisions if not d["passed"]]
+        failed = [f"{d.metric}: {d.why}" for d in decisions if not d.passed]
         if failed:
             raise PipelineStopped(
                 f"{len(failed)} of {len(gates)} gates failed: {'; '.join(failed)}"
             )
         if out["worse"]:
             raise PipelineStopped(f"it is worse than the champion at {', '.join(out['worse'])}")
-        return {**out, "decisions": decisions}
+        return {**out, "decisions": [to_json(decision) for decision in decisions]}
 
     def shadow(self, results: StepResults) -> StepResults:
         """Let it perform unseen."""
@@ -202,13 +215,13 @@ class RetrainingPipeline:
         return dict(report)
 
     def approve(self, results: StepResults) -> StepResults:
-        """Make a release, and approve it automatically."""
+        """Make a release, and approve it by the standing policy."""
         release = make_release(
             self.workspace,
             results["train"]["model"],
             BY,
             validation=results["validate"]["validation"] if "validate" in results else None,
-            decisions=results["sandbox"]["decisions"] if "sandbox" in results else (),
+            decisions=_decisions(results),
         )
         kind = auto_approval.ONLINE if self.online else auto_approval.RETRAIN
         try:
@@ -270,20 +283,26 @@ class RetrainingPipeline:
         record_outcome(log, run, outcome, reason, by=BY, release=release)
 
 
-def _updated_with(workspace: Workspace, model: Mapping[str, Any]) -> set[str]:
+def _decisions(results: StepResults) -> list[GateDecision]:
+    """Return the decisions of gates that a run's results hold as JSON."""
+    decisions = results.get("sandbox", {}).get("decisions", [])
+    return msgspec.convert(decisions, list[GateDecision])
+
+
+def _updated_with(workspace: Workspace, model: Model) -> set[str]:
     """Return the takes of every online update since the training that a model comes from."""
     takes: set[str] = set()
-    while "update" in model:
-        takes |= set(model["parents"]["takes"])
-        model = workspace.objects.manifest(model["parents"]["start"], "model")
+    while model.update is not None:
+        takes |= set(model.parents.takes)
+        model = workspace.objects.read(model.parents.start, Model)
     return takes
 
 
-def _worse(sandbox: Mapping[str, Any]) -> list[str]:
+def _worse(sandbox: Sandbox) -> list[str]:
     """Return the metrics at which the challenger is told apart from the champion, for the worse."""
     return [
         f"{task}.{metric}"
-        for task, metrics in sandbox["figures"].items()
+        for task, metrics in sandbox.figures.items()
         for metric, row in metrics.items()
-        if row["verdict"] == WORSE
+        if row.verdict == WORSE
     ]

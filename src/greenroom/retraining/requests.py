@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+import msgspec
 from cronsim import CronSim, CronSimError
 
 from greenroom.clock import NS_PER_S
 from greenroom.contracts import CAUSES
 from greenroom.errors import BadInput, Refused
+from greenroom.manifests import LearningRules
 from greenroom.registry.policy import policy_of
 from greenroom.store.log import Entry, Log
 from greenroom.store.workspace import Workspace
@@ -61,9 +63,14 @@ class Rules:
     gather_s: float = 60.0
     spike_s: float = 10.0
 
-    def manifest(self) -> dict[str, Any]:
-        """Return the rules as JSON."""
-        return {**asdict(self), "causes": list(self.causes)}
+    def manifest(self) -> LearningRules:
+        """Return the rules as a policy has them."""
+        numbers = {
+            each.name: float(getattr(self, each.name))
+            for each in fields(self)
+            if each.name.endswith("_s")
+        }
+        return LearningRules(**{**asdict(self), **numbers, "causes": list(self.causes)})
 
 
 def read_rules(settings: Any, where: str) -> Rules:
@@ -121,7 +128,9 @@ def rules_of(workspace: Workspace, actor: str) -> Rules:
     Raises:
         Refused: the policy's signature does not hold.
     """
-    return read_rules(policy_of(workspace, actor).get("learning", {}), f"the policy of {actor}")
+    learning = policy_of(workspace, actor).learning
+    settings = {} if learning is None else msgspec.structs.asdict(learning)
+    return read_rules(settings, f"the policy of {actor}")
 
 
 @dataclass(frozen=True)

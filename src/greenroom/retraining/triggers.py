@@ -9,6 +9,7 @@ from typing import Any
 from greenroom.clock import NS_PER_S
 from greenroom.errors import GreenroomError, Refused
 from greenroom.live.show_notice import find_show
+from greenroom.manifests import Model, ReleaseManifest
 from greenroom.monitoring.alerts import LoggedAlert, alert_sentence, alerts_in
 from greenroom.monitoring.detectors.prevalence import SPIKE
 from greenroom.registry.auto_approval import IN_A_ROW, ONLINE
@@ -94,10 +95,12 @@ def job_for_alert(workspace: Workspace, alert: LoggedAlert) -> dict[str, Any]:
     """
     if not _is_spike(alert):
         return {}
-    allowed = policy_of(workspace, alert.actor).get("auto_approval") or {}
-    if ONLINE not in allowed.get("kinds", ()) or allowed["until"] < workspace.today().isoformat():
+    approves = policy_of(workspace, alert.actor).auto_approval
+    if approves is None or ONLINE not in approves.kinds:
         return {}
-    most = allowed["bounds"].get("in_a_row", IN_A_ROW)
+    if approves.until < workspace.today().isoformat():
+        return {}
+    most = approves.bounds.get("in_a_row", IN_A_ROW)
     spent = _in_a_row(workspace, alert.actor) >= most
     return {} if spent else {"online": True}
 
@@ -105,11 +108,11 @@ def job_for_alert(workspace: Workspace, alert: LoggedAlert) -> dict[str, Any]:
 def _in_a_row(workspace: Workspace, actor: str) -> int:
     """Return how many updates the champion has had since its training."""
     try:
-        champion = workspace.objects.manifest(str(workspace.log.ref(live_ref(actor))), "release")
-        model = workspace.objects.manifest(champion["parents"]["model"], "model")
+        champion = workspace.objects.read(str(workspace.log.ref(live_ref(actor))), ReleaseManifest)
+        model = workspace.objects.read(champion.parents.model, Model)
     except GreenroomError:  # the run will say so
         return 0
-    return int(model.get("update", {}).get("in_a_row", 0))
+    return model.update.in_a_row if model.update is not None else 0
 
 
 def _is_spike(alert: LoggedAlert) -> bool:

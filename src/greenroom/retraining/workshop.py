@@ -9,6 +9,7 @@ from typing import Any
 from greenroom.adaptation.face_refit import carry_face_adaptation
 from greenroom.contracts import ModelShape
 from greenroom.errors import MissingExtra
+from greenroom.manifests import Model
 from greenroom.registry.policy import policy_of
 from greenroom.registry.release import PerformerSpec
 from greenroom.rehearsal.sandbox import compare
@@ -73,10 +74,11 @@ class Workshop:
         start = str(results["pull"]["start"])
         if not start:
             raise PipelineStopped("there is no champion with weights to begin with")
-        model = workspace.objects.manifest(start, "model")
-        past = build_reservoir(workspace, model["parents"]["dataset"], workspace.today())
+        model = workspace.objects.read(start, Model)
+        past = build_reservoir(workspace, model.parents.dataset, workspace.today())
         replay = past.save(workspace, run.actor, BY)
-        signed = policy_of(workspace, run.actor).get("auto_approval", {}).get("bounds", {})
+        approves = policy_of(workspace, run.actor).auto_approval
+        signed = approves.bounds if approves is not None else {}
         bounds = UpdateBounds(**{name: most for name, most in signed.items() if name != "in_a_row"})
         request = UpdateRequest(start, results["pull"]["takes"], replay, bounds=bounds)
         return online_update_subprocess(workspace.home, request, BY)
@@ -93,8 +95,8 @@ class Workshop:
 
     def shadow(self, workspace: Workspace, model: str) -> Mapping[str, Any]:
         """Follow the show that is on, or the last one; see :class:`Work`."""
-        manifest = workspace.objects.manifest(model, "model")
-        rows, live = rows_behind(workspace, manifest["actor"], SHADOW_TICKS)
+        manifest = workspace.objects.read(model, Model)
+        rows, live = rows_behind(workspace, manifest.actor, SHADOW_TICKS)
         result = shadow(
             rows, live, PerformerSpec.of(workspace, manifest), _backend(workspace, model)
         )
@@ -118,6 +120,6 @@ class Workshop:
 
 
 def _backend(workspace: Workspace, model: str) -> OnnxBackend:
-    manifest = workspace.objects.manifest(model, "model")
-    graph = workspace.objects.get(manifest["blobs"]["graph"])
-    return OnnxBackend(graph, ModelShape.load(manifest["shape"]))
+    manifest = workspace.objects.read(model, Model)
+    graph = workspace.objects.get(manifest.blobs.graph)
+    return OnnxBackend(graph, ModelShape.load(manifest.shape))

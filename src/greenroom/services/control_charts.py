@@ -13,6 +13,7 @@ from greenroom.frames import Doubles
 from greenroom.live.recorder import read_ledger
 from greenroom.live.replay import opening_release
 from greenroom.live.ring import get_packets
+from greenroom.manifests import Show
 from greenroom.monitoring.angles import JOINTS, mean_pose, rotation_vectors
 from greenroom.monitoring.charts.angles import SUBGROUP, JointCharts, joint_charts
 from greenroom.observers.drift_channels import load_training_reference
@@ -75,7 +76,7 @@ def control_charts(workspace: Workspace, show: str) -> ControlCharts:
     Raises:
         BadInput: what its release was trained on is not in this workspace, or the show is too short.
     """
-    manifest = workspace.objects.manifest(show, "show")
+    manifest = workspace.objects.read(show, Show)
     release = opening_release(workspace, manifest)
     bodies = load_training_reference(workspace, release).bodies
     if not bodies:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import sys
 import time
 import uuid
@@ -14,7 +13,6 @@ from urllib.parse import urlsplit
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from greenroom.capture.ingest import Attribution
 from greenroom.clock import TICK_HZ
 from greenroom.consent.gate import refusal_reason, require_rights
 from greenroom.contracts import Alert
@@ -30,6 +28,7 @@ from greenroom.observers.drift_monitor import DriftMonitor
 from greenroom.observers.hub import Hub
 from greenroom.observers.page import MetricsObserver, PageObserver
 from greenroom.registry.release import Release
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
 PAGE_PORT = 8030
@@ -90,8 +89,7 @@ def read_inputs(workspace: Workspace, urls: Sequence[str]) -> list[str]:
         if not url.startswith("take:"):
             raise BadInput(f"'{url}' is no input", then="give take:HASH; see greenroom take list")
         name = workspace.resolve(url.removeprefix("take:"), "take")
-        manifest = workspace.objects.manifest(name, "take")
-        require_rights(manifest, name, "perform", datetime.date.today())
+        require_rights(workspace, name, "perform", workspace.today())
         takes.append(name)
     return takes
 
@@ -160,7 +158,7 @@ class ShowSession:
             self.charts.renew(lambda: load_training_reference(workspace, release).channels())
         if self.metrics is not None and self._counting is not None:
             self._counting.staged(release.role.shape)
-            base = release.manifest["baselines"]["confidence_mean"]
+            base = release.manifest.reference.confidence_mean
             self.metrics.on_stage(
                 release.actor, release.name, confidence_base=base, ends_s=self._ends_s
             )
@@ -180,11 +178,12 @@ class ShowSession:
 
     def keep(self, workspace: Workspace, release: Release, takes: Sequence[str], by: str) -> None:
         """Keep what is captured while something new is seen, if all that plays is one person's."""
-        manifests = [workspace.objects.manifest(take, "take") for take in takes]
-        people = {(m["participant"], msgspec.json.encode(m["rights"])) for m in manifests}
-        today = datetime.date.today()
-        if len(people) == 1 and not any(refusal_reason(m, "train", today) for m in manifests):
-            who = Attribution(release.actor, manifests[0]["participant"], manifests[0]["rights"])
+        attributions = [workspace.attributions.of(take) for take in takes]
+        people = [(each.participants, each.rights) for each in attributions]
+        alike = bool(people) and all(each == people[0] for each in people)
+        day = workspace.today()
+        if alike and not any(refusal_reason(workspace, take, "train", day) for take in takes):
+            who = Attribution(release.actor, *people[0])
             name = f"captured-{self.teller.show[:8]}"
             self.harvest = CaptureRecorder(workspace, who, release.skeleton, name, by)
             self.observers.append(self.harvest)

@@ -12,13 +12,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from greenroom.errors import BadInput, GreenroomError
+from greenroom.manifests import KINDS as MANIFESTS
+from greenroom.manifests import to_json
 from greenroom.monitoring.alerts import alert_json, list_alerts
 from greenroom.observers.hub import Hub
 from greenroom.stage.access import require_token
 from greenroom.stage.server import ServerHandle, create_app, hosts_for, serve_in_thread
 from greenroom.store.workspace import Workspace
 
-KINDS = ("take", "dataset", "model", "part", "rig", "release", "show", "satisfaction")
+KINDS = ("take", "dataset", "model", "part", "rig", "release", "show", "survey")
 
 
 def routes(workspace: Workspace) -> list[BaseRoute]:
@@ -60,7 +62,8 @@ def routes(workspace: Workspace) -> list[BaseRoute]:
 
         def look() -> dict[str, Any]:
             name = thread_workspace.resolve(request.path_params["name"], kind)
-            return {kind: name, "manifest": thread_workspace.objects.manifest(name, kind)}
+            manifest = thread_workspace.objects.read(name, MANIFESTS[kind])
+            return {kind: name, "manifest": to_json(manifest)}
 
         return answer(look)
 

@@ -8,7 +8,6 @@ it is made anew: `catalog.sum` holds the SHA-256 of the file after the last chan
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +17,17 @@ import msgspec
 from filelock import FileLock
 
 from greenroom.errors import CheckFailed, GreenroomError
+from greenroom.manifests import Take, kind_of
+from greenroom.store.attribution import INGEST, attribution_of
 from greenroom.store.log import Entry, Log
-from greenroom.store.objects import Manifest, Objects, digest
+from greenroom.store.objects import Objects, digest
 
-_VERSION = 1
+_VERSION = 2
 _Sum = tuple[list[int], str]
 _SCHEMA = """
-create table manifests(object text primary key, kind text not null, actor text, name text,
-                       at_ns integer not null, by text not null, position integer not null);
+create table manifests(object text not null, kind text not null, actor text not null,
+                       name text not null, at_ns integer not null, by text not null,
+                       position integer not null, primary key (object, actor));
 create index manifests_kind on manifests(kind, actor, position);
 create table parents(child text not null, parent text not null, primary key (child, parent));
 create table refs(name text primary key, object text not null);
@@ -36,12 +38,21 @@ insert into seen values (0);
 
 @dataclass(frozen=True)
 class Row:
-    """What the catalogue knows of a manifest without opening it."""
+    """What the catalogue knows of a manifest without opening it.
+
+    Attributes:
+        object: its hash.
+        kind: its tag, such as "take".
+        actor: whose it is; "" for none. A take of two actors has a row for each.
+        name: its name; "" for none.
+        at_ns: when it was first published, or first ingested for this actor, UTC nanoseconds.
+        by: who did that.
+    """
 
     object: str
     kind: str
-    actor: str | None
-    name: str | None
+    actor: str
+    name: str
     at_ns: int
     by: str
 
@@ -72,7 +83,8 @@ class Catalog:
     def resolve(self, prefix: str, kind: str) -> list[str]:
         """Return the objects of `kind` whose hash begins with `prefix` (six digits or more)."""
         query = "select object from manifests where kind = ? and object glob ? order by position"
-        return [row[0] for row in self._ask(query, (kind, f"{prefix}*"))]
+        rows = self._ask(query, (kind, f"{prefix}*"))
+        return list(dict.fromkeys(row[0] for row in rows))
 
     def children(self, name: str) -> list[str]:
         """Return what names this object as its parent: the lineage, downwards."""
@@ -191,44 +203,34 @@ class Catalog:
 
     def _index(self, db: sqlite3.Connection, entry: Entry) -> None:
         if entry.event == "ref":
-            row = (entry.body["name"], entry.body["new"])
-            db.execute("insert or replace into refs values (?, ?)", row)
+            move = (entry.body["name"], entry.body["new"])
+            db.execute("insert or replace into refs values (?, ?)", move)
+        if entry.event == INGEST:
+            self._index_take(db, entry)
         if entry.event != "publish":
             return
         name = entry.body["object"]
         try:
-            manifest = self.objects.manifest(name)
+            manifest = self.objects.read_any(name)
         except GreenroomError:
             return  # lost or damaged: fsck reports it, and no query may offer it
-        db.execute(
-            "insert or ignore into manifests values (?, ?, ?, ?, ?, ?, ?)",
-            (
-                name,
-                manifest["kind"],
-                manifest.get("actor"),
-                manifest.get("name"),
-                entry.at_ns,
-                entry.by,
-                entry.index,
-            ),
-        )
-        rows = [(name, parent) for parent in sorted(set(parents_of(manifest)))]
+        if not isinstance(manifest, Take):  # whose a take is, and its name, come with `ingest`
+            actor, title = getattr(manifest, "actor", ""), getattr(manifest, "name", "")
+            row = (name, kind_of(manifest), actor, title, entry.at_ns, entry.by, entry.index)
+            db.execute("insert or ignore into manifests values (?, ?, ?, ?, ?, ?, ?)", row)
+        rows = [(name, parent) for parent in sorted(set(manifest.parent_hashes()))]
         db.executemany("insert or ignore into parents values (?, ?)", rows)
 
-
-def parents_of(manifest: Manifest) -> Iterator[str]:
-    """Yield the manifests that this one was made from: everything under `parents` and `parts`."""
-    stack = [manifest.get("parents", {}), manifest.get("parts", {})]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
-            stack.extend(value.values())
-        elif isinstance(value, list):
-            stack.extend(value)
-
-
-def blobs_of(manifest: Manifest) -> Iterator[str]:
-    """Yield the blobs that this manifest names: everything under `blobs`."""
-    yield from parents_of({"parents": manifest.get("blobs", {})})
+    def _index_take(self, db: sqlite3.Connection, entry: Entry) -> None:
+        """Add a take for an actor, or give it its newer name; its place stays the first."""
+        take, attribution = attribution_of(entry)
+        try:
+            self.objects.read(take, Take)
+        except GreenroomError:
+            return
+        row = (take, attribution.actor, attribution.name, entry.at_ns, entry.by, entry.index)
+        db.execute(
+            "insert into manifests values (?, 'take', ?, ?, ?, ?, ?)"
+            " on conflict (object, actor) do update set name = excluded.name",
+            row,
+        )

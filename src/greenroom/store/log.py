@@ -135,11 +135,11 @@ class Log:
                 )
             return self._append("ref", {"name": ref, "old": old, "new": new}, by)
 
-    def entries(self) -> list[Entry]:
-        """Return every entry, checked against the tree heads."""
+    def entries(self, start: int = 0) -> list[Entry]:
+        """Return every entry from index `start` on, checked against the tree heads."""
         with self._thread_lock:
             self._catch_up()
-            return list(self._entries)
+            return self._entries[start:]
 
     def leaves(self) -> list[bytes]:
         """Return the leaf hashes, for proofs."""

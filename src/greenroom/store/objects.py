@@ -15,17 +15,18 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 import rfc8785
 
 from greenroom.errors import BadInput, CorruptObject, GreenroomError
+from greenroom.manifests import Manifest, from_json, kind_of, to_json
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _MANIFEST_LIMIT = 64 * 1024 * 1024
 
-Manifest = dict[str, Any]
+AnyManifest = TypeVar("AnyManifest", bound=Manifest)
 
 
 def digest(data: bytes | memoryview) -> str:
@@ -37,12 +38,12 @@ def digest(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def canonical(manifest: Mapping[str, Any]) -> bytes:
-    """Return the RFC 8785 form of a manifest; NaN, infinity and integers beyond ±2⁵³ are refused."""
+def canonical(fields: Mapping[str, Any]) -> bytes:
+    """Return JSON in the form of RFC 8785; NaN, infinity and integers beyond ±2⁵³ are refused."""
     try:
-        return rfc8785.dumps(cast(Any, manifest))
+        return rfc8785.dumps(cast(Any, fields))
     except rfc8785.CanonicalizationError as error:
-        raise BadInput(f"this manifest has no canonical form: {error}") from error
+        raise BadInput(f"this JSON has no canonical form: {error}") from error
 
 
 def write_durably(path: Path, data: bytes | memoryview) -> None:
@@ -138,28 +139,36 @@ class Objects:
             )
         return data
 
-    def put_manifest(self, manifest: Mapping[str, Any]) -> str:
+    def put_manifest(self, manifest: Manifest) -> str:
         """Keep a manifest in canonical form; return its hash."""
-        return self.put(canonical(manifest))
+        return self.put(canonical(to_json(manifest)))
 
-    def manifest(self, name: str, kind: str | None = None) -> Manifest:
-        """Return a manifest.
+    def read(self, name: str, kind: type[AnyManifest]) -> AnyManifest:
+        """Return a manifest of one kind, every field checked.
 
         Args:
             name: its hash.
-            kind: what it must be, such as "take"; None for any.
+            kind: what it must be, such as `Take`.
 
         Raises:
-            BadInput: it is not a manifest, or of another kind.
+            BadInput: it is no manifest, of another kind, or a field of it is wrong.
+        """
+        manifest = self.read_any(name)
+        if not isinstance(manifest, kind):
+            raise BadInput(f"object {name[:12]} is a {kind_of(manifest)}, not a {kind_of(kind)}")
+        return manifest
+
+    def read_any(self, name: str) -> Manifest:
+        """Return a manifest of whatever kind, every field checked.
+
+        Raises:
+            BadInput: it is no manifest, or a field of it is wrong.
         """
         data = self.get(name)
         try:
             if len(data) > _MANIFEST_LIMIT or not data.startswith(b"{"):
                 raise ValueError
-            manifest = msgspec.json.decode(data)
-            actual_kind = manifest.get("kind")
-        except (ValueError, msgspec.DecodeError, AttributeError):
+            fields = msgspec.json.decode(data)
+        except (ValueError, RecursionError, msgspec.DecodeError):
             raise BadInput(f"object {name[:12]} is bytes, not a manifest") from None
-        if kind is not None and actual_kind != kind:
-            raise BadInput(f"object {name[:12]} is a {actual_kind}, not a {kind}")
-        return cast(Manifest, manifest)
+        return from_json(fields, name)

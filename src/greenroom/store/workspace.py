@@ -9,9 +9,11 @@ from pathlib import Path
 
 from greenroom.clock import NS_PER_S, Clock
 from greenroom.errors import BadInput, GreenroomError
-from greenroom.store.catalog import Catalog, blobs_of, parents_of
+from greenroom.manifests import Manifest, kind_of
+from greenroom.store.attribution import Attributions
+from greenroom.store.catalog import Catalog
 from greenroom.store.log import Log
-from greenroom.store.objects import Manifest, Objects
+from greenroom.store.objects import Objects
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class Findings:
 
 _LISTED = {
     "take": "list them: greenroom take list",
+    "dataset": "list them: greenroom dataset list",
+    "model": "list them: greenroom model list",
+    "release": "list them: greenroom release list",
+    "show": "list them: greenroom show list",
     "search": "greenroom search prints its hash when it ends",
     "validation": "greenroom validate prints its hash when it ends",
 }
@@ -60,6 +66,15 @@ class Workspace:
         self.objects = Objects(home / "objects")
         self.log = Log(home / "log", clock)
         self.catalog = Catalog(home / "catalog.sqlite", self.objects, self.log)
+        self.attributions = Attributions(self.log)
+
+    def today(self) -> datetime.date:
+        """Return the UTC day of the log's clock: the one answer to what day it is."""
+        return self.day_of(self.log.clock.utc_ns())
+
+    def day_of(self, utc_ns: int) -> datetime.date:
+        """Return the UTC day of a time in nanoseconds since 1970."""
+        return datetime.datetime.fromtimestamp(utc_ns // NS_PER_S, datetime.UTC).date()
 
     def publish(self, manifest: Manifest, *, by: str) -> str:
         """Keep a manifest and say so in the log; publishing the same again adds nothing.
@@ -67,14 +82,13 @@ class Workspace:
         Raises:
             BadInput: it names an object that is not here.
         """
-        for name in (*parents_of(manifest), *blobs_of(manifest)):
+        kind = kind_of(manifest)
+        for name in (*manifest.parent_hashes(), *manifest.blob_hashes()):
             if name not in self.objects:
-                raise BadInput(
-                    f"this {manifest['kind']} names object {name[:12]}, which is missing"
-                )
+                raise BadInput(f"this {kind} names object {name[:12]}, which is missing")
         name = self.objects.put_manifest(manifest)
         if not self.published(name):
-            self.log.append("publish", {"object": name, "kind": manifest["kind"]}, by=by)
+            self.log.append("publish", {"object": name, "kind": kind}, by=by)
         return name
 
     def published(self, name: str) -> bool:
@@ -93,7 +107,7 @@ class Workspace:
                 return matches[0]
             if len(matches) > 1:
                 raise BadInput(f"{len(matches)} {kind}s begin with {text}", then="give more digits")
-        named_matches = [row.object for row in self.catalog.find(kind) if row.name == text]
+        named_matches = [row.object for row in self.catalog.find(kind) if text and row.name == text]
         if len(named_matches) == 1:
             return named_matches[0]
         if named_matches:
@@ -104,15 +118,6 @@ class Workspace:
             f"there is no {kind} '{text}' in {self.home}",
             then=_LISTED.get(kind, f"list them: greenroom serve, then /api/{kind}s"),
         )
-
-    def today(self) -> datetime.date:
-        """Return the UTC day by the log's clock: everybody who asks what day it is asks here."""
-        return self.day_of(self.log.clock.utc_ns())
-
-    @staticmethod
-    def day_of(utc_ns: int) -> datetime.date:
-        """Return the UTC day of a time in nanoseconds."""
-        return datetime.datetime.fromtimestamp(utc_ns / NS_PER_S, datetime.UTC).date()
 
     def fsck(self, progress: Callable[[int], None] = lambda _: None) -> Findings:
         """Hash every object, check the log from its start, and compare every ref with it."""
@@ -163,10 +168,10 @@ class Workspace:
 
     def _check_manifest(self, name: str, findings: Findings) -> None:
         try:
-            manifest = self.objects.manifest(name)
+            manifest = self.objects.read_any(name)
         except GreenroomError as error:
             findings.bad.append(Fault("manifest", name, str(error)))
             return
-        for part in (*parents_of(manifest), *blobs_of(manifest)):
+        for part in (*manifest.parent_hashes(), *manifest.blob_hashes()):
             if part not in self.objects:
                 findings.bad.append(Fault("object", part, f"missing, but {name[:12]} names it"))

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from greenroom.capture.annotations import dataset_tiers, whole_label
 from greenroom.capture.ingest import load_take
 from greenroom.capture.sequence import concatenate, mirror_body
 from greenroom.datasets.build import face_rig, pose_states
@@ -18,8 +19,8 @@ from greenroom.features.conditioning import Conditioning, Vocabulary
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import extract_speech
 from greenroom.frames import Body, Floats
+from greenroom.manifests import Dataset
 from greenroom.networks.presets import Preset
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.training.training_data import TrainingData
 
@@ -64,22 +65,22 @@ class SplitData:
         return names if len(names) > 1 else ()
 
 
-def load_splits(workspace: Workspace, dataset: Manifest, spec: FeatureSpec) -> dict[str, SplitData]:
+def load_splits(workspace: Workspace, dataset: Dataset, spec: FeatureSpec) -> dict[str, SplitData]:
     """Return the recordings and labels of each split of a dataset."""
-    return {split: _split(workspace, dataset, split) for split in dataset["splits"]}
+    return {split: _split(workspace, dataset, split) for split in dataset.splits}
 
 
-def _split(workspace: Workspace, dataset: Manifest, split: str) -> SplitData:
-    channels = face_rig(workspace, dataset)
+def _split(workspace: Workspace, dataset: Dataset, split: str) -> SplitData:
+    channels, tiers_by_take = face_rig(workspace, dataset), dataset_tiers(workspace, dataset)
     body_rows, face_rows = [], []
-    for take in dataset["splits"][split]:
-        manifest = workspace.objects.manifest(take, "take")
+    for take in dataset.splits[split]:
+        labels = tiers_by_take.get(take, {})
         recording = load_take(workspace, take)
-        labels = manifest.get("tiers", {})
         if recording.body is not None:
-            style, content = whole_label(manifest, "style"), whole_label(manifest, "content")
-            weight = float(dataset.get("weights", {}).get(take, 1.0))
-            body_rows.append((recording.body, style, content, weight, labels))
+            style, content = whole_label(labels, "style"), whole_label(labels, "content")
+            body_rows.append(
+                (recording.body, style, content, dataset.weights.get(take, 1.0), labels)
+            )
         if recording.face is None or recording.audio is None:
             continue
         if recording.face.channels == channels:
@@ -102,12 +103,6 @@ def _split(workspace: Workspace, dataset: Manifest, split: str) -> SplitData:
 def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
     """Return the columns of rows, also where there are none."""
     return [[row[i] for row in rows] for i in range(count)]
-
-
-def whole_label(take: Manifest, tier: str) -> str:
-    """Return the label of a take as a whole in a tier; "" where it has none."""
-    label = take.get("tiers", {}).get(tier, "")
-    return label if isinstance(label, str) else ""
 
 
 def are_joined(split: SplitData) -> bool:

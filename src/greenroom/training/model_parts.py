@@ -10,76 +10,80 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from greenroom.frames import Floats
-from greenroom.store.objects import Manifest
+from greenroom.manifests import Model, ModelPart, PartParents, Rig
 from greenroom.store.workspace import Workspace
 
 STYLE, RIG = "style", "rig"
 CENTRES = "centres"
 
 
-def publish_parts(workspace: Workspace, model: Manifest, trained: Any, by: str) -> Manifest:
-    """Publish the parts of a newly trained model; return the entry of its manifest.
+def publish_parts(workspace: Workspace, model: Model, trained: Any, by: str) -> Model:
+    """Publish the parts of a newly trained model; return its manifest with their hashes.
 
     Args:
         workspace: where they are published.
         model: its manifest, complete but for its parts.
         trained: the network.
         by: name of who trains.
-
-    Returns:
-        {"parts": {"style": hash, "rig": hash}}, those that it has; {} for a model without parts.
     """
     parts = {}
     style = getattr(trained, "style", None)  # the token model has no such head
     if style is not None:
         tensors = tensors_of(style, trained.core.mean, trained.core.std)
-        parents = {"dataset": model["parents"]["dataset"]}
-        parts[STYLE] = publish_style(workspace, {**model, "parents": parents}, tensors, by)
-    if "rig" in model:
+        part = ModelPart(
+            part=STYLE,
+            actor=model.actor,
+            styles=model.styles,
+            features=model.features,
+            feature_spec=model.feature_spec,
+            recipe_version=model.recipe_version,
+            rights=model.rights,
+            figures=model.figures,
+            parents=PartParents(dataset=model.parents.dataset),
+            blobs={},
+        )
+        parts[STYLE] = publish_style(workspace, part, tensors, by)
+    if model.rig:
         parts[RIG] = _rig(workspace, model, by)
-    return {"parts": parts} if parts else {}
+    return msgspec.structs.replace(model, parts=parts)
 
 
-def _rig(workspace: Workspace, model: Manifest, by: str) -> str:
+def _rig(workspace: Workspace, model: Model, by: str) -> str:
     """Return the rig's hash; the initial model's rig where the channels are the same."""
-    start = model["parents"].get("start")
-    parts = workspace.objects.manifest(start, "model").get("parts", {}) if start else {}
-    if RIG in parts and workspace.objects.manifest(parts[RIG])["channels"] == model["rig"]:
-        return str(parts[RIG])
-    return workspace.publish({"kind": "rig", "version": 1, "channels": model["rig"]}, by=by)
+    start = model.parents.start
+    parts = workspace.objects.read(start, Model).parts if start else {}
+    if RIG in parts and workspace.objects.read(parts[RIG], Rig).channels == model.rig:
+        return parts[RIG]
+    return workspace.publish(Rig(channels=model.rig), by=by)
 
 
 def publish_style(
-    workspace: Workspace, manifest: Manifest, tensors: Mapping[str, Floats], by: str
+    workspace: Workspace, part: ModelPart, tensors: Mapping[str, Floats], by: str
 ) -> str:
     """Publish a style part; return its hash.
 
     Args:
         workspace: where it is published.
-        manifest: has "actor", "styles", "features", "feature_spec", "code", "rights", "parents" and
-            "figures", of which those of styles are used.
+        part: its manifest but for shape and blobs; of its figures those of styles are used.
         tensors: of :func:`tensors_of`.
         by: name of who publishes.
     """
     from safetensors.numpy import save
 
-    same = ("actor", "styles", "features", "feature_spec", "code", "rights", "parents")
-    figures = {
-        n: round(v, 4) for n, v in sorted(manifest["figures"].items()) if n.startswith("style_")
+    style_figures = {
+        n: round(v, 4) for n, v in sorted(part.figures.items()) if n.startswith("style_")
     }
-    out = {
-        "kind": "part",
-        "version": 1,
-        "part": STYLE,
-        **{key: manifest[key] for key in same},
-        "shape": {name: list(tensors[name].shape) for name in sorted(tensors)},
-        "figures": figures,
-        "blobs": {"tensors": workspace.objects.put(save(dict(sorted(tensors.items()))))},
-    }
-    return workspace.publish(out, by=by)
+    complete = msgspec.structs.replace(
+        part,
+        shape={name: list(tensors[name].shape) for name in sorted(tensors)},
+        figures=style_figures,
+        blobs={"tensors": workspace.objects.put(save(dict(sorted(tensors.items()))))},
+    )
+    return workspace.publish(complete, by=by)
 
 
 def tensors_of(style: Any, mean: Any, std: Any) -> dict[str, Floats]:
@@ -88,21 +92,17 @@ def tensors_of(style: Any, mean: Any, std: Any) -> dict[str, Floats]:
     return {name: np.asarray(value).copy() for name, value in tensors.items()}
 
 
-def with_centres(
-    workspace: Workspace, part: str, centres: Floats, changes: Manifest, by: str
-) -> str:
+def with_centres(workspace: Workspace, part: ModelPart, centres: Floats, by: str) -> str:
     """Publish a style part with other centres; return its hash.
 
     Args:
         workspace: where it is published.
-        part: hash of the original part.
+        part: its manifest, with the tensors of the original part.
         centres: of the styles (C, A).
-        changes: other changes: "rights", "parents", "code".
         by: name of who updates.
     """
     from safetensors.numpy import load
 
-    before = workspace.objects.manifest(part, "part")
-    tensors = load(workspace.objects.get(before["blobs"]["tensors"]))
+    tensors = load(workspace.objects.get(part.blobs["tensors"]))
     moved = {**tensors, CENTRES: centres.astype(tensors[CENTRES].dtype)}
-    return publish_style(workspace, {**before, "figures": {}, **changes}, moved, by)
+    return publish_style(workspace, msgspec.structs.replace(part, figures={}), moved, by)

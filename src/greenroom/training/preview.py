@@ -8,7 +8,6 @@ with clips and without.
 
 from __future__ import annotations
 
-import datetime
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from greenroom.capture.ingest import load_take, media_formats
+from greenroom.capture.annotations import dataset_tiers
+from greenroom.capture.ingest import load_take
+from greenroom.capture.labels import Tiers
 from greenroom.consent.gate import refusal_reason
 from greenroom.contracts import ModelShape
 from greenroom.datasets.build import pose_states
@@ -26,12 +27,13 @@ from greenroom.datasets.gaps import LOST, fill_gaps
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import extract_speech
 from greenroom.frames import Body, Floats
+from greenroom.manifests import Dataset, Take
 from greenroom.networks.face import face_windows
 from greenroom.networks.input_batch import conditioning_inputs
 from greenroom.networks.motion_net import MotionNet, TrunkNet
 from greenroom.render.clips import ClipPanel, side_by_side
 from greenroom.render.traces import traces
-from greenroom.store.objects import Manifest, write_durably
+from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
 from greenroom.training.data_module import SplitData
 from greenroom.training.rollout import roll_out
@@ -143,19 +145,19 @@ class PreviewSource:
     """
 
     workspace: Workspace
-    dataset: Manifest
+    dataset: Dataset
     spec: FeatureSpec
     shape: ModelShape
     split: SplitData
 
     def face_window(
-        self, take: str, manifest: Manifest, first_tick: int | None, ticks: int
+        self, take: str, tiers: Tiers, first_tick: int | None, ticks: int
     ) -> FaceStretch | None:
         """Return a stretch of a take's face; None where its rig is another, or it is too short.
 
         Args:
             take: hash.
-            manifest: of the take.
+            tiers: its labels.
             first_tick: of the stretch; None for the liveliest one.
             ticks: T.
         """
@@ -164,7 +166,7 @@ class PreviewSource:
         if face is None or audio is None or face.channels != self.split.channels:
             return None
         speech = torch.from_numpy(extract_speech(audio.samples))
-        labels = self.split.vocabulary.rows(manifest.get("tiers", {}), len(speech))
+        labels = self.split.vocabulary.rows(tiers, len(speech))
         inputs, weights = face_windows(
             torch.from_numpy(face.weights),
             torch.cat([speech, torch.from_numpy(labels)], -1),
@@ -180,20 +182,19 @@ class PreviewSource:
         )
         return FaceStretch(own_speech, own_labels, weights[part].numpy(), face.channels)
 
-    def exportable_takes(self) -> dict[str, Manifest]:
+    def exportable_takes(self) -> dict[str, Take]:
         """Return the held-out takes that may be shown: with a face first, then the longest."""
-        day = datetime.datetime.now(datetime.UTC).date()
-        names = self.dataset["splits"]["validation"]
-        manifests = {name: self.workspace.objects.manifest(name) for name in names}
-        takes = [n for n, take in manifests.items() if not refusal_reason(take, "export", day)]
-        takes.sort(
-            key=lambda name: (
-                -len(media_formats(manifests[name])),
-                -manifests[name]["ticks"],
-                name,
-            )
+        day = self.workspace.today()
+        manifests = {
+            name: self.workspace.objects.read(name, Take)
+            for name in self.dataset.splits["validation"]
+            if not refusal_reason(self.workspace, name, "export", day)
+        }
+        order = sorted(
+            manifests,
+            key=lambda name: (-len(manifests[name].media), -manifests[name].clock.ticks, name),
         )
-        return {name: manifests[name] for name in takes}
+        return {name: manifests[name] for name in order}
 
 
 def make_preview(source: PreviewSource, folder: Path, steps: int) -> Preview | None:
@@ -208,11 +209,10 @@ def make_preview(source: PreviewSource, folder: Path, steps: int) -> Preview | N
         steps: of the run.
     """
     takes, shape = source.exportable_takes(), source.shape
+    tiers_by_take = dataset_tiers(source.workspace, source.dataset)
     for name, manifest in takes.items():
         body = (
-            load_take(source.workspace, name, ("body",)).body
-            if "body" in media_formats(manifest)
-            else None
+            load_take(source.workspace, name, ("body",)).body if "body" in manifest.media else None
         )
         if body is None or len(body) < 2 * LOST:
             continue
@@ -224,7 +224,7 @@ def make_preview(source: PreviewSource, folder: Path, steps: int) -> Preview | N
         # Before the first tick of a take that one is repeated.
         rows = np.arange(first - shape.history - 1, first + ticks).clip(0)
         stretch = Body(body.skeleton, body.root[rows], body.rotations[rows], body.validity[rows])
-        labels = source.split.vocabulary.rows(manifest.get("tiers", {}), len(body))[rows]
+        labels = source.split.vocabulary.rows(tiers_by_take.get(name, {}), len(body))[rows]
         preview = Preview(
             folder,
             max(LEAST, steps // EPOCHS),
@@ -235,7 +235,7 @@ def make_preview(source: PreviewSource, folder: Path, steps: int) -> Preview | N
         )
         for other in (name, *takes) if shape.face else ():
             first_tick = first if other == name else None
-            face = source.face_window(other, takes[other], first_tick, ticks)
+            face = source.face_window(other, tiers_by_take.get(other, {}), first_tick, ticks)
             if face is not None:
                 return replace(preview, takes=tuple(sorted({name, other})), face=face)
         return preview

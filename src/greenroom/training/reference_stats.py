@@ -17,6 +17,7 @@ from torch import Tensor
 
 from greenroom.contracts import REFERENCE_TICKS, ModelShape
 from greenroom.frames import Floats
+from greenroom.manifests import ReferenceSummary
 from greenroom.metrics.motion import AHEAD, forecast_error
 from greenroom.networks.input_batch import InputBatch, Observation, assemble_batch
 
@@ -38,13 +39,13 @@ class ReferenceStats:
     blocks: list[int]
     rows: Floats
 
-    def baselines(self) -> dict[str, object]:
+    def summary(self) -> ReferenceSummary:
         """Return the summary for a model's manifest."""
-        return {
-            "confidence_mean": round(float(self.confidence.mean()), 4),
-            "confidence_p05": round(float(np.quantile(self.confidence, 0.05)), 4),
-            "blocks": self.blocks,
-        }
+        return ReferenceSummary(
+            blocks=self.blocks,
+            confidence_mean=round(float(self.confidence.mean()), 4),
+            confidence_p05=round(float(np.quantile(self.confidence, 0.05)), 4),
+        )
 
     def blob(self) -> bytes:
         """Return the rows, float32, little-endian."""

@@ -9,7 +9,6 @@ nothing: `greenroom track` sends it later. The truth is the model's manifest.
 from __future__ import annotations
 
 import base64
-import datetime
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -247,9 +246,8 @@ def export_permission(workspace: Workspace) -> Callable[[Sequence[str]], bool]:
     """Return what tells whether the rights of all of some takes cover `export` today."""
 
     def may(takes: Sequence[str]) -> bool:
-        day = datetime.datetime.now(datetime.UTC).date()
-        manifests = [workspace.objects.manifest(take, "take") for take in takes]
-        return not any(refusal_reason(take, "export", day) for take in manifests)
+        day = workspace.today()
+        return not any(refusal_reason(workspace, take, "export", day) for take in takes)
 
     return may
 

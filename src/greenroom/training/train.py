@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,9 +18,9 @@ from greenroom.features.conditioning import Vocabulary
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import CHANNELS
 from greenroom.frames import Body, Floats
+from greenroom.manifests import Dataset, Model, ModelBlobs, ModelParents
 from greenroom.networks.motion_net import MotionNet
 from greenroom.networks.presets import Preset, preset_of
-from greenroom.store.objects import Manifest
 from greenroom.store.workspace import Workspace
 from greenroom.training.calibration import holdout_figures
 from greenroom.training.data_module import SplitData, are_joined, load_splits, make_training_data
@@ -80,7 +79,7 @@ class _Job:
 
     workspace: Workspace
     dataset: str
-    manifest: Manifest
+    manifest: Dataset
     by: str
     preset: Preset
     recipe: Recipe
@@ -107,7 +106,7 @@ class _Job:
             "preset": self.preset.name,
             "recipe": self.recipe.manifest(),
             **_run_settings(options),
-            "code": code_version(),
+            "recipe_version": code_version(),
             **({"start": options.start} if options.start else {}),
         }
 
@@ -154,12 +153,12 @@ def _require_consent(workspace: Workspace, dataset: str, start: str) -> None:
     Raises:
         Refused: one does not cover training.
     """
-    day = datetime.datetime.now(datetime.UTC).date()
-    for take in workspace.objects.manifest(dataset, "dataset")["parents"]["takes"]:
-        require_rights(workspace.objects.manifest(take, "take"), take, "train", day)
+    day = workspace.today()
+    for take in workspace.objects.read(dataset, Dataset).parents.takes:
+        require_rights(workspace, take, "train", day)
     if not start:
         return
-    reason = initial_weights_refusal(workspace.objects.manifest(start, "model"), day)
+    reason = initial_weights_refusal(workspace.objects.read(start, Model), day)
     if reason:
         raise Refused(
             f"nothing may begin with model {start[:12]}: {reason}", then="train without --start"
@@ -175,8 +174,8 @@ def _prepare(
     options: TrainOptions,
 ) -> _Job:
     """Return the job, with its splits loaded and checked."""
-    manifest = workspace.objects.manifest(dataset, "dataset")
-    spec = FeatureSpec.load(manifest["features"])
+    manifest = workspace.objects.read(dataset, Dataset)
+    spec = FeatureSpec.load(manifest.features)
     splits = load_splits(workspace, manifest, spec)
     _check(splits, preset.trunk > 0, recipe)
     vocabulary, has_heads = splits["train"].vocabulary, preset.trunk > 0
@@ -233,52 +232,45 @@ def _fit(job: _Job, run: TrainingRun) -> tuple[MotionNet, dict[str, float]]:
     )
 
 
-def _model_manifest(job: _Job, model: MotionNet, figures: dict[str, float]) -> Manifest:
+def _model_manifest(job: _Job, model: MotionNet, figures: dict[str, float]) -> Model:
     """Return a trained model's manifest, its blobs and parts stored."""
     workspace, manifest, spec, shape = job.workspace, job.manifest, job.spec, job.shape
-    splits, recipe, start, words = job.splits, job.recipe, job.options.start, job.vocabulary
+    splits, recipe, start = job.splits, job.recipe, job.options.start
     reference = compute_reference_stats(
         model, [pose_states(spec, body) for body in _in_control(splits)]
     )
     graph, operations = export(model)  # last: after it torch runs some ten times slower
     check_parity(model, graph, job.states("validation"))
-    behind = workspace.objects.manifest(start, "model")["rights"] if start else []
-    rights = merge_rights(workspace, behind, manifest["parents"]["takes"])
+    behind = workspace.objects.read(start, Model).rights if start else []
     weights = save({n: weight.detach().contiguous() for n, weight in model.named_parameters()})
-    out = {
-        "kind": "model",
-        "version": 1,
-        "actor": manifest["actor"],
-        "preset": job.preset.name,
-        "parameters": model.parameters_count,
-        "recipe": {**recipe.manifest(), **_run_settings(job.options)},
-        "code": code_version(),
-        "features": spec.manifest(),
-        "feature_spec": spec.hash,
-        "shape": shape.manifest(),
-        "operations": operations,
-        "rest": _rounded(find_rest_state(job.material.streams)),
-        "offsets": [_rounded(row) for row in splits["train"].bodies[0].skeleton.offsets],
-        "uses_speech": shape.face > 0,
-        "figures": {name: round(value, 4) for name, value in sorted(figures.items())},
-        "baselines": reference.baselines(),
-        "rights": rights,
-        "parents": {"dataset": job.dataset, **({"start": start} if start else {})},
-        "blobs": {
-            "graph": workspace.objects.put(graph),
-            "golden": workspace.objects.put(golden(graph, shape)),
-            "weights": workspace.objects.put(weights),
-            "reference": workspace.objects.put(reference.blob()),
-        },
-    }
-    if shape.face:
-        out["rig"] = list(splits["train"].channels)
-    if shape.styles:
-        out["styles"] = list(splits["train"].styles)
-    if words.manifest():
-        out["words"] = words.manifest()
-    out |= publish_parts(workspace, out, model, job.by)
-    return out
+    trained = Model(
+        actor=manifest.actor,
+        preset=job.preset.name,
+        parameters=model.parameters_count,
+        recipe={**recipe.manifest(), **_run_settings(job.options)},
+        recipe_version=code_version(),
+        features=spec.manifest(),
+        feature_spec=spec.hash,
+        shape=shape.manifest(),
+        operations=operations,
+        rest_state=_rounded(find_rest_state(job.material.streams)),
+        offsets=[_offset(row) for row in splits["train"].bodies[0].skeleton.offsets],
+        uses_speech=shape.face > 0,
+        figures={name: round(value, 4) for name, value in sorted(figures.items())},
+        reference=reference.summary(),
+        rights=merge_rights(workspace, behind, manifest.parents.takes),
+        parents=ModelParents(dataset=job.dataset, start=start),
+        blobs=ModelBlobs(
+            graph=workspace.objects.put(graph),
+            golden=workspace.objects.put(golden(graph, shape)),
+            weights=workspace.objects.put(weights),
+            reference=workspace.objects.put(reference.blob()),
+        ),
+        rig=list(splits["train"].channels) if shape.face else [],
+        styles=list(splits["train"].styles) if shape.styles else [],
+        vocabulary=job.vocabulary.manifest(),
+    )
+    return publish_parts(workspace, trained, model, job.by)
 
 
 def _run_settings(options: TrainOptions) -> dict[str, Any]:
@@ -328,13 +320,18 @@ def _rounded(values: Any) -> list[float]:
     return [round(float(value), 6) for value in values]
 
 
+def _offset(row: Any) -> tuple[float, float, float]:
+    x, y, z = _rounded(row)
+    return x, y, z
+
+
 def initial_weights(workspace: Workspace, start: str, vocabulary: Vocabulary) -> dict[str, Tensor]:
     """Return a model's learned weights, by name, for one with a vocabulary.
 
     Weights of labels are left out unless both vocabularies are the same: else a column is another label.
     """
     learned = load_weights(workspace, start)
-    if workspace.objects.manifest(start, "model").get("words", {}) == vocabulary.manifest():
+    if workspace.objects.read(start, Model).vocabulary == vocabulary.manifest():
         return learned
     labels = ("conditioning.", "face.conditioning.")
     return {name: weight for name, weight in learned.items() if not name.startswith(labels)}
@@ -346,8 +343,8 @@ def load_weights(workspace: Workspace, model: str) -> dict[str, Tensor]:
     Raises:
         BadInput: the model has none.
     """
-    blob = workspace.objects.manifest(model, "model")["blobs"].get("weights")
-    if blob is None:
+    blob = workspace.objects.read(model, Model).blobs.weights
+    if not blob:
         raise BadInput(
             f"model {model[:12]} kept no weights to begin with", then="train without a start"
         )

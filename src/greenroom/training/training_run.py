@@ -14,6 +14,7 @@ import msgspec
 import torch
 
 from greenroom import __version__
+from greenroom.manifests import Dataset
 from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.training.preview import Preview
@@ -94,9 +95,7 @@ class TrainingRun:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
 
-def run_tags(
-    dataset: Mapping[str, Any], settings: Mapping[str, Any], feature_spec: str
-) -> dict[str, str]:
+def run_tags(dataset: Dataset, settings: Mapping[str, Any], feature_spec: str) -> dict[str, str]:
     """Return the tags of a run.
 
     Args:
@@ -104,16 +103,16 @@ def run_tags(
         settings: of the run.
         feature_spec: hash of the feature specification.
     """
-    splits = {split: len(takes) for split, takes in dataset["splits"].items()}
+    splits = {split: len(takes) for split, takes in dataset.splits.items()}
     threads = torch.get_num_threads()
     return {
-        "actor_id": str(dataset["actor"]),
+        "actor_id": dataset.actor,
         "dataset_split": ", ".join(f"{split} {count}" for split, count in sorted(splits.items())),
         "framework_version": f"greenroom {__version__}, torch {torch.__version__}",
         "hyperparameters": msgspec.json.encode(settings["recipe"]).decode(),
         "dataset": str(settings["dataset"]),
         "feature_spec": feature_spec,
-        "code": str(settings["code"]),
+        "recipe_version": str(settings["recipe_version"]),
         "seed": str(settings["recipe"]["seed"]),
         "hardware": f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads",
     }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
-
 from greenroom.consent.gate import refusal_reason
 from greenroom.contracts import Backend
 from greenroom.datasets.build import load_bodies
 from greenroom.datasets.gaps import fill_gaps
+from greenroom.manifests import Dataset, Model
 from greenroom.render.clips import clip_of
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_model import EvalModel
@@ -23,14 +22,14 @@ def clip_for(workspace: Workspace, model: str, backend: Backend) -> bytes | None
         model: its hash.
         backend: runs its graph.
     """
-    manifest = workspace.objects.manifest(model, "model")
+    manifest = workspace.objects.read(model, Model)
     subject = EvalModel.of(manifest, backend)
-    dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
-    day = datetime.datetime.now(datetime.UTC).date()
+    dataset = workspace.objects.read(manifest.parents.dataset, Dataset)
+    day = workspace.today()
     bodies = [
         body
         for take, body in load_bodies(workspace, dataset, "test").items()
-        if not refusal_reason(workspace.objects.manifest(take, "take"), "export", day)
+        if not refusal_reason(workspace, take, "export", day)
     ]
     for body in sorted(bodies, key=len, reverse=True):
         filled_clip = fill_gaps(subject.perform, subject.spec, subject.shape.history, body)

@@ -12,16 +12,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import structs
+
 from greenroom.contracts import Backend
 from greenroom.errors import BadInput, MissingExtra
-from greenroom.store.objects import Manifest
+from greenroom.manifests import (
+    CrossValidation,
+    CrossValidationParents,
+    Dataset,
+    Fold,
+    FoldParents,
+    Model,
+    Validation,
+)
 from greenroom.store.workspace import Workspace
 from greenroom.validation.evaluator import validate
 from greenroom.validation.sufficient_stats import StatsByTask, aggregate_figures, read_stats
 
 Report = Callable[[int, int], None]
 """Told (done, of all) while it goes on, in thousandths of all folds."""
-Opened = Callable[[Manifest], Backend]
+Opened = Callable[[Model], Backend]
 """Makes a model's graph run."""
 
 
@@ -42,28 +52,15 @@ class FoldPlan:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Fold:
-    """One part of a cross-validation.
-
-    Attributes:
-        dataset: hash of the dataset whose test split is this fold.
-        model: hash of what was trained on it.
-        validation: hash of how that was judged.
-    """
-
-    dataset: str
-    model: str
-    validation: str
-
-
 def take_groups(workspace: Workspace, takes: list[str], folds: int) -> tuple[str, dict[str, str]]:
     """Return what takes are grouped by, "participant" or "take", and {take: its group}.
 
     Participants, if there are enough for so many folds and each leaves two at least, one to train on and
     one to choose with; else each take is a group.
     """
-    people = {take: str(workspace.objects.manifest(take, "take")["participant"]) for take in takes}
+    people = {
+        take: ", ".join(sorted(workspace.attributions.of(take).participants)) for take in takes
+    }
     number = len(set(people.values()))
     if number >= folds and number - -(-number // folds) >= 2:
         return "participant", people
@@ -138,10 +135,10 @@ def cross_validate(
     Raises:
         BadInput: too few groups of takes.
     """
-    manifest = workspace.objects.manifest(dataset, "dataset")
-    takes = sorted(take for split in manifest["splits"].values() for take in split)
+    manifest = workspace.objects.read(dataset, Dataset)
+    takes = sorted(take for split in manifest.splits.values() for take in split)
     grouped, groups = take_groups(workspace, takes, plan.folds)
-    done: list[Fold] = []
+    done: list[FoldParents] = []
     for n, splits in enumerate(make_folds(groups, plan.folds, plan.seed)):
         fold_name = f"fold {n + 1} of {plan.folds}"
         fold_dataset = _fold_dataset(manifest, dataset, fold_name, splits)
@@ -152,24 +149,24 @@ def cross_validate(
 
         done.append(_fold(workspace, name, by, opened, plan=plan, report_fold=report_fold))
         report_fold(1000)
-    out = {
-        "kind": "crossval",
-        "version": 1,
-        "actor": manifest["actor"],
-        "folds": [fold.__dict__ for fold in done],
-        "grouped_by": grouped,
-        "preset": plan.preset,
-        "steps": plan.steps,
-        "seed": plan.seed,
-        "figures": aggregate_figures(_pooled(workspace, done)),
-        "parents": {"dataset": dataset, "validations": [fold.validation for fold in done]},
-    }
-    return workspace.publish(out, by=by)
+    cross_validation = CrossValidation(
+        actor=manifest.actor,
+        folds=done,
+        grouped_by=grouped,
+        preset=plan.preset,
+        steps=plan.steps,
+        seed=plan.seed,
+        figures=aggregate_figures(_pooled(workspace, done)),
+        parents=CrossValidationParents(
+            dataset=dataset, validations=[fold.validation for fold in done]
+        ),
+    )
+    return workspace.publish(cross_validation, by=by)
 
 
 def _fold_dataset(
-    manifest: Manifest, dataset: str, name: str, splits: tuple[list[str], list[str], list[str]]
-) -> Manifest:
+    manifest: Dataset, dataset: str, name: str, splits: tuple[list[str], list[str], list[str]]
+) -> Dataset:
     """Return the dataset of a fold.
 
     Args:
@@ -179,19 +176,19 @@ def _fold_dataset(
         splits: training, validation and test takes.
     """
     train, validation, test = splits
-    return {
-        **manifest,
-        "name": f"{manifest['name']} {name}",
-        "splits": {"test": test, "validation": validation, "train": train},
-        "parents": {**manifest["parents"], "dataset": dataset},
-    }
+    return structs.replace(
+        manifest,
+        name=f"{manifest.name} {name}",
+        splits={"test": test, "validation": validation, "train": train},
+        parents=structs.replace(manifest.parents, dataset=dataset),
+    )
 
 
-def _pooled(workspace: Workspace, folds: Sequence[Fold]) -> StatsByTask:
+def _pooled(workspace: Workspace, folds: Sequence[FoldParents]) -> StatsByTask:
     """Return the sums of all takes of all folds."""
     pooled: StatsByTask = {}
     for fold in folds:
-        stats = read_stats(workspace.objects.manifest(fold.validation, "validation"))
+        stats = read_stats(workspace.objects.read(fold.validation, Validation))
         for task, metrics in stats.items():
             for metric, rows in metrics.items():
                 pooled.setdefault(task, {}).setdefault(metric, {}).update(rows)
@@ -205,7 +202,7 @@ def _fold(
     opened: Opened,
     plan: FoldPlan,
     report_fold: Callable[[int], None],
-) -> Fold:
+) -> FoldParents:
     """Return a fold, as it is in the store or made now."""
     try:
         from greenroom.training.recipe import Recipe
@@ -230,22 +227,21 @@ def _fold(
         validation = validate(
             workspace,
             model,
-            opened(workspace.objects.manifest(model, "model")),
+            opened(workspace.objects.read(model, Model)),
             by,
             progress=lambda done, total: report_fold(800 + 200 * done // max(total, 1)),
         )
-        existing = Fold(dataset, model, validation)
-        parents = dict(existing.__dict__)
-        workspace.publish({"kind": "fold", "version": 1, "parents": parents}, by=by)
+        existing = FoldParents(dataset=dataset, model=model, validation=validation)
+        workspace.publish(Fold(parents=existing), by=by)
     return existing
 
 
-def _existing_fold(workspace: Workspace, model: str) -> Fold | None:
+def _existing_fold(workspace: Workspace, model: str) -> FoldParents | None:
     """Return the fold of a model if it was judged on all that it can do; None else."""
     for name in workspace.catalog.children(model):
-        manifest = workspace.objects.manifest(name)
-        if manifest["kind"] == "fold":
-            return Fold(**manifest["parents"])
+        manifest = workspace.objects.read_any(name)
+        if isinstance(manifest, Fold):
+            return manifest.parents
     return None
 
 
@@ -263,11 +259,11 @@ def find_trained_model(
     from greenroom.training.recipe import code_version
 
     for name in workspace.catalog.children(dataset):
-        manifest = workspace.objects.manifest(name)
-        if manifest["kind"] != "model" or manifest["preset"] != preset:
+        manifest = workspace.objects.read_any(name)
+        if not isinstance(manifest, Model) or manifest.preset != preset:
             continue
-        same = recipe.items() <= manifest["recipe"].items()
-        if same and manifest["recipe"].get("processes", 1) == 1:
-            if manifest["code"] == code_version():
+        same = recipe.items() <= manifest.recipe.items()
+        if same and manifest.recipe.get("processes", 1) == 1:
+            if manifest.recipe_version == code_version():
                 return str(name)
     return None

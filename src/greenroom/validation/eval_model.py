@@ -11,14 +11,16 @@ from greenroom.features.conditioning import Vocabulary
 from greenroom.features.model_inputs import ModelInputs
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Floats
-from greenroom.store.objects import Manifest
+from greenroom.manifests import Model
 
+FREE_RUN = "free_run"
+"""The task of minutes with nothing captured."""
 FLOOR = {
     "infill": "gaussian",
     "forecast": "ridge",
     "face": "ridge",
     "style": "logistic",
-    "alone": "recordings",
+    FREE_RUN: "recordings",
 }
 """The floor of each task that counts in a gate; the others are printed beside it."""
 TASKS = ("infill", "forecast", "face", "style")
@@ -48,13 +50,13 @@ class EvalModel:
     words: Vocabulary = Vocabulary()
 
     @classmethod
-    def of(cls, model: Manifest, backend: Backend) -> EvalModel:
+    def of(cls, model: Model, backend: Backend) -> EvalModel:
         """Return the subject that a model's manifest describes."""
-        spec = FeatureSpec.load(model["features"])
-        shape = ModelShape.load(model["shape"])
-        rest = np.asarray(model["rest"], dtype=np.float32)
-        styles, rig = tuple(model.get("styles", ())), tuple(model.get("rig", ()))
-        words = Vocabulary.load(model.get("words", {}))
+        spec = FeatureSpec.load(model.features)
+        shape = ModelShape.load(model.shape)
+        rest = np.asarray(model.rest_state, dtype=np.float32)
+        styles, rig = tuple(model.styles), tuple(model.rig)
+        words = Vocabulary.load(model.vocabulary)
         return cls(backend, spec, shape, rest, styles=styles, channels=rig, words=words)
 
     @property

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from greenroom.capture.annotations import dataset_tiers, take_tiers
 from greenroom.capture.ingest import load_take
 from greenroom.capture.readers import Recording
 from greenroom.features.conditioning import Conditioning
 from greenroom.features.speech import extract_speech
 from greenroom.frames import Body, Face, Floats
-from greenroom.store.objects import Manifest
+from greenroom.manifests import Dataset
 from greenroom.store.workspace import Workspace
 
 
@@ -55,10 +56,13 @@ class EvalTake:
 
 def load_eval_take(workspace: Workspace, take: str) -> EvalTake:
     """Return a take as a scene."""
-    tiers = workspace.objects.manifest(take, "take").get("tiers", {})
-    return EvalTake.of(load_take(workspace, take), tiers)
+    return EvalTake.of(load_take(workspace, take), take_tiers(workspace, take))
 
 
-def load_eval_takes(workspace: Workspace, dataset: Manifest, split: str) -> dict[str, EvalTake]:
+def load_eval_takes(workspace: Workspace, dataset: Dataset, split: str) -> dict[str, EvalTake]:
     """Return the scenes of a split, by take."""
-    return {take: load_eval_take(workspace, take) for take in dataset["splits"][split]}
+    tiers = dataset_tiers(workspace, dataset)
+    return {
+        take: EvalTake.of(load_take(workspace, take), tiers.get(take, {}))
+        for take in dataset.splits[split]
+    }

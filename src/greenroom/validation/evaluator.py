@@ -22,15 +22,16 @@ from greenroom.datasets.build import pose_states
 from greenroom.datasets.gaps import limb_masks
 from greenroom.errors import BadInput
 from greenroom.frames import Body, Floats
+from greenroom.manifests import Dataset, Figure, Model, Validation, ValidationParents
 from greenroom.metrics.baselines import Gaussian, Retrieval, Ridge
 from greenroom.metrics.motion import SufficientStats, angles_6d
 from greenroom.store.workspace import Workspace
-from greenroom.validation.eval_model import EvalModel
+from greenroom.validation.eval_model import FREE_RUN, EvalModel
 from greenroom.validation.eval_takes import EvalTake, load_eval_takes
 from greenroom.validation.face_evaluator import FaceEvaluator
 from greenroom.validation.free_run import MINUTE, free_run_stats
 from greenroom.validation.style_evaluator import StyleEvaluator
-from greenroom.validation.sufficient_stats import StatsByTask, aggregate_figures, stats_json
+from greenroom.validation.sufficient_stats import StatsByTask, aggregate_figures, stats_manifest
 
 GAP = 15
 """Ticks of a gap, and of the longest forecast: half a second."""
@@ -135,7 +136,7 @@ class Evaluator:
         }
         if words is not None:
             conditioned = self.subject.perform(window, valid, words) if words.any() else None
-            predictions["told"] = (
+            predictions["conditioned"] = (
                 predictions["model"] if conditioned is None else conditioned[:, : 6 * joints]
             )
         sums = {
@@ -219,10 +220,10 @@ def validate(
     Raises:
         BadInput: a task that the model has no output for, or no recording that can be judged.
     """
-    manifest, scope = workspace.objects.manifest(model, "model"), scope or EvalScope()
+    manifest, scope = workspace.objects.read(model, Model), scope or EvalScope()
     subject = EvalModel.of(manifest, backend)
     _require_heads(subject, scope.tasks or ())
-    dataset = workspace.objects.manifest(manifest["parents"]["dataset"], "dataset")
+    dataset = workspace.objects.read(manifest.parents.dataset, Dataset)
     on, takes = "recordings", scope.takes
     if takes is None:
         on, takes = "test split", load_eval_takes(workspace, dataset, "test")
@@ -238,17 +239,15 @@ def validate(
     figures = aggregate_figures(tallies, labels)
     for task, metrics in extra.items():
         figures[task] |= metrics
-    out = {
-        "kind": "validation",
-        "version": 1,
-        "actor": manifest["actor"],
-        "on": on,
-        "labels": {name: labels[name] for name in sorted(labels) if labels[name]},
-        "tallies": stats_json(tallies),
-        "figures": figures,
-        "parents": {"model": model},
-    }
-    return workspace.publish(out, by=by)
+    validation = Validation(
+        actor=manifest.actor,
+        on=on,
+        labels={name: labels[name] for name in sorted(labels) if labels[name]},
+        stats=stats_manifest(tallies),
+        figures=figures,
+        parents=ValidationParents(model=model),
+    )
+    return workspace.publish(validation, by=by)
 
 
 def _require_heads(subject: EvalModel, tasks: Sequence[str]) -> None:
@@ -269,7 +268,7 @@ def _require_results(subject: EvalModel, tallies: StatsByTask, scope: EvalScope)
     Raises:
         BadInput: one was not, or none.
     """
-    if scope.minutes and "alone" not in tallies:
+    if scope.minutes and FREE_RUN not in tallies:
         raise BadInput("there is no body to go on from alone", then="judge it without --alone")
     missing = [task for task in scope.tasks or () if not tallies.get(task)]
     if missing or not tallies:
@@ -352,17 +351,18 @@ class _Trial:
         for metric, tally in metrics.items():
             self.tallies.setdefault(task, {}).setdefault(metric, {})[name] = tally
 
-    def results(self, minutes: int) -> tuple[StatsByTask, dict[str, dict[str, Any]]]:
+    def results(self, minutes: int) -> tuple[StatsByTask, dict[str, dict[str, Figure]]]:
         """Return all tallies, and the figures that are no ratio of sums."""
-        extra: dict[str, dict[str, Any]] = {}
+        extra: dict[str, dict[str, Figure]] = {}
         if self.style is not None and self.style.predictions:
             styles = self.style.tallies()
             if styles.get("accuracy"):
                 self.tallies["style"] = styles
-                extra["style"] = {"ece": self.style.calibration()}
+                calibration = self.style.calibration()
+                extra["style"] = {} if calibration is None else {"ece": calibration}
         if self.face is not None:
             for name, tally in self.face.matched().items():
                 self._keep("face", name, {"matched": tally})
         if self.bodies and minutes:
-            self.tallies["alone"] = free_run_stats(self.subject, self.bodies, minutes * MINUTE)
+            self.tallies[FREE_RUN] = free_run_stats(self.subject, self.bodies, minutes * MINUTE)
         return self.tallies, extra

@@ -154,8 +154,8 @@ class FaceEvaluator:
         """Return the tallies of one take.
 
         `r2w`, `opening_r`, `rounding_r` where the rig has weights that round the lips, and the first
-        and last of these again where it is long enough to adapt to. "told" is the model told in words,
-        beside the same model told nothing.
+        and last of these again where it is long enough to adapt to. "conditioned" is the model with
+        its words, beside the same model told nothing.
 
         Args:
             name: of the take.
@@ -176,7 +176,7 @@ class FaceEvaluator:
         predictions["mean"] = np.broadcast_to(self.rest, truth.shape)
         if words is not None:
             conditioning_windows = speech_windows(words, self.shape.speech, count)
-            predictions["told"] = (
+            predictions["conditioned"] = (
                 predict_face(self.backend, self.shape, audio_windows, conditioning_windows)
                 if words.any()
                 else predictions["model"]

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from greenroom.errors import BadInput
+from greenroom.manifests import Study, StudyParents, Validation
 from greenroom.metrics.study import (
     HIGHEST,
     LEVELS,
@@ -105,20 +106,17 @@ def keep_study(workspace: Workspace, validation: str, ratings: list[Rating], by:
         ratings: of people.
         by: who brings them.
     """
-    manifest = workspace.objects.manifest(validation, "validation")
+    manifest = workspace.objects.read(validation, Validation)
     numbers: dict[str, int] = {}
     for rater in sorted({r.rater for r in ratings}):
         numbers[rater] = len(numbers) + 1
-    rows = sorted([r.clip, numbers[r.rater], r.condition, r.value] for r in ratings)
-    out = {
-        "kind": "study",
-        "version": 1,
-        "actor": manifest["actor"],
-        "ratings": rows,
-        "summary": summary(ratings),
-        "parents": {"validation": validation, "model": manifest["parents"]["model"]},
-    }
-    return workspace.publish(out, by=by)
+    study = Study(
+        actor=manifest.actor,
+        ratings=sorted((r.clip, numbers[r.rater], r.condition, r.value) for r in ratings),
+        summary=summary(ratings),
+        parents=StudyParents(validation=validation, model=manifest.parents.model),
+    )
+    return workspace.publish(study, by=by)
 
 
 def lines_of(study: dict[str, Any]) -> list[str]:

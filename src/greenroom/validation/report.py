@@ -1,15 +1,16 @@
-"""Show a validation as one HTML file that needs nothing else: figures, floors, intervals, every take."""
+"""Show a validation as one HTML file that needs nothing else: figures, intervals, every take."""
 
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from greenroom.manifests import Figure, GateDecision, GroupFigure, Validation
 from greenroom.metrics.motion import aggregate
 from greenroom.render.clips import still_of
-from greenroom.store.objects import Manifest
-from greenroom.validation.eval_model import FLOOR
+from greenroom.validation.eval_model import FLOOR, FREE_RUN
 from greenroom.validation.ratings import ratings_section
 from greenroom.validation.sufficient_stats import read_stats
 
@@ -41,12 +42,12 @@ WORDS = {
     "style.accuracy": "styles told right, share of seconds",
     "style.auc_unseen": "styles never seen told from known ones, AUC",
     "style.ece": "expected calibration error of a style's probability",
-    "alone.jerk": "alone: jerk, m/s³",
-    "alone.skate": "alone: slide of standing feet, mm/s",
-    "alone.still": "alone: share of seconds that stand still",
-    "alone.height": "alone: share of ticks with the hips out of range",
-    "alone.float": "alone: lower foot off the floor, mm",
-    "alone.drift": "alone: metres from where a minute began to its furthest place",
+    "free_run.jerk": "free run: jerk, m/s³",
+    "free_run.skate": "free run: slide of standing feet, mm/s",
+    "free_run.still": "free run: share of seconds that stand still",
+    "free_run.height": "free run: share of ticks with the hips out of range",
+    "free_run.float": "free run: lower foot off the floor, mm",
+    "free_run.drift": "free run: metres from where a minute began to its furthest place",
 }
 """What figures are called on the page; the key stands beside them, and formulas in `docs/metrics.md`."""
 _WIDTH, _ROW = 560, 22
@@ -54,8 +55,8 @@ _WIDTH, _ROW = 560, 22
 
 def validation_report(
     name: str,
-    validation: Manifest,
-    decisions: list[dict[str, Any]] | None = None,
+    validation: Validation,
+    decisions: Sequence[GateDecision] = (),
     clip: bytes | None = None,
     study: dict[str, Any] | None = None,
 ) -> str:
@@ -69,8 +70,8 @@ def validation_report(
         study: summary of what people said, of `greenroom.validation.ratings`.
     """
     parts = [
-        f"<h1>Validation of model <code>{escape(validation['parents']['model'][:12])}</code></h1>",
-        f'<p class="quiet">actor {escape(validation["actor"])}, on {escape(validation["on"])}; '
+        f"<h1>Validation of model <code>{escape(validation.parents.model[:12])}</code></h1>",
+        f'<p class="quiet">actor {escape(validation.actor)}, on {escape(validation.on)}; '
         f"validation <code>{name[:12]}</code>. Intervals: 95 %, bootstrap over whole takes.</p>",
     ]
     if decisions:
@@ -80,20 +81,20 @@ def validation_report(
     if study is not None:
         parts.append(ratings_section(study))
     tallies = read_stats(validation)
-    parts.append(_summary(validation["figures"]))
-    for task, metrics in validation["figures"].items():
+    parts.append(_summary(validation.figures))
+    for task, metrics in validation.figures.items():
         parts.append(f"<h2>{escape(task)}</h2>")
         for metric, estimate in metrics.items():
             takes = tallies.get(task, {}).get(metric, {})
             skill = any(tally.kind == "skill" for tally in takes.values())
             key, better = f"{task}.{metric}", "higher is better" if skill else "lower is better"
-            better = "the nearer to the recordings the better" if task == "alone" else better
+            better = "the nearer to the recordings the better" if task == FREE_RUN else better
             parts.append(
                 f'<h3 id="{escape(key)}">{escape(WORDS.get(key, key))} '
                 f"<span class='quiet'><code>{escape(key)}</code>, {better}</span></h3>"
             )
             parts.append(_plot(estimate, FLOOR[task]))
-            for tier, groups in estimate.get("groups", {}).items():
+            for tier, groups in estimate.groups.items():
                 parts.append(_by_group(tier, groups, FLOOR[task]))
             if takes:
                 parts.append(_table(takes))
@@ -104,45 +105,41 @@ def validation_report(
     )
 
 
-def _gates(decisions: list[dict[str, Any]]) -> str:
+def _gates(decisions: Sequence[GateDecision]) -> str:
     """Return the table of gates."""
     rows = "".join(
-        f"<tr><td>{escape(str(d['metric']))} against {escape(str(d['against']))}</td>"
-        f"<td>{'passed' if d['passed'] else 'failed'}</td><td>{escape(d['why'])}</td></tr>"
+        f"<tr><td>{escape(d.metric)} against {escape(d.against)}</td>"
+        f"<td>{'passed' if d.passed else 'failed'}</td><td>{escape(d.why)}</td></tr>"
         for d in decisions
     )
     return f"<h2>Gates</h2><table>{rows}</table>"
 
 
-def _summary(figures: Manifest) -> str:
-    """Return one table of all figures: the model beside its floor, and what that says."""
+def _summary(figures: dict[str, dict[str, Figure]]) -> str:
+    """Return one table of all figures: the model beside its baseline, and what that says."""
     rows = []
     for task, metrics in figures.items():
         for metric, estimate in metrics.items():
             key = f"{task}.{metric}"
-            spread = (
-                f"{estimate['ci'][0]:.3f} … {estimate['ci'][1]:.3f}"
-                if estimate["takes"] > 1
-                else "–"
-            )
+            spread = f"{estimate.ci[0]:.3f} … {estimate.ci[1]:.3f}" if estimate.takes > 1 else "–"
             rows.append(
                 f'<tr><td><a href="#{escape(key)}">{escape(WORDS.get(key, key))}</a></td>'
-                f"<td>{estimate['model']:.3f}</td><td>{spread}</td>"
-                f"<td>{estimate['floor']:.3f}</td><td>{escape(FLOOR[task])}</td>"
+                f"<td>{estimate.model:.3f}</td><td>{spread}</td>"
+                f"<td>{estimate.baseline:.3f}</td><td>{escape(FLOOR[task])}</td>"
                 f"<td>{_verdict(task, estimate)}</td></tr>"
             )
-    head = "<th>figure</th><th>model</th><th>95 %</th><th>floor</th><th></th><th>against it</th>"
+    head = "<th>figure</th><th>model</th><th>95 %</th><th>baseline</th><th></th><th>against it</th>"
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
-def _verdict(task: str, estimate: Manifest) -> str:
-    """Return in words whether a model is told apart from its floor."""
-    if task == "alone":
-        share = estimate["model"] / estimate["floor"] if estimate["floor"] else None
+def _verdict(task: str, estimate: Figure) -> str:
+    """Return in words whether a model is told apart from its baseline."""
+    if task == FREE_RUN:
+        share = estimate.model / estimate.baseline if estimate.baseline else None
         return "–" if share is None else f"{share:.2f} times as much"
-    if estimate["takes"] < 2:
+    if estimate.takes < 2:
         return "one take: no interval"
-    low, high = estimate["gain"]
+    low, high = estimate.gain
     return "▲ better" if low > 0 else "▼ worse" if high < 0 else "not told apart"
 
 
@@ -160,16 +157,18 @@ def _figure(clip: bytes) -> str:
     )
 
 
-def _plot(estimate: dict[str, Any], baseline: str) -> str:
+def _plot(estimate: Figure, baseline: str) -> str:
     """Return dots on one axis: the model with its interval, and everybody else."""
-    rows = [("model", estimate["model"], estimate["ci"])]
+    rows: list[tuple[str, float, tuple[float, float] | None]] = [
+        ("model", estimate.model, estimate.ci)
+    ]
     rows += [
-        (source + (" (floor)" if source == baseline else ""), value, None)
-        for source, value in sorted(estimate["floors"].items(), key=lambda item: item[1])
+        (source + (" (baseline)" if source == baseline else ""), value, None)
+        for source, value in sorted(estimate.baselines.items(), key=lambda item: item[1])
     ]
     ends = [v for _, value, ci in rows for v in (value, *(ci or ()))]
-    # A floor that is far off must not squeeze the rest: the axis keeps to thrice the model's size.
-    reach = 3 * max(abs(estimate["model"]), 0.5)
+    # A baseline that is far off must not squeeze the rest: the axis keeps to thrice the model's size.
+    reach = 3 * max(abs(estimate.model), 0.5)
     low = max(min(ends), -reach)
     high = min(max(ends), reach)
     span = (high - low) or 1.0
@@ -191,7 +190,7 @@ def _plot(estimate: dict[str, Any], baseline: str) -> str:
             f'<circle cx="{x(value):.1f}" cy="{y}" r="4" fill="{fill}" stroke="currentColor"/>'
         )
         parts.append(f'<text x="{_WIDTH - 60}" y="{y + 4}">{value:.3f}</text>')
-    label = f"model {estimate['model']}, floor {estimate['floor']}"
+    label = f"model {estimate.model}, baseline {estimate.baseline}"
     return (
         f'<svg role="img" aria-label="{label}" width="{_WIDTH}" height="{_ROW * len(rows) + 10}">'
         + "".join(parts)
@@ -199,11 +198,11 @@ def _plot(estimate: dict[str, Any], baseline: str) -> str:
     )
 
 
-def _by_group(tier: str, groups: dict[str, Any], baseline: str) -> str:
+def _by_group(tier: str, groups: dict[str, GroupFigure], baseline: str) -> str:
     """Return a table of a metric by the values of a tier; what nobody labelled is a dash."""
     rows = "".join(
-        f"<tr><td>{escape(value) or '–'}</td><td>{row['model']:.3f}</td><td>{row['floor']:.3f}</td>"
-        f"<td>{row['gain'][0]:+.3f} … {row['gain'][1]:+.3f}</td><td>{row['takes']}</td></tr>"
+        f"<tr><td>{escape(value) or '–'}</td><td>{row.model:.3f}</td><td>{row.baseline:.3f}</td>"
+        f"<td>{row.gain[0]:+.3f} … {row.gain[1]:+.3f}</td><td>{row.takes}</td></tr>"
         for value, row in groups.items()
     )
     return (

@@ -19,8 +19,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from greenroom.errors import BadInput, MissingExtra
-from greenroom.store.objects import Manifest, canonical, digest
+from greenroom.manifests import Dataset, Search
+from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_model import TASKS
 from greenroom.validation.search_space import Opened, Report, SearchPlan
@@ -86,11 +89,11 @@ def _request(dataset: str, plan: SearchPlan, recipe: dict[str, Any], code: str) 
         "metric": plan.metric,
         "preset": plan.preset,
         "recipe": recipe,
-        "code": code,
+        "recipe_version": code,
     }
 
 
-def inner_of(workspace: Workspace, dataset: str) -> Manifest:
+def inner_of(workspace: Workspace, dataset: str) -> Dataset:
     """Return the dataset that trials work on: the test split left out, the validation split as test.
 
     A tenth of the training split, the first of it by hash, becomes what is chosen with.
@@ -98,8 +101,8 @@ def inner_of(workspace: Workspace, dataset: str) -> Manifest:
     Raises:
         BadInput: there is too little to train on.
     """
-    manifest = workspace.objects.manifest(dataset, "dataset")
-    train = sorted(manifest["splits"]["train"])
+    manifest = workspace.objects.read(dataset, Dataset)
+    train = sorted(manifest.splits["train"])
     tenth = max(1, round(len(train) / 10))
     if len(train) <= tenth:
         raise BadInput(
@@ -107,17 +110,17 @@ def inner_of(workspace: Workspace, dataset: str) -> Manifest:
             then="ingest more takes",
         )
     splits = {
-        "test": manifest["splits"]["validation"],
+        "test": manifest.splits["validation"],
         "validation": train[:tenth],
         "train": train[tenth:],
     }
     used = sorted(take for takes in splits.values() for take in takes)
-    return {
-        **manifest,
-        "name": f"{manifest['name']} for a search",
-        "splits": splits,
-        "parents": {**manifest["parents"], "takes": used, "dataset": dataset},
-    }
+    return structs.replace(
+        manifest,
+        name=f"{manifest.name} for a search",
+        splits=splits,
+        parents=structs.replace(manifest.parents, takes=used, dataset=dataset),
+    )
 
 
 @contextmanager
@@ -131,14 +134,14 @@ def _exclusive_lock(path: Path) -> Iterator[None]:
         yield
 
 
-def best_of(search: Manifest) -> dict[str, Any]:
+def best_of(search: Search) -> dict[str, Any]:
     """Return the hyperparameters of a search's best trial, by name; `preset` may be one of them.
 
     Raises:
         BadInput: no trial of it came to its end.
     """
-    if search["best"] is None:
+    if search.best is None:
         raise BadInput(
             "no trial of this search came to its end", then="run it again with more --trials"
         )
-    return dict(search["trials"][search["best"]]["recipe"])
+    return dict(search.trials[search.best].recipe)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from greenroom.store.objects import Manifest
+from greenroom.manifests import Search, SearchTrial
 from greenroom.validation.report import STYLE
 
 _STYLE = f"""{STYLE}svg {{ max-width: 100%; height: auto }}
@@ -21,35 +21,35 @@ _Ends = tuple[float, float]
 _Axes = tuple[_Ends, _Ends, list[str]]
 
 
-def search_report(name: str, search: Manifest) -> str:
+def search_report(name: str, search: Search) -> str:
     """Return the page.
 
     Args:
         name: the search's hash.
         search: its manifest.
     """
-    trials, metric = search["trials"], search["metric"]
-    completed = [(n, trial) for n, trial in enumerate(trials) if "value" in trial]
+    trials, metric = search.trials, search.metric
+    completed = [(n, trial) for n, trial in enumerate(trials) if trial.value is not None]
     ended = len(trials) - len(completed)
     parts = [
         f"<h1>Search for a recipe, {escape(metric)}</h1>",
-        f'<p class="quiet">actor {escape(search["actor"])}; search <code>{name[:12]}</code>, dataset '
-        f"<code>{search['parents']['dataset'][:12]}</code>. {len(trials)} trials, {ended} of them ended "
-        f"early; {search['better']} is better, on the validation split.</p>",
+        f'<p class="quiet">actor {escape(search.actor)}; search <code>{name[:12]}</code>, dataset '
+        f"<code>{search.parents.dataset[:12]}</code>. {len(trials)} trials, {ended} of them ended "
+        f"early; {search.better} is better, on the validation split.</p>",
     ]
-    if completed:
-        best = search["best"]
+    best = search.best
+    if best is not None:
         parts.append(f"<p>Best: trial {best}, {_describe_trial(trials[best])}</p>")
-        course = [(float(n), trial["value"], n == best) for n, trial in completed]
+        course = [(float(n), _value(trial), n == best) for n, trial in completed]
         parts.append("<h2>Course</h2>")
-        parts.append(_plot(course, "trial", metric, line=_running(course, search["better"])))
+        parts.append(_plot(course, "trial", metric, line=_running(course, search.better)))
         parts.append("<h2>Choices</h2><div class='row'>")
-        for choice in sorted(search["space"]):
-            parts.append(_slice(choice, completed, best, search["space"][choice], metric=metric))
+        for choice in sorted(search.space):
+            parts.append(_slice(choice, completed, best, search.space[choice], metric=metric))
         parts.append("</div>")
     parts.append("<h2>Losses on the way</h2>")
-    parts.append(_curves(trials, search["best"]))
-    parts.append(_table(trials, sorted(search["space"])))
+    parts.append(_curves(trials, search.best))
+    parts.append(_table(trials, sorted(search.space)))
     body = "\n".join(parts)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Search {name[:12]}</title>'
@@ -57,9 +57,14 @@ def search_report(name: str, search: Manifest) -> str:
     )
 
 
-def _describe_trial(trial: dict[str, Any]) -> str:
-    recipe = ", ".join(f"{key} {_number(value)}" for key, value in trial["recipe"].items())
-    return f"{trial['value']:.4g} with {escape(recipe)}"
+def _describe_trial(trial: SearchTrial) -> str:
+    recipe = ", ".join(f"{key} {_number(value)}" for key, value in trial.recipe.items())
+    return f"{trial.value:.4g} with {escape(recipe)}"
+
+
+def _value(trial: SearchTrial) -> float:
+    assert trial.value is not None  # of a completed trial
+    return trial.value
 
 
 def _number(value: Any) -> str:
@@ -77,12 +82,12 @@ def _running(course: Sequence[Point], better: str) -> list[tuple[float, float]]:
 
 def _slice(
     choice: str,
-    completed: Sequence[tuple[int, dict[str, Any]]],
+    completed: Sequence[tuple[int, SearchTrial]],
     best: int,
     spec: dict[str, Any],
     metric: str,
 ) -> str:
-    values = [trial["recipe"][choice] for _, trial in completed]
+    values = [trial.recipe[choice] for _, trial in completed]
     names = None
     if "choices" in spec:
         names = [_number(value) for value in spec["choices"]]
@@ -91,7 +96,7 @@ def _slice(
         xs = [math.log10(value) for value in values]
     else:
         xs = [float(value) for value in values]
-    points = [(x, trial["value"], n == best) for x, (n, trial) in zip(xs, completed, strict=True)]
+    points = [(x, _value(trial), n == best) for x, (n, trial) in zip(xs, completed, strict=True)]
     label = f"log₁₀ {choice}" if spec.get("log") else choice
     return _plot(points, label, metric, names=names)
 
@@ -170,19 +175,19 @@ def _line(
     )
 
 
-def _curves(trials: Sequence[dict[str, Any]], best: int | None) -> str:
+def _curves(trials: Sequence[SearchTrial], best: int | None) -> str:
     """Return each trial's smoothed loss; the best drawn fully, those ended early dashed."""
     curves = [
-        (n, trial, [(float(step), loss) for step, loss in _sorted(trial["losses"])])
+        (n, trial, [(float(step), loss) for step, loss in _sorted(trial.losses)])
         for n, trial in enumerate(trials)
-        if trial["losses"]
+        if trial.losses
     ]
     if not curves:
         return "<p class='quiet'>None was noted.</p>"
     every = [point for _, _, curve in curves for point in curve]
     xs, ys, parts = _axes(every, "twentieths of the way", "loss", None)
     for n, trial, curve in curves:
-        dash = "3 3" if trial["state"] == "pruned" else ""
+        dash = "3 3" if trial.state == "pruned" else ""
         parts.append(_line(curve, xs, ys, 1 if n == best else 0.35, dash=dash))
     return _svg(parts, "loss of each trial") + (
         "<p class='quiet'>The best is drawn fully, what was ended early dashed.</p>"
@@ -200,13 +205,13 @@ def _svg(parts: Sequence[str], label: str) -> str:
     )
 
 
-def _table(trials: Sequence[dict[str, Any]], choices: Sequence[str]) -> str:
+def _table(trials: Sequence[SearchTrial], choices: Sequence[str]) -> str:
     head = "".join(f"<th>{escape(choice)}</th>" for choice in choices)
     rows = []
     for n, trial in enumerate(trials):
-        cells = "".join(f"<td>{escape(_number(trial['recipe'][c]))}</td>" for c in choices)
-        value = f"{trial['value']:.4g}" if "value" in trial else "ended early"
-        model = f"<code>{trial['model'][:12]}</code>" if "model" in trial else ""
+        cells = "".join(f"<td>{escape(_number(trial.recipe[c]))}</td>" for c in choices)
+        value = f"{trial.value:.4g}" if trial.value is not None else "ended early"
+        model = f"<code>{trial.model[:12]}</code>" if trial.model else ""
         rows.append(f"<tr><td>{n}</td>{cells}<td>{value}</td><td>{model}</td></tr>")
     return (
         f"<h2>Trials</h2><table><tr><th>trial</th>{head}<th>value</th><th>model</th></tr>"

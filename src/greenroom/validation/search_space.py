@@ -8,7 +8,7 @@ from typing import Any
 
 from greenroom.contracts import Backend
 from greenroom.errors import BadInput
-from greenroom.store.objects import Manifest
+from greenroom.manifests import Model
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _value(value: Any, kind: type, location: str) -> Any:
 
 Report = Callable[[int, int], None]
 """Told (done, of all), in thousandths of all trials."""
-Opened = Callable[[Manifest], Backend]
+Opened = Callable[[Model], Backend]
 
 
 @dataclass(frozen=True)

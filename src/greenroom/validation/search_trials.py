@@ -13,7 +13,15 @@ from typing import Any
 import optuna
 
 from greenroom.errors import BadInput
-from greenroom.store.objects import Manifest, canonical, digest
+from greenroom.manifests import (
+    CrossValidationParents,
+    Dataset,
+    Model,
+    Search,
+    SearchTrial,
+    Validation,
+)
+from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
 from greenroom.training.recipe import Recipe
 from greenroom.training.train import TrainOptions, train
@@ -142,60 +150,60 @@ class Trials:
         validation = validate(
             setting.workspace,
             model,
-            setting.opened(setting.workspace.objects.manifest(model, "model")),
+            setting.opened(setting.workspace.objects.read(model, Model)),
             setting.by,
             scope=EvalScope(tasks=[task]),
             progress=lambda done, total: part(900 + 100 * done // max(total, 1)),
         )
         trial.set_user_attr("model", model)
         trial.set_user_attr("validation", validation)
-        validation_manifest = self.setting.workspace.objects.manifest(validation, "validation")
-        value = validation_manifest["figures"].get(task, {}).get(metric, {}).get("model")
-        if value is None:
+        validation_manifest = setting.workspace.objects.read(validation, Validation)
+        figure = validation_manifest.figures.get(task, {}).get(metric)
+        if figure is None:
             raise BadInput(
                 f"'{self.setting.plan.metric}' is no metric", then="like infill.limb_deg"
             )
         rows = read_stats(validation_manifest).get(task, {}).get(metric, {})
         higher = any(tally.kind == "skill" for tally in rows.values())
         trial.set_user_attr("higher", higher)
-        return -float(value) if higher else float(value)
+        return -figure.model if higher else figure.model
 
-    def manifest(self, request: dict[str, Any]) -> Manifest:
+    def manifest(self, request: dict[str, Any]) -> Search:
         """Return the search as an object: every trial, and the best."""
         ended = self._ended()[: self.setting.plan.trials]
-        rows = []
-        for trial in ended:
-            row: dict[str, Any] = {
-                "recipe": {name: trial.params[name] for name in sorted(trial.params)},
-                "state": trial.state.name.lower(),
-                "losses": {
-                    str(step): round(loss, 6)
-                    for step, loss in sorted(trial.intermediate_values.items())
-                },
-            }
-            if trial.state.name == "COMPLETE":
-                sign = -1 if trial.user_attrs["higher"] else 1
-                row["value"] = sign * float(trial.value)
-                row["model"] = trial.user_attrs["model"]
-                row["validation"] = trial.user_attrs["validation"]
-            rows.append(row)
+        trials = [_search_trial(trial) for trial in ended]
         completed = [n for n, trial in enumerate(ended) if trial.state.name == "COMPLETE"]
         best = min(completed, key=lambda n: float(ended[n].value)) if completed else None
         higher = bool(completed and ended[completed[0]].user_attrs["higher"])
-        actor = self.setting.workspace.objects.manifest(self.setting.dataset, "dataset")["actor"]
-        return {
-            "kind": "search",
-            "version": 1,
-            "actor": actor,
+        dataset = self.setting.dataset
+        return Search(
+            actor=self.setting.workspace.objects.read(dataset, Dataset).actor,
             **{key: value for key, value in request.items() if key != "dataset"},
-            "better": "higher" if higher else "lower",
-            "trials": rows,
-            "best": best,
-            "parents": {
-                "dataset": self.setting.dataset,
-                "validations": [row["validation"] for row in rows if "validation" in row],
-            },
-        }
+            better="higher" if higher else "lower",
+            trials=trials,
+            best=best,
+            parents=CrossValidationParents(
+                dataset=dataset,
+                validations=[trial.validation for trial in trials if trial.validation],
+            ),
+        )
+
+
+def _search_trial(trial: Any) -> SearchTrial:
+    """Return the record of an ended Optuna trial."""
+    complete = trial.state.name == "COMPLETE"
+    value = None
+    if complete:
+        value = (-1 if trial.user_attrs["higher"] else 1) * float(trial.value)
+    losses = sorted(trial.intermediate_values.items())
+    return SearchTrial(
+        recipe={name: trial.params[name] for name in sorted(trial.params)},
+        state=trial.state.name.lower(),
+        losses={str(step): round(loss, 6) for step, loss in losses},
+        value=value,
+        model=trial.user_attrs["model"] if complete else "",
+        validation=trial.user_attrs["validation"] if complete else "",
+    )
 
 
 class LossReporter:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from greenroom.contracts import STYLE_TICKS, Backend, ModelShape
 from greenroom.features.model_inputs import ModelInputs
 from greenroom.frames import Array, Doubles, Floats
+from greenroom.manifests import Figure
 from greenroom.metrics.calibration import expected_calibration_error
 from greenroom.metrics.motion import SufficientStats
 
@@ -154,13 +155,13 @@ class StyleEvaluator:
                 out.setdefault("auc_unseen", {})[name] = tally
         return out
 
-    def calibration(self) -> dict[str, Any]:
+    def calibration(self) -> Figure | None:
         """Return the figure of the expected calibration error, resampled over takes like the others."""
         trained = [
             (s, probabilities) for s, probabilities in self.predictions.values() if s in self.styles
         ]
         if not trained:
-            return {}
+            return None
         confidences = {w: [p[w].max(axis=1) for _, p in trained] for w in ("model", "logistic")}
         hits = {
             w: [(p[w].argmax(axis=1) == self.styles.index(s)).astype(float) for s, p in trained]
@@ -177,15 +178,15 @@ class StyleEvaluator:
         resamples = [random.integers(0, len(trained), len(trained)) for _ in range(_ROUNDS)]
         model, baseline = ([error(w, picks) for picks in resamples] for w in ("model", "logistic"))
         gains = np.asarray(baseline) - np.asarray(model)
-        return {
-            "model": round(error("model", everyone), 4),
-            "floor": round(error("logistic", everyone), 4),
-            "ci": [round(float(v), 4) for v in np.percentile(model, [2.5, 97.5])],
-            "gain": [round(float(v), 4) for v in np.percentile(gains, [2.5, 97.5])],
-            "floors": {"logistic": round(error("logistic", everyone), 4)},
-            "takes": len(trained),
-            "confidence": round(float(np.mean(np.concatenate(confidences["model"]))), 4),
-        }
+        return Figure(
+            model=round(error("model", everyone), 4),
+            baseline=round(error("logistic", everyone), 4),
+            ci=_interval(model),
+            gain=_interval(gains),
+            baselines={"logistic": round(error("logistic", everyone), 4)},
+            takes=len(trained),
+            confidence=round(float(np.mean(np.concatenate(confidences["model"]))), 4),
+        )
 
 
 def _above(confidences: Doubles, other: Array) -> Doubles:
@@ -193,3 +194,8 @@ def _above(confidences: Doubles, other: Array) -> Doubles:
     below = np.searchsorted(confidences, other, "left")
     equal = np.searchsorted(confidences, other, "right") - below
     return np.asarray((below + 0.5 * equal) / len(confidences))
+
+
+def _interval(values: Any) -> tuple[float, float]:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return round(float(low), 4), round(float(high), 4)

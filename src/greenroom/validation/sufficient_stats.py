@@ -3,46 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from greenroom.manifests import Figure, GroupFigure, TakeStats, Validation
 from greenroom.metrics.intervals import gain, interval, resampled
 from greenroom.metrics.motion import SufficientStats, aggregate
-from greenroom.store.objects import Manifest
 from greenroom.validation.eval_model import FLOOR
 
 StatsByTask = dict[str, dict[str, dict[str, SufficientStats]]]
 """task → metric → take → tally."""
 
 
-def stats_json(tallies: StatsByTask) -> dict[str, Any]:
-    """Return tallies as a validation keeps them."""
+def stats_manifest(stats: StatsByTask) -> dict[str, dict[str, dict[str, TakeStats]]]:
+    """Return sufficient statistics as a validation's manifest has them."""
     return {
         task: {
             metric: {
-                take: {
-                    "kind": t.kind,
-                    "sums": {source: round(v, 6) for source, v in t.sums.items()},
-                    "weight": round(t.weight, 6),
-                }
-                for take, t in takes.items()
+                take: TakeStats(
+                    kind=each.kind,
+                    sums={source: round(v, 6) for source, v in each.sums.items()},
+                    weight=round(each.weight, 6),
+                )
+                for take, each in takes.items()
             }
             for metric, takes in metrics.items()
         }
-        for task, metrics in tallies.items()
+        for task, metrics in stats.items()
     }
 
 
-def read_stats(validation: Manifest) -> StatsByTask:
-    """Return the tallies that a validation kept."""
+def read_stats(validation: Validation) -> StatsByTask:
+    """Return the sufficient statistics of a validation."""
     return {
         task: {
             metric: {
-                take: SufficientStats(t["kind"], t["sums"], t["weight"])
-                for take, t in takes.items()
+                take: SufficientStats(each.kind, each.sums, each.weight)
+                for take, each in takes.items()
             }
             for metric, takes in metrics.items()
         }
-        for task, metrics in validation["tallies"].items()
+        for task, metrics in validation.stats.items()
     }
 
 
@@ -51,38 +50,38 @@ MOST_GROUPS = 20
 
 
 def aggregate_figures(
-    tallies: StatsByTask, labels: Mapping[str, Mapping[str, str]] | None = None
-) -> dict[str, Any]:
-    """Return {task: {metric: {"model", "floor", "ci", "gain", "floors", "takes", "groups"}}}.
+    stats: StatsByTask, labels: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, dict[str, Figure]]:
+    """Return task → metric → figure over all takes, with 95 % bootstrap intervals.
 
-    `ci` is the model's 95 % interval, `gain` that of how much better it is than the floor; `groups`
-    tier → value → {"model", "floor", "gain", "takes"}, where takes are labelled ("" where not). What has
-    nothing to divide by, such as a skill where nobody moves, has no figure and is left out.
+    What has nothing to divide by, such as a skill where nobody moves, has no figure and is left out.
 
     Args:
-        tallies: task → metric → take → tally.
+        stats: task → metric → take → sufficient statistics.
         labels: take → tier → value.
     """
-    out: dict[str, Any] = {}
-    for task, metrics in tallies.items():
+    out: dict[str, dict[str, Figure]] = {}
+    for task, metrics in stats.items():
         out[task] = {}
         for metric, takes in metrics.items():
             rows, baseline = list(takes.values()), FLOOR[task]
             if not _weighs(rows):
                 continue
             others = {w: round(aggregate(rows, w), 4) for w in rows[0].sums if w != "model"}
-            out[task][metric] = {
-                "model": round(aggregate(rows, "model"), 4),
-                "floor": others[baseline],
-                "ci": [round(v, 4) for v in interval(resampled(rows, "model"))],
-                "gain": [round(v, 4) for v in interval(gain(rows, "model", baseline))],
-                "floors": others,
-                "takes": len(rows),
-            }
-            groups = _groups(takes, baseline, labels or {})
-            if groups:
-                out[task][metric]["groups"] = groups
+            out[task][metric] = Figure(
+                model=round(aggregate(rows, "model"), 4),
+                baseline=others[baseline],
+                ci=_rounded(interval(resampled(rows, "model"))),
+                gain=_rounded(interval(gain(rows, "model", baseline))),
+                baselines=others,
+                takes=len(rows),
+                groups=_groups(takes, baseline, labels or {}),
+            )
     return out
+
+
+def _rounded(ends: tuple[float, float]) -> tuple[float, float]:
+    return round(ends[0], 4), round(ends[1], 4)
 
 
 def group_stats(
@@ -101,15 +100,15 @@ def group_stats(
 
 def _groups(
     takes: Mapping[str, SufficientStats], baseline: str, labels: Mapping[str, Mapping[str, str]]
-) -> dict[str, Any]:
+) -> dict[str, dict[str, GroupFigure]]:
     return {
         tier: {
-            value: {
-                "model": round(aggregate(rows, "model"), 4),
-                "floor": round(aggregate(rows, baseline), 4),
-                "gain": [round(v, 4) for v in interval(gain(rows, "model", baseline))],
-                "takes": len(rows),
-            }
+            value: GroupFigure(
+                model=round(aggregate(rows, "model"), 4),
+                baseline=round(aggregate(rows, baseline), 4),
+                gain=_rounded(interval(gain(rows, "model", baseline))),
+                takes=len(rows),
+            )
             for value, rows in groups.items()
             if _weighs(rows)
         }

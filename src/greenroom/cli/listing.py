@@ -1,0 +1,75 @@
+"""`list` and `show` of what a workspace has: `dataset`, `model`, `release` and `show`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from greenroom.cli.context import Context, answer, as_json, short
+
+
+def listing(group: click.Group, kind: str) -> click.Group:
+    """Give a group of commands `list` and `show` of one kind of object; return it."""
+
+    @group.command("list", help=f"List {kind}s in the order in which they came.")
+    @click.option("--actor", default=None, help="Of this actor only.")
+    @as_json
+    @click.pass_obj
+    def list_command(context: Context, actor: str | None, as_json: bool) -> None:
+        from greenroom.services.listing import rows_of
+
+        rows = rows_of(context.workspace, kind, actor)
+        lines = [
+            f"{short(row[kind])}  {row['date']}  {row['length']:>12}  {row['actor']:12}  {row['name']}"
+            for row in rows
+        ]
+        answer(as_json, {f"{kind}s": rows}, "\n".join(lines) or f"no {kind}s yet: greenroom")
+
+    @group.command("show", help=f"Show a {kind}: its manifest, and what it was made from.")
+    @click.argument(kind)
+    @as_json
+    @click.pass_obj
+    def show_command(context: Context, /, as_json: bool, **name: str) -> None:
+        from greenroom.manifests import to_json
+
+        workspace = context.workspace
+        found = workspace.resolve(name[kind], kind)
+        manifest = to_json(workspace.objects.read_any(found))
+        text = "\n".join([f"{kind} {found}", *manifest_lines(manifest)])
+        answer(as_json, {kind: found, "manifest": manifest}, text)
+
+    return group
+
+
+def manifest_lines(manifest: dict[str, Any]) -> list[str]:
+    """Return a manifest as people read it: a line per field, long values cut with their length."""
+    lines = []
+    for name, value in manifest.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if len(text) > 100:
+            count = f" ({len(value)} entries)" if isinstance(value, list | dict) else ""
+            text = f"{text[:96]} …{count}"
+        lines.append(f"  {name:16} {text}")
+    return lines
+
+
+@click.group("model")
+def model_group() -> None:
+    """List and show models."""
+
+
+@click.group("release")
+def release_group() -> None:
+    """List and show releases."""
+
+
+@click.group("show")
+def show_group() -> None:
+    """List and show recorded shows."""
+
+
+listing(model_group, "model")
+listing(release_group, "release")
+listing(show_group, "show")

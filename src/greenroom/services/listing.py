@@ -1,0 +1,81 @@
+"""Rows of the lists of datasets, models, releases and shows."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from greenroom.clock import NS_PER_S, TICK_HZ
+from greenroom.errors import GreenroomError
+from greenroom.manifests import Dataset, Manifest, Model, ReleaseManifest, Show
+from greenroom.registry.approval import approval_status
+from greenroom.registry.promote import live_ref
+from greenroom.store.workspace import Workspace
+
+
+def rows_of(workspace: Workspace, kind: str, actor: str | None = None) -> list[dict[str, Any]]:
+    """Return a row per object of a kind, in the order of publication.
+
+    Args:
+        workspace: the workspace.
+        kind: "dataset", "model", "release" or "show".
+        actor: only of this actor; None for all.
+
+    Returns:
+        Rows with the object's hash under `kind`, "date" (UTC), "length", "actor", "name" and "by".
+    """
+    rows = []
+    for row in workspace.catalog.find(kind, actor=actor):
+        manifest = workspace.objects.read_any(row.object)
+        rows.append(
+            {
+                kind: row.object,
+                "date": date_text(row.at_ns),
+                "length": _length(manifest),
+                "actor": row.actor,
+                "name": row.name or _description(workspace, row.object, manifest),
+                "by": row.by,
+            }
+        )
+    return rows
+
+
+def date_text(utc_ns: int) -> str:
+    """Return a UTC time as people read it, to the minute."""
+    moment = datetime.datetime.fromtimestamp(utc_ns / NS_PER_S, datetime.UTC)
+    return moment.strftime("%Y-%m-%d %H:%M")
+
+
+def _length(manifest: Manifest) -> str:
+    """Return how large an object is: takes of a dataset, numbers of a model, seconds of a show."""
+    if isinstance(manifest, Dataset):
+        return f"{len(manifest.parents.takes)} takes"
+    if isinstance(manifest, Model):
+        return f"{manifest.parameters:,}"
+    if isinstance(manifest, Show):
+        return f"{manifest.frames / TICK_HZ:.2f} s"
+    return ""
+
+
+def _description(workspace: Workspace, name: str, manifest: Manifest) -> str:
+    """Return what tells an object without a name from others."""
+    if isinstance(manifest, Model):
+        kind = "update" if manifest.update else "start" if manifest.parents.start else "trained"
+        return f"{manifest.preset}, {kind} on dataset {manifest.parents.dataset[:12]}"
+    if isinstance(manifest, Show):
+        return f"release {manifest.parents.releases[0][:12]}, {manifest.late} late"
+    if isinstance(manifest, ReleaseManifest):
+        return f"model {manifest.parents.model[:12]}, {_status(workspace, name, manifest)}"
+    return ""
+
+
+def _status(workspace: Workspace, name: str, manifest: ReleaseManifest) -> str:
+    if workspace.log.ref(live_ref(manifest.actor)) == name:
+        return "on stage"
+    try:
+        approvers, missing = approval_status(workspace, name)
+    except GreenroomError as error:
+        return error.what
+    if missing:
+        return f"{missing} more must approve"
+    return f"approved by {', '.join(approvers)}"

@@ -1,0 +1,49 @@
+"""`list` and `show` of datasets, models, releases and shows, on what the package brings."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from greenroom import embedded
+from greenroom.cli import main
+from greenroom.store.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    embedded.install(Workspace(folder))
+    return folder
+
+
+def run(home: Path, *args: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(main, ["--home", str(home), *args])
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model", "release"])
+def test_each_kind_is_listed_and_shown(home: Path, kind: str) -> None:
+    code, out, _ = run(home, kind, "list", "--json")
+    (row,) = json.loads(out)[f"{kind}s"]
+    assert code == 0 and row["actor"] == embedded.ACTOR and len(row[kind]) == 64
+    assert len(row["date"]) == len("2026-11-29 21:05")
+    line = run(home, kind, "list")[1]
+    assert line.startswith(row[kind][:12]) and line.rstrip().endswith(row["name"])
+    shown: dict[str, Any] = json.loads(run(home, kind, "show", row[kind][:8], "--json")[1])
+    assert shown[kind] == row[kind] and shown["manifest"]["kind"] == kind
+    text = run(home, kind, "show", row[kind][:8])[1]
+    assert all(len(line) <= 140 for line in text.splitlines()) and "actor" in text
+
+
+def test_a_release_says_whether_it_is_on_stage(home: Path) -> None:
+    assert "on stage" in run(home, "release", "list")[1]
+    assert run(home, "release", "list", "--actor", "nobody")[1].startswith("no releases yet")
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model", "release", "show"])
+def test_an_unknown_one_is_told_with_the_list_command(home: Path, kind: str) -> None:
+    code, _, err = run(home, kind, "show", "123456")
+    assert code == 2 and f"greenroom {kind} list" in err and len(err.splitlines()) == 1
