@@ -20,10 +20,12 @@ import torch
 from greenroom.contracts import ModelShape
 from greenroom.frames import LIMBS
 from greenroom.manifests import Dataset
-from greenroom.networks.motion_net import SMALL, MotionNet
-from greenroom.training import fit
-from greenroom.training.objectives import GapObjective, TrainingData, run_network
+from greenroom.networks.motion_net import MotionNet, TrunkNet
+from greenroom.networks.presets import SMALL
+from greenroom.training import residual_gains
+from greenroom.training.objectives import GapObjective, run_network
 from greenroom.training.rollout import torch_angles_6d
+from greenroom.training.training_data import TrainingData
 
 AGES, SKILLS, WINDOWS = (1, 3, 6, 10, 15), (1, 6, 15), 6
 
@@ -44,7 +46,7 @@ def pack(home: Path, dataset: str, file: Path) -> None:
     takes = make_training_data(found["train"], spec, SMALL, 0).takes
     single = [pose_states(spec, body) for body in found["train"].bodies]
     shape = SMALL.shape(len(spec.joints), spec.state_width, 43)
-    model = MotionNet(shape, SMALL)
+    model = TrunkNet(shape, SMALL)
     fit_core(model.core, shape, spec.joints, single)
     out: dict[str, Any] = {
         "joints": spec.joints,
@@ -153,10 +155,10 @@ def train(data: dict[str, Any], asked: argparse.Namespace) -> tuple[MotionNet, i
     takes = [takes[i + mirror] for mirror in (0, half) for i in sorted(picked)]
     size = replace(SMALL, trunk=asked.width, depth=asked.depth)
     shape: ModelShape = size.shape(len(data["joints"]), takes[0].shape[1], 43)
-    model = MotionNet(shape, size)
+    model = TrunkNet(shape, size)
     model.core.load_state_dict(data["core"])
-    model.trunk.usual.copy_(fit.rms_amplitude(model, takes))
-    model.trunk.scale.copy_(fit.residual_rms(model, takes))
+    model.trunk.reference_amplitude.copy_(residual_gains.rms_amplitude(model, takes))
+    model.trunk.scale.copy_(residual_gains.residual_rms(model, takes))
     lesson = GapObjective(TrainingData([], takes), data["joints"], asked.windows, shape.history)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2)
     random, start, step = torch.Generator(asked.device), time.monotonic(), 0
@@ -175,7 +177,7 @@ def train(data: dict[str, Any], asked: argparse.Namespace) -> tuple[MotionNet, i
     took = (time.monotonic() - start) / max(1, step)
     torch.set_default_device("cpu")
     model = model.cpu().eval()
-    fit.fit_residual_gains(model, [torch.as_tensor(take) for take in data["validation"]])
+    residual_gains.fit_residual_gains(model, [torch.as_tensor(take) for take in data["validation"]])
     return model, step, took
 
 

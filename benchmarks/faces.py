@@ -17,12 +17,14 @@ import torch
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Floats
 from greenroom.manifests import Dataset
-from greenroom.networks.motion_net import SMALL, MotionNet
+from greenroom.networks.motion_net import TrunkNet
+from greenroom.networks.presets import SMALL
 from greenroom.store.workspace import Workspace
 from greenroom.training.data_module import load_splits, tensor
-from greenroom.training.fit import prepare
-from greenroom.training.objectives import FaceObjective, TrainingData
-from greenroom.training.rollout import DEFAULT
+from greenroom.training.fit import fit_closed_form
+from greenroom.training.objectives import FaceObjective
+from greenroom.training.recipe import DEFAULT
+from greenroom.training.training_data import TrainingData
 from greenroom.validation.face_evaluator import FaceEvaluator
 from greenroom.validation.sufficient_stats import StatsByTask, aggregate_figures
 
@@ -30,22 +32,22 @@ from greenroom.validation.sufficient_stats import StatsByTask, aggregate_figures
 class Voiced:
     """A graph's place taken by the one network that is judged."""
 
-    def __init__(self, model: MotionNet) -> None:
+    def __init__(self, model: TrunkNet) -> None:
         self.model = model.eval()
 
     def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
         with torch.no_grad():
-            heard = self.model.hear(torch.from_numpy(inputs["speech"]))
+            heard = self.model.normalise_speech(torch.from_numpy(inputs["speech"]))
             return {"face": self.model.face(heard).numpy()}
 
 
-def taught(faces: list[tuple[Floats, Floats]], joints: int, state: int) -> MotionNet:
+def taught(faces: list[tuple[Floats, Floats]], joints: int, state: int) -> TrunkNet:
     """Return a performer whose face has had its lesson."""
     torch.manual_seed(0)
     size = faces[0][0].shape[1], faces[0][1].shape[1]
-    model = MotionNet(SMALL.shape(joints, state, *size), SMALL)
+    model = TrunkNet(SMALL.shape(joints, state, *size), SMALL)
     material = TrainingData([], faces=[(tensor(speech), tensor(face)) for speech, face in faces])
-    prepare(model, material)
+    fit_closed_form(model, material)
     lesson = FaceObjective(material, model.shape.speech, DEFAULT.windows // 2)
     optimiser = torch.optim.AdamW(model.face.parameters(), lr=DEFAULT.rate, weight_decay=1e-2)
     turns, random = SMALL.steps // lesson.every, torch.Generator()

@@ -15,7 +15,11 @@ import numpy as np
 from msgspec import structs
 
 from greenroom.adaptation.graph_adapter import CENTRES, Adapter, Predictions, golden_outputs
-from greenroom.adaptation.online_update import online_update, online_update_subprocess
+from greenroom.adaptation.online_update import (
+    UpdateRequest,
+    online_update,
+    online_update_subprocess,
+)
 from greenroom.adaptation.replay_reservoir import (
     Moments,
     Reservoir,
@@ -97,7 +101,7 @@ def spikes(bench: Bench) -> None:
     shares: dict[str, Any] = {}
     for take, (_style, _) in bench.takes.items():
         if take not in trained:
-            said = adapter.say(
+            said = adapter.style_probabilities(
                 bench.moments([take], 10),
                 bench.workspace.objects.get(bench.manifest.blobs.graph),
             )
@@ -154,11 +158,13 @@ def updates(bench: Bench, replay: str, by_content: bool) -> None:
     """Print what an update from half of a style's takes changes."""
     new, held = halves(bench, RARE, by_content)
     start = time.monotonic()
-    made = online_update_subprocess(bench.workspace.home, bench.model, new, replay, "bench")
+    made = online_update_subprocess(
+        bench.workspace.home, UpdateRequest(bench.model, new, replay), "bench"
+    )
     took = time.monotonic() - start
     said = bench.workspace.objects.read_any(made).update
     print(
-        f"{len(new)} takes, {took:.0f} s; {said['norms']}; rise {said['replay_loss']}, gain {said['gain']}"
+        f"{len(new)} takes, {took:.0f} s; {said.norms}; rise {said.replay_loss}, gain {said.gain}"
     )
     train = set(bench.dataset.splits["train"])
     old = [t for t, (s, _) in sorted(bench.takes.items()) if s != RARE]
@@ -170,7 +176,7 @@ def updates(bench: Bench, replay: str, by_content: bool) -> None:
     both = [bench.adapter(model) for model in (bench.model, made)]
     for group, takes in groups.items():
         moments = bench.moments(takes, 15)
-        before, after = (squares(bench, adapter.hear(moments, 9)) for adapter in both)
+        before, after = (squares(bench, adapter.predict(moments, 9)) for adapter in both)
         for part in before:
             print(f"| {group} | {part} | {ratio(before[part], after[part])} |")
 
@@ -179,7 +185,8 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
     """Print what an update does for a style that the model knows from two takes of one content."""
     import torch
 
-    from greenroom.networks.style import Discriminants, StyleHead
+    from greenroom.networks.style import StyleHead
+    from greenroom.training.style_fit import Discriminants
 
     first = min(c for s, c in bench.takes.values() if s == FEW)
     train = [t for t in replay_takes if t in bench.takes]
@@ -195,7 +202,7 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
         np.asarray([kinds.index(s) for s in moments.styles]),
         np.asarray([contents.index(bench.takes[t][1]) for t in moments.takes]),
     )
-    graph = adapter.moved(
+    graph = adapter.apply_delta(
         {f"style.{n}": getattr(found, n) for n in ("mean", "std", "axes")}
         | {CENTRES: found.centres}
     )
@@ -207,7 +214,9 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
     rest = [t for t in train if bench.takes[t][0] == FEW and t not in few]
     other = [t for t, (s, _) in bench.takes.items() if s not in (FEW, RARE) and t not in set(train)]
     new, held = rest[::2], rest[1::2]
-    made = online_update(bench.workspace, begun, new, bench.reservoir(learn), "bench")
+    made = online_update(
+        bench.workspace, UpdateRequest(begun, new, bench.reservoir(learn)), "bench"
+    )
     print(bench.workspace.objects.read_any(made).update)
     for name, takes in {
         f"{FEW}, other takes": held,
@@ -216,7 +225,12 @@ def style_centre(bench: Bench, replay_takes: list[str]) -> None:
         judged = bench.moments(takes, 15)
         truth = np.asarray([kinds.index(s) for s in judged.styles])
         hits = [
-            (adapter.say(judged, objects.get(objects.read_any(m).blobs.graph)).argmax(1) == truth)
+            (
+                adapter.style_probabilities(
+                    judged, objects.get(objects.read_any(m).blobs.graph)
+                ).argmax(1)
+                == truth
+            )
             for m in (begun, made)
         ]
         of = np.asarray(judged.takes)

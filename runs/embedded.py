@@ -20,11 +20,13 @@ from greenroom.embedded import ACTOR, HELD, embedded_card, ingest_clips, pack
 from greenroom.manifests import Model
 from greenroom.platform import run_in_background
 from greenroom.registry.release import approve
+from greenroom.registry.signing import make_key
 from greenroom.store.workspace import Workspace
-from greenroom.training.rollout import Recipe
-from greenroom.training.train import train
+from greenroom.training.recipe import Recipe
+from greenroom.training.train import TrainOptions, train
 
 RECIPE = Recipe(steps=1500, rollout=16)
+APPROVER = "The Greenroom developers"
 
 
 def main() -> None:
@@ -42,8 +44,16 @@ def main() -> None:
             print(f"step {step}/{total} loss {figures['loss']:.3f}", flush=True)
 
     recipe = Recipe(steps=steps, rollout=RECIPE.rollout)
-    model = train(workspace, built.dataset, "embedded", "tokens", recipe, show)
-    release = approve(workspace, model, "The Greenroom developers")
+    model = train(
+        workspace,
+        built.dataset,
+        "embedded",
+        "tokens",
+        recipe=recipe,
+        options=TrainOptions(progress=show, device="cpu"),
+    )
+    make_key(workspace, APPROVER)
+    release = approve(workspace, model, APPROVER)
     pack(workspace, release)
     Path("docs/reference/card.md").write_text(embedded_card(workspace, release))
     print(workspace.objects.read(model, Model).figures)

@@ -18,24 +18,34 @@ from numpy.typing import NDArray
 from greenroom.frames import Floats, Frame
 from greenroom.manifests import Shape
 
-INPUTS = ("history", "known", "state", "velocity", "valid", "age", "speech", "heard", "noise")
-"""What every model takes; `ModelShape.inputs` adds what it may be told in words."""
+INPUTS = (
+    "history",
+    "captured",
+    "state",
+    "velocity",
+    "valid",
+    "age",
+    "speech",
+    "speech_mask",
+    "noise",
+)
+"""Input tensors of every model; `ModelShape.inputs` adds those of labels."""
 OUTPUTS = ("pose", "sigma", "confidence", "attention")
-"""What every model gives; `ModelShape.outputs` adds those of the tasks that it was trained for."""
+"""Output tensors of every model; `ModelShape.outputs` adds those of its task heads."""
 
 PHONEMES = "phonemes"
-"""The tier of what is said, a stretch a phoneme; symbols of any alphabet, as the takes have them."""
+"""Tier of phonemes, an interval each; symbols of any alphabet, as the takes have them."""
 CONTEXT = ("emotion", "language", "scene")
-"""The tiers that say of which kind a moment is."""
+"""Tiers of the context of a tick."""
 
 RIDGE_HORIZON = 1
-"""Ticks ahead at which a forecast stands on the closed form's, and not on the pose as it is."""
+"""Ticks ahead of the forecast that is added to the closed form's, and not to the current pose."""
 LOOK_AHEAD = 2
 """Ticks of speech that a face waits for: 67 ms."""
 STYLE_TICKS = 30
-"""Ticks that a style is told from: one second, as far as the history goes back."""
+"""Ticks that a style is classified from: one second, the length of the history."""
 REFERENCE_TICKS = 10
-"""Ticks of a stretch over which a release says what is usual for its model."""
+"""Ticks of a stretch of a release's reference statistics."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +53,18 @@ class ModelShape:
     """The sizes of a model's tensors, all float32 with a batch of one in front.
 
     Attributes:
-        joints: J, how many joints it drives.
+        joints: J, joints that it drives.
         state: D, the width of a state (see `greenroom.features.pose`).
         speech_channels: F.
-        history: K, ticks of its own past that it sees.
-        speech: S, ticks of speech that it sees; even.
-        noise: Z, width of the draw that chooses among ways to go on; 0 is the mean way.
-        lags: which past ticks the closed form looks at; the first is 1.
-        horizons: ticks ahead that it forecasts; none without that task.
+        history: K, ticks of its own past.
+        speech: S, ticks of speech; even.
+        noise: Z, width of the draw that free running follows; 0 is the mean way.
+        lags: past ticks of the closed form's regressors; the first is 1.
+        horizons: ticks ahead of the forecasts; none without that task.
         face: B, weights of its face rig; 0 without that task.
-        styles: C, styles that it tells apart; 0 without that task.
-        phonemes: P, phonemes that it may be told; 0 where its takes had none.
-        context: X, what else it may be told: emotions, languages, scenes; 0 likewise.
+        styles: C, styles that it classifies; 0 without that task.
+        phonemes: P, phonemes of its vocabulary; 0 where its takes had none.
+        context: X, emotions, languages and scenes of its vocabulary; 0 where its takes had none.
     """
 
     joints: int
@@ -73,11 +83,11 @@ class ModelShape:
     def inputs(self) -> dict[str, tuple[int, ...]]:
         """Return each input's shape without the batch.
 
-        `history` states that were performed, oldest first; `known` which of their joints were
-        captured; `state`, `velocity`, `valid` of this tick's capture; `age` ln(1 + ticks since the
-        joint was captured) / 6; `speech` and `heard` of the last ticks; `noise` the draw. Where it may
-        be told: `phonemes` of the same ticks as `speech`, and `context` of this one, 1 in the columns of
-        what is known (`greenroom.features.conditioning`) and 0 elsewhere; all 0 is not told.
+        `history` performed states, oldest first; `captured` the joints that were captured in them;
+        `state`, `velocity`, `valid` of this tick's capture; `age` ln(1 + ticks since the joint was
+        captured) / 6; `speech` of the last ticks, and `speech_mask` where it was received; `noise` the
+        draw. With labels: `phonemes` of the same ticks as `speech`, and `context` of this one, 1 in the
+        columns of the labels (`greenroom.features.conditioning`), else 0; all 0 is unlabelled.
         """
         j, k, s = self.joints, self.history, self.speech
         sizes = ((k, self.state), (k, j), (self.state,), (6 * j,), (j,), (j,))
@@ -94,7 +104,7 @@ class ModelShape:
         """Return each output's shape without the batch.
 
         `pose` this tick's state; `sigma` degrees and `confidence` of each joint; `attention` of each
-        joint to the joints and, last, to speech and what it is told. By task: `forecast` the 6D
+        joint to the joints and, last, to speech and labels. By task: `forecast` the 6D
         rotations at each horizon after the last captured tick; `face` the weights of the tick
         `LOOK_AHEAD` ticks ago; `style` the probability of each style, of the `STYLE_TICKS` ticks before
         this one.
@@ -186,7 +196,7 @@ def golden_clip(shape: ModelShape) -> list[dict[str, Floats]]:
         places = np.arange(1 + tick * width, 1 + (tick + 1) * width, dtype=np.uint64)
         hashed = places * np.uint64(2654435761) % np.uint64(2**32)
         inputs = get_tensors((hashed / 2**31 - 1).astype(np.float32), sizes)
-        for name in {"known", "valid", "heard", "phonemes", "context"} & inputs.keys():
+        for name in {"captured", "valid", "speech_mask", "phonemes", "context"} & inputs.keys():
             inputs[name][:] = inputs[name] > 0
         inputs["age"][:] = np.abs(inputs["age"]) * (1 - inputs["valid"])
         out.append(inputs)

@@ -38,7 +38,7 @@ class Studio(NamedTuple):
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory, person: Callable[..., bytes]) -> Studio:
     """A model of two styles, and takes of a wide movement of one of them that it never saw."""
-    from greenroom.training.rollout import Recipe
+    from greenroom.training.recipe import Recipe
     from greenroom.training.train import train
 
     workspace = Workspace(tmp_path_factory.mktemp("online") / "home")
@@ -66,10 +66,14 @@ def studio(tmp_path_factory: pytest.TempPathFactory, person: Callable[..., bytes
 def test_an_update_is_a_model_of_its_own_that_may_perform(studio: Studio) -> None:
     import onnx
 
-    from greenroom.adaptation.online_update import online_update, online_update_subprocess
+    from greenroom.adaptation.online_update import (
+        UpdateRequest,
+        online_update,
+        online_update_subprocess,
+    )
 
     workspace, objects = studio.workspace, studio.workspace.objects
-    made = online_update(workspace, studio.model, studio.new, studio.replay, "test")
+    made = online_update(workspace, UpdateRequest(studio.model, studio.new, studio.replay), "test")
     first, second = (objects.read(name, Model) for name in (studio.model, made))
     said = second.update
     assert said.style == "wild" and said.in_a_row == 1
@@ -107,14 +111,14 @@ def test_an_update_is_a_model_of_its_own_that_may_perform(studio: Studio) -> Non
     self_test(OnnxBackend(release.graph, release.role.shape), release.golden)
     assert workspace.fsck().bad == []
     again = online_update_subprocess(
-        workspace.home, studio.model, studio.new, studio.replay, "test"
+        workspace.home, UpdateRequest(studio.model, studio.new, studio.replay), "test"
     )
     assert again == made
 
 
 def test_it_is_better_at_takes_that_it_never_saw(studio: Studio) -> None:
     from greenroom.adaptation.graph_adapter import Adapter
-    from greenroom.adaptation.online_update import online_update
+    from greenroom.adaptation.online_update import UpdateRequest, online_update
     from greenroom.adaptation.replay_reservoir import concatenate_moments, take_moments
     from greenroom.adaptation.update_step import UpdateBounds, losses
     from greenroom.features.pipeline import FeatureSpec
@@ -122,7 +126,9 @@ def test_it_is_better_at_takes_that_it_never_saw(studio: Studio) -> None:
     workspace = studio.workspace
     # After six steps of training the layers are next to nought, and so is a share of their norm.
     far = UpdateBounds(norm=1e4)
-    made = online_update(workspace, studio.model, studio.new, studio.replay, "test", bounds=far)
+    made = online_update(
+        workspace, UpdateRequest(studio.model, studio.new, studio.replay, bounds=far), "test"
+    )
     found = []
     for name in (studio.model, made):
         manifest = workspace.objects.read_any(name)
@@ -132,7 +138,7 @@ def test_it_is_better_at_takes_that_it_never_saw(studio: Studio) -> None:
         moments = concatenate_moments(
             [take_moments(workspace, spec, take, 7) for take in studio.others]
         )
-        found.append(losses(adapter, adapter.hear(moments, 5), manifest.styles))
+        found.append(losses(adapter, adapter.predict(moments, 5), manifest.styles))
     before, after = found
     assert after["forecast_6"] < 0.98 * before["forecast_6"]
     assert after["forecast_15"] < 0.98 * before["forecast_15"]
@@ -143,18 +149,19 @@ def _uneven(graph: bytes, shape: ModelShape, joints: Sequence[str]) -> bytes:
     import torch
 
     from greenroom.adaptation.graph_adapter import Adapter
-    from greenroom.networks.motion_net import MINI, MotionNet
+    from greenroom.networks.motion_net import build_network
+    from greenroom.networks.presets import MINI
     from greenroom.training.export import export
 
-    trained, model = Adapter(graph, shape, joints), MotionNet(shape, MINI).eval()
+    trained, model = Adapter(graph, shape, joints), build_network(shape, MINI).eval()
     with torch.no_grad():
         for name, value in [*model.named_parameters(), *model.named_buffers()]:
             if name in trained.weights:
                 value.copy_(torch.from_numpy(trained.weights[name].copy()))
         model.residual.fill_(1.0)
-        model.trunk.usual.fill_(0.5)
+        model.trunk.reference_amplitude.fill_(0.5)
         kinds = len(shape.horizons)
-        model.trunk.earned.copy_(torch.linspace(0.02, 1, 6 * kinds).reshape(6, kinds).T)
+        model.trunk.forecast_gain.copy_(torch.linspace(0.02, 1, 6 * kinds).reshape(6, kinds).T)
     return export(model)[0]
 
 
@@ -178,20 +185,20 @@ def test_what_the_layers_read_foretells_what_moving_them_does(studio: Studio) ->
         for layer in (AHEAD, FILL)
     }
     moved = {f"{n}.weight": adapter.weights[f"{n}.weight"] + t for n, t in turns.items()}
-    before = adapter.hear(moments, 3, single=True)
-    after = adapter.hear(moments, 3, adapter.single(moved))
+    before = adapter.predict(moments, 3, single=True)
+    after = adapter.predict(moments, 3, adapter.one_sided(moved))
     given = before.gains
     kinds = len(shape.horizons)
     assert given.shape == (len(moments), kinds) and len(after.gains) == 0
     some = len(lively)
     assert (np.median(given[:some], axis=0) > 1.5 * np.median(given[some:], axis=0)).all()
-    scale = adapter.scale().ravel()
+    scale = adapter.forecast_scale().ravel()
     foretold = (
         np.repeat(given, len(scale) // kinds, axis=1) * scale * (before.hidden @ turns[AHEAD].T)
     )
     np.testing.assert_allclose(before.ahead - after.ahead, foretold, atol=2e-5)
     assert np.abs(foretold).max() > 2e-3
-    reach = adapter.reach(moments)
+    reach = adapter.pose_response(moments)
     for limb, (_, ours, off), (_, _, then) in zip(
         adapter.limbs, before.gaps, after.gaps, strict=True
     ):
@@ -204,24 +211,26 @@ def test_what_the_layers_read_foretells_what_moving_them_does(studio: Studio) ->
 
 
 def test_a_bound_that_nothing_keeps_refuses_and_leaves_nothing(studio: Studio) -> None:
-    from greenroom.adaptation.online_update import online_update, online_update_subprocess
+    from greenroom.adaptation.online_update import (
+        UpdateRequest,
+        online_update,
+        online_update_subprocess,
+    )
     from greenroom.adaptation.update_step import UpdateBounds
 
     workspace = studio.workspace
     before = workspace.catalog.find("model")
     tight = UpdateBounds(norm=1e-9)
+    request = UpdateRequest(studio.model, studio.new, studio.replay, style="", bounds=tight)
     with pytest.raises(Refused, match=r"norm 1e-09.*forecast_6 0\.\d"):
-        online_update(
-            workspace, studio.model, studio.new, studio.replay, "test", style="", bounds=tight
-        )
+        online_update(workspace, request, "test")
     with pytest.raises(Refused, match="norm 1e-09"):
-        online_update_subprocess(
-            workspace.home, studio.model, studio.new, studio.replay, "test", "", bounds=tight
-        )
+        online_update_subprocess(workspace.home, request, "test")
     for do, where in ((online_update, workspace), (online_update_subprocess, workspace.home)):
         with pytest.raises(Refused, match="took"):
             late = UpdateBounds(seconds=0.01)
-            do(where, studio.model, studio.new, studio.replay, "test", bounds=late)  # type: ignore[operator]
+            request = UpdateRequest(studio.model, studio.new, studio.replay, bounds=late)
+            do(where, request, "test")  # type: ignore[operator]
     assert workspace.catalog.find("model") == before
     with pytest.raises(BadInput, match="bounds are above nought"):
         UpdateBounds(replay_loss=0.0)
@@ -230,20 +239,20 @@ def test_a_bound_that_nothing_keeps_refuses_and_leaves_nothing(studio: Studio) -
 def test_rights_actors_and_models_that_do_not_fit_are_refused(
     studio: Studio, tmp_path: Path, person: Callable[..., bytes]
 ) -> None:
-    from greenroom.adaptation.online_update import online_update
+    from greenroom.adaptation.online_update import UpdateRequest, online_update
 
     workspace = studio.workspace
     recording = read_recording(person(frames=100, seed=77), "x.bvh")
     nobody = store_take(workspace, recording, Attribution("mira"), "test")
     with pytest.raises(Refused, match="quarantined"):
-        online_update(workspace, studio.model, [nobody], studio.replay, "test")
+        online_update(workspace, UpdateRequest(studio.model, [nobody], studio.replay), "test")
     other = store_take(
         workspace, recording, Attribution("else", ("p",), (read_rights("MIT", "p"),)), "test"
     )
     with pytest.raises(BadInput, match="is else's, not mira's"):
-        online_update(workspace, studio.model, [other], studio.replay, "test")
+        online_update(workspace, UpdateRequest(studio.model, [other], studio.replay), "test")
     with pytest.raises(BadInput, match="without takes"):
-        online_update(workspace, studio.model, [], studio.replay, "test")
+        online_update(workspace, UpdateRequest(studio.model, [], studio.replay), "test")
     elsewhere = Workspace(tmp_path / "home")
     release = embedded.install(elsewhere)
     actor = elsewhere.objects.read_any(release).actor
@@ -252,4 +261,5 @@ def test_rights_actors_and_models_that_do_not_fit_are_refused(
     kept = Reservoir()
     kept.offer_take(elsewhere, take, date(2026, 1, 1))
     with pytest.raises(BadInput, match="no layer that an update may move"):
-        online_update(elsewhere, release, [take], kept.save(elsewhere, actor, "test"), "test")
+        request = UpdateRequest(release, [take], kept.save(elsewhere, actor, "test"))
+        online_update(elsewhere, request, "test")

@@ -49,7 +49,7 @@ from greenroom.serving.onnx_backend import OnnxBackend, self_test
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_takes import load_eval_take
-from greenroom.validation.evaluator import validate
+from greenroom.validation.evaluator import EvalScope, validate
 from tests import examples
 from tests.people import approve
 
@@ -96,7 +96,7 @@ def _speak(
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory, person: Person) -> Studio:
     """A model of bodies, two styles and faces, and takes of a third style."""
-    from greenroom.training.rollout import Recipe
+    from greenroom.training.recipe import Recipe
     from greenroom.training.train import train
 
     folder = tmp_path_factory.mktemp("exchange")
@@ -195,7 +195,7 @@ def test_usual_is_what_the_new_graph_says_of_held_takes(studio: Studio, exchange
         inputs = {
             name: np.zeros((1, *size), np.float32) for name, size in backend.shape.inputs().items()
         }
-        inputs["known"][:], inputs["valid"][:] = 1, 1
+        inputs["captured"][:], inputs["valid"][:] = 1, 1
         said = []
         for tick in range(30, 40):
             inputs["history"][0], inputs["state"][0] = states[tick - 30 : tick], states[tick]
@@ -213,7 +213,7 @@ def test_the_takes_it_was_trained_on_give_the_part_that_it_has(studio: Studio) -
 
 def test_it_is_judged_alone_and_beside_the_rest(studio: Studio, exchanged: str) -> None:
     workspace, backend = studio.workspace, _backend(studio.workspace, exchanged)
-    alone = validate(workspace, exchanged, backend, "t", tasks=("style",))
+    alone = validate(workspace, exchanged, backend, "t", EvalScope(tasks=("style",)))
     figures = workspace.objects.read(alone, Validation).figures
     assert set(figures) == {"style"} and figures["style"]["accuracy"].takes == 3
 
@@ -227,7 +227,7 @@ def test_a_dataset_without_faces_judges_all_but_the_face(studio: Studio, person:
     figures = workspace.objects.read(found, Validation).figures
     assert set(figures) == {"infill", "forecast", "style"}
     with pytest.raises(BadInput, match="no recording to judge face on"):
-        validate(workspace, model, _backend(workspace, model), "t", tasks=("face",))
+        validate(workspace, model, _backend(workspace, model), "t", EvalScope(tasks=("face",)))
 
 
 def test_the_command_makes_it(studio: Studio, exchanged: str) -> None:
@@ -281,7 +281,7 @@ def test_a_fitted_face_performs_and_replays_to_the_bit(studio: Studio, tmp_path:
     scenes, values = {"other": load_eval_take(workspace, other)}, []
     for model in (studio.model, made):
         backend = _backend(workspace, model)
-        found = validate(workspace, model, backend, "t", scenes, ("face",))
+        found = validate(workspace, model, backend, "t", EvalScope(scenes, ("face",)))
         figures = workspace.objects.read(found, Validation).figures
         values.append(figures["face"]["r2w"].model)
     assert values[1] > values[0]

@@ -71,27 +71,31 @@ def take(seed: int, ticks: int = 120) -> Take:
     return Take(*(torch.from_numpy(values) for values in (states, words, speech, face)))
 
 
+LABEL_LAYERS = ("conditioning.phonemes", "conditioning.context", "face.conditioning")
+
+
 def trained(takes: list[Take], held: list[Take], shape: ModelShape, steps: int) -> Any:
-    from greenroom.networks.motion_net import MINI
-    from greenroom.training.fit import fit
-    from greenroom.training.objectives import TrainingData
-    from greenroom.training.rollout import Recipe
+    from greenroom.networks.presets import MINI
+    from greenroom.training.fit import FitData, fit
+    from greenroom.training.recipe import Recipe
+    from greenroom.training.training_data import TrainingData
 
     rows = [one.words for one in takes]
     words = {"streams": rows, "takes": rows, "faces": rows} if shape.phonemes else {}
     states = [one.states for one in takes]
-    material = TrainingData(states, states, [(t.speech, t.face) for t in takes], words=words)
+    faces = [(t.speech, t.face) for t in takes]
+    material = TrainingData(states, states, faces, conditioning=words)
     recipe = Recipe(steps=steps, windows=64, batch=8, rollout=8)
     both = ([one.states.numpy() for one in part] for part in (takes, held))
-    return fit(material, *both, JOINTS, shape, MINI, recipe)[0]
+    return fit(FitData(material, *both, JOINTS), shape, MINI, recipe)[0]
 
 
 def errors(model: Any, held: list[Take], told: bool) -> tuple[float, float]:
     """Return the squared error of the face, and of the elbow that is lost for half a second."""
     import torch
 
-    from greenroom.networks.conditioning_tokens import conditioning_inputs
-    from greenroom.networks.trunk import face_windows
+    from greenroom.networks.face import face_windows
+    from greenroom.networks.input_batch import conditioning_inputs
     from greenroom.training.rollout import roll_out
 
     k, faces, elbows = model.shape.history, [], []
@@ -102,13 +106,13 @@ def errors(model: Any, held: list[Take], told: bool) -> tuple[float, float]:
         words = face_windows(one.face, one.words, model.shape.speech)[0] if told else None
         with torch.no_grad():
             said = model.face(
-                model.hear(heard), conditioning_inputs(model.shape, words, len(heard))
+                model.normalise_speech(heard), conditioning_inputs(model.shape, words, len(heard))
             )
         faces.append(float(((said - face) ** 2).mean()))
         for at in range(0, len(one.states) - k - 15, 3):
             window, known = (rows[None, at : at + k + 15] for rows in (one.states, one.words))
             with torch.no_grad():
-                done = roll_out(model, window, lost, words=known if told else None)
+                done = roll_out(model, window, lost, conditioning=known if told else None)
             elbows.append(float(((done.pose - window[:, k:])[..., ELBOW] ** 2).mean()))
     return float(np.mean(faces)), float(np.mean(elbows))
 
@@ -116,7 +120,7 @@ def errors(model: Any, held: list[Take], told: bool) -> tuple[float, float]:
 def test_what_only_words_tell_is_learned_from_them_and_a_model_does_as_well_without() -> None:
     import torch
 
-    from greenroom.networks.motion_net import MINI
+    from greenroom.networks.presets import MINI
 
     torch.set_num_threads(1)
     takes, held = [take(k) for k in range(16)], [take(100 + k) for k in range(4)]
@@ -138,7 +142,8 @@ def test_a_graph_with_words_does_what_the_network_does(
 ) -> None:
     import torch
 
-    from greenroom.networks.motion_net import PRESETS, MotionNet
+    from greenroom.networks.motion_net import build_network
+    from greenroom.networks.presets import PRESETS
     from greenroom.training.export import check_parity, export, golden
 
     torch.manual_seed(0)
@@ -146,7 +151,7 @@ def test_a_graph_with_words_does_what_the_network_does(
     shape = size.shape(len(JOINTS), 6 * len(JOINTS) + 4, 43, face=2 if size.trunk else 0)
     shape = replace(shape, phonemes=phonemes, context=context)
     assert ModelShape.load(shape.manifest()) == shape
-    model = MotionNet(shape, size).eval()
+    model = build_network(shape, size).eval()
     for name in ("std", "high"):
         getattr(model.core, name).fill_(9.0 if name == "high" else 1.0)
     model.core.low.fill_(-9.0)
@@ -171,11 +176,9 @@ def test_a_graph_with_words_does_what_the_network_does(
 def test_nothing_told_is_shut_out() -> None:
     import torch
 
-    from greenroom.networks.conditioning_tokens import (
-        ConditioningTokens,
-        conditioning_dropout,
-        conditioning_inputs,
-    )
+    from greenroom.networks.conditioning_tokens import ConditioningTokens
+    from greenroom.networks.input_batch import conditioning_inputs
+    from greenroom.training.objectives import conditioning_dropout
 
     shape = ModelShape(2, 16, 43, phonemes=4, context=3)
     words = torch.zeros(2, 20, 7)
@@ -242,7 +245,7 @@ def test_from_labels_to_a_show_that_is_told_and_replays(
     told_takes: tuple[Workspace, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from greenroom.training import preview
-    from greenroom.training.rollout import Recipe
+    from greenroom.training.recipe import Recipe
     from greenroom.training.train import initial_weights, train
 
     workspace, dataset = told_takes
@@ -255,7 +258,7 @@ def test_from_labels_to_a_show_that_is_told_and_replays(
     assert manifest.vocabulary == {"phonemes": ["A", "M", "T"], "emotion": ["happy", "sad"]}
     shape = ModelShape.load(manifest.shape)
     assert (shape.phonemes, shape.context) == (3, 2)
-    learned = {"words.phonemes.weight", "words.context.weight", "face.told.weight"}
+    learned = {f"{n}.weight" for n in LABEL_LAYERS}
     assert learned <= initial_weights(workspace, model, Vocabulary.load(manifest.vocabulary)).keys()
     others = Vocabulary(("A", "M", "N"), (("emotion", "happy"), ("emotion", "sad")))
     assert not learned & initial_weights(workspace, model, others).keys()

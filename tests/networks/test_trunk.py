@@ -11,7 +11,7 @@ JOINTS = ("hips", "spine", "leftUpperArm", "rightUpperArm", "rightUpperLeg", "le
 def _trunk():
     import torch
 
-    from greenroom.networks.motion_net import MINI
+    from greenroom.networks.presets import MINI
     from greenroom.networks.trunk import Trunk
 
     torch.manual_seed(0)
@@ -27,6 +27,8 @@ def _trunk():
 def _inputs(shape, captured: bool):
     import torch
 
+    from greenroom.networks.trunk import TrunkInputs
+
     random = torch.Generator().manual_seed(1)
     n, k, d, j = 8, shape.history, shape.state, shape.joints
     walk = 0.1 * torch.randn(n, k + 1, d, generator=random).cumsum(1)
@@ -35,7 +37,7 @@ def _inputs(shape, captured: bool):
     valid[:, 0] = float(captured)
     noise = torch.randn(n, shape.noise, generator=random)
     core = walk[:, -1] + 0.05 * torch.randn(n, d, generator=random)
-    return [walk[:, -1], core, walk[:, :-1], known, valid, 0.2 * (1 - valid), noise]
+    return TrunkInputs(walk[:, -1], core, walk[:, :-1], known, valid, 0.2 * (1 - valid), noise)
 
 
 def test_a_mirror_image_gets_the_mirror_image_of_what_is_said() -> None:
@@ -47,9 +49,9 @@ def test_a_mirror_image_gets_the_mirror_image_of_what_is_said() -> None:
     inputs = _inputs(shape, captured=True)
     seen = [((x * std + mean)[..., order] * turns - mean) / std for x in inputs[:3]]
     with torch.no_grad():
-        fill, ahead, spread = trunk(*inputs)
-        one_side = trunk.say(*inputs)
-        other = trunk(*seen, *(x[..., sides] for x in inputs[3:6]), inputs[6])
+        fill, ahead, spread = trunk(inputs)
+        one_side = trunk.predict(inputs)
+        other = trunk(type(inputs)(*seen, *(x[..., sides] for x in inputs[3:6]), inputs[6]))
     six = slice(0, 6 * len(JOINTS))
     wide = 1e-4  # what single precision leaves of a hundred inputs
     assert torch.allclose(other[0] * std, (fill * std)[:, order] * turns, atol=wide)
@@ -68,11 +70,11 @@ def test_who_goes_on_alone_or_learns_keeps_to_one_side() -> None:
     trunk, shape, *_ = _trunk()
     inputs = _inputs(shape, captured=False)
     with torch.no_grad():
-        for said, single in zip(trunk(*inputs), trunk.say(*inputs), strict=True):
+        for said, single in zip(trunk(inputs), trunk.predict(inputs), strict=True):
             assert torch.allclose(said, single, atol=1e-5)
         inputs = _inputs(shape, captured=True)
         torch.manual_seed(2)
-        single = trunk.train().say(*inputs)
+        single = trunk.train().predict(inputs)
         torch.manual_seed(2)
-        for said, one in zip(trunk(*inputs), single, strict=True):
+        for said, one in zip(trunk(inputs), single, strict=True):
             assert torch.equal(said, one)

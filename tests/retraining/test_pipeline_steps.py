@@ -249,7 +249,10 @@ def test_a_trial_sent_back_leaves_the_champion_on_both_refs(home: Workspace) -> 
 def test_a_trial_ends_also_where_the_champion_was_revoked_meanwhile(home: Workspace) -> None:
     champion = live_release(home, "mira")
     doing = Meddling("canary", lambda: approval.revoke(home, champion, "Eve", "it is worse"))
-    doing.trial = lambda *given: (FakeWork.trial(doing, *given), "it stumbles")[1]  # type: ignore[method-assign]
+    doing.trial = lambda *given, **named: (  # type: ignore[method-assign]
+        FakeWork.trial(doing, *given, **named),
+        "it stumbles",
+    )[1]
     run, _ = go(home, doing)
     assert (run.outcome, run.reason) == (REJECTED, "on trial: it stumbles")
     assert refs(home) == (champion, champion)

@@ -18,6 +18,7 @@ from greenroom.registry.signing import revoke_key
 from greenroom.retraining import requests
 from greenroom.retraining.requests import (
     Rules,
+    RunCause,
     read_rules,
     record_outcome,
     request_run,
@@ -62,7 +63,7 @@ def alert(home: Workspace, key: str, cause: str = "new style", actor: str = "mir
 def refused(home: Workspace, why: str, kind: str = "alert") -> None:
     before = len(home.log.entries())
     with pytest.raises(Refused, match=why):
-        request_run(home, "mira", "a test", "test", kind)
+        request_run(home, "mira", "a test", "test", RunCause(kind))
     assert len(home.log.entries()) == before
 
 
@@ -124,7 +125,7 @@ def test_a_cool_down_holds_for_all_but_people(home: Workspace) -> None:
     refused(home, "the last run ended less than 3600 s ago")
     refused(home, "the last run ended less than 3600 s ago", "schedule")
     wait(home, 1)
-    request_run(home, "mira", "a test", "test", "alert")
+    request_run(home, "mira", "a test", "test", RunCause("alert"))
     finish(home, requests.PROMOTED)
     request_run(home, "mira", "a person does not wait", "test")
 
@@ -138,32 +139,32 @@ def test_a_days_budget_counts_everybodys_runs(home: Workspace) -> None:
     refused(home, "2 runs in 24 hours", "alert")
     refused(home, "2 runs in 24 hours", "person")
     wait(home, 22 * 3600)  # the first is 24 hours old
-    request_run(home, "mira", "a test", "test", "alert")
+    request_run(home, "mira", "a test", "test", RunCause("alert"))
 
 
 @pytest.mark.parametrize("outcome", [requests.REJECTED, requests.FAILED])
 def test_rejections_in_a_row_freeze_it_and_a_person_thaws_it(home: Workspace, outcome: str) -> None:
     learn(home, cool_down_s=0, per_day=99, freeze_after=3)
     for _ in range(3):
-        request_run(home, "mira", "a test", "test", "alert")
+        request_run(home, "mira", "a test", "test", RunCause("alert"))
         finish(home, outcome)
     wait(home, 30 * 86_400)
     refused(home, "learning is frozen", "alert")
     refused(home, "learning is frozen", "schedule")
-    request_run(home, "mira", "somebody looked", "Ada", "person")
+    request_run(home, "mira", "somebody looked", "Ada", RunCause("person"))
     finish(home, requests.PROMOTED)
-    request_run(home, "mira", "a test", "test", "alert")
+    request_run(home, "mira", "a test", "test", RunCause("alert"))
 
 
 def test_nights_without_anything_new_freeze_nothing(home: Workspace) -> None:
     learn(home, cool_down_s=0, per_day=99, freeze_after=3)
     for outcome in (requests.REJECTED, requests.REJECTED):
-        request_run(home, "mira", "a test", "test", "alert")
+        request_run(home, "mira", "a test", "test", RunCause("alert"))
         finish(home, outcome)
     for _ in range(5):
-        request_run(home, "mira", "a night", "test", "schedule")
+        request_run(home, "mira", "a night", "test", RunCause("schedule"))
         finish(home, requests.REJECTED, requests.NOTHING_NEW)
-    request_run(home, "mira", "a test", "test", "alert")
+    request_run(home, "mira", "a test", "test", RunCause("alert"))
     finish(home, requests.FAILED)  # the third that says something
     refused(home, "the last 3 runs were not good enough")
 
@@ -258,7 +259,7 @@ def test_many_missed_nights_are_one_run(home: Workspace) -> None:
 def test_a_clock_that_is_set_back_hides_no_alert_and_stops_no_learning(home: Workspace) -> None:
     learn(home, cool_down_s=3600, per_day=1, gather_s=0, nightly="0 3 * * *")
     wait(home, 400 * 86_400)  # somebody set the year wrong
-    request_run(home, "mira", "a test", "test", "alert")
+    request_run(home, "mira", "a test", "test", RunCause("alert"))
     finish(home, requests.PROMOTED)
     wait(home, -400 * 86_400)
     alert(home, "afterwards")

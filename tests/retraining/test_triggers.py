@@ -19,6 +19,7 @@ from greenroom.retraining.requests import (
     PROMOTED,
     REJECTED,
     Rules,
+    RunCause,
     record_outcome,
     request_run,
     runs,
@@ -59,7 +60,7 @@ def alert(home: Workspace, cause: str, release: str = "") -> int:
 def begin(home: Workspace, kind: str) -> str:
     """Ask as an alert of new style does, or as somebody else."""
     asks = alert(home, STYLE, OLD) if kind == "alert" else -1
-    return request_run(home, "mira", "a test", "test", kind, asks).name
+    return request_run(home, "mira", "a test", "test", RunCause(kind, asks)).name
 
 
 def calls(home: Workspace) -> int | None:

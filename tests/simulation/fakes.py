@@ -34,8 +34,8 @@ from greenroom.manifests import (
 )
 from greenroom.metrics.sequences import WORSE
 from greenroom.registry.promote import promote
-from greenroom.retraining.pipeline import Progress, StepResults
 from greenroom.retraining.requests import Run
+from greenroom.retraining.work import Progress, StepResults
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from greenroom.validation.sufficient_stats import aggregate_figures, read_stats

@@ -21,7 +21,7 @@ def _body(data: bytes) -> Body:
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_a_style_is_taught_by_its_own_takes(count: int, person: Callable[..., bytes]) -> None:
-    from greenroom.networks.motion_net import preset_of
+    from greenroom.networks.presets import preset_of
     from greenroom.training.data_module import SplitData, make_training_data
 
     bodies = [_body(person(frames=60, seed=n)) for n in range(count)]

@@ -26,11 +26,11 @@ from greenroom.registry.promote import promote
 from tests.people import approve
 from greenroom.store.workspace import Workspace
 from greenroom.training import trainer
-from greenroom.training.rollout import Recipe
+from greenroom.training.recipe import Recipe
 from greenroom.manifests import Model
 from greenroom.training.train import train
 from greenroom.validation.gates import decide_gates
-from greenroom.validation.evaluator import validate
+from greenroom.validation.evaluator import EvalScope, validate
 trainer.EVERY = 2
 
 def go(home, dataset, seed):
@@ -39,7 +39,7 @@ def go(home, dataset, seed):
     manifest = workspace.objects.read(model, Model)
     graph = workspace.objects.get(manifest.blobs.graph)
     backend = OnnxBackend(graph, ModelShape.load(manifest.shape))
-    validate(workspace, model, backend, "t", tasks=["infill"])
+    validate(workspace, model, backend, "t", EvalScope(tasks=["infill"]))
     validation, decisions = decide_gates(workspace, model)
     promote(workspace, "a", approve(workspace, model, "Ada", None, validation, decisions), "t")
     Path(home, f"done-{seed}").write_text(model)

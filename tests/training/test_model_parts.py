@@ -19,11 +19,12 @@ MAPPED = Rig(channels=CHANNELS, name="mapped", arkit={"jawOpen": {"jawOpen": 1.0
 def _parts(
     workspace: Workspace, styles: int = 0, rig: Sequence[str] = (), start: str = ""
 ) -> dict[str, str]:
-    from greenroom.networks.motion_net import MotionNet, preset_of
+    from greenroom.networks.motion_net import build_network
+    from greenroom.networks.presets import preset_of
     from greenroom.training.model_parts import publish_parts
 
     size = preset_of("mini")
-    trained = MotionNet(size.shape(2, 16, 43, 2, styles), size)
+    trained = build_network(size.shape(2, 16, 43, 2, styles), size)
     dataset = workspace.publish(examples.dataset([]), by="t")
     parents = ModelParents(dataset=dataset, start=start)
     model = examples.model(
@@ -48,7 +49,7 @@ def test_a_style_part_holds_all_that_its_head_needs(tmp_path: Path) -> None:
     tensors = load(workspace.objects.get(part.blobs["tensors"]))
     sizes = {name: list(value.shape) for name, value in tensors.items()}
     assert sizes == part.shape and sizes["centres"] == [2, 1] and sizes["state_mean"] == [16]
-    np.testing.assert_array_equal(tensors["doubt"], np.float32([9, 1, 0, 1e6]))
+    np.testing.assert_array_equal(tensors["familiarity"], np.float32([9, 1, 0, 1e6]))
     assert _parts(workspace, styles=2) == found
 
 

@@ -21,9 +21,9 @@ MakeClips = Callable[[Path], tuple[Workspace, str]]
 
 def shown_in(workspace: Workspace, dataset: str, face: bool = False) -> tuple[Any, Any]:
     from greenroom.features.pipeline import FeatureSpec
-    from greenroom.networks.motion_net import MINI
+    from greenroom.networks.presets import MINI
     from greenroom.training.data_module import load_splits
-    from greenroom.training.preview import make_preview
+    from greenroom.training.preview import PreviewSource, make_preview
 
     manifest = workspace.objects.read(dataset, Dataset)
     spec = FeatureSpec.load(manifest.features)
@@ -31,14 +31,15 @@ def shown_in(workspace: Workspace, dataset: str, face: bool = False) -> tuple[An
     channels = found.channels if face else ()
     shape = MINI.shape(len(spec.joints), spec.state_width, 43, len(channels))
     folder = workspace.home / "tracking" / "r.clips"
-    return shape, make_preview(workspace, manifest, spec, shape, found, folder, 8000)
+    source = PreviewSource(workspace, manifest, spec, shape, found)
+    return shape, make_preview(source, folder, 8000)
 
 
 def test_a_run_with_clips_ends_in_the_model_of_one_without(
     tmp_path: Path, four_clips: MakeClips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from greenroom.training import preview
-    from greenroom.training.rollout import Recipe
+    from greenroom.training.recipe import Recipe
     from greenroom.training.train import train
 
     models = []
@@ -63,11 +64,12 @@ def test_drawing_leaves_chance_and_model_as_they_were(
 ) -> None:
     import torch
 
-    from greenroom.networks.motion_net import MINI, MotionNet
+    from greenroom.networks.motion_net import build_network
+    from greenroom.networks.presets import MINI
 
     shape, shown = shown_in(*four_clips(tmp_path))
     assert shown.epoch == 800 and shown.folder.name == "r.clips"
-    model = MotionNet(shape, MINI)
+    model = build_network(shape, MINI)
     before, state = torch.get_rng_state(), {n: v.clone() for n, v in model.state_dict().items()}
     shown.keep(model, 799)
     assert not shown.folder.exists()
@@ -118,15 +120,16 @@ def test_who_may_not_leave_the_house_is_not_shown(
 def test_a_face_of_another_take_goes_under_the_body(studio: tuple[Workspace, str]) -> None:
     import torch
 
-    from greenroom.networks.motion_net import MINI, MotionNet
+    from greenroom.networks.motion_net import build_network
+    from greenroom.networks.presets import MINI
 
     shape, shown = shown_in(*studio, face=True)
     assert shown.face.channels == ("jawOpen", "mouthFunnel", "someThing")
     assert shown.face.weights.shape == (70, 3)
     assert shown.face.speech.shape == (70, shape.speech, 43)
-    model = MotionNet(shape, MINI)
+    model = build_network(shape, MINI)
     small, bare = shown_in(*studio)
-    plain = bare.draw(MotionNet(small, MINI), "x")
+    plain = bare.draw(build_network(small, MINI), "x")
     torch.nn.init.normal_(model.face.out.weight)
     with (
         Image.open(io.BytesIO(shown.draw(model, "x"))) as tall,

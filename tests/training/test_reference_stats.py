@@ -27,7 +27,7 @@ pytestmark = pytest.mark.train
 def test_what_is_usual_is_what_the_performer_is_told(
     tmp_path: Path, four_clips: Callable[[Path], tuple[Workspace, str]]
 ) -> None:
-    from greenroom.training.rollout import Recipe
+    from greenroom.training.recipe import Recipe
     from greenroom.training.train import train
 
     workspace, dataset = four_clips(tmp_path)

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.train
 def test_from_takes_to_a_release_that_performs(
     tmp_path: Path, published: list[Clip], four_clips: Callable[[Path], tuple[Workspace, str]]
 ) -> None:
-    from greenroom.training.rollout import Recipe
-    from greenroom.training.train import load_weights, train
+    from greenroom.training.recipe import Recipe
+    from greenroom.training.train import TrainOptions, load_weights, train
 
     workspace, dataset = four_clips(tmp_path)
     assert len(workspace.objects.read_any(dataset).parents.takes) == 4
@@ -41,7 +41,7 @@ def test_from_takes_to_a_release_that_performs(
         dataset,
         "test",
         recipe=recipe,
-        progress=lambda step, total, figures: steps.append((step, total)),
+        options=TrainOptions(progress=lambda step, total, figures: steps.append((step, total))),
     )
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     manifest = workspace.objects.read(model, Model)
@@ -66,14 +66,15 @@ def test_from_takes_to_a_release_that_performs(
     warned: list[str] = []
     ben = structs.replace(manifest.rights[0], participant="ben")
     also = workspace.publish(structs.replace(manifest, rights=[ben]), by="test")  # learned from ben
-    begun = train(workspace, dataset, "test", recipe=small, start=also, warn=warned.append)
+    begin = TrainOptions(start=also, warn=warned.append)
+    begun = train(workspace, dataset, "test", recipe=small, options=begin)
     assert not warned  # all of it was of use
     made = workspace.objects.read(begun, Model)
     assert made.parents.start == also and made.rights == [ben, *manifest.rights]
     over = structs.replace(ben, purposes=["train"], start="2020-01-01", expiry="2020-12-31")
     gone = workspace.publish(structs.replace(manifest, rights=[over]), by="test")
     with pytest.raises(Refused, match="learned from ben: .* expired on 2020-12-31"):
-        train(workspace, dataset, "test", recipe=small, start=gone)
+        train(workspace, dataset, "test", recipe=small, options=TrainOptions(start=gone))
     afresh = train(workspace, dataset, "test", recipe=Recipe(1, batch=4, rollout=8))
     ours, theirs, others = (load_weights(workspace, name) for name in (begun, model, afresh))
 
@@ -82,7 +83,8 @@ def test_from_takes_to_a_release_that_performs(
 
     assert 0 < apart(ours, theirs) < 0.1 * apart(ours, others)
     few = Recipe(1, batch=2, rollout=4, windows=8)
-    train(workspace, dataset, "test", "tokens", few, start=model, warn=warned.append)
+    begin = TrainOptions(start=model, warn=warned.append)
+    train(workspace, dataset, "test", "tokens", few, begin)
     assert len(warned) == 1 and warned[0].startswith("learned afresh") and "joint_in" in warned[0]
 
 
@@ -95,9 +97,9 @@ def test_the_same_dataset_and_seed_give_the_same_model(
     from greenroom.datasets.build import pose_states
     from greenroom.features.pipeline import FeatureSpec
     from greenroom.frames import BONES
-    from greenroom.training.fit import fit
-    from greenroom.training.objectives import TrainingData
-    from greenroom.training.rollout import Recipe
+    from greenroom.training.fit import FitData, fit
+    from greenroom.training.recipe import Recipe
+    from greenroom.training.training_data import TrainingData
 
     torch.set_num_threads(1)
     bodies = [read_recording(c.data, c.path).body for c in published if c.kind == "body"][:4]
@@ -108,11 +110,12 @@ def test_the_same_dataset_and_seed_give_the_same_model(
     shape = ModelShape(len(joints), spec.state_width, 43)
     material = TrainingData([torch.from_numpy(take) for take in states])
     both = [
-        fit(material, states, states[:2], joints, shape, recipe=Recipe(2, 2, 4))[0].state_dict()
+        fit(FitData(material, states, states[:2], joints), shape, recipe=Recipe(2, 2, 4))[0]
         for _ in range(2)
     ]
-    for name, value in both[0].items():
-        assert torch.equal(value, both[1][name]), name
+    others = both[1].state_dict()
+    for name, value in both[0].state_dict().items():
+        assert torch.equal(value, others[name]), name
 
 
 RUN = """
@@ -120,13 +123,13 @@ import sys
 from pathlib import Path
 from greenroom.store.workspace import Workspace
 from greenroom.training import preview, trainer
-from greenroom.training.rollout import Recipe
-from greenroom.training.train import train
+from greenroom.training.recipe import Recipe
+from greenroom.training.train import TrainOptions, train
 trainer.EVERY = preview.LEAST = 2
 def show(step, total, figures):
     print("step", step, flush=True)
 print("model", train(Workspace(Path(sys.argv[1])), sys.argv[2], "test", recipe=Recipe(9, 4, 8),
-      progress=show, processes=int(sys.argv[3])))
+      options=TrainOptions(progress=show, processes=int(sys.argv[3]))))
 """
 
 

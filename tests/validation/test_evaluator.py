@@ -20,7 +20,7 @@ from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_model import FLOOR
 from greenroom.validation.eval_takes import EvalTake
-from greenroom.validation.evaluator import eval_windows, validate
+from greenroom.validation.evaluator import EvalScope, eval_windows, validate
 from greenroom.validation.gates import decide_gates, evaluate_gates, read_gates
 from greenroom.validation.report import WORDS, validation_report
 from greenroom.validation.sufficient_stats import aggregate_figures, read_stats, stats_manifest
@@ -81,9 +81,7 @@ def test_on_recordings_that_it_never_saw_and_with_one_task(
         model_of(release),
         backend(release),
         "test",
-        {"kick": EvalTake(body, labels={"style": "fierce"})},
-        tasks=["infill"],
-        minutes=1,
+        EvalScope({"kick": EvalTake(body, labels={"style": "fierce"})}, ["infill"], minutes=1),
     )
     manifest = home.objects.read(name, Validation)
     assert (manifest.on, set(manifest.figures)) == ("recordings", {"infill", "free_run"})
@@ -96,7 +94,7 @@ def test_on_recordings_that_it_never_saw_and_with_one_task(
 
 def test_what_cannot_be_judged_is_said(home: Workspace, release: Release) -> None:
     with pytest.raises(BadInput, match="no head for the task 'face'; it has infill, forecast"):
-        validate(home, model_of(release), backend(release), "test", tasks=["face"])
+        validate(home, model_of(release), backend(release), "test", EvalScope(tasks=["face"]))
     still = np.tile(np.asarray([0, 0, 0, 1], np.float32), (5, 55, 1))
     short = Body(
         release.skeleton, np.zeros((5, 3), np.float32), still, np.ones((5, 55), np.float32)
@@ -104,7 +102,9 @@ def test_what_cannot_be_judged_is_said(home: Workspace, release: Release) -> Non
     with pytest.raises(
         BadInput, match="there is no recording to judge it on; a body takes 17 ticks"
     ):
-        validate(home, model_of(release), backend(release), "test", {"short": EvalTake(short)})
+        validate(
+            home, model_of(release), backend(release), "test", EvalScope({"short": EvalTake(short)})
+        )
 
 
 def test_windows_lie_evenly_and_inside() -> None:
@@ -209,7 +209,9 @@ def test_approval_asks_the_gates_and_the_release_carries_the_evidence(
     with pytest.raises(Refused, match="was not validated; run: greenroom validate"):
         decide_gates(home, other)
     name = validate(home, other, backend(release), "test")
-    validate(home, other, backend(release), "test", tasks=["forecast"])  # takes nothing away
+    validate(
+        home, other, backend(release), "test", EvalScope(tasks=["forecast"])
+    )  # takes nothing away
     evidence, decisions = decide_gates(home, other)
     assert evidence == name and [d.passed for d in decisions] == [True, True]
     assert decisions[1].gain == (0, 0)  # the same graph
@@ -257,7 +259,9 @@ def test_who_never_moves_has_no_skill_and_no_figure_that_is_none(
     still = np.tile(np.asarray([0, 0, 0, 1], np.float32), (ticks, 55, 1))
     root = np.tile(np.asarray([0, 0.9, 0], np.float32), (ticks, 1))
     frozen = Body(release.skeleton, root, still, np.ones((ticks, 55), np.float32))
-    name = validate(home, model_of(release), backend(release), "test", {"t-pose": EvalTake(frozen)})
+    name = validate(
+        home, model_of(release), backend(release), "test", EvalScope({"t-pose": EvalTake(frozen)})
+    )
     found = home.objects.read(name, Validation).figures
     assert found["forecast"] == {} and "limb_deg" in found["infill"]
     rows = {

@@ -3,7 +3,6 @@
 import json
 import math
 import socket
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from greenroom.errors import BadInput
 from greenroom.manifests import Model, Search, Validation
 from greenroom.metrics.motion import SufficientStats
 from greenroom.store.workspace import Workspace
-from greenroom.validation.search import MedianStopping, SearchPlan, behind, best_of, search
+from greenroom.validation.search import best_of, search
 from greenroom.validation.search_report import search_report
-from greenroom.validation.search_space import SPACE, Choice, read_space
+from greenroom.validation.search_space import SPACE, Choice, SearchPlan, read_space
 from greenroom.validation.sufficient_stats import StatsByTask, aggregate_figures, stats_manifest
 from tests import examples
 from tests.validation.test_cross_validation import workspace_of
@@ -61,35 +60,81 @@ def test_a_space_is_read_as_it_is_written() -> None:
     assert {name: choice.manifest() for name, choice in space.items()} == found
 
 
-def test_a_trial_is_ended_where_it_is_behind_and_not_before() -> None:
-    others = [{n: 1.0 + k for n in range(1, 21)} for k in range(3)]
-    assert not behind(9, 4, others) and behind(9, 5, others) and not behind(1.5, 5, others)
-    assert not behind(9, 20, others[:2])  # too few to tell
-    noted: list[tuple[float, int]] = []
-    watch = MedianStopping([], lambda loss, at: noted.append((loss, at)), lambda thousandths: None)
+@pytest.mark.train
+def test_a_trial_is_pruned_beside_comparable_ones_and_not_before() -> None:
+    import optuna
+
+    from greenroom.validation.search_trials import ENOUGH, PARTS, WARM_UP, ComparablePruner
+
+    kinds = optuna.distributions.CategoricalDistribution((8, 24))
+
+    def study_of(count: int, rollout: int) -> Any:
+        study = optuna.create_study(direction="minimize", pruner=ComparablePruner())
+        for n in range(count):
+            values = {part: 1.0 + n for part in range(1, PARTS + 1)}
+            state = optuna.trial.TrialState.PRUNED if n else optuna.trial.TrialState.COMPLETE
+            study.add_trial(
+                optuna.trial.create_trial(
+                    state=state,
+                    value=1.0,
+                    params={"rollout": rollout},
+                    distributions={"rollout": kinds},
+                    intermediate_values=values,
+                )
+            )
+        return study
+
+    def is_pruned(study: Any, loss: float, part: int) -> bool:
+        study.enqueue_trial({"rollout": 24})
+        trial = study.ask({"rollout": kinds})
+        assert trial.params == {"rollout": 24}
+        trial.report(loss, part)
+        return bool(trial.should_prune())
+
+    for rollout, prunes in ((24, True), (8, False)):
+        study = study_of(ENOUGH, rollout)
+        assert is_pruned(study, 9.0, WARM_UP) is prunes
+        assert not is_pruned(study, 9.0, WARM_UP - 1)
+        assert not is_pruned(study, 1.5, WARM_UP)
+    few = study_of(ENOUGH - 1, 24)
+    assert not is_pruned(few, 9.0, WARM_UP)
+
+
+@pytest.mark.train
+def test_a_loss_is_reported_once_a_part_and_smoothed() -> None:
+    from greenroom.validation.search_trials import LossReporter
+
+    class Trial:
+        reports: list[tuple[float, int]] = []
+
+        def report(self, loss: float, part: int) -> None:
+            self.reports.append((loss, part))
+
+        def should_prune(self) -> bool:
+            return False
+
+    reporter = LossReporter(Trial(), lambda thousandths: None)
     for step in range(1, 101):
-        watch.step(step, 100, {"loss": 1 / step})
-    assert [at for _, at in noted] == list(range(1, 21)) and noted[-1][0] < noted[0][0]
+        reporter.step(step, 100, {"loss": 1 / step})
+    reports = Trial.reports
+    assert [part for _, part in reports] == list(range(1, 21)) and reports[-1][0] < reports[0][0]
 
 
 @pytest.fixture
 def made_up(tmp_path: Path, published: list[Clip], monkeypatch: pytest.MonkeyPatch) -> Any:
     """A training whose error is least at rate 1e-3, batch 32; returns (workspace, dataset, trained)."""
-    from greenroom.training import train as room
-    from greenroom.validation import search as module
+    from greenroom.validation import search_trials as module
 
     workspace, dataset = workspace_of(tmp_path, published, 3)
     trained: list[dict[str, Any]] = []
 
-    def train(
-        own: Workspace, data: str, by: str, preset: str, recipe: Any, progress: Callable[..., None]
-    ) -> str:
+    def train(own: Workspace, data: str, by: str, preset: str, recipe: Any, options: Any) -> str:
         trained.append(recipe.manifest())
         error = 10 + abs(math.log10(recipe.rate / 1e-3)) + (recipe.batch != 32)
         for step in range(1, 41):
             if len(trained) == trained[0].get("cut") and step == 8:
                 raise KeyboardInterrupt
-            progress(step, 40, {"loss": error + 1 / step})
+            options.progress(step, 40, {"loss": error + 1 / step})
         made = examples.model(own, data)
         return own.publish(examples.noted(made, str(round(error, 6))), by=by)
 
@@ -102,7 +147,7 @@ def made_up(tmp_path: Path, published: list[Clip], monkeypatch: pytest.MonkeyPat
         )
         return where.publish(judged, by="test")
 
-    monkeypatch.setattr(room, "train", train)
+    monkeypatch.setattr(module, "train", train)
     monkeypatch.setattr(module, "validate", validate)
     return workspace, dataset, trained
 

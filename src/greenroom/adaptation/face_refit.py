@@ -1,14 +1,14 @@
-"""Fit a face to how one person uses it, from half a minute: a correction behind the head of a model.
+"""Face adaptation: an affine correction after the face head, fitted to half a minute of one person.
 
-Which of two channels a person uses for one movement no voice can tell; a take of theirs can. What the
-model says of the take's voice is compared with the take's face, and an affine correction (ridge, closed
-form) is put behind the head, in the graph. All else of the model is the same to the bit.
+Which of two channels a person uses for one movement cannot be heard in a voice. The model's face from a
+take's voice is compared with the take's face, and the correction (ridge, closed form) is appended to the
+graph. All else of the model is the same to the bit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,7 @@ from greenroom.manifests import Dataset, Model, ModelParents, ModelPart, PartPar
 from greenroom.metrics.regression import r2
 from greenroom.registry.lineage import require_trained
 from greenroom.serving.onnx_backend import OnnxBackend
-from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
-from greenroom.validation import face_evaluator
 from greenroom.validation.face_evaluator import (
     ADAPTED,
     fit_correction,
@@ -39,38 +37,32 @@ from greenroom.validation.face_evaluator import (
 FACE = "face"
 LEAST = 300
 """Ticks of a take below which nothing is fitted: 10 s. More than half a minute is not looked at."""
-_PLAIN, _OWN = "face_plain", "likeness."
+REFIT_VERSION = "1"
+"""Raise it whenever a change of code changes a correction's bits."""
+_PLAIN, _OWN = "face_plain", "face_correction."
 
 
 def adapt_face(workspace: Workspace, model: str, take: str, by: str) -> str:
-    """Fit a model's face to the person in a take; return the hash of the model that has it.
+    """Adapt a model's face to the person in a take; return the hash of the adapted model.
 
-    The first half minute of the take counts. That it helps is shown first: what its first half teaches
-    has to make the second half better. The same take and model give the same model.
+    Of the first half minute of the take: a correction of its first half has to improve its second.
 
     Args:
         workspace: where all is.
-        model: hash of the model whose face is fitted.
+        model: hash of the initial model.
         take: hash of a take with a face, on the channels of the model's rig, and its voice.
-        by: who asks.
+        by: name of who asks.
 
     Raises:
-        MissingExtra: `onnx` is not installed.
         BadInput: model and take do not belong together, or the take is too short.
         Refused: the take's rights do not cover training, or what it teaches does not help.
     """
-    model_manifest = workspace.objects.read(model, Model)
-    take_manifest = workspace.objects.read(take, Take)
-    _check(workspace, model, model_manifest, take, take_manifest)
-    graph = workspace.objects.get(model_manifest.blobs.graph)
-    shape = ModelShape.load(model_manifest.shape)
-    predicted, truth = _prediction_and_truth(
-        workspace, take, model_manifest, OnnxBackend(graph, shape), shape
-    )
-    half = len(truth) // 2
-    turn, shift = fit_correction(predicted, truth, half)
-    late = truth[half:], predicted[half:], np.clip(predicted[half:] @ turn + shift, 0, 1)
-    plain, better = r2(late[0], late[1]), r2(late[0], late[2])
+    before = workspace.objects.read(model, Model)
+    _check(workspace, model, before, take)
+    graph = workspace.objects.get(before.blobs.graph)
+    backend = OnnxBackend(graph, ModelShape.load(before.shape))
+    predicted, truth = _prediction_and_truth(workspace, take, before.rig, backend)
+    plain, better = _held_out_gain(predicted, truth)
     if not better > plain:
         raise Refused(
             f"what the first half of take {take[:12]} teaches makes its second half no better: "
@@ -79,33 +71,55 @@ def adapt_face(workspace: Workspace, model: str, take: str, by: str) -> str:
         )
     turn, shift = fit_correction(predicted, truth, len(truth))
     new, operations = _with_correction(graph, turn, shift)
-    blobs = structs.replace(
-        model_manifest.blobs,
-        graph=workspace.objects.put(new),
-        golden=workspace.objects.put(golden_outputs(new, shape)),
-    )
     part = ModelPart(
         part=FACE,
-        actor=model_manifest.actor,
-        channels=model_manifest.rig,
+        actor=before.actor,
+        channels=before.rig,
         figures={"r2_before": round(plain, 4), "r2_after": round(better, 4)},
         ticks=len(truth),
-        recipe_version=_code(),
+        recipe_version=REFIT_VERSION,
         rights=merge_rights(workspace, [], [take]),
         parents=PartParents(start=model, takes=[take]),
         blobs={"tensors": workspace.objects.put(_tensors(turn, shift))},
     )
     adapted = structs.replace(
-        model_manifest,
-        figures={},  # they were of the model that it starts from
+        _adapted_manifest(workspace, before, part),
         operations=operations,
-        parameters=model_manifest.parameters + turn.size + shift.size,
-        rights=merge_rights(workspace, model_manifest.rights, [take]),
-        parts={**model_manifest.parts, FACE: workspace.publish(part, by=by)},
-        parents=ModelParents(dataset=model_manifest.parents.dataset, start=model, takes=[take]),
-        blobs=blobs,
+        parameters=before.parameters + turn.size + shift.size,
+        parts={**before.parts, FACE: workspace.publish(part, by=by)},
+        blobs=structs.replace(
+            before.blobs,
+            graph=workspace.objects.put(new),
+            golden=workspace.objects.put(golden_outputs(new, backend.shape)),
+        ),
     )
     return workspace.publish(adapted, by=by)
+
+
+def _held_out_gain(predicted: Floats, truth: Floats) -> tuple[float, float]:
+    """Return R² on the second half (T, B), without and with the correction of the first half."""
+    half = len(truth) // 2
+    turn, shift = fit_correction(predicted, truth, half)
+    corrected = np.clip(predicted[half:] @ turn + shift, 0, 1)
+    return r2(truth[half:], predicted[half:]), r2(truth[half:], corrected)
+
+
+def _adapted_manifest(workspace: Workspace, before: Model, part: ModelPart) -> Model:
+    """Return the manifest of a model with the rights and parents of its face part.
+
+    Args:
+        workspace: where the takes are.
+        before: manifest of the initial model.
+        part: manifest of the face part.
+    """
+    return structs.replace(
+        before,
+        figures={},  # they were of the model that it starts from
+        rights=merge_rights(workspace, before.rights, part.parents.takes),
+        parents=ModelParents(
+            dataset=before.parents.dataset, start=part.parents.start, takes=part.parents.takes
+        ),
+    )
 
 
 def carry_face_adaptation(workspace: Workspace, start: str, model: str, by: str) -> str:
@@ -128,13 +142,20 @@ def carry_face_adaptation(workspace: Workspace, start: str, model: str, by: str)
     return model
 
 
-def _check(workspace: Workspace, name: str, model: Model, take: str, take_manifest: Take) -> None:
-    """Refuse what could not be fitted, judged or counted honestly.
+def _check(workspace: Workspace, name: str, model: Model, take: str) -> None:
+    """Check that a model's face can be fitted to a take, and judged after that.
+
+    Args:
+        workspace: where both are.
+        name: hash of the model.
+        model: its manifest.
+        take: hash of the take.
 
     Raises:
         BadInput: the two do not belong together.
         Refused: the take's rights do not cover training.
     """
+    take_manifest = workspace.objects.read(take, Take)
     if not model.rig:
         raise BadInput(f"model {name[:12]} drives no face", then="train one on voices with faces")
     require_trained(workspace, name)
@@ -165,16 +186,22 @@ def _check(workspace: Workspace, name: str, model: Model, take: str, take_manife
 
 
 def _prediction_and_truth(
-    workspace: Workspace, take: str, model: Model, backend: OnnxBackend, shape: ModelShape
+    workspace: Workspace, take: str, rig: Sequence[str], backend: OnnxBackend
 ) -> tuple[Floats, Floats]:
-    """Return what a model says of a take's voice (T, B), and the take's face (T, B), 30 s at most.
+    """Return a model's face from a take's voice (T, B), and the take's face (T, B), 30 s at most.
+
+    Args:
+        workspace: where the take is.
+        take: its hash.
+        rig: channels of the model.
+        backend: runs the model.
 
     Raises:
         BadInput: the face is another rig's, or too short.
     """
     recording = load_take(workspace, take)
     assert recording.face is not None and recording.audio is not None
-    if list(recording.face.channels) != list(model.rig):
+    if list(recording.face.channels) != list(rig):
         raise BadInput(f"take {take[:12]} has the channels of another rig")
     speech, face = extract_speech(recording.audio.samples), recording.face.weights
     count = min(len(face), len(speech) - LOOK_AHEAD, ADAPTED)
@@ -184,7 +211,8 @@ def _prediction_and_truth(
             f"take {take[:12]} shows a whole face for {complete.sum() / 30:.1f} s, which is too short",
             then=f"record {LEAST // 30} s at least; half a minute is what counts",
         )
-    predicted = predict_face(backend, shape, speech_windows(speech, shape.speech, count))
+    windows = speech_windows(speech, backend.shape.speech, count)
+    predicted = predict_face(backend, backend.shape, windows)
     return predicted[complete], face[:count][complete]
 
 
@@ -218,11 +246,3 @@ def _tensors(turn: Doubles, shift: Doubles) -> Any:
     from safetensors.numpy import save
 
     return save({"shift": shift.astype(np.float32), "turn": turn.astype(np.float32)})
-
-
-def _code() -> str:
-    """Return a hash of the code that decides a correction's bits."""
-    files = {
-        Path(f).name: digest(Path(f).read_bytes()) for f in (__file__, str(face_evaluator.__file__))
-    }
-    return digest(canonical(files))[:16]

@@ -1,10 +1,10 @@
-"""The few numbers of a model that an update may move, and what has to be known to move them.
+"""Read and update the last layers of an exported graph.
 
-They are the last layers of the whole-body network (`trunk.ahead`: forecasts; `trunk.fill`: what is
-missing) and one style's centre. All stand in the graph as named initializers, so neither torch nor the
-training code is needed: what these layers read becomes an output, and how far an output moves with them
-is asked of the graph itself. A graph that says the mean over a body and its mirror image is asked of one
-side, and of the mirror images of moments as of others, as it was taught: the mean errs no more.
+They are the last layers of the whole-body network (`trunk.ahead`: forecasts; `trunk.fill`: missing
+joints) and the styles' centres. All are named initializers of the graph, so neither torch nor the
+training code is needed: the inputs of these layers become outputs of the graph, and the gain of an
+output is measured on the graph itself. A graph that averages over a body and its mirror image is run on
+one side, and on mirror images of windows as on others, as it was trained.
 
 Shapes: J joints, H horizons, W width of what the layers read, A discriminants of styles, D state width.
 """
@@ -20,15 +20,16 @@ import numpy as np
 from greenroom.adaptation.replay_reservoir import AFTER, BEFORE, Moments, concatenate_moments
 from greenroom.contracts import RIDGE_HORIZON, ModelShape, golden_clip
 from greenroom.errors import BadInput, MissingExtra
+from greenroom.features.model_inputs import window_inputs
 from greenroom.features.pose import mirror_of
 from greenroom.frames import LIMBS, Doubles, Floats
 from greenroom.serving.onnx_backend import OnnxBackend
 
 AHEAD, FILL, CENTRES = "trunk.ahead", "trunk.fill", "style.centres"
 _AHEAD, _FILL, _PLACE = "adapter_ahead", "adapter_fill", "adapter_place"
-_MIRRORED = "trunk.mirrored"  # how much the mirror image counts
-_SCALES = ["trunk.scale", "core.std"]  # by which a forecast is more than its layer's output
-_NUDGE = 0.1  # of a bias, to see how far an output follows
+_MIRROR_WEIGHT = "trunk.mirror_weight"
+_SCALES = ["trunk.scale", "core.std"]  # factors from a layer's output to a forecast
+_NUDGE = 0.1  # of a bias, to measure the response of an output
 
 
 class _Opened(ModelShape):
@@ -42,19 +43,19 @@ class _Opened(ModelShape):
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a graph says of moments, beside the truth.
+    """A graph's outputs on windows, and its errors.
 
     Attributes:
-        takes: of each moment (N,).
+        takes: of each window (N,).
         styles: label of each (N,).
-        hidden: what the layer of the forecasts reads with nothing missing (N, W).
-        gains: how much of what it adds each forecast is given (N, H), which goes by the movement;
-            (0, H) unless one side was asked.
-        ahead: the truth less the forecasts (N, H 6 J).
-        place: where each lies among the discriminants (N, A); (N, 0) without styles.
-        probabilities: probabilities of the styles (N, C); (N, 0) without.
-        gaps: of each limb: which moments (M,), what the other layer reads with it lost (M, W), and
-            the truth less what was made up (M, 6 joints of it).
+        hidden: inputs of the forecasts' layer with nothing missing (N, W).
+        gains: gain of each forecast (N, H), which depends on the movement; (0, H) unless one side alone
+            was run.
+        ahead: truth less forecasts (N, H 6 J).
+        place: among the discriminants (N, A); (N, 0) without styles.
+        probabilities: of the styles (N, C); (N, 0) without.
+        gaps: of each limb: indices of windows (M,), inputs of the other layer with it missing (M, W),
+            and truth less completion (M, 6 joints of it).
     """
 
     takes: tuple[str, ...]
@@ -68,7 +69,7 @@ class Predictions:
 
 
 class Adapter:
-    """A graph whose last layers can be read and moved.
+    """A graph whose last layers can be read and updated.
 
     Args:
         graph: the ONNX file's bytes.
@@ -104,11 +105,11 @@ class Adapter:
                 "this model has no layer that an update may move", then="train 'mini' or 'small'"
             )
         self._one_sided = (
-            {_MIRRORED: np.zeros((1, 1), np.float32)} if _MIRRORED in self.weights else {}
+            {_MIRROR_WEIGHT: np.zeros((1, 1), np.float32)} if _MIRROR_WEIGHT in self.weights else {}
         )
         self._mirror = mirror_of(joints)
         self._backend = self._open(graph)
-        self._single = self._open(self.single({})) if self._one_sided else self._backend
+        self._one_side = self._open(self.one_sided({})) if self._one_sided else self._backend
 
     def _open(self, graph: bytes) -> OnnxBackend:
         """Return a backend of a graph, with what the last layers read among the outputs."""
@@ -125,8 +126,8 @@ class Adapter:
         shape = _Opened(**{key: getattr(self.shape, key) for key in vars(self.shape)})
         return OnnxBackend(proto.SerializeToString(), shape)
 
-    def moved(self, weights: Mapping[str, Floats]) -> bytes:
-        """Return the graph with other numbers in some initializers, each of the same shape."""
+    def apply_delta(self, weights: Mapping[str, Floats]) -> bytes:
+        """Return the graph with other values of some initializers, each of the same shape."""
         onnx = self._onnx
         proto = onnx.load_from_string(self._graph)
         for initializer in proto.graph.initializer:
@@ -136,22 +137,20 @@ class Adapter:
         out: bytes = proto.SerializeToString()
         return out
 
-    def single(self, weights: Mapping[str, Floats]) -> bytes:
-        """Return a moved graph that looks at one side only."""
-        return self.moved({**weights, **self._one_sided})
+    def one_sided(self, weights: Mapping[str, Floats]) -> bytes:
+        """Return an updated graph without mirror images."""
+        return self.apply_delta({**weights, **self._one_sided})
 
-    # -- asking ------------------------------------------------------------------------------------
+    def predict_sides(self, moments: Moments, seed: int) -> Predictions:
+        """Return the predictions of one side, on windows and, where the graph uses them, mirror images.
 
-    def study(self, moments: Moments, seed: int) -> Predictions:
-        """Return what one side says of moments, and of their images where the graph looks at these too.
-
-        What is added to a ridge is said of the moments alone: there an image says nothing.
+        What is added to a ridge is fitted on the windows alone, so there the images' gains are 0.
         """
         if not self._one_sided:
-            return self.hear(moments, seed, single=True)
+            return self.predict(moments, seed, single=True)
         order, signs = self._mirror
         images = replace(moments, states=moments.states[..., order] * signs)
-        predictions = self.hear(concatenate_moments([moments, images]), seed, single=True)
+        predictions = self.predict(concatenate_moments([moments, images]), seed, single=True)
         for n, ahead in enumerate(self.shape.horizons):
             if ahead == RIDGE_HORIZON:
                 predictions.gains[len(moments) :, n] = 0
@@ -159,81 +158,101 @@ class Adapter:
                 np.split(image_errors, len(self.shape.horizons), axis=1)[n][:] = 0
         return predictions
 
-    def hear(
+    def predict(
         self, moments: Moments, seed: int, graph: bytes | None = None, single: bool = False
     ) -> Predictions:
-        """Return what the graph, or a moved one, says of moments: whole, and with each limb lost.
+        """Return the predictions of the graph or an updated one, with nothing and each limb missing.
 
-        Or what the graph says of one side, and how much of it is given.
+        A gap is 1 to 15 ticks old; ages are drawn, the same ones for one seed.
 
-        A gap is 1 to 15 ticks old; ages are drawn, for one seed the same ones.
+        Args:
+            moments: windows.
+            seed: of the ages.
+            graph: updated; None for the original.
+            single: run one side of the original graph, and measure its gains.
         """
-        backend = self._single if single else self._backend
+        backend = self._one_side if single else self._backend
         if graph is not None:
             backend = self._open(graph)
-        nudged = self._open(self._nudged(AHEAD)) if single else None
-        scale = _NUDGE * self.scale()
-        random = np.random.default_rng(seed)
-        six, horizon_rows = 6 * self.shape.joints, [BEFORE + ahead for ahead in self.shape.horizons]
-        hidden, ahead, gains = [], [], []
-        place: list[Any] = []
-        probabilities: list[Any] = []
-        gaps: list[list[tuple[int, Floats, Floats]]] = [[] for _ in self.limbs]
-        for n, states in enumerate(moments.states):
-            complete = predict_window(backend, states)
-            hidden.append(complete[_AHEAD][0])
-            ahead.append((states[horizon_rows, :six] - complete["forecast"][0]).ravel())
-            if nudged is not None:
-                response = (predict_window(nudged, states)["forecast"] - complete["forecast"])[0]
-                gains.append((response * scale).sum(1) / (scale**2).sum(1))
-            place.append(complete[_PLACE].ravel() if self.shape.styles else [])
-            probabilities.append(complete["style"][0] if self.shape.styles else [])
-            for limb_index, limb in enumerate(self.limbs):
-                age = int(random.integers(1, AFTER + 1))
-                if limb:
-                    incomplete = predict_window(backend, states, limb, age)
-                    columns = limb_columns(limb)
-                    error = states[BEFORE, columns] - incomplete["pose"][0, columns]
-                    gaps[limb_index].append((n, incomplete[_FILL][0], error))
-        hidden_width = len(hidden[0]) if hidden else 0
-
-        def table(rows: Sequence[Any], width: int) -> Doubles:
-            return np.asarray(rows, dtype=np.float64).reshape(len(rows), width)
-
+        complete = [predict_window(backend, states) for states in moments.states]
+        six, horizons = 6 * self.shape.joints, self.shape.horizons
+        rows = [BEFORE + ahead for ahead in horizons]
+        ahead = [
+            (states[rows, :six] - outputs["forecast"][0]).ravel()
+            for states, outputs in zip(moments.states, complete, strict=True)
+        ]
+        styles, hidden = self.shape.styles, [outputs[_AHEAD][0] for outputs in complete]
+        place: list[Any] = [outputs[_PLACE].ravel() if styles else [] for outputs in complete]
+        probabilities: list[Any] = [outputs["style"][0] if styles else [] for outputs in complete]
+        width = len(hidden[0]) if hidden else 0
         return Predictions(
-            moments.takes,
-            moments.styles,
-            table(hidden, hidden_width),
-            table(gains, len(horizon_rows)),
-            table(ahead, len(horizon_rows) * six),
-            table(place, self.shape.styles - 1 if self.shape.styles else 0),
-            table(probabilities, self.shape.styles),
-            tuple(
-                (
-                    np.asarray([n for n, _, _ in rows], dtype=np.intp),
-                    table([x for _, x, _ in rows], hidden_width),
-                    table([error for _, _, error in rows], 6 * len(limb)),
-                )
-                for rows, limb in zip(gaps, self.limbs, strict=True)
-            ),
+            takes=moments.takes,
+            styles=moments.styles,
+            hidden=_table(hidden, width),
+            gains=_table(self._gains(moments, complete) if single else [], len(horizons)),
+            ahead=_table(ahead, len(horizons) * six),
+            place=_table(place, styles - 1 if styles else 0),
+            probabilities=_table(probabilities, styles),
+            gaps=self._gaps(backend, moments, seed, width),
         )
 
-    def say(self, moments: Moments, graph: bytes) -> Doubles:
-        """Return the probabilities (N, C) that a moved graph gives styles."""
+    def _gains(self, moments: Moments, complete: Sequence[dict[str, Floats]]) -> list[Doubles]:
+        """Return the gain of each forecast (H,) of each window, by another bias of the layer."""
+        scale = _NUDGE * self.forecast_scale()
+        nudged, out = self._open(self._nudged(AHEAD)), []
+        for states, outputs in zip(moments.states, complete, strict=True):
+            response = (predict_window(nudged, states)["forecast"] - outputs["forecast"])[0]
+            out.append((response * scale).sum(1) / (scale**2).sum(1))
+        return out
+
+    def _gaps(
+        self, backend: OnnxBackend, moments: Moments, seed: int, width: int
+    ) -> tuple[tuple[Any, Doubles, Doubles], ...]:
+        """Return the gaps of :class:`Predictions`, each limb missing in each window.
+
+        Args:
+            backend: runs the graph.
+            moments: windows.
+            seed: of the gaps' ages.
+            width: W.
+        """
+        random = np.random.default_rng(seed)
+        gaps: list[list[tuple[int, Floats, Floats]]] = [[] for _ in self.limbs]
+        for n, states in enumerate(moments.states):
+            for rows, limb in zip(gaps, self.limbs, strict=True):
+                age = int(random.integers(1, AFTER + 1))
+                if limb:
+                    outputs, columns = (
+                        predict_window(backend, states, limb, age),
+                        limb_columns(limb),
+                    )
+                    error = states[BEFORE, columns] - outputs["pose"][0, columns]
+                    rows.append((n, outputs[_FILL][0], error))
+        return tuple(
+            (
+                np.asarray([n for n, _, _ in rows], dtype=np.intp),
+                _table([x for _, x, _ in rows], width),
+                _table([error for _, _, error in rows], 6 * len(limb)),
+            )
+            for rows, limb in zip(gaps, self.limbs, strict=True)
+        )
+
+    def style_probabilities(self, moments: Moments, graph: bytes) -> Doubles:
+        """Return the style probabilities (N, C) of an updated graph."""
         backend = self._open(graph)
         return np.asarray(
             [predict_window(backend, s)["style"][0] for s in moments.states], dtype=np.float64
         )
 
-    def scale(self) -> Doubles:
-        """Return how far each forecast (H, 6 J) moves with its layer's output where all is given."""
+    def forecast_scale(self) -> Doubles:
+        """Return the change of each forecast (H, 6 J) with its layer's output at a gain of 1."""
         trunk, std = (self.weights[name].astype(np.float64) for name in _SCALES)
         return np.asarray(trunk * std[: trunk.shape[1]])
 
-    def reach(self, moments: Moments) -> Doubles:
-        """Return how far the pose (6 J,) moves with the bias of its layer, with a limb lost.
+    def pose_response(self, moments: Moments) -> Doubles:
+        """Return the change of the pose (6 J,) with the bias of its layer, with a limb missing.
 
-        0 where nothing moves. A clamped output says nothing, so the median of a few moments is taken.
+        The median of a few windows, as a clamped output does not change.
         """
         backend, six = self._open(self._nudged(FILL)), 6 * self.shape.joints
         rows = []
@@ -242,7 +261,7 @@ class Adapter:
             for limb in self.limbs:
                 if limb:
                     columns = limb_columns(limb)
-                    a, b = (predict_window(it, states, limb, 5) for it in (backend, self._single))
+                    a, b = (predict_window(it, states, limb, 5) for it in (backend, self._one_side))
                     row[columns] = (a["pose"] - b["pose"])[0, columns] / _NUDGE
             rows.append(row)
         return np.asarray(np.median(rows, axis=0))
@@ -250,11 +269,16 @@ class Adapter:
     def _nudged(self, layer: str) -> bytes:
         """Return the one-sided graph with another bias of a layer."""
         name = f"{layer}.bias"
-        return self.single({name: self.weights[name] + np.float32(_NUDGE)})
+        return self.one_sided({name: self.weights[name] + np.float32(_NUDGE)})
+
+
+def _table(rows: Sequence[Any], width: int) -> Doubles:
+    """Return rows as a table (N, width), also where there are none."""
+    return np.asarray(rows, dtype=np.float64).reshape(len(rows), width)
 
 
 def golden_outputs(graph: bytes, shape: ModelShape) -> bytes:
-    """Return what a graph says on the golden clip (ticks, outputs), float32, little-endian."""
+    """Return a graph's outputs on the golden clip (ticks, outputs), float32, little-endian."""
     backend = OnnxBackend(graph, shape)
     outputs = [
         np.concatenate([*backend.run(tick).values()], axis=None) for tick in golden_clip(shape)
@@ -270,27 +294,13 @@ def limb_columns(limb: Sequence[int]) -> Any:
 def predict_window(
     backend: OnnxBackend, states: Floats, lost: Sequence[int] = (), age: int = 0
 ) -> dict[str, Floats]:
-    """Return what a graph says of a moment.
+    """Return a graph's outputs at the middle of a window.
 
     Args:
-        backend: runs it.
-        states: (46, D), complete.
-        lost: joints that have not been captured.
-        age: for how many ticks.
+        backend: runs the graph.
+        states: complete (46, D).
+        lost: indices of missing joints.
+        age: ticks for which they have been missing.
     """
-    shape = backend.shape
-    six = 6 * shape.joints
-    inputs = {name: np.zeros((1, *size), np.float32) for name, size in shape.inputs().items()}
-    history_mask, valid = inputs["known"][0], inputs["valid"][0]
-    history_mask[:], valid[:] = 1, 1
-    lost_joints = list(lost)
-    valid[lost_joints] = 0
-    if age > 1:
-        history_mask[1 - age :, lost_joints] = 0
-    inputs["history"][0] = states[:BEFORE]
-    trust = np.concatenate([np.repeat(valid, 6), np.repeat(valid[:1], 4)])
-    inputs["state"][0] = states[BEFORE] * trust
-    step = 30 * (states[BEFORE] - states[BEFORE - 1])[:six]
-    inputs["velocity"][0] = step * np.repeat(valid * history_mask[-1], 6)
-    inputs["age"][0] = np.log1p(age * (1 - valid)) / 6
-    return backend.run(inputs)
+    inputs = window_inputs(backend.shape, states[: BEFORE + 1], lost, age)
+    return backend.run(inputs.tensors)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput
 from greenroom.networks.style import StyleHead
+from greenroom.training.export import clear_metadata
 
 _ROWS, _SAID, _OWN = "rows", "style", "style."
 _NEW = "style_part."
@@ -76,9 +77,7 @@ def _exported(style: StyleHead, shape: ModelShape) -> Any:
             verbose=False,
         )
     proto = program.model_proto
-    for node in proto.graph.node:
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
+    clear_metadata(proto)
     return proto
 
 

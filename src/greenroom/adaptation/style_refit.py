@@ -1,13 +1,13 @@
-"""Fit the emotion classifier alone, and make the model that has it: all else of it stays to the bit.
+"""Refit the style head of a model alone; all other outputs of its graph keep their bits.
 
-The classifier is in closed form, so this takes a minute where a training takes an hour. What comes out
-is a part, and a model of its own that is judged, approved, promoted and revoked like any other.
+The head is fitted in closed form, so this takes a minute where a training takes an hour. The result is a
+part, and a model of its own that is judged, approved, promoted and revoked like any other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from greenroom.adaptation.replay_reservoir import BEFORE
 from greenroom.capture.fingerprint import take_fingerprints
 from greenroom.capture.sequence import mirror_body
 from greenroom.consent.gate import merge_rights, require_rights
-from greenroom.contracts import INPUTS, ModelShape, golden_clip
+from greenroom.contracts import ModelShape, golden_clip
 from greenroom.datasets.build import pose_states
 from greenroom.errors import BadInput, CheckFailed, MissingExtra
 from greenroom.features.pipeline import FeatureSpec
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class _GraphRunner:
-    """A graph, asked a tick at a time where a network is asked many at once."""
+    """A graph as a function of batches, run a tick at a time."""
 
     def __init__(self, graph: bytes, shape: ModelShape) -> None:
         self.shape, self.backend = shape, OnnxBackend(graph, shape)
@@ -45,9 +45,10 @@ class _GraphRunner:
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         import torch
 
+        names = self.shape.inputs()
         outputs = [
             self.backend.run(
-                {n: value[t : t + 1].numpy() for n, value in zip(INPUTS, inputs, strict=True)}
+                {n: value[t : t + 1].numpy() for n, value in zip(names, inputs, strict=True)}
             )
             for t in range(len(inputs[0]))
         ]
@@ -60,67 +61,39 @@ class _GraphRunner:
 def refit_style_head(workspace: Workspace, model: str, dataset: str, by: str) -> str:
     """Fit the style part of a model on a dataset; return the hash of the model that has it.
 
-    The training split is what it is fitted on, by the model's own features; the same inputs give the
-    same part and model. Names and number of the styles are those of the dataset.
+    It is fitted on the training split with the model's own features; styles are those of the dataset.
 
     Args:
         workspace: where all is.
-        model: hash of the model whose part is exchanged.
-        dataset: hash of the takes that say what styles there are.
-        by: who asks.
+        model: hash of the initial model.
+        dataset: hash of the labelled takes.
+        by: name of who asks.
 
     Raises:
         MissingExtra: the extra `train` is not installed.
         BadInput: model and dataset do not belong together, or nothing would change.
         Refused: a take's rights do not cover training.
-        CheckFailed: the new graph does not do what the fitted part does, or anything else moved.
+        CheckFailed: the new graph's style differs from the fitted head's, or another output changed.
     """
     try:
-        import torch
-
         from greenroom.training.data_module import load_splits
-        from greenroom.training.train import code_version
     except ModuleNotFoundError as error:
         raise MissingExtra("fitting a part", "train") from error
     before = workspace.objects.read(model, Model)
     dataset_manifest = workspace.objects.read(dataset, Dataset)
-    _check(workspace, model, before, dataset, dataset_manifest)
+    _check(workspace, model, before, dataset)
     spec = FeatureSpec.load(before.features)
     splits = load_splits(workspace, dataset_manifest, spec)
     shape = replace(ModelShape.load(before.shape), styles=len(splits["train"].styles))
-    graph = workspace.objects.get(before.blobs.graph)
-    mean, std = _normalisation(graph)
-    style, figures = _fit_style(splits["train"], spec, shape, mean, std)
-    manifest = ModelPart(
-        part=STYLE,
-        actor=before.actor,
-        styles=list(splits["train"].styles),
-        features=before.features,
-        feature_spec=before.feature_spec,
-        figures=figures,
-        recipe_version=code_version(),
-        rights=merge_rights(workspace, [], dataset_manifest.parents.takes),
-        parents=PartParents(dataset=dataset),
-        blobs={},
-    )
+    mean, std = _normalisation(workspace.objects.get(before.blobs.graph))
+    style, figures = _fit_style(splits["train"], spec, shape, [mean, std])
+    manifest = _part_manifest(workspace, before, dataset, splits["train"].styles, figures=figures)
     part = publish_style(workspace, manifest, tensors_of(style, mean, std), by)
-    if part == before.parts.get(STYLE):
-        raise BadInput(
-            f"model {model[:12]} has this style part already: {part[:12]}",
-            then="give another dataset",
-        )
-    heldout = [
-        states for split in ("validation", "test") for states in _states(spec, splits[split].bodies)
-    ]
-
-    def predict(past: Floats) -> Floats:
-        rows = torch.from_numpy((past - mean) / std)
-        probabilities: Floats = style(rows[None])[0].numpy()
-        return probabilities
-
-    changed = _with_graph(workspace, before, graph, style, shape, heldout, predict)
+    _require_change(model, before, part)
+    bodies = [body for split in ("validation", "test") for body in splits[split].bodies]
+    head = _FittedHead(style, shape, mean, std)
     refitted = structs.replace(
-        changed,
+        _with_graph(workspace, before, head, _states(spec, bodies)),
         styles=manifest.styles,
         figures={n: round(v, 4) for n, v in sorted(figures.items())},
         rights=merge_rights(workspace, before.rights, dataset_manifest.parents.takes),
@@ -130,15 +103,91 @@ def refit_style_head(workspace: Workspace, model: str, dataset: str, by: str) ->
     return workspace.publish(refitted, by=by)
 
 
-def _check(
-    workspace: Workspace, name: str, model: Model, dataset: str, dataset_manifest: Dataset
-) -> None:
-    """Refuse what could not be fitted, judged or counted honestly.
+def _part_manifest(
+    workspace: Workspace,
+    model: Model,
+    dataset: str,
+    styles: Sequence[str],
+    figures: dict[str, float],
+) -> ModelPart:
+    """Return a style part's manifest but for its tensors.
+
+    Args:
+        workspace: where the takes are.
+        model: manifest of the initial model.
+        dataset: hash.
+        styles: names.
+        figures: of the fit.
+    """
+    from greenroom.training.recipe import code_version
+
+    takes = workspace.objects.read(dataset, Dataset).parents.takes
+    return ModelPart(
+        part=STYLE,
+        actor=model.actor,
+        styles=list(styles),
+        features=model.features,
+        feature_spec=model.feature_spec,
+        figures=figures,
+        recipe_version=code_version(),
+        rights=merge_rights(workspace, [], takes),
+        parents=PartParents(dataset=dataset),
+        blobs={},
+    )
+
+
+def _require_change(name: str, model: Model, part: str) -> None:
+    """Check that a style part is not the model's already.
+
+    Raises:
+        BadInput: it is.
+    """
+    if part == model.parts.get(STYLE):
+        raise BadInput(
+            f"model {name[:12]} has this style part already: {part[:12]}",
+            then="give another dataset",
+        )
+
+
+@dataclass(frozen=True)
+class _FittedHead:
+    """A fitted style head.
+
+    Attributes:
+        style: the head.
+        shape: of the model's tensors with it.
+        mean: of the states that it reads (D,).
+        std: of these (D,).
+    """
+
+    style: StyleHead
+    shape: ModelShape
+    mean: Floats
+    std: Floats
+
+    def predict(self, past: Floats) -> Floats:
+        """Return the style probabilities (C,) of a past (K, D)."""
+        import torch
+
+        rows = torch.from_numpy((past - self.mean) / self.std)
+        probabilities: Floats = self.style(rows[None])[0].numpy()
+        return probabilities
+
+
+def _check(workspace: Workspace, name: str, model: Model, dataset: str) -> None:
+    """Check that a model's style head can be fitted on a dataset, and judged after that.
+
+    Args:
+        workspace: where both are.
+        name: hash of the model.
+        model: its manifest.
+        dataset: hash of the dataset.
 
     Raises:
         BadInput: the two do not belong together.
         Refused: a take's rights do not cover training.
     """
+    dataset_manifest = workspace.objects.read(dataset, Dataset)
     if not model.shape.styles:
         raise BadInput(
             f"model {name[:12]} has no head for styles",
@@ -209,13 +258,21 @@ def _states(spec: FeatureSpec, bodies: Sequence[Body]) -> list[Floats]:
 
 
 def _fit_style(
-    split: SplitData, spec: FeatureSpec, shape: ModelShape, mean: Floats, std: Floats
+    split: SplitData, spec: FeatureSpec, shape: ModelShape, normalisation: Sequence[Floats]
 ) -> tuple[StyleHead, dict[str, float]]:
-    """Return the head, fitted on a training split as a training does it, and how it did."""
+    """Return the head, fitted on a training split as in a training, and its figures.
+
+    Args:
+        split: training takes.
+        spec: the features.
+        shape: of the model's tensors.
+        normalisation: mean and spread of the states (D,).
+    """
     import torch
 
-    from greenroom.networks.style import StyleHead, fit_styles
+    from greenroom.networks.style import StyleHead
     from greenroom.training.data_module import labelled_states, tensor
+    from greenroom.training.style_fit import LabelledTakes, fit_styles
 
     if not shape.styles:
         raise BadInput(
@@ -224,27 +281,28 @@ def _fit_style(
     states = _states(spec, split.bodies)
     states += [pose_states(spec, mirror_body(body)) for body in split.bodies]
     takes = labelled_states(split, [tensor(rows) for rows in states])
-    middle, spread = torch.from_numpy(mean.copy()), torch.from_numpy(std.copy())
+    middle, spread = (torch.from_numpy(values.copy()) for values in normalisation)
     style = StyleHead(shape).eval()
-    figures = fit_styles(
-        style,
+    labelled = LabelledTakes(
         [(rows - middle) / spread for rows, _, _ in takes],
         [kind for _, kind, _ in takes],
         [content for _, _, content in takes],
     )
+    figures = fit_styles(style, labelled)
     return style, figures
 
 
 def _with_graph(
-    workspace: Workspace,
-    model: Model,
-    graph: bytes,
-    style: StyleHead,
-    shape: ModelShape,
-    heldout: Sequence[Floats],
-    predict: Callable[[Floats], Floats],
+    workspace: Workspace, model: Model, head: _FittedHead, heldout: Sequence[Floats]
 ) -> Model:
-    """Return a model's manifest with another head in its graph, and keep the blobs."""
+    """Return a model's manifest with another head in its graph, its blobs stored.
+
+    Args:
+        workspace: where blobs are stored.
+        model: manifest of the initial model.
+        head: the new one.
+        heldout: states (T, D) to check the graph on.
+    """
     import onnx
 
     from greenroom.adaptation.onnx_surgery import replace_style_head
@@ -252,10 +310,11 @@ def _with_graph(
     from greenroom.training.export import golden
     from greenroom.training.reference_stats import compute_reference_stats
 
-    old = ModelShape.load(model.shape)
-    new = replace_style_head(graph, style, shape)
+    old, shape = ModelShape.load(model.shape), head.shape
+    graph = workspace.objects.get(model.blobs.graph)
+    new = replace_style_head(graph, head.style, shape)
     runner = _GraphRunner(new, shape)
-    _check_graph(runner.backend, OnnxBackend(graph, old), predict, heldout)
+    _check_graph(runner.backend, OnnxBackend(graph, old), head.predict, heldout)
     normal = compute_reference_stats(runner, heldout)
     ours, theirs = (sum(b.numel() for b in StyleHead(s).buffers()) for s in (shape, old))
     return structs.replace(

@@ -1,12 +1,12 @@
-"""Choose the step of an online update: what moves, how far, and what that does to new and old.
+"""Choose the step of an online update within bounds, and measure it on new and replayed windows.
 
-The last layers are linear, so the step is a ridge regression of what the model is off by, on new
-moments and on the replayed past; a style's centre moves towards what is new. How far is
-chosen on takes that the step was not made from, within two bounds: how far a layer moves, and how much
-worse the replayed past becomes. What counts in the end is measured by running the moved graph.
+The last layers are linear, so the step is a ridge regression of the model's errors on new and replayed
+windows; a style's centre moves towards the new ones. Its size is chosen on takes that it was not fitted
+on, within two bounds: the norm of a layer's step, and the rise of errors on the replayed past. The
+figures that decide are measured by running the updated graph.
 
-Held to the past by replay, as in Chaudhry and others 2019, "On tiny episodic memories in continual
-learning"; a bound on the replayed loss is in Lopez-Paz and Ranzato 2017, "Gradient episodic memory".
+Replay: Chaudhry and others 2019, "On tiny episodic memories in continual learning". The bound on the
+replayed loss: Lopez-Paz and Ranzato 2017, "Gradient episodic memory".
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from greenroom.adaptation.graph_adapter import (
     AHEAD,
@@ -40,13 +41,13 @@ _SPARE = 0.7  # of the loss that is allowed, kept back when a step is chosen for
 
 @dataclass(frozen=True)
 class UpdateBounds:
-    """What an update may do; a policy signs these.
+    """Bounds of an update, as a policy signs them.
 
     Attributes:
-        norm: how far each part of a layer may move, as a share of its own Frobenius norm.
-        replay_loss: how much worse any part may become on the replayed past, as a share of its error
-            before; for the style, in points of probability.
-        seconds: how long it may take; one that took longer is refused.
+        norm: most norm of a step of each part of a layer, relative to its own Frobenius norm.
+        replay_loss: most rise of any error on the replayed past, relative to the error before; for the
+            style, in points of probability.
+        seconds: most time; an update that took longer is refused.
     """
 
     norm: float = 0.15
@@ -54,10 +55,10 @@ class UpdateBounds:
     seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        """Refuse bounds that are none.
+        """Check the bounds.
 
         Raises:
-            BadInput: one is not above nought and finite.
+            BadInput: one is not above 0 and finite.
         """
         if not all(np.isfinite(value) and value > 0 for value in asdict(self).values()):
             raise BadInput(f"bounds are above nought, not {asdict(self)}")
@@ -65,7 +66,7 @@ class UpdateBounds:
 
 @dataclass(frozen=True)
 class UpdateSplit:
-    """What the step is made from, and what it is judged on: no take is in both, where there are two."""
+    """Windows to fit a step, and windows to judge it; no take is in both, where there are two."""
 
     fit: Moments
     judged: Moments
@@ -78,66 +79,93 @@ class UpdateSplit:
             odd = np.asarray([takes.index(take) % 2 == 1 for take in moments.takes])
             return cls(moments.only(~odd), moments.only(odd))
         middle, apart = len(moments) // 2, -(-LENGTH // EVERY) // 2
-        return cls(
-            moments.only(slice(0, max(0, middle - apart))),
-            moments.only(slice(middle + apart, None)),
-        )
+        early = moments.only(slice(0, max(0, middle - apart)))
+        return cls(early, moments.only(slice(middle + apart, None)))
+
+
+@dataclass(frozen=True)
+class UpdateData:
+    """Windows of an update.
+
+    Attributes:
+        new: of the new takes.
+        past: replayed ones.
+    """
+
+    new: UpdateSplit
+    past: UpdateSplit
+
+
+@dataclass(frozen=True)
+class UpdateGoal:
+    """What an update is for.
+
+    Attributes:
+        style: label of the new takes; "" for none.
+        kinds: names of the model's styles.
+        bounds: of the update.
+    """
+
+    style: str
+    kinds: Sequence[str]
+    bounds: UpdateBounds
 
 
 def fit_update(
-    adapter: Adapter,
-    new: UpdateSplit,
-    past: UpdateSplit,
-    style: str,
-    kinds: Sequence[str],
-    bounds: UpdateBounds,
-    seed: int,
+    adapter: Adapter, data: UpdateData, goal: UpdateGoal, seed: int
 ) -> tuple[dict[str, Floats], Update]:
-    """Return the weights that move, and the evidence for a policy: one update in a row.
+    """Return the updated weights, and the evidence for a policy: one update in a row.
+
+    Args:
+        adapter: of the graph.
+        data: windows.
+        goal: style and bounds.
+        seed: of the gaps.
 
     Raises:
         Refused: no step within the bounds helps.
     """
-    fit_predictions, trial_predictions = (
-        [adapter.study(getattr(part, half), seed + n) for part in (new, past)]
-        for n, half in enumerate(("fit", "judged"))
-    )
-    judged_predictions = [adapter.hear(half.judged, seed + 1) for half in (new, past)]
-    before = [losses(adapter, predictions, kinds) for predictions in judged_predictions]
-    weights: dict[str, Floats] = {}
-    norms: dict[str, float] = {}
-    for layer, reach in ((AHEAD, adapter.scale().ravel()), (FILL, adapter.reach(new.fit))):
-        layer_step = _layer(adapter, layer, reach, fit_predictions, trial_predictions, bounds)
-        if layer_step is not None:
-            norms[layer], moved = layer_step
-            weights |= moved
-    if style in kinds:
-        kind = list(kinds).index(style)
-        centred = _centre(
-            adapter,
-            kind,
-            fit_predictions[0],
-            new.judged,
-            past.judged,
-            judged_predictions,
-            kinds,
-            bounds,
-        )
+    new, past, kinds = data.new, data.past, goal.kinds
+    fitted = [adapter.predict_sides(half.fit, seed) for half in (new, past)]
+    tried = [adapter.predict_sides(half.judged, seed + 1) for half in (new, past)]
+    judged = [adapter.predict(half.judged, seed + 1) for half in (new, past)]
+    before = [losses(adapter, predictions, kinds) for predictions in judged]
+    weights, norms = _fit_layers(adapter, new, [fitted, tried], goal.bounds)
+    if goal.style in kinds:
+        target = _mean_place(fitted[0])
+        centred = _fit_centre(adapter, data, goal, judged, target=target)
         if centred is not None:
             norms[CENTRES], weights[CENTRES] = centred
+    bounds = goal.bounds
     if not weights:
         raise Refused(
             f"no step within the bounds (norm {bounds.norm:g}, replay_loss {bounds.replay_loss:g}) "
             f"makes the new takes better; errors on them: {_errors_text(before[0])}",
             then="train with them, or widen the policy's bounds",
         )
-    moved_graph = adapter.moved(weights)
+    graph = adapter.apply_delta(weights)
     after = [
-        losses(adapter, adapter.hear(half.judged, seed + 1, moved_graph), kinds)
+        losses(adapter, adapter.predict(half.judged, seed + 1, graph), kinds)
         for half in (new, past)
     ]
-    rise = _rise(before[1], after[1])
-    gain = -_rise(before[0], after[0], worst=False)
+    moments = {"new": len(new.judged), "replay": len(past.judged)}
+    return weights, structs.replace(_evidence(before, after, norms, bounds), moments=moments)
+
+
+def _evidence(
+    before: Sequence[dict[str, float]],
+    after: Sequence[dict[str, float]],
+    norms: dict[str, float],
+    bounds: UpdateBounds,
+) -> Update:
+    """Return the evidence of an update: norms of its steps, errors before and after, their changes.
+
+    Errors are by part, on new windows and on replayed ones.
+
+    Raises:
+        Refused: the errors on new windows do not fall, or those on replayed ones rise too much.
+    """
+    rise, gain = _rise(before[1], after[1]), -_rise(before[0], after[0], worst=False)
     if rise > bounds.replay_loss or gain <= 0:
         raise Refused(
             f"the replayed past becomes worse by {rise:.3f}, where {bounds.replay_loss:g} is allowed, "
@@ -145,29 +173,53 @@ def fit_update(
             f"after {_errors_text(after[1])}",
             then="train with the new takes, or widen the policy's bounds",
         )
-    return weights, Update(
-        norm=_round(max(norms.values())),
-        replay_loss=_round(rise),
+    return Update(
+        norm=round(max(norms.values()), 6),
+        replay_loss=round(rise, 6),
         seconds=bounds.seconds,  # it took no longer; how long exactly would change the hash
         in_a_row=1,
-        gain=_round(gain),
+        gain=round(gain, 6),
         bounds=asdict(bounds),
-        norms={name: _round(value) for name, value in sorted(norms.items())},
+        norms=_rounded(norms),
         loss_before=_rounded(before[0]),
         loss_after=_rounded(after[0]),
         replay_before=_rounded(before[1]),
         replay_after=_rounded(after[1]),
-        moments={"new": len(new.judged), "replay": len(past.judged)},
     )
 
 
-def losses(adapter: Adapter, predictions: Predictions, kinds: Sequence[str]) -> dict[str, float]:
-    """Return the error of each part: rms of rotations' six numbers, and 1 - probability of the style.
+def _fit_layers(
+    adapter: Adapter,
+    new: UpdateSplit,
+    predictions: Sequence[Sequence[Predictions]],
+    bounds: UpdateBounds,
+) -> tuple[dict[str, Floats], dict[str, float]]:
+    """Return the updated weights of both layers, and the norm of each one's step.
 
     Args:
-        adapter: which the moments were heard by.
-        predictions: what it said of them.
-        kinds: the model's styles.
+        adapter: of the graph.
+        new: new windows.
+        predictions: of new and past windows to fit, and of those to choose by.
+        bounds: of the update.
+    """
+    weights: dict[str, Floats] = {}
+    norms: dict[str, float] = {}
+    reaches = {AHEAD: adapter.forecast_scale().ravel(), FILL: adapter.pose_response(new.fit)}
+    for layer, reach in reaches.items():
+        step = _layer(adapter, layer, reach, predictions, bounds=bounds)
+        if step is not None:
+            norms[layer], layer_weights = step
+            weights |= layer_weights
+    return weights, norms
+
+
+def losses(adapter: Adapter, predictions: Predictions, kinds: Sequence[str]) -> dict[str, float]:
+    """Return the error of each part: rms of 6D rotations, and 1 - probability of the style.
+
+    Args:
+        adapter: of the graph.
+        predictions: of the windows.
+        kinds: names of the model's styles.
     """
     out = {}
     ahead = predictions.ahead.reshape(len(predictions.ahead), len(adapter.shape.horizons), -1)
@@ -183,7 +235,7 @@ def losses(adapter: Adapter, predictions: Predictions, kinds: Sequence[str]) -> 
 
 
 def _rise(before: dict[str, float], after: dict[str, float], worst: bool = True) -> float:
-    """Return by how much errors grew: that of the worst part, or the mean of all parts."""
+    """Return the rise of the worst part's error, or the mean rise of all parts."""
     grown = [
         after[name] - value if name == "style" else after[name] / max(value, 1e-9) - 1
         for name, value in before.items()
@@ -195,14 +247,21 @@ def _layer(
     adapter: Adapter,
     layer: str,
     reach: Doubles,
-    fit_predictions: Sequence[Predictions],
-    trial_predictions: Sequence[Predictions],
+    predictions: Sequence[Sequence[Predictions]],
     bounds: UpdateBounds,
 ) -> tuple[float, dict[str, Floats]] | None:
-    """Return how far a layer moves and its new weights; None where no step within bounds helps.
+    """Return the norm of a layer's step and its new weights; None where no step within bounds helps.
 
-    Each block of outputs, a forecast's horizon or a limb, takes the step that is best for it.
+    Each block of outputs, a horizon or a limb, has a step of its own.
+
+    Args:
+        adapter: of the graph.
+        layer: name.
+        reach: change of each output with its bias.
+        predictions: of new and past windows to fit, and of those to choose by.
+        bounds: of the update.
     """
+    fit_predictions, trial_predictions = predictions
     weight, bias = (adapter.weights[f"{layer}.{part}"].copy() for part in ("weight", "bias"))
     norm = float(np.linalg.norm(weight))
     moved = 0.0
@@ -213,14 +272,10 @@ def _layer(
         columns, reached = columns[follows], reach[columns][follows]
         most = bounds.norm * float(np.linalg.norm(weight[columns]))
         best, chosen = 1.0, None
-        for fit_update in _ridge(
-            [_rows(predictions, layer, n, follows) for predictions in fit_predictions]
-        ):
-            update = fit_update / reached
-            ratio = [
-                _remaining_error(*_rows(predictions, layer, n, follows), fit_update)
-                for predictions in trial_predictions
-            ]
+        for step in _ridge([_rows(part, layer, n, follows) for part in fit_predictions]):
+            update = step / reached
+            trials = [_rows(part, layer, n, follows) for part in trial_predictions]
+            ratio = [_remaining_error(*rows, step) for rows in trials]
             within_norm = float(np.linalg.norm(update)) <= most
             if within_norm and ratio[1] <= 1 + _SPARE * bounds.replay_loss and ratio[0] < best:
                 best, chosen = ratio[0], update
@@ -234,37 +289,33 @@ def _layer(
 
 
 def _blocks(adapter: Adapter, layer: str) -> list[Any]:
-    """Return the columns of the layer that are moved together: a horizon's, or a limb's."""
+    """Return the columns of a layer that share a step: a horizon's, or a limb's."""
     if layer == AHEAD:
-        return np.split(
-            np.arange(len(adapter.weights[f"{AHEAD}.bias"])), len(adapter.shape.horizons)
-        )
+        horizons = len(adapter.shape.horizons)
+        return np.split(np.arange(len(adapter.weights[f"{AHEAD}.bias"])), horizons)
     return [limb_columns(limb) if limb else np.zeros(0, np.intp) for limb in adapter.limbs]
 
 
 def _rows(
     predictions: Predictions, layer: str, block: int, columns: Any
 ) -> tuple[Doubles, Doubles]:
-    """Return what moves a block, and what some of its columns are off by: (N, W + 1), (N, columns).
+    """Return the regressors (N, W + 1) of a block, and the errors of some of its columns (N, columns).
 
-    What the layer reads and a one, as far as the block is given what the layer says of it.
+    The regressors are the layer's inputs and 1, times the gain.
     """
     if layer == FILL:
         _, read, error = predictions.gaps[block]
-        return _bordered(read), error[:, columns]
+        return np.column_stack([read, np.ones(len(read))]), error[:, columns]
     width = len(columns)
+    inputs = np.column_stack([predictions.hidden, np.ones(len(predictions.hidden))])
     error = predictions.ahead[:, block * width : (block + 1) * width][:, columns]
-    return _bordered(predictions.hidden) * predictions.gains[:, block : block + 1], error
+    return inputs * predictions.gains[:, block : block + 1], error
 
 
-def _remaining_error(read: Doubles, error: Doubles, fit_update: Doubles) -> float:
-    """Return what a step leaves of an error, as a share of its root mean square."""
-    before, after = (error**2).sum(), ((error - read @ fit_update) ** 2).sum()
+def _remaining_error(read: Doubles, error: Doubles, step: Doubles) -> float:
+    """Return the rms of an error after a step, relative to that before."""
+    before, after = (error**2).sum(), ((error - read @ step) ** 2).sum()
     return float(np.sqrt(after / max(before, 1e-12)))
-
-
-def _bordered(x: Doubles) -> Doubles:
-    return np.concatenate([x, np.ones((len(x), 1))], axis=1)
 
 
 def _ridge(parts: Sequence[tuple[Doubles, Doubles]]) -> list[Doubles]:
@@ -284,57 +335,64 @@ def _ridge(parts: Sequence[tuple[Doubles, Doubles]]) -> list[Doubles]:
     return out
 
 
-def _centre(
+def _fit_centre(
     adapter: Adapter,
-    kind: int,
-    fit_predictions: Predictions,
-    new: Moments,
-    past: Moments,
-    judged_predictions: Sequence[Predictions],
-    kinds: Sequence[str],
-    bounds: UpdateBounds,
+    data: UpdateData,
+    goal: UpdateGoal,
+    judged: Sequence[Predictions],
+    target: Doubles,
 ) -> tuple[float, Floats] | None:
-    """Return how far a style's centre moves and the new centres; None where no step helps."""
+    """Return the norm of a style centre's step and the new centres; None where no step helps.
+
+    Args:
+        adapter: of the graph.
+        data: windows.
+        goal: style and bounds.
+        judged: predictions of the new and past windows to choose by.
+        target: place of the new windows among the discriminants (A,).
+    """
+    kind, bounds = list(goal.kinds).index(goal.style), goal.bounds
+    new, past = data.new.judged, data.past.judged
     centres = adapter.weights[CENTRES]
-    takes = sorted(set(fit_predictions.takes))
-    take_index = np.asarray([takes.index(take) for take in fit_predictions.takes])
-    target = np.mean(
-        [fit_predictions.place[take_index == n].mean(axis=0) for n in range(len(takes))], axis=0
-    )
     direction = target - centres[kind]
     norm = float(np.sqrt((centres.astype(np.float64) ** 2).sum()))
     full_step = float(np.sqrt((direction**2).sum())) / norm
     before = (
-        judged_predictions[0].probabilities[:, kind].mean(),
-        _mean_probability(past, judged_predictions[1].probabilities, kinds),
+        judged[0].probabilities[:, kind].mean(),
+        _mean_probability(past, judged[1].probabilities, goal.kinds),
     )
     best: tuple[float, float, Floats] | None = None
     for share in _STEPS:
-        fit_update = min(share, bounds.norm / max(full_step, 1e-9))
-        moved = centres.copy()
-        moved[kind] += (fit_update * direction).astype(np.float32)
-        graph = adapter.moved({CENTRES: moved})
-        after = adapter.say(new, graph)[:, kind].mean()
-        past_probability = _mean_probability(past, adapter.say(past, graph), kinds)
-        if after > before[0] and past_probability >= before[1] - _SPARE * bounds.replay_loss:
-            if best is None or after > best[0]:
-                best = float(after), fit_update * full_step, moved
+        step = min(share, bounds.norm / max(full_step, 1e-9))
+        updated = centres.copy()
+        updated[kind] += (step * direction).astype(np.float32)
+        graph = adapter.apply_delta({CENTRES: updated})
+        after = adapter.style_probabilities(new, graph)[:, kind].mean()
+        past_probabilities = adapter.style_probabilities(past, graph)
+        past_probability = _mean_probability(past, past_probabilities, goal.kinds)
+        keeps_past = past_probability >= before[1] - _SPARE * bounds.replay_loss
+        if keeps_past and after > (before[0] if best is None else best[0]):
+            best = float(after), step * full_step, updated
     return None if best is None else best[1:]
 
 
+def _mean_place(predictions: Predictions) -> Doubles:
+    """Return the mean over takes of the mean place of their windows among the discriminants (A,)."""
+    takes = sorted(set(predictions.takes))
+    take_index = np.asarray([takes.index(take) for take in predictions.takes])
+    means = [predictions.place[take_index == n].mean(axis=0) for n in range(len(takes))]
+    return np.asarray(np.mean(means, axis=0))
+
+
 def _mean_probability(moments: Moments, probabilities: Doubles, kinds: Sequence[str]) -> float:
-    """Return the mean probability of what moments are labelled with; 1 where none is."""
+    """Return the mean probability of the labels of windows; 1 where none is labelled."""
     labelled = [n for n, style in enumerate(moments.styles) if style in kinds]
     classes = [list(kinds).index(moments.styles[n]) for n in labelled]
     return float(probabilities[labelled, classes].mean()) if labelled else 1.0
 
 
-def _round(value: float) -> float:
-    return round(value, 6)
-
-
 def _rounded(errors: dict[str, float]) -> dict[str, float]:
-    return {name: _round(value) for name, value in sorted(errors.items())}
+    return {name: round(value, 6) for name, value in sorted(errors.items())}
 
 
 def _errors_text(errors: dict[str, float]) -> str:

@@ -27,9 +27,9 @@ from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
 from greenroom.validation.cross_validation import FoldPlan, cross_validate
 from greenroom.validation.ratings import lines_of, read_ratings, summary
-from greenroom.validation.search import SearchPlan, search
+from greenroom.validation.search import search
 from greenroom.validation.search_report import search_report
-from greenroom.validation.search_space import SPACE, Space, read_space
+from greenroom.validation.search_space import SPACE, SearchPlan, Space, read_space
 
 
 def opener(workspace: Workspace) -> Any:
@@ -155,7 +155,7 @@ def search_command(
 def _space(path: Path | None) -> Space:
     """Return the space of a file, or the one that is searched without a file."""
     try:
-        from greenroom.training.rollout import Recipe
+        from greenroom.training.recipe import Recipe
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom search", "train") from error
     defaults = {**Recipe().manifest(), "preset": "mini"}

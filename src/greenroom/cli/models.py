@@ -29,7 +29,7 @@ from greenroom.store.workspace import Workspace
 from greenroom.validation.comparison_clip import clip_for
 from greenroom.validation.eval_model import TASKS
 from greenroom.validation.eval_takes import EvalTake
-from greenroom.validation.evaluator import validate
+from greenroom.validation.evaluator import EvalScope, validate
 from greenroom.validation.gates import decide_gates
 from greenroom.validation.ratings import keep_study, lines_of, read_ratings, summary
 from greenroom.validation.report import validation_report as write_report
@@ -43,6 +43,13 @@ from greenroom.validation.search import best_of
 @click.option("--seed", default=0, show_default=True)
 @click.option(
     "--processes", default=1, show_default=True, type=click.IntRange(1), help="That share a batch."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="To train on; auto is CUDA where there is one.",
 )
 @click.option("--search", metavar="SEARCH", help="Train with its best recipe.")
 @click.option("--start", metavar="MODEL", help="Begin with what this model has learned.")
@@ -61,6 +68,7 @@ def train_command(
     steps: int | None,
     seed: int,
     processes: int,
+    device: str,
     search: str | None,
     start: str | None,
     track: tuple[str, ...],
@@ -71,10 +79,10 @@ def train_command(
     Interrupted, it goes on when run again.
     """
     try:
-        from greenroom.networks.motion_net import preset_of
-        from greenroom.training.rollout import Recipe
+        from greenroom.networks.presets import preset_of
+        from greenroom.training.recipe import Recipe
         from greenroom.training.tracking import open_tracker
-        from greenroom.training.train import train
+        from greenroom.training.train import TrainOptions, train
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom train", "train") from error
     name = context.workspace.resolve(dataset, "dataset")
@@ -89,14 +97,17 @@ def train_command(
     model = train(
         context.workspace,
         name,
-        by=context.user,
-        preset=preset_name,
+        context.user,
+        preset_name,
         recipe=Recipe(**hyperparameters),
-        progress=lambda step, total, figures: show(step, total),
-        processes=processes,
-        trackers=trackers,
-        warn=lambda what: click.echo(f"greenroom: {what}", err=True),
-        start="" if start is None else context.workspace.resolve(start, "model"),
+        options=TrainOptions(
+            progress=lambda step, total, figures: show(step, total),
+            processes=processes,
+            device=device,
+            trackers=trackers,
+            warn=lambda message: click.echo(f"greenroom: {message}", err=True),
+            start="" if start is None else context.workspace.resolve(start, "model"),
+        ),
     )
     answer(
         as_json,
@@ -181,12 +192,10 @@ def validate_command(
     validation = validate(
         workspace,
         name,
-        backend=backend,
-        by=context.user,
-        scenes=_scenes(on, label_pattern) if on else None,
-        tasks=task or None,
+        backend,
+        context.user,
+        scope=EvalScope(_scenes(on, label_pattern) if on else None, task or None, alone),
         progress=meter("judging", as_json),
-        minutes=alone,
     )
     validation_manifest = workspace.objects.read(validation, Validation)
     study = None if rating_rows is None else summary(rating_rows)

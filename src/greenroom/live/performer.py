@@ -15,6 +15,7 @@ from greenroom.capture.packets import BodySample, newest_samples
 from greenroom.clock import TICK_HZ
 from greenroom.contracts import Backend, Packet, flat_width, get_tensors
 from greenroom.features.conditioning import Conditioning, ConditioningTrack
+from greenroom.features.model_inputs import ModelInputs
 from greenroom.features.noise import NoiseWalk
 from greenroom.features.pipeline import FeaturePipeline, Features
 from greenroom.features.pose import Legs, PoseDecoder
@@ -39,7 +40,7 @@ _FACE_FADE = np.float32(0.5 ** (1 / (SWITCH_HALF_LIFE * TICK_HZ)))
 _NAN3 = np.full(3, np.nan, dtype=np.float32)
 _NAN4 = np.full((len(BONES), 4), np.nan, dtype=np.float32)
 _NONE = np.zeros(len(BONES), dtype=np.float32)
-_ZERO, _ONE, _SIX = np.float32(0), np.float32(1), np.float32(6)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 _NOTHING: Conditioning = {}
 _SILENCE = np.zeros((1, SAMPLES_PER_TICK), dtype=np.float32)
 _NO_NUMBER = "the model's output is not finite"
@@ -68,12 +69,6 @@ class TickResult:
     outputs: Floats | None
     capture: BodySample | None
     features: Features
-
-
-def _push(track: Floats, newest_samples: Floats) -> None:
-    """Move the rows of a track (K, ...) up by one and append the newest."""
-    track[:-1] = track[1:]
-    track[-1] = newest_samples
 
 
 class LoadedModel:
@@ -173,14 +168,11 @@ class Performer:
         self.placer = PoseDecoder()
         if role.offsets is not None:
             self.placer.legs = Legs.of(role.offsets, role.spec.joints, role.rest)
-        self.flat = np.zeros(flat_width(shape.inputs()), dtype=np.float32)
-        self.inputs = get_tensors(self.flat, shape.inputs())
-        self.inputs["history"][0] = role.rest
-        self._now = {name: tensor[0] for name, tensor in self.inputs.items()}
+        self.inputs = ModelInputs(shape)
+        self.inputs.set_history(role.rest, 0.0)
         self._draws = NoiseWalk(seed, shape.noise)
         self._prompter = ConditioningTrack(role.words, conditioning)
         self.state = role.rest
-        self.ages = np.zeros(shape.joints, dtype=np.float32)
         self._trust: list[float] = []
         self.silent = 0
         self.source = ""
@@ -192,7 +184,8 @@ class Performer:
         self._mouth = np.zeros(len(self.part.places), dtype=np.float32)
         self._off = np.zeros_like(self._mouth)
         if role.uses_speech:  # what came before the first packet was silence
-            self._now["speech"][:] = extract_speech(np.zeros(SAMPLES_PER_TICK, dtype=np.float32))
+            silence = extract_speech(np.zeros(SAMPLES_PER_TICK, dtype=np.float32))
+            self.inputs.set_speech(silence, mask=0.0)
 
     def resume(self, frames: Sequence[Frame]) -> None:
         """Take over after the last two frames that somebody else emitted, or the last one."""
@@ -218,13 +211,12 @@ class Performer:
         """
         sample, sound, has_sound = self._align(packets)
         features = self._features(sample, sound, has_sound)
-        self._inputs(features)
-        self._hear_words(tick)
+        self._update_inputs(tick, features)
         self.mark("features")
         outputs: Floats | None = None
         prediction: tuple[LoadedModel, Floats] | None = None
         if not late:
-            inputs = self.inputs
+            inputs = self.inputs.tensors
             if override is not None:
                 inputs = get_tensors(override, self.role.shape.inputs())
             outputs, finite = self.part.ask(inputs)
@@ -259,33 +251,18 @@ class Performer:
             _SOUND_FLAG[has_sound],
         )
 
-    def _inputs(self, features: Features) -> None:
-        now, valid = self._now, features.valid[0]
+    def _update_inputs(self, tick: int, features: Features) -> None:
+        """Assemble the model's inputs of this tick."""
+        inputs, valid, shape = self.inputs, features.valid[0], self.role.shape
         self._trust = valid.tolist()
-        _push(now["history"], self.state)
-        _push(now["known"], now["valid"])
-        for name, value in (("state", features.state), ("velocity", features.velocity)):
-            now[name][:] = np.where(np.isfinite(value[0]), value[0], _ZERO)
-        now["valid"][:] = valid
-        self.ages += _ONE
-        self.ages *= valid <= 0
-        age = np.log1p(self.ages, out=now["age"])
-        age /= _SIX
+        inputs.advance(self.state)
+        inputs.set_capture(features.state[0], features.velocity[0], valid)
         if self.role.uses_speech:
-            _push(now["speech"], features.speech[0])
-            _push(now["heard"], features.speech_mask[0])
+            inputs.push_speech(features.speech[0], features.speech_mask[0])
         draw = self._draws.next()  # each tick has its own, used or not
-        now["noise"][:] = _ZERO if any(self._trust) else draw
-
-    def _hear_words(self, tick: int) -> None:
-        """Put in what is told of this tick; models that know no words have no such inputs."""
-        now, spoken = self._now, self.role.shape.phonemes
-        if spoken or self.role.shape.context:
-            row = self._prompter.row(tick)
-            if "phonemes" in now:
-                _push(now["phonemes"], row[:spoken])
-            if "context" in now:
-                now["context"][:] = row[spoken:]
+        inputs.set_noise(0.0 if any(self._trust) else draw)
+        if shape.phonemes or shape.context:
+            inputs.push_conditioning(self._prompter.row(tick))
 
     def _emit(
         self,
@@ -327,7 +304,7 @@ class Performer:
             frame = self._perform(
                 tick, rung, sample, self.state, self._face(part.face(flat_outputs))
             )
-        return TickResult(frame, rung, reason, self.flat, outputs, sample, features)
+        return TickResult(frame, rung, reason, self.inputs.flat, outputs, sample, features)
 
     def _face(self, weights: Floats | None) -> Floats:
         """Return the face's weights (52,): missing where nothing drives them, at rest without a voice.
@@ -339,7 +316,7 @@ class Performer:
         """
         if not self._mouth.size:
             return no_face()
-        speaking = weights is not None and bool(self._now["heard"].any())
+        speaking = weights is not None and self.inputs.is_speaking
         target = weights if weights is not None and speaking else np.zeros_like(self._mouth)
         self._off = self._mouth - target if speaking != self._speaking else self._off * _FACE_FADE
         self._speaking = speaking

@@ -1,8 +1,8 @@
-"""The closed-form part of a performer: its arithmetic in the graph; `closed_form` fits its numbers.
+"""The closed-form part of a motion network: its arithmetic in the graph; training fits its numbers.
 
-A ridge forecast of the state from its own past; and for a gap, where the missing joints were
-last seen plus the mean of how far they moved since, given how far the captured ones moved and the body's
-state and step then, under a Gaussian. With nothing captured the forecast alone counts.
+A ridge forecast of the state from its own past; and for a gap, the last observation of the missing
+joints plus the conditional mean of their displacement since, given that of the captured joints and the
+body's state and step then, under a Gaussian. With nothing captured the forecast alone counts.
 
 Shapes: N batch, K history ticks, D state width, J joints. The Gaussian's conditional mean solves a
 system that depends on what is missing; a fixed number of conjugate gradient steps does it (Hestenes and
@@ -18,22 +18,23 @@ import torch
 from torch import Tensor, nn
 
 from greenroom.contracts import ModelShape
+from greenroom.networks.input_batch import joint_mask_to_state
 
 _STEPS = 8
-"""Of the solver. More change nothing that can be measured on recordings (docs/log/experiments.md)."""
+"""Steps of the solver; more change nothing measurable on recordings (docs/log/experiments.md)."""
 _LEAST = 1e-12
-"""Below which there is nothing left to solve; added instead, the exporter takes it for nought."""
+"""Lower bound of divisors; added instead, the exporter takes it for 0."""
 
 
 class LastObserved(NamedTuple):
-    """Where each channel was before what is missing went missing, normalised (N, D) each.
+    """The last observation of each channel before a gap, normalised (N, D) each.
 
     Attributes:
         state: then.
-        step: what the tick then had added to the one before it; 0 where there is no memory of it.
-        pace: how far channels go in the time since, over how far they go in a tick.
-        mean_pace: the same of their mean; 0 where there is no memory of when it was.
-        memory: 1 for the newer half of the history, then falling to 0 where there is none.
+        step: difference to the tick before it; 0 where the history does not reach back to it.
+        pace: displacement in the time since, relative to that in one tick.
+        mean_pace: the same of the mean displacement; 0 where the history does not reach back.
+        memory: 1 for the newer half of the history, then falling to 0 at its end.
     """
 
     state: Tensor
@@ -44,14 +45,14 @@ class LastObserved(NamedTuple):
 
 
 class Core(nn.Module):
-    """The closed-form part; its numbers are fitted, not learned.
+    """The closed-form part; its numbers are fitted in closed form, not by gradient.
 
     Args:
         shape: of the model's tensors.
     """
 
     def __init__(self, shape: ModelShape) -> None:
-        """Make room for the numbers that `greenroom.training.closed_form` fits."""
+        """Make zeros, until `greenroom.training.closed_form` fits them."""
         super().__init__()
         d = shape.state
         self.lags = shape.lags
@@ -106,11 +107,11 @@ class Core(nn.Module):
         return trust * state + (1 - trust) * estimate
 
     def _conditional_mean(self, residual: Tensor, trust: Tensor) -> Tensor:
-        """Return how far all channels are off their means (N, D), in spreads, given what was captured.
+        """Return the conditional mean of all channels (N, D), in spreads, given the captured ones.
 
-        With P the precision, t the trust and y = off / t, it is the z that makes zᵀ P z plus the sum of
-        t / (1 - t) (z - y)² least: what was captured counts as a measurement whose variance is
-        (1 - t) / t. Put as z = off + (1 - t) x, it holds for t of 0 and 1 too.
+        With P the precision, t the trust, r the residual and y = r / t, it is the z that minimises
+        zᵀ P z plus the sum of t / (1 - t) (z - y)²: a captured channel is a measurement of variance
+        (1 - t) / t. Written as z = r + (1 - t) x, it holds for t of 0 and 1 too.
         """
         lost = 1 - trust
         remainder = lost * (residual - residual @ self.precision)
@@ -126,15 +127,14 @@ class Core(nn.Module):
         return residual + lost * solution
 
     def last_seen(self, history: Tensor, history_mask: Tensor, trust: Tensor) -> LastObserved:
-        """Return where each channel was before what is missing now went missing.
+        """Return the last observation of each channel before the gap of this tick.
 
-        A missing joint: when it was last captured. A captured one: when all that are missing now were
-        there. Where the history does not reach back to that, its oldest tick, from which only what was
-        captured since moves anything.
+        For a missing joint, when it was last captured; for a captured one, when all joints that are
+        missing now were captured. Where the history does not reach back to that, its oldest tick.
 
         Args:
             history: normalised states (N, K, D), oldest first.
-            history_mask: which of its joints were captured (N, K, J).
+            history_mask: joints that were captured in it (N, K, J).
             trust: (N, D), 0 missing to 1 trusted.
         """
         present = some(history_mask)
@@ -143,34 +143,33 @@ class Core(nn.Module):
         all_present = 1 - (lost * (1 - present)).amax(-1, keepdim=True)
         first = all_present * (1 - (self.later @ all_present).clamp(max=1.0))
         weight = lost * own_last + (1 - lost) * first
-        weight = torch.cat([weight.repeat_interleave(6, -1), weight[..., :1].expand(-1, -1, 4)], -1)
+        weight = joint_mask_to_state(weight)
         remaining_weight = 1 - weight.sum(1)
         before = torch.cat([history[:, :1], history[:, :-1]], 1)
         state, step = (weight * history).sum(1), (weight * (history - before)).sum(1)
         pace = (weight * self.pace.unsqueeze(-1)).sum(1)
         memory = (weight * self.memory.unsqueeze(-1)).sum(1)
         return LastObserved(
-            state + remaining_weight * history[:, 0],
-            step,
-            pace + remaining_weight * self.pace[0],
-            pace,
-            memory,
+            state=state + remaining_weight * history[:, 0],
+            step=step,
+            pace=pace + remaining_weight * self.pace[0],
+            mean_pace=pace,
+            memory=memory,
         )
 
 
 def rows_without_guesses(
     past: Tensor, history_mask: Tensor, last_state: Tensor, trust: Tensor
 ) -> Tensor:
-    """Return the history (N, K, D) in which what is missing now stands where it was last seen.
+    """Return the history (N, K, D) with missing joints at their last observation.
 
-    What the model guessed for it since is left out, so that a gap's third tick is no guess about guesses
-    and training needs no roll-out for it. With nothing captured its own past is all it has, and stays.
+    The model's own completions are left out, so that training needs no roll-out for them. With nothing
+    captured the history is the model's own past and stays.
     """
     present = some(history_mask)
-    wide_mask = torch.cat(
-        [present.repeat_interleave(6, -1), present[..., :1].expand(-1, -1, 4)], -1
+    imputed = (1 - joint_mask_to_state(present)) * ((1 - trust) * share_captured(trust)).unsqueeze(
+        1
     )
-    imputed = (1 - wide_mask) * ((1 - trust) * share_captured(trust)).unsqueeze(1)
     return past + imputed * (last_state.unsqueeze(1) - past)
 
 

@@ -34,7 +34,7 @@ from greenroom.rehearsal.rerun import live_error_stats, rerun_show
 from greenroom.serving.onnx_backend import OnnxBackend
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_takes import EvalTake, load_eval_take
-from greenroom.validation.evaluator import validate
+from greenroom.validation.evaluator import EvalScope, validate
 from greenroom.validation.sufficient_stats import StatsByTask, read_stats
 
 LIVE = "live"
@@ -282,15 +282,9 @@ def _judged(
     tasks: Sequence[str],
     progress: Progress,
 ) -> str:
-    backend = contender.backend
+    scope = EvalScope(scenes, tuple(tasks) or None)
     return validate(
-        workspace,
-        contender.model,
-        backend=backend,
-        by=by,
-        scenes=scenes,
-        tasks=tuple(tasks) or None,
-        progress=progress,
+        workspace, contender.model, contender.backend, by, scope=scope, progress=progress
     )
 
 

@@ -48,7 +48,7 @@ def watch_canary(
     on = find_show(workspace.home, actor)
     if on is None:
         return None
-    watched = _Watched(workspace, actor, release, seconds, on)
+    watched = _Watched(workspace, actor, release, seconds, on=on)
     return watched.run(begin)
 
 

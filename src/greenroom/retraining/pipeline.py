@@ -7,18 +7,14 @@ step makes is content-addressed, so that doing it twice makes the same; who reme
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
 
 import msgspec
 
-from greenroom.adaptation.face_refit import carry_face_adaptation
 from greenroom.consent.gate import initial_weights_refusal, refusal_reason
-from greenroom.contracts import ModelShape
 from greenroom.datasets.build import build_dataset
-from greenroom.errors import BadInput, GreenroomError, MissingExtra, Refused
+from greenroom.errors import BadInput, Refused
 from greenroom.manifests import (
     Dataset,
     GateDecision,
@@ -33,10 +29,7 @@ from greenroom.metrics.sequences import WORSE
 from greenroom.registry import auto_approval
 from greenroom.registry.policy import policy_of
 from greenroom.registry.promote import end_canary, live_ref, promote, start_canary
-from greenroom.registry.release import PerformerSpec, load_release, make_release
-from greenroom.rehearsal.sandbox import compare
-from greenroom.rehearsal.shadow import rows_behind, shadow
-from greenroom.retraining.canary import CanaryInterrupted, watch_canary
+from greenroom.registry.release import load_release, make_release
 from greenroom.retraining.requests import (
     FAILED,
     HELD,
@@ -47,161 +40,10 @@ from greenroom.retraining.requests import (
     record_outcome,
     rules_of,
 )
-from greenroom.serving.onnx_backend import OnnxBackend
+from greenroom.retraining.work import BY, PipelineStopped, Progress, StepResults, Work
+from greenroom.retraining.workshop import BY_HAND, Workshop
 from greenroom.store.workspace import Workspace
-from greenroom.validation.evaluator import validate
 from greenroom.validation.gates import evaluate_gates
-
-StepResults = dict[str, Any]
-Progress = Callable[[int, int], None]
-SHADOW_TICKS = 345
-"""Of a shadow: 1.5 s to warm, ten to judge."""
-_BY_HAND = "it waits: greenroom promote {} {}"
-BY = "greenroom"
-"""Who a run signs its entries of the log with; who asked for it stands in the request."""
-
-
-class PipelineStopped(GreenroomError):
-    """A run ends here, for a reason that is nobody's fault.
-
-    Args:
-        reason: the sentence.
-        outcome: how it ends.
-    """
-
-    def __init__(self, reason: str, outcome: str = REJECTED) -> None:
-        """Keep both."""
-        super().__init__(reason)
-        self.outcome = outcome
-
-
-class Work(Protocol):
-    """What takes long: training, judging, watching. The pipeline decides; this does."""
-
-    def train(
-        self, workspace: Workspace, run: Run, results: StepResults, progress: Progress
-    ) -> str:
-        """Return the hash of a model trained on the found dataset, begun with the champion."""
-
-    def update(self, workspace: Workspace, run: Run, results: StepResults) -> str:
-        """Return the hash of the champion's model after a small step towards the found takes."""
-
-    def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
-        """Return the hash of a validation on the model's own test split."""
-
-    def compare(
-        self, workspace: Workspace, challenger: str, champion: str, progress: Progress
-    ) -> str:
-        """Return the hash of a sandbox's comparison on what neither was trained on."""
-
-    def shadow(self, workspace: Workspace, model: str) -> Mapping[str, Any]:
-        """Return how the model did unseen; `objection` says why it may not go on stage."""
-
-    def trial(
-        self,
-        workspace: Workspace,
-        actor: str,
-        release: str,
-        seconds: float,
-        begin: Callable[[], None],
-    ) -> str | None:
-        """Let the release come on stage by `begin`, watch it; return why it has to leave, or "".
-
-        None where no show is on.
-        """
-
-
-class Workshop:
-    """The work as it is done on this machine."""
-
-    def train(
-        self, workspace: Workspace, run: Run, results: StepResults, progress: Progress
-    ) -> str:
-        """Train with torch; see :class:`Work`."""
-        try:
-            from greenroom.networks.motion_net import preset_of
-            from greenroom.training.rollout import Recipe
-            from greenroom.training.train import train
-        except ModuleNotFoundError as error:
-            raise MissingExtra("greenroom retrain", "train,loop") from error
-        rules = rules_of(workspace, run.actor)
-        settings = {"preset": rules.preset, "steps": rules.steps, **run.job}
-        preset = str(settings["preset"])
-        hyperparameters = {
-            key: settings[key] for key in ("rollout", "batch", "seed") if key in settings
-        }
-        recipe = Recipe(steps=int(settings["steps"]) or preset_of(preset).steps, **hyperparameters)
-        start = str(results["pull"]["start"])
-
-        def show(step: int, total: int, figures: dict[str, float]) -> None:
-            progress(step, total)
-
-        def warn(what: str) -> None:
-            print(what, file=sys.stderr, flush=True)
-
-        dataset = results["build"]["dataset"]
-        model = train(workspace, dataset, BY, preset, recipe, show, warn=warn, start=start)
-        return carry_face_adaptation(workspace, start, model, BY) if start else model
-
-    def update(self, workspace: Workspace, run: Run, results: StepResults) -> str:
-        """Move the last layers a little, within the standing policy's bounds; see :class:`Work`."""
-        from greenroom.adaptation.online_update import online_update_subprocess
-        from greenroom.adaptation.replay_reservoir import build_reservoir
-        from greenroom.adaptation.update_step import UpdateBounds
-
-        start = str(results["pull"]["start"])
-        if not start:
-            raise PipelineStopped("there is no champion with weights to begin with")
-        model = workspace.objects.read(start, Model)
-        past = build_reservoir(workspace, model.parents.dataset, workspace.today())
-        replay = past.save(workspace, run.actor, BY)
-        approves = policy_of(workspace, run.actor).auto_approval
-        signed = approves.bounds if approves is not None else {}
-        bounds = UpdateBounds(**{name: most for name, most in signed.items() if name != "in_a_row"})
-        return online_update_subprocess(
-            workspace.home, start, results["pull"]["takes"], replay, BY, bounds=bounds
-        )
-
-    def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
-        """Judge on the test split; see :class:`Work`."""
-        return validate(workspace, model, _backend(workspace, model), BY, progress=progress)
-
-    def compare(
-        self, workspace: Workspace, challenger: str, champion: str, progress: Progress
-    ) -> str:
-        """Compare in the sandbox; see :class:`Work`."""
-        return compare(workspace, challenger, champion, BY, progress=progress)
-
-    def shadow(self, workspace: Workspace, model: str) -> Mapping[str, Any]:
-        """Follow the show that is on, or the last one; see :class:`Work`."""
-        manifest = workspace.objects.read(model, Model)
-        rows, live = rows_behind(workspace, manifest.actor, SHADOW_TICKS)
-        result = shadow(
-            rows, live, PerformerSpec.of(workspace, manifest), _backend(workspace, model)
-        )
-        return {**result.json(), "objection": result.objection()}
-
-    def trial(
-        self,
-        workspace: Workspace,
-        actor: str,
-        release: str,
-        seconds: float,
-        begin: Callable[[], None],
-    ) -> str | None:
-        """Watch the show that is on; see :class:`Work`."""
-        try:
-            return watch_canary(workspace, actor, release, seconds, begin)
-        except CanaryInterrupted as error:
-            raise PipelineStopped(
-                f"{error.what}; {_BY_HAND.format(actor, release[:12])}", HELD
-            ) from error
-
-
-def _backend(workspace: Workspace, model: str) -> OnnxBackend:
-    manifest = workspace.objects.read(model, Model)
-    graph = workspace.objects.get(manifest.blobs.graph)
-    return OnnxBackend(graph, ModelShape.load(manifest.shape))
 
 
 class RetrainingPipeline:
@@ -210,8 +52,8 @@ class RetrainingPipeline:
     Args:
         workspace: where everything is.
         run: the request.
-        work: does what takes long.
-        tell: called with a step's name, and how far it is (done, total).
+        work: the long steps; None for those of this machine.
+        tell: called with a step's name and its progress (done, total).
     """
 
     def __init__(
@@ -310,7 +152,7 @@ class RetrainingPipeline:
                 self.run.name,
                 self.run.actor,
                 BY,
-                self.workspace.today(),
+                day=self.workspace.today(),
                 like=like,
             )
         except BadInput as error:
@@ -378,8 +220,8 @@ class RetrainingPipeline:
             self.workspace,
             results["train"]["model"],
             BY,
-            results["validate"]["validation"] if "validate" in results else None,
-            _decisions(results),
+            validation=results["validate"]["validation"] if "validate" in results else None,
+            decisions=_decisions(results),
         )
         kind = auto_approval.ONLINE if self.online else auto_approval.RETRAIN
         try:
@@ -402,11 +244,11 @@ class RetrainingPipeline:
             return {"left_out": "there is no champion to go back to"}
         self._require_champion(champion)
         seconds = float(self.run.job.get("canary_s", rules_of(self.workspace, actor).canary_s))
-        begin = partial(start_canary, self.workspace, actor, release, BY)
+        begin = partial(start_canary, self.workspace, actor, release, by=BY)
         end_canary(self.workspace, actor, BY)  # one that a crash cut off begins anew
-        reason = self.work.trial(self.workspace, actor, release, seconds, begin)
+        reason = self.work.trial(self.workspace, actor, release, seconds, begin=begin)
         if reason is None and self.online:
-            by_hand = _BY_HAND.format(actor, release[:12])
+            by_hand = BY_HAND.format(actor, release[:12])
             raise PipelineStopped(f"no show is on in which it could be tried; {by_hand}", HELD)
         if reason is None:
             return {"left_out": "no show is on; it was compared on what was kept"}
@@ -437,7 +279,8 @@ class RetrainingPipeline:
         """Record how the run ended."""
         if outcome != PROMOTED:
             end_canary(self.workspace, self.run.actor, BY)  # none is left behind
-        record_outcome(self.workspace.log, self.run.name, outcome, reason, BY, release)
+        log, run = self.workspace.log, self.run.name
+        record_outcome(log, run, outcome, reason, by=BY, release=release)
 
 
 def _decisions(results: StepResults) -> list[GateDecision]:

@@ -193,13 +193,25 @@ def _runs(entries: Sequence[Entry]) -> list[Run]:
     return list(runs_by_name.values())
 
 
+@dataclass(frozen=True)
+class RunCause:
+    """What a run is asked for by.
+
+    Attributes:
+        kind: "alert", "schedule" or "person".
+        alert: index of the alert in the log; -1 for none.
+    """
+
+    kind: str = "person"
+    alert: int = -1
+
+
 def request_run(
     workspace: Workspace,
     actor: str,
     why: str,
     by: str,
-    kind: str = "person",
-    alert: int = -1,
+    cause: RunCause = RunCause(),
     job: dict[str, Any] | None = None,
 ) -> Run:
     """Ask for a run; return it.
@@ -209,9 +221,8 @@ def request_run(
         actor: whose model.
         why: a sentence.
         by: who asks.
-        kind: "alert", "schedule" or "person".
-        alert: index in the log of the alert that asks.
-        job: what the run is to do, beyond the rules.
+        cause: an alert, the schedule or a person.
+        job: settings beyond the rules.
 
     Raises:
         Refused: a run goes on, or the rules allow none now; nothing was recorded.
@@ -223,13 +234,14 @@ def request_run(
 
     def allowed(entries: Sequence[Entry]) -> None:
         actor_runs = [run for run in _runs(entries) if run.actor == actor]
-        refuse = _objection(actor_runs, rules, kind, now, bool(job and job.get("online")))
+        online = bool(job and job.get("online"))
+        refuse = _objection(actor_runs, rules, cause.kind, now, online=online)
         if refuse is None and name in {run.name for run in actor_runs}:
             refuse = Refused(f"run {name} was asked for at the same moment")
         if refuse is not None:
             raise refuse
 
-    body = {"run": name, "actor": actor, "why": why, "kind": kind, "alert": alert, "job": job or {}}
+    body = {"run": name, "actor": actor, "why": why, **asdict(cause), "job": job or {}}
     return _runs([workspace.log.append(ASKED, body, by=by, unless=allowed)])[0]
 
 

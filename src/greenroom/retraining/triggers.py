@@ -15,7 +15,15 @@ from greenroom.monitoring.detectors.prevalence import SPIKE
 from greenroom.registry.auto_approval import IN_A_ROW, ONLINE
 from greenroom.registry.policy import policy_of, policy_ref
 from greenroom.registry.promote import live_ref
-from greenroom.retraining.requests import Rules, Run, request_run, rules_of, runs, scheduled
+from greenroom.retraining.requests import (
+    Rules,
+    Run,
+    RunCause,
+    request_run,
+    rules_of,
+    runs,
+    scheduled,
+)
 from greenroom.store.log import Entry
 from greenroom.store.workspace import Workspace
 
@@ -40,11 +48,11 @@ def _attend(workspace: Workspace, actor: str, by: str) -> Run | None:
             # what calls for the other kind does not wait for it.
             with suppress(Refused):
                 why, job = alert_sentence(alert.alert), job_for_alert(workspace, alert)
-                return request_run(workspace, actor, why, by, "alert", alert.entry.index, job)
+                cause = RunCause("alert", alert.entry.index)
+                return request_run(workspace, actor, why, by, cause=cause, job=job)
         if scheduled(rules, _since(workspace, actor), workspace.log.clock.utc_ns()):
-            return request_run(
-                workspace, actor, f"nightly, {rules.nightly} {rules.zone}", by, "schedule"
-            )
+            why = f"nightly, {rules.nightly} {rules.zone}"
+            return request_run(workspace, actor, why, by, cause=RunCause("schedule"))
     return None
 
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from greenroom.errors import GreenroomError, MissingExtra, Refused
-from greenroom.retraining.pipeline import RetrainingPipeline, Work
+from greenroom.retraining.pipeline import RetrainingPipeline
 from greenroom.retraining.requests import FAILED, PROMOTED, Run, runs
+from greenroom.retraining.work import Work
 from greenroom.store.workspace import Workspace
 
 DATABASE = "GREENROOM_WORKFLOWS"
@@ -95,25 +96,14 @@ def _engine(
         raise MissingExtra("greenroom retrain", "train,loop") from error
     crashes: list[BaseException] = []
     workspace_id = workspace.log.leaves()[0].hex()[:16]
-    config = {
-        "name": "greenroom",
-        "system_database_url": os.environ.get(DATABASE) or f"sqlite:///{_file(workspace)}",
-        "application_version": FORM,
-        "executor_id": workspace_id,
-        # Workspaces may share a database, but no queue: what a crash left goes into one, and whoever
-        # takes it would do it in another workspace.
-        "dbos_system_schema": f"greenroom_{workspace_id}",
-        "enable_otlp": False,
-        "notification_listener_polling_interval_sec": 0.05,  # nobody waits for notices
-        "log_level": "ERROR",
-    }
+    config = _engine_config(workspace, workspace_id)
 
     @DBOS.workflow(name="retrain")  # type: ignore[untyped-decorator]  # an extra, seen as Any
     def retrain(name: str) -> list[str]:
         # Workflows have threads of their own, and a log is read by one.
         own = type(workspace)(workspace.home, workspace.log.clock)
         try:
-            return _run_steps(own, name, work, tell, DBOS.run_step)
+            return _run_steps(own, name, work, tell, do=DBOS.run_step)
         except Exception:
             raise
         except BaseException as error:  # the engine takes it for a crash: nobody else would tell
@@ -143,6 +133,27 @@ def _engine(
         yield start
     finally:
         DBOS.destroy(destroy_registry=True)
+
+
+def _engine_config(workspace: Workspace, workspace_id: str) -> dict[str, Any]:
+    """Return the settings of the workflow engine.
+
+    Args:
+        workspace: whose runs it does.
+        workspace_id: unique name of the workspace.
+    """
+    return {
+        "name": "greenroom",
+        "system_database_url": os.environ.get(DATABASE) or f"sqlite:///{_file(workspace)}",
+        "application_version": FORM,
+        "executor_id": workspace_id,
+        # Workspaces may share a database, but no queue: what a crash left goes into one, and whoever
+        # takes it would do it in another workspace.
+        "dbos_system_schema": f"greenroom_{workspace_id}",
+        "enable_otlp": False,
+        "notification_listener_polling_interval_sec": 0.05,  # nobody waits for notices
+        "log_level": "ERROR",
+    }
 
 
 def _retry(query: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Fit the closed-form core: what a model has to beat, ridge and Gaussian, is what it begins with."""
+"""Fit the closed-form core: the ridge and the Gaussian that a model has to beat, and starts from."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _MARGIN = 0.25
 def fit_core(
     core: Core, shape: ModelShape, joints: Sequence[str], takes: Sequence[Floats]
 ) -> dict[str, float]:
-    """Fill `core` from states; return what was chosen.
+    """Fit `core` to states in place; return what was chosen.
 
-    Of a Gaussian of (displacement, state then, step then) the graph needs the mean displacement given
-    the other two, and the precision of what is left, here of unit diagonal. Displacements are over how
-    far channels go in a gap of that age, so that a gap's first tick is no jump.
+    Of a Gaussian of (displacement, state then, step then) the graph needs the conditional mean of the
+    displacement given the other two, and the precision of the residual, here of unit diagonal.
+    Displacements are relative to those of a gap of that age, so that a gap's first tick is no jump.
 
     Args:
-        core: to be filled in place.
-        shape: of the model.
+        core: to be fitted.
+        shape: of the model's tensors.
         joints: names, in the states' order.
         takes: states (T, D) of each take, without gaps.
     """

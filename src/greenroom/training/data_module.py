@@ -1,9 +1,10 @@
-"""From a dataset's takes to what is taught: states, voices with faces, and labelled styles."""
+"""Load a dataset's splits, and make training data of them: states, speech with faces, styles, labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,28 +20,28 @@ from greenroom.features.pipeline import FeatureSpec
 from greenroom.features.speech import extract_speech
 from greenroom.frames import Body, Floats
 from greenroom.manifests import Dataset
-from greenroom.networks.motion_net import Preset
+from greenroom.networks.presets import Preset
 from greenroom.store.workspace import Workspace
-from greenroom.training.objectives import TrainingData
+from greenroom.training.training_data import TrainingData
 
 STREAMS = 6
 FEW = 20_000
-"""Ticks below which takes are joined in several orders, so that windows cross between them."""
+"""Ticks below which takes are joined in several orders, so that windows lie across them."""
 
 
 @dataclass(frozen=True)
 class SplitData:
-    """What the takes of one split have.
+    """The recordings and labels of one split.
 
     Attributes:
         bodies: of the takes with one.
-        style: what each body's take was labelled with; "" where nothing was said of the whole take.
-        content: the same of what it shows.
-        weights: how much each body's take counts; 1 unless the dataset says otherwise.
+        style: label of each body's take; "" where the take has none as a whole.
+        content: label of each body's take, likewise.
+        weights: sampling weight of each body's take; 1 unless the dataset sets it.
         faces: (speech (T, F), weights (T, B)) of the takes with both.
         channels: names of the face rig's weights; empty without faces.
-        labels: the labels of each body's take.
-        face_labels: those of each face's.
+        labels: all labels of each body's take.
+        face_labels: all labels of each face's take.
     """
 
     bodies: list[Body]
@@ -54,7 +55,7 @@ class SplitData:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """What its takes are told by, in words."""
+        """The label values of its takes."""
         return Vocabulary.of([*self.labels, *self.face_labels])
 
     @property
@@ -65,41 +66,54 @@ class SplitData:
 
 
 def load_splits(workspace: Workspace, dataset: Dataset, spec: FeatureSpec) -> dict[str, SplitData]:
-    """Return what each split of a dataset has, each take read once."""
+    """Return the recordings and labels of each split of a dataset."""
     return {split: _split(workspace, dataset, split) for split in dataset.splits}
 
 
 def _split(workspace: Workspace, dataset: Dataset, split: str) -> SplitData:
-    split_data = SplitData([], [], [], [], [], (), [], [])
     channels, tiers_by_take = face_rig(workspace, dataset), dataset_tiers(workspace, dataset)
+    body_rows, face_rows = [], []
     for take in dataset.splits[split]:
-        tiers = tiers_by_take.get(take, {})
+        labels = tiers_by_take.get(take, {})
         recording = load_take(workspace, take)
         if recording.body is not None:
-            split_data.bodies.append(recording.body)
-            split_data.labels.append(tiers)
-            split_data.style.append(whole_label(tiers, "style"))
-            split_data.content.append(whole_label(tiers, "content"))
-            split_data.weights.append(dataset.weights.get(take, 1.0))
+            style, content = whole_label(labels, "style"), whole_label(labels, "content")
+            body_rows.append(
+                (recording.body, style, content, dataset.weights.get(take, 1.0), labels)
+            )
         if recording.face is None or recording.audio is None:
             continue
         if recording.face.channels == channels:
-            split_data.faces.append(
-                (extract_speech(recording.audio.samples), recording.face.weights)
-            )
-            split_data.face_labels.append(tiers)
-    return replace(split_data, channels=channels if split_data.faces else ())
+            speech = extract_speech(recording.audio.samples)
+            face_rows.append(((speech, recording.face.weights), labels))
+    bodies, styles, contents, weights, body_labels = _columns(body_rows, 5)
+    faces, face_labels = _columns(face_rows, 2)
+    return SplitData(
+        bodies=bodies,
+        style=styles,
+        content=contents,
+        weights=weights,
+        faces=faces,
+        channels=channels if faces else (),
+        labels=body_labels,
+        face_labels=face_labels,
+    )
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
+    """Return the columns of rows, also where there are none."""
+    return [[row[i] for row in rows] for i in range(count)]
 
 
 def are_joined(split: SplitData) -> bool:
-    """Return whether a split's takes are so few that roll-outs go from one to another."""
+    """Tell whether a split's takes are so few that they are joined for roll-outs."""
     return 2 * sum(len(body) for body in split.bodies) < FEW
 
 
 def make_training_data(
     split: SplitData, spec: FeatureSpec, preset: Preset, seed: int
 ) -> TrainingData:
-    """Return what is taught of a training split: every take, and its mirror image."""
+    """Return the training data of a split: every take, and its mirror image."""
     with_mirrored = split.bodies + [mirror_body(body) for body in split.bodies]
     if are_joined(split):
         draws = np.random.default_rng(seed)
@@ -111,9 +125,9 @@ def make_training_data(
         orders = [np.asarray([i]) for i in range(len(with_mirrored))]
         streams = [pose_states(spec, body) for body in with_mirrored]
     stream_tensors = [tensor(stream) for stream in streams]
-    words = _words(split, orders)
+    conditioning = _conditioning(split, orders)
     if not preset.trunk:
-        return TrainingData(stream_tensors, words=words)
+        return TrainingData(stream_tensors, conditioning=conditioning)
     takes = (
         [tensor(pose_states(spec, b)) for b in with_mirrored]
         if are_joined(split)
@@ -122,19 +136,19 @@ def make_training_data(
     return TrainingData(
         stream_tensors,
         takes,
-        [(tensor(speech), tensor(face)) for speech, face in split.faces],
-        labelled_states(split, takes),
-        split.weights * 2,
-        words,
+        faces=[(tensor(speech), tensor(face)) for speech, face in split.faces],
+        styles=labelled_states(split, takes),
+        weights=split.weights * 2,
+        conditioning=conditioning,
     )
 
 
-def _words(split: SplitData, orders: Sequence[NDArray[np.intp]]) -> dict[str, list[Tensor]]:
-    """Return what is known of each tick of the material; nothing where the takes have no words.
+def _conditioning(split: SplitData, orders: Sequence[NDArray[np.intp]]) -> dict[str, list[Tensor]]:
+    """Return the labels of each tick of the training data; nothing where the takes have none.
 
     Args:
         split: the takes.
-        orders: which of them and of their mirror images are joined to each stream.
+        orders: indices of the takes and their mirror images that are joined to each stream.
     """
     vocabulary = split.vocabulary
     if not vocabulary.phonemes and not vocabulary.context:
@@ -155,10 +169,10 @@ def _words(split: SplitData, orders: Sequence[NDArray[np.intp]]) -> dict[str, li
 
 
 def labelled_states(split: SplitData, takes: Sequence[Tensor]) -> list[tuple[Tensor, int, str]]:
-    """Return (states, number of the style, content) of what has a style.
+    """Return (states, number of the style, content) of takes with a style.
 
     Args:
-        split: of a training split.
+        split: of the training takes.
         takes: states (T, D) of every body, then of every body's mirror image.
     """
     kinds = [split.styles.index(s) if s in split.styles else -1 for s in split.style * 2]

@@ -1,4 +1,4 @@
-"""From a trained network to an ONNX graph, and whether the graph does what the network does."""
+"""Export a trained network as an ONNX graph, and check that both have the same outputs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ import torch
 from greenroom.contracts import ModelShape, golden_clip
 from greenroom.errors import CheckFailed
 from greenroom.frames import Floats
-from greenroom.networks.motion_net import MotionNet, example
+from greenroom.networks.input_batch import zero_inputs
+from greenroom.networks.motion_net import MotionNet
 
 PARITY = 2e-3
-"""How far the exported graph may be from the trained one, in the outputs' own units."""
+"""Largest difference between graph and network, in the outputs' own units."""
 STYLE_PARITY = 1e-2
-"""The same of a style's probability, which hangs on the difference of distances: on windows made up to
-be wild these are thousands, and a probability was 0.0023 off where all other outputs were 2e-6."""
+"""The same of a style's probability, which depends on the difference of distances: on synthetic windows
+these are thousands, and a probability was 0.0023 off where all other outputs were 2e-6."""
 
 
 def export(model: MotionNet) -> tuple[bytes, list[str]]:
     """Return the ONNX graph and the names of its operations, sorted."""
     import onnx
 
-    inputs = example(model.shape)
+    inputs = zero_inputs(model.shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         program = torch.onnx.export(
@@ -39,15 +40,25 @@ def export(model: MotionNet) -> tuple[bytes, list[str]]:
             verbose=False,
         )
     graph = program.model_proto
-    for node in graph.graph.node:  # where it was exported on is nobody's business, nor the same
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
+    clear_metadata(graph)
     onnx.checker.check_model(graph)
     return graph.SerializeToString(), sorted({node.op_type for node in graph.graph.node})
 
 
+def clear_metadata(graph: Any) -> None:
+    """Remove from an ONNX model what depends on the exporting machine and on names in the code."""
+    body = graph.graph
+    for entry in (graph, body):
+        entry.ClearField("metadata_props")
+        entry.ClearField("doc_string")
+    for field in ("node", "input", "output", "initializer", "value_info"):
+        for entry in getattr(body, field):
+            entry.ClearField("metadata_props")
+            entry.ClearField("doc_string")
+
+
 def golden(graph: bytes, shape: ModelShape) -> bytes:
-    """Return what the graph says on the golden clip (ticks, outputs), float32, little-endian."""
+    """Return the graph's outputs on the golden clip (ticks, outputs), float32, little-endian."""
     session = _session(graph)
     input_names = {node.name for node in session.get_inputs()}
     outputs = []
@@ -58,40 +69,44 @@ def golden(graph: bytes, shape: ModelShape) -> bytes:
 
 
 def check_parity(model: MotionNet, graph: bytes, takes: Sequence[Floats]) -> float:
-    """Return the largest difference between graph and model on real states.
+    """Return the largest difference between graph and model on real states (T, D).
 
     Raises:
         CheckFailed: it is more than `PARITY`.
     """
-    shape = model.shape
-    session = _session(graph)
-    worst = 0.0
+    session, worst = _session(graph), 0.0
     random = torch.Generator().manual_seed(0)
     for take in takes:
-        k = shape.history
-        if len(take) <= k:
+        if len(take) <= model.shape.history:
             continue
-        state = torch.from_numpy(take)
-        inputs = example(shape)
-        inputs["history"] = state[None, :k]
-        inputs["known"] = (torch.rand(1, k, shape.joints, generator=random) < 0.8).float()
-        inputs["valid"] = (torch.rand(1, shape.joints, generator=random) < 0.7).float()
-        inputs["state"] = state[None, k]
-        inputs["noise"] = torch.randn(1, shape.noise, generator=random)
-        inputs["heard"] = (torch.rand(1, shape.speech, generator=random) < 0.5).float()
-        captured = inputs["valid"] * inputs["known"][:, -1]
-        step = 30 * (state[k] - state[k - 1])[None, : 6 * shape.joints]
-        inputs["velocity"] = step * captured.repeat_interleave(6, -1)
-        inputs["age"] = (1 - inputs["valid"]) * torch.rand(1, shape.joints, generator=random) / 2
-        inputs["speech"] = torch.randn(1, shape.speech, shape.speech_channels, generator=random)
-        for name in ("phonemes", "context"):
-            if name in inputs:
-                inputs[name] = (torch.rand(inputs[name].shape, generator=random) < 0.2).float()
+        inputs = _random_inputs(model.shape, torch.from_numpy(take), random)
         worst = max(worst, _max_difference(model, session, inputs))
-        for name in ("known", "valid", "state", "velocity"):  # and as when nobody is captured
+        for name in ("captured", "valid", "state", "velocity"):  # and with nothing captured
             inputs[name] = torch.zeros_like(inputs[name])
         worst = max(worst, _max_difference(model, session, inputs))
     return worst
+
+
+def _random_inputs(
+    shape: ModelShape, states: torch.Tensor, random: torch.Generator
+) -> dict[str, torch.Tensor]:
+    """Return inputs at a take's first tick with a history: its states (T, D), all else random."""
+    inputs, k = zero_inputs(shape), shape.history
+    inputs["history"] = states[None, :k]
+    inputs["captured"] = (torch.rand(1, k, shape.joints, generator=random) < 0.8).float()
+    inputs["valid"] = (torch.rand(1, shape.joints, generator=random) < 0.7).float()
+    inputs["state"] = states[None, k]
+    inputs["noise"] = torch.randn(1, shape.noise, generator=random)
+    inputs["speech_mask"] = (torch.rand(1, shape.speech, generator=random) < 0.5).float()
+    captured = inputs["valid"] * inputs["captured"][:, -1]
+    step = 30 * (states[k] - states[k - 1])[None, : 6 * shape.joints]
+    inputs["velocity"] = step * captured.repeat_interleave(6, -1)
+    inputs["age"] = (1 - inputs["valid"]) * torch.rand(1, shape.joints, generator=random) / 2
+    inputs["speech"] = torch.randn(1, shape.speech, shape.speech_channels, generator=random)
+    for name in ("phonemes", "context"):
+        if name in inputs:
+            inputs[name] = (torch.rand(inputs[name].shape, generator=random) < 0.2).float()
+    return inputs
 
 
 def _max_difference(model: MotionNet, session: Any, inputs: dict[str, torch.Tensor]) -> float:

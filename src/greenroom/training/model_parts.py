@@ -1,7 +1,7 @@
-"""Parts of a model that are objects of their own: versioned by their hash, fitted and released alone.
+"""Parts of a model that are objects of their own, with a hash, a fit and a release of their own.
 
-A style part holds all that the head for styles needs: its numbers and, as these are about normalised
-states, the mean and spread by which its model normalises. So it is a function of a dataset, a feature
+A style part holds all that the style head needs: its numbers and, as these are about normalised states,
+the mean and spread by which its model normalises. So it is a function of a dataset, a feature
 specification and this normalisation; the same three give the same hash in whatever model.
 """
 
@@ -22,17 +22,18 @@ CENTRES = "centres"
 
 
 def publish_parts(workspace: Workspace, model: Model, trained: Any, by: str) -> Model:
-    """Publish the parts of a model that was just trained; return its manifest with their hashes.
+    """Publish the parts of a newly trained model; return its manifest with their hashes.
 
     Args:
-        workspace: where.
+        workspace: where they are published.
         model: its manifest, complete but for its parts.
         trained: the network.
-        by: who trains.
+        by: name of who trains.
     """
     parts = {}
-    if trained.style is not None:
-        tensors = tensors_of(trained.style, trained.core.mean, trained.core.std)
+    style = getattr(trained, "style", None)  # the token model has no such head
+    if style is not None:
+        tensors = tensors_of(style, trained.core.mean, trained.core.std)
         part = ModelPart(
             part=STYLE,
             actor=model.actor,
@@ -52,7 +53,7 @@ def publish_parts(workspace: Workspace, model: Model, trained: Any, by: str) -> 
 
 
 def _rig(workspace: Workspace, model: Model, by: str) -> str:
-    """Return the rig; where its channels are those of the model that it started from, that one's."""
+    """Return the rig's hash; the initial model's rig where the channels are the same."""
     start = model.parents.start
     parts = workspace.objects.read(start, Model).parts if start else {}
     if RIG in parts and workspace.objects.read(parts[RIG], Rig).channels == model.rig:
@@ -66,10 +67,10 @@ def publish_style(
     """Publish a style part; return its hash.
 
     Args:
-        workspace: where.
-        part: its manifest but for shape and blobs; of its figures those of styles are kept.
+        workspace: where it is published.
+        part: its manifest but for shape and blobs; of its figures those of styles are used.
         tensors: of :func:`tensors_of`.
-        by: who publishes.
+        by: name of who publishes.
     """
     from safetensors.numpy import save
 
@@ -86,19 +87,19 @@ def publish_style(
 
 
 def tensors_of(style: Any, mean: Any, std: Any) -> dict[str, Floats]:
-    """Return a head's numbers, and the normalisation (D,), (D,) of the states that it reads."""
+    """Return the tensors of a style head, and the mean (D,) and spread (D,) of its states."""
     tensors = {**style.state_dict(), "state_mean": mean, "state_std": std}
     return {name: np.asarray(value).copy() for name, value in tensors.items()}
 
 
 def with_centres(workspace: Workspace, part: ModelPart, centres: Floats, by: str) -> str:
-    """Publish a style part with other centres (C, A), which an update has moved; return its hash.
+    """Publish a style part with other centres; return its hash.
 
     Args:
-        workspace: where.
-        part: its manifest, with the tensors that it comes from.
-        centres: of the styles.
-        by: who updates.
+        workspace: where it is published.
+        part: its manifest, with the tensors of the original part.
+        centres: of the styles (C, A).
+        by: name of who updates.
     """
     from safetensors.numpy import load
 

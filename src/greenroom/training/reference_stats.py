@@ -1,7 +1,7 @@
-"""What a model says of takes that it did not learn from, all captured: what watching compares with.
+"""Baseline statistics of a model's outputs on held-out takes, all captured: the reference of monitoring.
 
-Means of ten ticks of confidence and sigma of each joint, of the styles' probabilities, and of how far
-forecasts were off, take by take: so a chart has a reference without anybody's takes.
+Means over ten ticks of confidence and sigma of each joint, of the styles' probabilities, and of forecast
+errors, take by take: so a chart has a reference without anybody's takes.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from greenroom.contracts import REFERENCE_TICKS, ModelShape
 from greenroom.frames import Floats
 from greenroom.manifests import ReferenceSummary
 from greenroom.metrics.motion import AHEAD, forecast_error
+from greenroom.networks.input_batch import InputBatch, Observation, assemble_batch
 
 _AT_ONCE = 512  # ticks
 
 
 @dataclass(frozen=True)
 class ReferenceStats:
-    """What is usual.
+    """Baseline statistics of held-out takes.
 
     Attributes:
-        confidence: (T, J), of every tick.
-        blocks: how many stretches of `REFERENCE_TICKS` each take has.
+        confidence: of every tick (T, J).
+        blocks: number of stretches of `REFERENCE_TICKS` of each take.
         rows: means of these stretches (N, 2 J + C, and one more where the model forecasts): confidence,
-            sigma in degrees, styles, and how far forecasts were off, NaN where none came due.
+            sigma in degrees, styles, and the forecast error, NaN where no forecast is due.
     """
 
     confidence: Floats
@@ -39,7 +40,7 @@ class ReferenceStats:
     rows: Floats
 
     def summary(self) -> ReferenceSummary:
-        """Return the part of a model's manifest about it."""
+        """Return the summary for a model's manifest."""
         return ReferenceSummary(
             blocks=self.blocks,
             confidence_mean=round(float(self.confidence.mean()), 4),
@@ -57,11 +58,11 @@ class ModelFunction(Protocol):
     shape: ModelShape
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs of ticks (N, …), given their inputs (N, …), in the shape's orders."""
+        """Return the outputs of ticks (N, …), given their inputs (N, …), in the orders of the shape."""
 
 
 def compute_reference_stats(model: ModelFunction, takes: Sequence[Floats]) -> ReferenceStats:
-    """Let a model say what it says where everything is captured and nobody speaks.
+    """Return the statistics of a model's outputs where everything is captured, without speech.
 
     Args:
         model: trained.
@@ -75,7 +76,7 @@ def compute_reference_stats(model: ModelFunction, takes: Sequence[Floats]) -> Re
 
 
 def _means(rows: Floats) -> Floats:
-    """Return the means (N, …) of whole stretches of rows (T, …), of what is there."""
+    """Return the means (N, …) of finite values over complete stretches of rows (T, …)."""
     parts = rows[: len(rows) // REFERENCE_TICKS * REFERENCE_TICKS].reshape(
         -1, REFERENCE_TICKS, rows.shape[1]
     )
@@ -86,7 +87,7 @@ def _means(rows: Floats) -> Floats:
 
 
 def _evaluate(model: ModelFunction, take: Floats) -> Floats:
-    """Return (T - K, 2 J + C + …) of a take (T, D), from its first tick with a whole history on."""
+    """Return rows (T - K, 2 J + C + …) of a take (T, D), from its first tick with a complete history."""
     shape, k = model.shape, model.shape.history
     windows = sliding_window_view(take, k + 1, axis=0).transpose(0, 2, 1)
     batches = [
@@ -94,7 +95,7 @@ def _evaluate(model: ModelFunction, take: Floats) -> Floats:
         for start in range(0, len(windows), _AT_ONCE)
     ]
     with torch.no_grad():
-        parts = [model(*_captured(shape, part)) for part in batches]
+        parts = [model(*_captured(shape, part).tensors) for part in batches]
     arrays = [torch.cat(parts_of_output).numpy() for parts_of_output in zip(*parts, strict=True)]
     outputs = dict(zip(shape.outputs(), arrays, strict=True))
     rows = [outputs[name] for name in ("confidence", "sigma", "style") if name in outputs]
@@ -107,12 +108,14 @@ def _evaluate(model: ModelFunction, take: Floats) -> Floats:
     return np.concatenate(rows, axis=1).astype(np.float32)
 
 
-def _captured(shape: ModelShape, windows: Tensor) -> list[Tensor]:
+def _captured(shape: ModelShape, windows: Tensor) -> InputBatch:
     """Return the inputs of ticks at which all is captured, from windows (N, K + 1, D)."""
-    n, six = len(windows), 6 * shape.joints
-    now, before = windows[:, -1], windows[:, -2]
-    inputs = {name: torch.zeros(n, *size) for name, size in shape.inputs().items()}
-    inputs["history"], inputs["known"] = windows[:, :-1], torch.ones_like(inputs["known"])
-    inputs["state"], inputs["valid"] = now, torch.ones_like(inputs["valid"])
-    inputs["velocity"] = (now - before)[:, :six] * 30
-    return list(inputs.values())
+    ones = torch.ones(len(windows), shape.history, shape.joints)
+    now = Observation(
+        windows[:, -1],
+        windows[:, -2],
+        valid=ones[:, 0],
+        previous_valid=ones[:, 0],
+        gap_ticks=torch.zeros(len(windows), 1),
+    )
+    return assemble_batch(shape, windows[:, :-1], ones, now)

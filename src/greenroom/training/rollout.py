@@ -1,66 +1,29 @@
-"""Let a network live on its own past over windows with gaps: what training and judging both do.
+"""Roll-outs of a motion network on its own past over windows with gaps, for training and evaluation.
 
-Each step takes windows from the streams, hides joints, limbs or everything, and lets the network go
-on from what it said itself. Two ways of going on are trained with the same weights: the mean way
-(noise 0, squared error) and, where everything is hidden, a conditional variational one, in which an
-encoder that exists only in training tells by `noise` which of the possible ways the recording took
-(Ling et al. 2020, "Character controllers using motion VAEs", but with one draw for the whole way: a new
-one each tick taught a tremor).
+Each step draws windows, hides joints, limbs or everything, and lets the network continue from its own
+outputs. Two ways are trained with the same weights: the mean way (noise 0, squared error) and, where
+everything is hidden, a conditional variational one, in which an encoder that exists only in training
+encodes in `noise` which of the possible ways the recording took (Ling et al. 2020, "Character
+controllers using motion VAEs", but with one draw for the whole way: one each tick taught a tremor).
+
+Shapes: N batch, K history ticks, L roll-out ticks, D state width, J joints, Z noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from greenroom.frames import LIMBS
-from greenroom.networks.conditioning_tokens import conditioning_inputs
+from greenroom.networks.input_batch import Observation, assemble_batch, joint_mask_to_state
 from greenroom.networks.motion_net import MotionNet
-
-Progress = Callable[[int, int, dict[str, float]], None]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    Attributes:
-        steps: optimiser steps.
-        batch: windows a step.
-        rollout: ticks a window, at the end; it grows from a quarter of this.
-        rate: learning rate at its peak, then a cosine to nothing.
-        seed: of everything random.
-        kl: weight of the encoder's divergence from the standard normal.
-        windows: of the body's direct lesson a step, none of them rolled out; a face's has half as
-            many, as there is less to learn from.
-        every: steps from one roll-out to the next, where there are direct lessons.
-        weights: of the lessons' losses: "fixed", or "learned" as each one's own uncertainty.
-    """
-
-    steps: int = 1500
-    batch: int = 32
-    rollout: int = 24
-    rate: float = 1e-3
-    seed: int = 0
-    kl: float = 0.02
-    windows: int = 512
-    every: int = 8
-    weights: str = "fixed"
-
-    def manifest(self) -> dict[str, Any]:
-        """Return the hyperparameters as JSON."""
-        return asdict(self)
-
-
-DEFAULT = Recipe()
 
 
 class PosteriorEncoder(nn.Module):
-    """Say by a small draw which way a recording went; used in training only."""
+    """Encoder of the posterior of `noise`, given the way that a recording took; in training only."""
 
     def __init__(self, state: int, noise: int) -> None:
         """Make the layers."""
@@ -71,7 +34,7 @@ class PosteriorEncoder(nn.Module):
         self.out = nn.Linear(128, 2 * noise)
 
     def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance (N, Z) given the normalised way (N, T, D)."""
+        """Return mean and log-variance (N, Z), given normalised states (N, T, D)."""
         start, middle, end = states[:, 0], states[:, len(states[0]) // 2], states[:, -1]
         features = torch.cat([start, middle - start, end - middle], -1)
         mean, spread = self.out(self.body(features)).chunk(2, -1)
@@ -83,11 +46,16 @@ def sample_dropout_mask(
     batch: int,
     ticks: int,
     random: torch.Generator,
-    alone: bool = False,
+    mostly_all: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return validity (N, L, J) with gaps, and which windows are to be generated (N,).
 
-    With `alone` mostly everything is hidden: what a joint's gap asks is taught without roll-outs.
+    Args:
+        joints: names, in the states' order.
+        batch: N.
+        ticks: L.
+        random: generator.
+        mostly_all: hide everything in most windows, where gaps of joints are trained without roll-outs.
     """
     valid = torch.ones(batch, ticks, len(joints))
     generate = torch.zeros(batch, dtype=torch.bool)
@@ -95,7 +63,7 @@ def sample_dropout_mask(
     limbs = [limb for limb in limbs if limb]
     for n in range(batch):
         kind = float(torch.rand((), generator=random))
-        kind = 0.6 + 0.4 * kind if alone else kind
+        kind = 0.6 + 0.4 * kind if mostly_all else kind
         start = int(torch.randint(0, max(1, ticks // 4), (), generator=random))
         end = ticks
         if kind < 0.45:
@@ -123,7 +91,15 @@ def _matrix(six: Tensor) -> Tensor:
 
 @dataclass
 class Rollout:
-    """What a network did on windows: everything (N, L, …)."""
+    """Outputs of a network over windows.
+
+    Attributes:
+        pose: states (N, L, D).
+        own: the network's own 6D rotation of each joint (N, L, J, 6); see :func:`own_values`.
+        sigma: degrees (N, L, J).
+        confidence: (N, L, J).
+        kl: the encoder's mean divergence from the standard normal.
+    """
 
     pose: Tensor
     own: Tensor
@@ -132,115 +108,121 @@ class Rollout:
     kl: Tensor
 
 
+@dataclass(frozen=True)
+class Generation:
+    """Windows that are generated by a draw of the posterior.
+
+    Attributes:
+        encoder: of the draw.
+        windows: 1 for windows that are generated, else 0 (N,).
+    """
+
+    encoder: PosteriorEncoder
+    windows: Tensor
+
+    def draw(self, model: MotionNet, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Return draws (N, Z), and the mean divergence of those of generated windows.
+
+        Args:
+            model: whose closed form normalises.
+            states: the recorded way (N, T, D).
+        """
+        mean, spread = self.encoder((states - model.core.mean) / model.core.std)
+        way = mean + torch.exp(0.5 * spread) * torch.randn_like(mean)
+        terms = -0.5 * (1 + spread - mean**2 - spread.exp()).sum(-1)
+        return way, (self.windows.float() * terms).mean()
+
+
 def roll_out(
     model: MotionNet,
     windows: Tensor,
     valid: Tensor,
-    generate: Tensor | None = None,
-    encoder: PosteriorEncoder | None = None,
+    generation: Generation | None = None,
     jitter: float = 0.0,
-    words: Tensor | None = None,
+    conditioning: Tensor | None = None,
 ) -> Rollout:
-    """Perform windows (N, K + L, D) whose last L ticks are captured as `valid` (N, L, J) says.
+    """Run a network over windows of which the last L ticks are captured in part.
 
     Args:
-        model: who performs.
-        windows: states, complete.
-        valid: 1 captured, 0 lost.
-        generate: which windows are drawn a way (N,); None for none.
-        encoder: says which way that is.
-        jitter: of the history.
-        words: what is told of each tick of the windows (N, K + L, P + X); None for nothing.
+        model: to run.
+        windows: complete states (N, K + L, D).
+        valid: 1 for captured joints, 0 for missing ones (N, L, J).
+        generation: windows that are generated by a draw; None for none.
+        jitter: of the history, in standard deviations.
+        conditioning: labels of each tick (N, K + L, P + X); None for none.
     """
     shape, k = model.shape, model.shape.history
     n, ticks = valid.shape[:2]
     history = windows[:, :k]
     if jitter:
         history = history + jitter * model.core.std * torch.randn_like(history)
-    history_mask, age = torch.ones(n, k, shape.joints), torch.zeros(n, shape.joints)
-    silence = torch.zeros(n, shape.speech, shape.speech_channels)
-    out: dict[str, list[Tensor]] = {"pose": [], "own": [], "sigma": [], "confidence": []}
-    divergence = torch.zeros(())
-    way = torch.zeros(n, shape.noise)
-    if encoder is not None and generate is not None:
-        mean, spread = encoder((windows[:, k - 1 :] - model.core.mean) / model.core.std)
-        way = mean + torch.exp(0.5 * spread) * torch.randn_like(mean)
-        divergence_terms = -0.5 * (1 + spread - mean**2 - spread.exp()).sum(-1)
-        divergence = (generate.float() * divergence_terms).mean()
-    six = 6 * shape.joints
-    before_valid = torch.ones(n, shape.joints)
+    captured_history = windows.new_ones(n, k, shape.joints)
+    gap_ticks = windows.new_zeros(n, shape.joints)
+    way, is_drawn, divergence = _draws(model, windows, generation)
+    previous_valid = windows.new_ones(n, shape.joints)
+    rows: list[tuple[Tensor, ...]] = []
     for t in range(ticks):
-        truth, before = windows[:, k + t], windows[:, k + t - 1]
         captured = valid[:, t]
-        trust = torch.cat([captured.repeat_interleave(6, -1), captured[:, :1].expand(-1, 4)], -1)
-        both = (captured * before_valid).repeat_interleave(6, -1)
-        age = torch.where(captured > 0, torch.zeros_like(age), age + 1)
-        drawn = torch.zeros(n) if generate is None else (generate & (captured.sum(-1) == 0)).float()
+        gap_ticks = torch.where(captured > 0, torch.zeros_like(gap_ticks), gap_ticks + 1)
+        drawn = is_drawn * (captured.sum(-1) == 0).float()
+        before, labels = windows[:, k + t - 1], None
+        if conditioning is not None:
+            labels = conditioning[:, : k + t + 1]
+        now = Observation(windows[:, k + t], before, captured, previous_valid, gap_ticks=gap_ticks)
         draw = drawn[:, None] * way
-        pose, sigma, confidence, *_ = model(
-            history,
-            history_mask,
-            truth * trust,
-            (truth - before)[:, :six] * 30 * both,
-            captured,
-            torch.log1p(age) / 6,
-            silence,
-            silence[..., 0],
-            draw,
-            *conditioning_inputs(shape, None if words is None else words[:, : k + t + 1], n),
+        inputs = assemble_batch(
+            shape, history, captured_history, now, noise=draw, conditioning=labels
         )
+        pose, sigma, confidence, *_ = model(*inputs.tensors)
         history = torch.cat([history[:, 1:], pose[:, None]], 1)
-        history_mask = torch.cat([history_mask[:, 1:], captured[:, None]], 1)
-        before_valid = captured
-        for name, value in zip(
-            ("pose", "sigma", "confidence"), (pose, sigma, confidence), strict=True
-        ):
-            out[name].append(value)
-        out["own"].append(own_values(model, history, captured, pose))
-    stacked = {name: torch.stack(values, 1) for name, values in out.items()}
-    return Rollout(**stacked, kl=divergence)
+        captured_history = torch.cat([captured_history[:, 1:], captured[:, None]], 1)
+        previous_valid = captured
+        rows.append((pose, own_values(model, history, captured, pose), sigma, confidence))
+    pose, own, sigma, confidence = (torch.stack(column, 1) for column in zip(*rows, strict=True))
+    return Rollout(pose, own, sigma, confidence, kl=divergence)
+
+
+def _draws(
+    model: MotionNet, windows: Tensor, generation: Generation | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return draws (N, Z), 1 for windows that are generated, else 0 (N,), and the divergence."""
+    n = len(windows)
+    if generation is None:
+        zeros = windows.new_zeros(n)
+        return windows.new_zeros(n, model.shape.noise), zeros, windows.new_zeros(())
+    way, divergence = generation.draw(model, windows[:, model.shape.history - 1 :])
+    return way, generation.windows.float(), divergence
 
 
 def free_run(model: MotionNet, history: Tensor, draws: Tensor) -> Tensor:
-    """Return what a model does (N, T, D) after a history (N, K, D) with nothing captured.
+    """Return the states (N, T, D) of a network after a history (N, K, D) with nothing captured.
 
     Args:
-        model: who performs.
-        history: states, complete.
-        draws: of each tick (N, T, Z).
+        model: to run.
+        history: complete states.
+        draws: noise of each tick (N, T, Z).
     """
     shape, n = model.shape, len(history)
-    history_mask, nothing = torch.ones(n, shape.history, shape.joints), torch.zeros(n, shape.joints)
-    silence = torch.zeros(n, shape.speech, shape.speech_channels)
-    state, velocity = torch.zeros(n, shape.state), torch.zeros(n, 6 * shape.joints)
+    captured = torch.ones(n, shape.history, shape.joints)
     poses = []
     for t in range(draws.shape[1]):
-        pose, *_ = model(
-            history,
-            history_mask,
-            state,
-            velocity,
-            nothing,
-            torch.log1p(nothing + t + 1) / 6,
-            silence,
-            silence[..., 0],
-            draws[:, t],
-            *conditioning_inputs(shape, None, n),
-        )
+        now = Observation.nothing(shape, n, t + 1)
+        inputs = assemble_batch(shape, history, captured, now, noise=draws[:, t])
+        pose, *_ = model(*inputs.tensors)
         poses.append(pose)
         history = torch.cat([history[:, 1:], pose[:, None]], 1)
-        history_mask = torch.cat([history_mask[:, 1:], nothing[:, None]], 1)
+        captured = torch.cat([captured[:, 1:], now.valid[:, None]], 1)
     return torch.stack(poses, 1)
 
 
 def own_values(model: MotionNet, history: Tensor, captured: Tensor, pose: Tensor) -> Tensor:
-    """Return what the model itself says of each joint, 6D (N, J, 6): its forecast where captured.
+    """Return the network's own 6D rotation of each joint (N, J, 6): its forecast where captured.
 
     Args:
         model: whose closed form forecasts.
         history: states (N, K, D), this tick's pose last.
-        captured: which joints are captured now (N, J).
-        pose: this tick's (N, D).
+        captured: joints captured now (N, J).
+        pose: of this tick (N, D).
     """
     with torch.no_grad():
         past = (history[:, :-1] - model.core.mean) / model.core.std
@@ -259,10 +241,10 @@ def own_values(model: MotionNet, history: Tensor, captured: Tensor, pose: Tensor
 def rollout_loss(
     model: MotionNet, windows: Tensor, valid: Tensor, rollout: Rollout, kl: float
 ) -> Tensor:
-    """Return the training loss of a roll-out: what was lost, its pace, and the spread's honesty."""
+    """Return the loss of a roll-out: missing channels, their steps, and the likelihood of sigma."""
     k, six = model.shape.history, 6 * model.shape.joints
     truth = windows[:, k:]
-    lost = 1 - torch.cat([valid.repeat_interleave(6, -1), valid[..., :1].expand(-1, -1, 4)], -1)
+    lost = 1 - joint_mask_to_state(valid)
     std = model.core.std
     squared_error = ((rollout.pose - truth) / std) ** 2
     position_loss = (squared_error * lost).sum() / lost.sum().clamp(min=1)
@@ -273,7 +255,7 @@ def rollout_loss(
 
 
 def laplace_nll(own: Tensor, truth: Tensor, sigma: Tensor) -> Tensor:
-    """Return the Laplace likelihood's loss of sigma (…, J), degrees, for 6D values (…, J, 6)."""
+    """Return the mean negative log-likelihood of 6D values (…, J, 6) under a Laplace of sigma (…, J)."""
     with torch.no_grad():
         error = torch_angles_6d(own, truth.reshape(own.shape))
     return (torch.log(sigma) + error / sigma).mean()
@@ -282,7 +264,7 @@ def laplace_nll(own: Tensor, truth: Tensor, sigma: Tensor) -> Tensor:
 def sample_windows(
     streams: Sequence[Tensor], length: int, batch: int, random: torch.Generator
 ) -> Tensor:
-    """Return windows (N, length, D), each tick of the streams as likely as any other."""
+    """Return windows (N, length, D), uniform over the ticks of streams (T, D)."""
     room = torch.tensor([max(0, len(stream) - length + 1) for stream in streams], dtype=torch.float)
     picks = torch.multinomial(room, batch, replacement=True, generator=random)
     windows = []

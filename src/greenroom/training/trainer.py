@@ -1,4 +1,4 @@
-"""The training loop as Lightning sees it: one task, its optimiser, and checkpoints that survive a crash.
+"""The training loop: a Lightning module, its optimiser, and checkpoints that survive a crash.
 
 Everything random is drawn from (seed, step, process), never from what was drawn before, so that a run
 that was interrupted and resumed ends in the same bits as one that was not.
@@ -15,6 +15,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,14 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from greenroom.errors import BadInput
 from greenroom.networks.motion_net import MotionNet
 from greenroom.store.objects import write_durably
-from greenroom.training.objectives import TrainingData, build_objectives, combine_losses
+from greenroom.training.objectives import build_objectives, combine_losses
 from greenroom.training.preview import Preview
-from greenroom.training.rollout import PosteriorEncoder, Progress, Recipe
+from greenroom.training.recipe import Progress, Recipe
+from greenroom.training.rollout import PosteriorEncoder
+from greenroom.training.training_data import TrainingData
 
 EVERY = 50
 """Steps between checkpoints."""
@@ -38,7 +42,7 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 class DurableCheckpoints(CheckpointIO):
-    """Checkpoints that are whole or not there: written aside, renamed, and known by their hash."""
+    """Checkpoints that are written aside, renamed, and checked by their hash."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -51,11 +55,15 @@ class DurableCheckpoints(CheckpointIO):
         write_durably(Path(path), hashlib.sha256(data).digest() + data)
 
     def load_checkpoint(self, path: Any, *args: Any, **options: Any) -> dict[str, Any]:
-        """Return a checkpoint; ValueError where its bytes are not those that were written."""
+        """Return a checkpoint.
+
+        Raises:
+            ValueError: its bytes are not those that were written.
+        """
         data = Path(path).read_bytes()
         if hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
             raise ValueError(f"{path} is damaged")
-        out: dict[str, Any] = torch.load(io.BytesIO(data[_DIGEST:]), weights_only=False)
+        out: dict[str, Any] = torch.load(io.BytesIO(data[_DIGEST:]), weights_only=True)
         return out
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -64,7 +72,7 @@ class DurableCheckpoints(CheckpointIO):
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint with the most steps whose bytes are whole."""
+    """Return the undamaged checkpoint with the most steps; None where there is none."""
     candidates = sorted(folder.glob("*.ckpt"), key=lambda path: int(path.stem), reverse=True)
     for path in candidates:
         with suppress(ValueError, OSError):
@@ -74,7 +82,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 class ProgressRelay:
-    """Progress from other processes: theirs is put into a queue, and told on in this one."""
+    """Forward progress from other processes through a queue."""
 
     def __init__(self, progress: Progress) -> None:
         """Listen until closed."""
@@ -87,7 +95,7 @@ class ProgressRelay:
             progress(*item)
 
     def close(self) -> None:
-        """Tell what is left, and end."""
+        """Forward what is left, and end."""
         self.queue.put(None)
         self.thread.join()
 
@@ -97,25 +105,21 @@ def _enqueue(queue: Any, step: int, steps: int, figures: dict[str, float]) -> No
 
 
 class ProgressCallback(L.Callback):
-    """Keep a checkpoint every so many steps, the last two, and a clip an epoch; tell the progress.
+    """Write checkpoints, of which the last two stay, and previews; report progress.
 
     Args:
-        folder: of the checkpoints.
-        every: steps.
-        progress: called with (step, steps, figures); a clip of the step is there by then.
-        shown: what clips show; None for none.
+        folder: of the checkpoints; None for none.
+        every: steps between checkpoints.
+        progress: called with (step, steps, figures), after the clip of the step was written.
+        preview: clips of the run; None for none.
     """
 
     def __init__(
-        self, folder: Path | None, every: int, progress: Progress, clip_recorder: Preview | None
+        self, folder: Path | None, every: int, progress: Progress, preview: Preview | None
     ) -> None:
-        """Keep what is given."""
-        self.folder, self.every, self.progress, self.clip_recorder = (
-            folder,
-            every,
-            progress,
-            clip_recorder,
-        )
+        """Keep the options."""
+        self.folder, self.every = folder, every
+        self.progress, self.preview = progress, preview
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, n: int
@@ -123,8 +127,8 @@ class ProgressCallback(L.Callback):
         """Write a checkpoint when it is time."""
         step = trainer.global_step
         if trainer.is_global_zero:
-            if self.clip_recorder is not None:
-                self.clip_recorder.keep(pl_module.model, step)
+            if self.preview is not None:
+                self.preview.keep(pl_module.model, step)
             self.progress(
                 step, trainer.max_steps, {"loss": float(outputs["loss"]), **pl_module.losses}
             )
@@ -136,25 +140,25 @@ class ProgressCallback(L.Callback):
 
 
 class MotionTask(L.LightningModule):
-    """Roll the network out on windows with gaps and mend what it says.
+    """The gradient training of a network on all of its objectives.
 
     Args:
         model: with its closed form fitted; trained in place.
         joints: names, in the states' order.
-        material: what there is to learn.
-        recipe: how to train.
+        material: training data.
+        recipe: hyperparameters.
     """
 
     def __init__(
         self, model: MotionNet, joints: Sequence[str], material: TrainingData, recipe: Recipe
     ) -> None:
-        """Add the encoder and the lessons' doubts, which exist in training only."""
+        """Add the encoder and the objectives' log variances, which exist in training only."""
         super().__init__()
         self.model, self.recipe = model, recipe
         self.encoder = PosteriorEncoder(model.shape.state, model.shape.noise)
-        self.lessons = build_objectives(model, material, joints, recipe, self.encoder)
-        learned = recipe.weights == "learned"
-        self.doubts = nn.Parameter(torch.zeros(len(self.lessons))) if learned else None
+        self.objectives = build_objectives(model, material, joints, recipe, encoder=self.encoder)
+        log_variances = nn.Parameter(torch.zeros(len(self.objectives)))
+        self.log_variances = log_variances if recipe.weights == "learned" else None
         self.losses: dict[str, float] = {}
 
     def training_step(self, batch: Tensor, index: int) -> Tensor:
@@ -163,16 +167,17 @@ class MotionTask(L.LightningModule):
         seed = (recipe.seed * 1_000_003 + step) * 64 + self.global_rank
         torch.manual_seed(seed + (1 << 40))  # dropout has a stream of its own
         random = torch.Generator().manual_seed(seed)
-        turns = [i for i, lesson in enumerate(self.lessons) if step % lesson.every == 0]
-        now = [self.lessons[i] for i in turns]
-        size = 1 / self.trainer.world_size
-        losses = [lesson.loss(self.model, step / recipe.steps, size, random) for lesson in now]
-        for lesson, loss in zip(now, losses, strict=True):
-            self.losses[f"loss_{lesson.name}"] = float(loss.detach())
-        return combine_losses(losses, now, None if self.doubts is None else self.doubts[turns])
+        due = [i for i, objective in enumerate(self.objectives) if step % objective.every == 0]
+        now = [self.objectives[i] for i in due]
+        share, size = step / recipe.steps, 1 / self.trainer.world_size
+        losses = [objective.loss(self.model, share, size, random) for objective in now]
+        for objective, loss in zip(now, losses, strict=True):
+            self.losses[f"loss_{objective.name}"] = float(loss.detach())
+        log_variances = None if self.log_variances is None else self.log_variances[due]
+        return combine_losses(losses, now, log_variances)
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW, warming up over 50 steps and then a cosine to nothing."""
+        """Return AdamW with a warm-up of 50 steps and then a cosine to 0."""
         steps = self.recipe.steps
         optimiser = torch.optim.AdamW(self.parameters(), lr=self.recipe.rate, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -185,59 +190,54 @@ class MotionTask(L.LightningModule):
         }
 
     def train_dataloader(self) -> Any:
-        """Return one item a step; the windows are drawn where they are used."""
+        """Return one item a step; the objectives sample the windows."""
         return DataLoader(range(self.recipe.steps), batch_size=None)
 
 
-def run_training(
-    task: MotionTask,
-    folder: Path | None,
-    progress: Progress,
-    processes: int = 1,
-    clip_recorder: Preview | None = None,
-) -> None:
-    """Train a task to its end, going on from the newest whole checkpoint.
+@dataclass(frozen=True)
+class TrainerOptions:
+    """How a training runs.
 
-    Args:
-        task: trained in place.
-        folder: of the checkpoints; None keeps none.
-        progress: called after each step.
+    Attributes:
+        checkpoints: folder; None for none.
+        progress: called after each step with (step, steps, figures).
         processes: that share each batch, on this machine.
-        clip_recorder: what clips show; None for none.
+        device: "cpu" or "cuda".
+        preview: clips of the run; None for none.
     """
+
+    checkpoints: Path | None
+    progress: Progress
+    processes: int = 1
+    device: str = "cpu"
+    preview: Preview | None = None
+
+
+def choose_device(name: str = "auto") -> str:
+    """Return "cpu" or "cuda"; "auto" is "cuda" where there is one.
+
+    Raises:
+        BadInput: the name is unknown, or torch finds no such device.
+    """
+    has_cuda = torch.cuda.is_available()
+    if name not in ("auto", "cpu", "cuda"):
+        raise BadInput(f"there is no device '{name}'", then="use auto, cpu or cuda")
+    if name == "cuda" and not has_cuda:
+        raise BadInput("torch finds no CUDA device", then="use --device cpu")
+    if name == "auto":
+        return "cuda" if has_cuda else "cpu"
+    return name
+
+
+def run_training(task: MotionTask, options: TrainerOptions) -> None:
+    """Train a task to its end from the newest undamaged checkpoint, and move it to the CPU."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    strategy: Any = "auto"
-    if processes > 1:
-        strategy = DDPStrategy(
-            process_group_backend="gloo",
-            start_method="spawn",
-            find_unused_parameters=True,  # a lesson has not always its turn
-        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning advises on workers and loggers
-        relay = ProgressRelay(progress) if processes > 1 else None
-        trainer = L.Trainer(
-            accelerator="cpu",
-            devices=processes,
-            strategy=strategy,
-            max_steps=task.recipe.steps,
-            max_epochs=-1,
-            plugins=[DurableCheckpoints()],
-            callbacks=[
-                ProgressCallback(
-                    folder,
-                    EVERY,
-                    partial(_enqueue, relay.queue) if relay else progress,
-                    clip_recorder,
-                )
-            ],
-            gradient_clip_val=1.0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-        )
+        relay = ProgressRelay(options.progress) if options.processes > 1 else None
+        progress = partial(_enqueue, relay.queue) if relay else options.progress
+        trainer = _trainer(task, options, progress)
+        folder = options.checkpoints
         checkpoint = None if folder is None else newest_checkpoint(folder)
         try:
             trainer.fit(task, ckpt_path=checkpoint)
@@ -246,3 +246,30 @@ def run_training(
                 relay.close()
     if trainer.interrupted:
         raise KeyboardInterrupt
+    task.to("cpu")
+
+
+def _trainer(task: MotionTask, options: TrainerOptions, progress: Progress) -> L.Trainer:
+    """Return Lightning's trainer."""
+    strategy: Any = "auto"
+    if options.processes > 1:
+        strategy = DDPStrategy(
+            process_group_backend="gloo",
+            start_method="spawn",
+            find_unused_parameters=True,  # an objective is not due at each step
+        )
+    return L.Trainer(
+        accelerator="gpu" if options.device == "cuda" else "cpu",
+        devices=options.processes,
+        strategy=strategy,
+        max_steps=task.recipe.steps,
+        max_epochs=-1,
+        plugins=[DurableCheckpoints()],
+        callbacks=[ProgressCallback(options.checkpoints, EVERY, progress, options.preview)],
+        gradient_clip_val=1.0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )

@@ -8,7 +8,7 @@ other, so a run that was cut off goes on with the folds that are missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,45 +122,32 @@ def cross_validate(
 ) -> str:
     """Train and judge a model a fold; publish the folds and their pooled figures; return the hash.
 
-    The figures are made from the sums of all takes together, not averaged over folds, so that long and
-    short folds count by what is in them; intervals are over takes.
+    The figures are of the sums over all takes, not averages over folds; intervals are over takes.
 
     Args:
-        workspace: where the dataset is and everything goes.
+        workspace: where all is published.
         dataset: its hash; all its takes are used, whatever its own splits.
-        by: who asks.
-        opened: makes a model's graph run.
-        plan: folds, and how each is trained.
-        report: told how far it is, in thousandths of all folds.
+        by: name of who asks.
+        opened: function that loads a model's graph.
+        plan: folds and training settings.
+        report: called with thousandths of all folds.
 
     Raises:
         BadInput: too few groups of takes.
-        MissingExtra: the extra `train` is not installed.
-        Refused: a take's rights do not cover training today.
     """
     manifest = workspace.objects.read(dataset, Dataset)
     takes = sorted(take for split in manifest.splits.values() for take in split)
     grouped, groups = take_groups(workspace, takes, plan.folds)
     done: list[FoldParents] = []
-    pooled: StatsByTask = {}
-    for n, (train, validation_takes, test) in enumerate(make_folds(groups, plan.folds, plan.seed)):
-        fold_manifest = structs.replace(
-            manifest,
-            name=f"{manifest.name} fold {n + 1} of {plan.folds}",
-            splits={"test": test, "validation": validation_takes, "train": train},
-            parents=structs.replace(manifest.parents, dataset=dataset),
-        )
-        name = workspace.publish(fold_manifest, by=by)
+    for n, splits in enumerate(make_folds(groups, plan.folds, plan.seed)):
+        fold_name = f"fold {n + 1} of {plan.folds}"
+        fold_dataset = _fold_dataset(manifest, dataset, fold_name, splits)
+        name = workspace.publish(fold_dataset, by=by)
 
         def report_fold(thousandths: int, n: int = n) -> None:
             report(1000 * n + thousandths, 1000 * plan.folds)
 
-        fold = _fold(workspace, name, by, opened, plan, report_fold)
-        done.append(fold)
-        fold_tallies = read_stats(workspace.objects.read(fold.validation, Validation))
-        for task, metrics in fold_tallies.items():
-            for metric, rows in metrics.items():
-                pooled.setdefault(task, {}).setdefault(metric, {}).update(rows)
+        done.append(_fold(workspace, name, by, opened, plan=plan, report_fold=report_fold))
         report_fold(1000)
     cross_validation = CrossValidation(
         actor=manifest.actor,
@@ -169,12 +156,43 @@ def cross_validate(
         preset=plan.preset,
         steps=plan.steps,
         seed=plan.seed,
-        figures=aggregate_figures(pooled),
+        figures=aggregate_figures(_pooled(workspace, done)),
         parents=CrossValidationParents(
             dataset=dataset, validations=[fold.validation for fold in done]
         ),
     )
     return workspace.publish(cross_validation, by=by)
+
+
+def _fold_dataset(
+    manifest: Dataset, dataset: str, name: str, splits: tuple[list[str], list[str], list[str]]
+) -> Dataset:
+    """Return the dataset of a fold.
+
+    Args:
+        manifest: of the dataset that is split.
+        dataset: its hash.
+        name: of the fold.
+        splits: training, validation and test takes.
+    """
+    train, validation, test = splits
+    return structs.replace(
+        manifest,
+        name=f"{manifest.name} {name}",
+        splits={"test": test, "validation": validation, "train": train},
+        parents=structs.replace(manifest.parents, dataset=dataset),
+    )
+
+
+def _pooled(workspace: Workspace, folds: Sequence[FoldParents]) -> StatsByTask:
+    """Return the sums of all takes of all folds."""
+    pooled: StatsByTask = {}
+    for fold in folds:
+        stats = read_stats(workspace.objects.read(fold.validation, Validation))
+        for task, metrics in stats.items():
+            for metric, rows in metrics.items():
+                pooled.setdefault(task, {}).setdefault(metric, {}).update(rows)
+    return pooled
 
 
 def _fold(
@@ -187,8 +205,8 @@ def _fold(
 ) -> FoldParents:
     """Return a fold, as it is in the store or made now."""
     try:
-        from greenroom.training.rollout import Recipe
-        from greenroom.training.train import train
+        from greenroom.training.recipe import Recipe
+        from greenroom.training.train import TrainOptions, train
     except ModuleNotFoundError as error:
         raise MissingExtra("greenroom crossval", "train") from error
     recipe = Recipe(steps=plan.steps, seed=plan.seed)
@@ -198,9 +216,11 @@ def _fold(
             workspace,
             dataset,
             by,
-            plan.preset,
-            recipe,
-            lambda step, total, values: report_fold(800 * step // max(total, 1)),
+            preset=plan.preset,
+            recipe=recipe,
+            options=TrainOptions(
+                progress=lambda step, total, values: report_fold(800 * step // max(total, 1))
+            ),
         )
     existing = _existing_fold(workspace, model)
     if existing is None:
@@ -236,7 +256,7 @@ def find_trained_model(
         preset: its size.
         recipe: hyperparameters, all of which must be the same.
     """
-    from greenroom.training.train import code_version
+    from greenroom.training.recipe import code_version
 
     for name in workspace.catalog.children(dataset):
         manifest = workspace.objects.read_any(name)

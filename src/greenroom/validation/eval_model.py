@@ -8,6 +8,7 @@ import numpy as np
 
 from greenroom.contracts import Backend, ModelShape
 from greenroom.features.conditioning import Vocabulary
+from greenroom.features.model_inputs import ModelInputs
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Floats
 from greenroom.manifests import Model
@@ -56,7 +57,7 @@ class EvalModel:
         rest = np.asarray(model.rest_state, dtype=np.float32)
         styles, rig = tuple(model.styles), tuple(model.rig)
         words = Vocabulary.load(model.vocabulary)
-        return cls(backend, spec, shape, rest, styles, rig, words)
+        return cls(backend, spec, shape, rest, styles=styles, channels=rig, words=words)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -66,57 +67,34 @@ class EvalModel:
 
     def forecast(self, past: Floats) -> Floats:
         """Return the 6D rotations (H, 6 J) at its horizons after the last row of a past (K, D)."""
-        k, six = self.shape.history, 6 * self.shape.joints
-        inputs = self.inputs()
-        inputs["history"][0], inputs["known"][0] = past[[0, *range(k - 1)]], 1
-        inputs["state"][0], inputs["valid"][0] = past[-1], 1
-        inputs["velocity"][0] = (past[-1] - past[-2])[:six] * 30
-        forecast_row: Floats = self.backend.run(inputs)["forecast"][0]
+        inputs, everything = self.inputs(), np.ones(self.shape.joints, dtype=np.float32)
+        inputs.set_history(past[[0, *range(self.shape.history - 1)]])
+        inputs.observe(past[-1], past[-2], everything, everything)
+        forecast_row: Floats = self.backend.run(inputs.tensors)["forecast"][0]
         return forecast_row
 
-    def inputs(self) -> dict[str, Floats]:
-        """Return its input tensors, one of each, all nought."""
-        sizes = self.shape.inputs()
-        return {name: np.zeros((1, *size), dtype=np.float32) for name, size in sizes.items()}
+    def inputs(self) -> ModelInputs:
+        """Return its input tensors, all 0."""
+        return ModelInputs(self.shape)
 
-    def perform(self, window: Floats, valid: Floats, words: Floats | None = None) -> Floats:
-        """Return states (L, D) where a window's last L ticks are captured as `valid` says.
+    def perform(self, window: Floats, valid: Floats, labels: Floats | None = None) -> Floats:
+        """Return the states (L, D) of the last L ticks of a window that are captured in part.
 
         Args:
-            window: (K + L, D), complete.
-            valid: (L, J), 1 captured, 0 lost.
-            words: what is told of each tick of the window (K + L, P + X); None for nothing.
+            window: complete states (K + L, D).
+            valid: 1 for captured joints, 0 for missing ones (L, J).
+            labels: of each tick of the window (K + L, P + X); None for none.
         """
         shape, k = self.shape, self.shape.history
-        six = 6 * shape.joints
         inputs = self.inputs()
-        inputs["history"][0], inputs["known"][0] = window[:k], 1
-        age, before = np.zeros(shape.joints, dtype=np.float32), np.ones(shape.joints)
+        inputs.set_history(window[:k])
+        before = np.ones(shape.joints, dtype=np.float32)
         out = np.zeros((len(valid), shape.state), dtype=np.float32)
-        for t, see in enumerate(valid):
-            truth = window[k + t]
-            trust = np.append(np.repeat(see, 6), np.repeat(see[:1], 4))
-            age = np.where(see > 0, 0, age + 1)
-            inputs["state"][0] = truth * trust
-            inputs["velocity"][0] = (
-                (truth - window[k + t - 1])[:six] * 30 * np.repeat(see * before, 6)
-            )
-            inputs["valid"][0], inputs["age"][0] = see, np.log1p(age) / 6
-            if words is not None:
-                set_conditioning(inputs, words[: k + t + 1])
-            out[t] = self.backend.run(inputs)["pose"][0]
-            for name, value in (("history", out[t]), ("known", see)):
-                inputs[name][0, :-1] = inputs[name][0, 1:].copy()
-                inputs[name][0, -1] = value
-            before = see
+        for t, now in enumerate(valid):
+            inputs.observe(window[k + t], window[k + t - 1], now, before)
+            if labels is not None:
+                inputs.set_conditioning(labels[: k + t + 1])
+            out[t] = self.backend.run(inputs.tensors)["pose"][0]
+            inputs.advance(out[t])
+            before = now
         return out
-
-
-def set_conditioning(inputs: dict[str, Floats], words: Floats) -> None:
-    """Put into input tensors what is known of ticks (T, P + X), the last one now."""
-    spoken = inputs["phonemes"].shape[-1] if "phonemes" in inputs else 0
-    if spoken:
-        ticks = inputs["phonemes"].shape[1]
-        inputs["phonemes"][0] = words[-ticks:, :spoken]
-    if "context" in inputs:
-        inputs["context"][0] = words[-1, spoken:]

@@ -51,7 +51,7 @@ class EvalTake:
             else None
         )
         text_labels = {tier: label for tier, label in labels.items() if isinstance(label, str)}
-        return cls(recording.body, recording.face, speech, text_labels, labels)
+        return cls(recording.body, recording.face, speech, text_labels, conditioning=labels)
 
 
 def load_eval_take(workspace: Workspace, take: str) -> EvalTake:

@@ -10,7 +10,8 @@ one object.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -183,52 +184,93 @@ def _sum(rows: list[tuple[dict[str, float], float]], kind: str = "mean") -> Suff
     return SufficientStats(kind, sums, sum(weight for _, weight in rows))
 
 
+@dataclass(frozen=True)
+class EvalScope:
+    """What a model is judged on.
+
+    Attributes:
+        takes: recordings by name, none of them in its dataset; None for its own test split.
+        tasks: some of `TASKS`; None for all that it has an output and there are recordings for.
+        minutes: of free running without capture; 0 for none.
+    """
+
+    takes: Mapping[str, EvalTake] | None = None
+    tasks: Sequence[str] | None = None
+    minutes: int = 0
+
+
 def validate(
     workspace: Workspace,
     model: str,
     backend: Backend,
     by: str,
-    scenes: dict[str, EvalTake] | None = None,
-    tasks: Sequence[str] | None = None,
+    scope: EvalScope | None = None,
     progress: Progress = lambda done, total: None,
-    minutes: int = 0,
 ) -> str:
-    """Judge a model; keep tallies and figures as an object, and return its hash.
+    """Judge a model; publish sums and figures as an object, and return its hash.
 
     Args:
-        workspace: where it is.
+        workspace: where the model is.
         model: its hash.
         backend: runs its graph.
-        by: who judges.
-        scenes: recordings by name, which it may never have seen; None for its own test split.
-        tasks: some of `TASKS`; None for all that it has an output for and there is something to judge.
+        by: name of who judges.
+        scope: takes and tasks.
         progress: called with (takes done, takes).
-        minutes: for how long it has to go on alone as well; 0 for not at all.
 
     Raises:
         BadInput: a task that the model has no output for, or no recording that can be judged.
     """
-    manifest = workspace.objects.read(model, Model)
+    manifest, scope = workspace.objects.read(model, Model), scope or EvalScope()
     subject = EvalModel.of(manifest, backend)
-    for task in tasks or ():
+    _require_heads(subject, scope.tasks or ())
+    dataset = workspace.objects.read(manifest.parents.dataset, Dataset)
+    on, takes = "recordings", scope.takes
+    if takes is None:
+        on, takes = "test split", load_eval_takes(workspace, dataset, "test")
+    training = load_eval_takes(workspace, dataset, "train")
+    trial = _Trial(subject, training, scope.tasks or subject.tasks, len(takes))
+    for done, (name, take) in enumerate(sorted(takes.items())):
+        progress(done, len(takes))
+        trial.add(name, take, done)
+    progress(len(takes), len(takes))
+    tallies, extra = trial.results(scope.minutes)
+    _require_results(subject, tallies, scope)
+    labels = {name: dict(take.labels) for name, take in takes.items()}
+    figures = aggregate_figures(tallies, labels)
+    for task, metrics in extra.items():
+        figures[task] |= metrics
+    validation = Validation(
+        actor=manifest.actor,
+        on=on,
+        labels={name: labels[name] for name in sorted(labels) if labels[name]},
+        stats=stats_manifest(tallies),
+        figures=figures,
+        parents=ValidationParents(model=model),
+    )
+    return workspace.publish(validation, by=by)
+
+
+def _require_heads(subject: EvalModel, tasks: Sequence[str]) -> None:
+    """Check that a model has an output for each task.
+
+    Raises:
+        BadInput: it has none for one.
+    """
+    for task in tasks:
         if task not in subject.tasks:
             then = f"it has {', '.join(subject.tasks)}"
             raise BadInput(f"this model has no head for the task '{task}'", then=then)
-    dataset = workspace.objects.read(manifest.parents.dataset, Dataset)
-    on = "recordings"
-    if scenes is None:
-        on, scenes = "test split", load_eval_takes(workspace, dataset, "test")
-    trial = _Trial(
-        subject, load_eval_takes(workspace, dataset, "train"), tasks or subject.tasks, len(scenes)
-    )
-    for done, (name, scene) in enumerate(sorted(scenes.items())):
-        progress(done, len(scenes))
-        trial.add(name, scene, done)
-    progress(len(scenes), len(scenes))
-    tallies, extra = trial.results(minutes)
-    if minutes and FREE_RUN not in tallies:
+
+
+def _require_results(subject: EvalModel, tallies: StatsByTask, scope: EvalScope) -> None:
+    """Check that each task of a scope was judged on some recording.
+
+    Raises:
+        BadInput: one was not, or none.
+    """
+    if scope.minutes and FREE_RUN not in tallies:
         raise BadInput("there is no body to go on from alone", then="judge it without --alone")
-    missing = [task for task in tasks or () if not tallies.get(task)]
+    missing = [task for task in scope.tasks or () if not tallies.get(task)]
     if missing or not tallies:
         joints = ", ".join(subject.spec.joints)
         raise BadInput(
@@ -236,19 +278,6 @@ def validate(
             then=f"a body takes {GAP + 2} ticks at least, with all of {joints}; a face needs its voice "
             "and the model's rig; a style its label: --label-pattern",
         )
-    labels = {name: dict(scene.labels) for name, scene in scenes.items()}
-    metric_figures = aggregate_figures(tallies, labels)
-    for task, metrics in extra.items():
-        metric_figures[task] |= metrics
-    validation = Validation(
-        actor=manifest.actor,
-        on=on,
-        labels={name: labels[name] for name in sorted(labels) if labels[name]},
-        stats=stats_manifest(tallies),
-        figures=metric_figures,
-        parents=ValidationParents(model=model),
-    )
-    return workspace.publish(validation, by=by)
 
 
 class _Trial:

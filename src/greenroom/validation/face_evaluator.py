@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from greenroom.contracts import LOOK_AHEAD, Backend, ModelShape
+from greenroom.features.model_inputs import ModelInputs
 from greenroom.frames import Array, Doubles, Floats
 from greenroom.metrics.baselines import FOLDS, ridge_of_folds
 from greenroom.metrics.matching import Matcher, match_tally
 from greenroom.metrics.motion import SufficientStats
 from greenroom.metrics.regression import active_channels, pearson, r2_tally
-from greenroom.validation.eval_model import set_conditioning
 
 ADAPTED = 900
 """Ticks of a take that adaptation may learn from: 30 s. What is judged comes after them."""
@@ -37,24 +37,23 @@ def speech_windows(speech: Floats, ticks: int, count: int) -> Floats:
 
 
 def predict_face(
-    backend: Backend, shape: ModelShape, speech: Floats, words: Floats | None = None
+    backend: Backend, shape: ModelShape, speech: Floats, labels: Floats | None = None
 ) -> Floats:
-    """Return what a model says of a face (T, B), window by window of speech (T, S, F).
+    """Return a model's face (T, B), window by window of speech.
 
     Args:
-        backend: runs its graph.
-        shape: of its tensors.
-        speech: windows.
-        words: windows of what is told (T, S, P + X); None for nothing.
+        backend: runs the graph.
+        shape: of the model's tensors.
+        speech: windows (T, S, F).
+        labels: windows of labels (T, S, P + X); None for none.
     """
-    inputs = {n: np.zeros((1, *size), dtype=np.float32) for n, size in shape.inputs().items()}
-    inputs["heard"][:] = 1
+    inputs = ModelInputs(shape)
     out = np.zeros((len(speech), shape.face), dtype=np.float32)
     for t, window in enumerate(speech):
-        inputs["speech"][0] = window
-        if words is not None:
-            set_conditioning(inputs, words[t])
-        out[t] = backend.run(inputs)["face"][0]
+        inputs.set_speech(window)
+        if labels is not None:
+            inputs.set_conditioning(labels[t])
+        out[t] = backend.run(inputs.tensors)["face"][0]
     return out
 
 

@@ -7,6 +7,7 @@ feet and its speeds stand beside those of the recordings on which it is judged.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,16 +38,14 @@ def free_run(subject: EvalModel, states: Floats, ticks: int, seed: int = 0) -> F
     past = states[:k]
     past = np.concatenate([np.repeat(past[:1], k - len(past), axis=0), past])
     inputs = subject.inputs()
-    inputs["history"][0], inputs["known"][0] = past, 1
+    inputs.set_history(past)
     draws = NoiseWalk(seed, shape.noise)
     out = np.zeros((ticks, shape.state), dtype=np.float32)
     for t in range(ticks):
-        inputs["age"][:] = np.log1p(t + 1) / 6
-        inputs["noise"][0] = draws.next()
-        out[t] = subject.backend.run(inputs)["pose"][0]
-        for name, value in (("history", out[t]), ("known", 0)):
-            inputs[name][0, :-1] = inputs[name][0, 1:].copy()
-            inputs[name][0, -1] = value
+        inputs.set_gap(t + 1)
+        inputs.set_noise(draws.next())
+        out[t] = subject.backend.run(inputs.tensors)["pose"][0]
+        inputs.advance(out[t])
     return out
 
 
@@ -99,20 +98,9 @@ def free_run_stats(
     six = 6 * subject.shape.joints
     real = [pose_states(subject.spec, body) for body in bodies]
     states = free_run(subject, real[0], ticks)
-    quiet = quiet_pace(rows[:, :six] for rows in real)
-    heights = np.concatenate([rows[:, six] for rows in real])
-    margin = 0.1 * (heights.max() - heights.min())
-    bounds = float(heights.min() - margin), float(heights.max() + margin)
-    lower = np.concatenate(
-        [foot_positions(joint_positions(body))[..., 1].min(axis=1) for body in bodies]
-    )
-    lower = lower[np.isfinite(lower)]
-    ground_level = float(np.percentile(lower, 5)) if len(lower) else np.nan
+    ranges = _RecordedRanges.of(bodies, real, six)
     recorded_figures = _mean(
-        [
-            _life(body, rows[:, :six], quiet, bounds, ground_level)
-            for body, rows in zip(bodies, real, strict=True)
-        ]
+        [_life(body, rows[:, :six], ranges) for body, rows in zip(bodies, real, strict=True)]
     )
     body = states_to_body(subject, states, bodies[0])
     out: dict[str, dict[str, SufficientStats]] = {}
@@ -123,14 +111,39 @@ def free_run_stats(
         )
         if len(stretch) < TICK_HZ:
             continue
-        for metric, value in _life(
-            stretch, states[window, :six], quiet, bounds, ground_level
-        ).items():
-            if metric not in recorded_figures:
-                continue
-            sums = {"model": value, "recordings": recorded_figures[metric]}
-            out.setdefault(metric, {})[f"minute {n}"] = SufficientStats("mean", sums, 1.0)
+        for metric, value in _life(stretch, states[window, :six], ranges).items():
+            if metric in recorded_figures:
+                sums = {"model": value, "recordings": recorded_figures[metric]}
+                out.setdefault(metric, {})[f"minute {n}"] = SufficientStats("mean", sums, 1.0)
     return out
+
+
+@dataclass(frozen=True)
+class _RecordedRanges:
+    """What recordings set for a free run.
+
+    Attributes:
+        quiet: pace below which one in twenty of their seconds is, degrees a second.
+        heights: range of the hips' height with a margin, metres.
+        ground_level: height of the feet at rest, metres; NaN where it is not known.
+    """
+
+    quiet: float
+    heights: tuple[float, float]
+    ground_level: float
+
+    @classmethod
+    def of(cls, bodies: Sequence[Body], states: Sequence[Floats], six: int) -> _RecordedRanges:
+        """Return the ranges of bodies with their states (T, D), of which `six` are rotations."""
+        quiet = quiet_pace(rows[:, :six] for rows in states)
+        heights = np.concatenate([rows[:, six] for rows in states])
+        margin = 0.1 * (heights.max() - heights.min())
+        bounds = float(heights.min() - margin), float(heights.max() + margin)
+        lower = np.concatenate(
+            [foot_positions(joint_positions(body))[..., 1].min(axis=1) for body in bodies]
+        )
+        lower = lower[np.isfinite(lower)]
+        return cls(quiet, bounds, float(np.percentile(lower, 5)) if len(lower) else np.nan)
 
 
 _JERK_TICKS = 4
@@ -143,20 +156,18 @@ def _only(body: Body, joints: Sequence[int]) -> Body:
     return Body(body.skeleton, body.root, body.rotations, validity)
 
 
-def _life(
-    body: Body, six: Floats, quiet: float, bounds: tuple[float, float], ground_level: float
-) -> dict[str, float]:
+def _life(body: Body, six: Floats, ranges: _RecordedRanges) -> dict[str, float]:
     """Return the figures of one stretch with its rotations (T, 6 J)."""
     places = joint_positions(body)
     lower = foot_positions(places)[..., 1].min(axis=1)
     ground = np.linalg.norm(body.root[:, [0, 2]] - body.root[0, [0, 2]], axis=1)
-    height = body.root[:, 1]
+    height, (low, high) = body.root[:, 1], ranges.heights
     figures = {
         "jerk": float(np.nanmean(jerk(places))),
         "skate": foot_skate(foot_positions(places)),
-        "still": float((joint_pace(six) < quiet).mean()),
-        "height": float(((height < bounds[0]) | (height > bounds[1])).mean()),
-        "float": float(1000 * np.abs(lower - ground_level).mean()),
+        "still": float((joint_pace(six) < ranges.quiet).mean()),
+        "height": float(((height < low) | (height > high)).mean()),
+        "float": float(1000 * np.abs(lower - ranges.ground_level).mean()),
         "drift": float(ground.max()),
     }
     return {name: value for name, value in figures.items() if np.isfinite(value)}

@@ -75,12 +75,7 @@ def validation_report(
         f"validation <code>{name[:12]}</code>. Intervals: 95 %, bootstrap over whole takes.</p>",
     ]
     if decisions:
-        rows = "".join(
-            f"<tr><td>{escape(d.metric)} against {escape(d.against)}</td>"
-            f"<td>{'passed' if d.passed else 'failed'}</td><td>{escape(d.why)}</td></tr>"
-            for d in decisions
-        )
-        parts.append(f"<h2>Gates</h2><table>{rows}</table>")
+        parts.append(_gates(decisions))
     if clip is not None:
         parts.append(_figure(clip))
     if study is not None:
@@ -108,6 +103,16 @@ def validation_report(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Validation {name[:12]}</title>'
         f"<style>{STYLE}</style><body>{body}</body></html>\n"
     )
+
+
+def _gates(decisions: Sequence[GateDecision]) -> str:
+    """Return the table of gates."""
+    rows = "".join(
+        f"<tr><td>{escape(d.metric)} against {escape(d.against)}</td>"
+        f"<td>{'passed' if d.passed else 'failed'}</td><td>{escape(d.why)}</td></tr>"
+        for d in decisions
+    )
+    return f"<h2>Gates</h2><table>{rows}</table>"
 
 
 def _summary(figures: dict[str, dict[str, Figure]]) -> str:

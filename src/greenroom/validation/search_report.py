@@ -45,7 +45,7 @@ def search_report(name: str, search: Search) -> str:
         parts.append(_plot(course, "trial", metric, line=_running(course, search.better)))
         parts.append("<h2>Choices</h2><div class='row'>")
         for choice in sorted(search.space):
-            parts.append(_slice(choice, completed, best, search.space[choice], metric))
+            parts.append(_slice(choice, completed, best, search.space[choice], metric=metric))
         parts.append("</div>")
     parts.append("<h2>Losses on the way</h2>")
     parts.append(_curves(trials, search.best))
@@ -188,7 +188,7 @@ def _curves(trials: Sequence[SearchTrial], best: int | None) -> str:
     xs, ys, parts = _axes(every, "twentieths of the way", "loss", None)
     for n, trial, curve in curves:
         dash = "3 3" if trial.state == "pruned" else ""
-        parts.append(_line(curve, xs, ys, 1 if n == best else 0.35, dash))
+        parts.append(_line(curve, xs, ys, 1 if n == best else 0.35, dash=dash))
     return _svg(parts, "loss of each trial") + (
         "<p class='quiet'>The best is drawn fully, what was ended early dashed.</p>"
     )

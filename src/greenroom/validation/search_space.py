@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from greenroom.contracts import Backend
 from greenroom.errors import BadInput
+from greenroom.manifests import Model
 
 
 @dataclass(frozen=True)
@@ -100,3 +102,29 @@ def _value(value: Any, kind: type, location: str) -> Any:
     if isinstance(value, bool) or not good or (kind is not str and not 0 < value < 1e9):
         raise BadInput(f"{value!r} is no positive {kind.__name__}", where=location)
     return kind(value)
+
+
+Report = Callable[[int, int], None]
+"""Told (done, of all), in thousandths of all trials."""
+Opened = Callable[[Model], Backend]
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What is asked.
+
+    Attributes:
+        trials: how many in all; a study that has them is finished.
+        metric: task.metric of the validation that is made better.
+        preset: the models' size, where the space does not choose it.
+        steps: optimiser steps of each trial, where the space does not choose it.
+        seed: of trainings and sampler.
+        space: what is chosen.
+    """
+
+    trials: int
+    metric: str = "infill.limb_deg"
+    preset: str = "mini"
+    steps: int = 500
+    seed: int = 0
+    space: Space = field(default_factory=lambda: dict(SPACE))

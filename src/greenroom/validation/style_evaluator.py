@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greenroom.contracts import STYLE_TICKS, Backend, ModelShape
+from greenroom.features.model_inputs import ModelInputs
 from greenroom.frames import Array, Doubles, Floats
 from greenroom.manifests import Figure
 from greenroom.metrics.calibration import expected_calibration_error
@@ -119,13 +120,12 @@ class StyleEvaluator:
             self.predictions[name] = (style, probabilities)
 
     def _say(self, windows: Floats) -> Doubles:
-        shape = self.shape
-        inputs = {n: np.zeros((1, *size), dtype=np.float32) for n, size in shape.inputs().items()}
-        inputs["known"][:], inputs["valid"][:] = 1, 1
-        out = np.zeros((len(windows), shape.styles))
-        for row, window in enumerate(windows):
-            inputs["history"][0], inputs["state"][0] = window, window[-1]
-            out[row] = self.backend.run(inputs)["style"][0]
+        inputs, everything = ModelInputs(self.shape), np.ones(self.shape.joints, np.float32)
+        out = np.zeros((len(windows), self.shape.styles))
+        for row, window in enumerate(windows):  # the style is of the history alone
+            inputs.set_history(window)
+            inputs.observe(window[-1], window[-1], everything, everything)
+            out[row] = self.backend.run(inputs.tensors)["style"][0]
         return out
 
     def tallies(self) -> dict[str, dict[str, SufficientStats]]:

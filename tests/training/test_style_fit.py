@@ -26,7 +26,8 @@ def _take(style: int, content: int, seed: int, ticks: int = 90):
 
 
 def _fitted(contents=range(CONTENTS - 1), labelled=True):
-    from greenroom.networks.style import StyleHead, fit_styles
+    from greenroom.networks.style import StyleHead
+    from greenroom.training.style_fit import LabelledTakes, fit_styles
 
     takes, kinds, shows = [], [], []
     for style in range(STYLES):
@@ -36,7 +37,7 @@ def _fitted(contents=range(CONTENTS - 1), labelled=True):
                 kinds.append(style)
                 shows.append(f"content {content}" if labelled else f"take {len(shows)}")
     style = StyleHead(ModelShape(1, STATE, 3, styles=STYLES))
-    return style.eval(), fit_styles(style, takes, kinds, shows)
+    return style.eval(), fit_styles(style, LabelledTakes(takes, kinds, shows))
 
 
 def _say(style, takes):
@@ -71,10 +72,11 @@ def test_the_same_takes_give_the_same_numbers() -> None:
 
 
 def test_one_content_and_two_styles_are_enough_to_be_fitted() -> None:
-    from greenroom.networks.style import StyleHead, fit_styles
+    from greenroom.networks.style import StyleHead
+    from greenroom.training.style_fit import LabelledTakes, fit_styles
 
     style = StyleHead(ModelShape(1, STATE, 3, styles=2))
     takes = [_take(k, 0, 10 * k + n) for k in range(2) for n in range(3)]
-    figures = fit_styles(style, takes, [0, 0, 0, 1, 1, 1], ["same"] * 6)
+    figures = fit_styles(style, LabelledTakes(takes, [0, 0, 0, 1, 1, 1], ["same"] * 6))
     assert "style_left_out_accuracy" not in figures  # there was nothing to leave out
     assert (_say(style, takes[:3]).argmax(axis=1) == 0).all()
