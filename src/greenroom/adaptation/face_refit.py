@@ -82,16 +82,13 @@ def adapt_face(workspace: Workspace, model: str, take: str, by: str) -> str:
         parents=PartParents(start=model, takes=[take]),
         blobs={"tensors": workspace.objects.put(_tensors(turn, shift))},
     )
+    golden = workspace.objects.put(golden_outputs(new, backend.shape))
     adapted = structs.replace(
         _adapted_manifest(workspace, before, part),
         operations=operations,
         parameters=before.parameters + turn.size + shift.size,
         parts={**before.parts, FACE: workspace.publish(part, by=by)},
-        blobs=structs.replace(
-            before.blobs,
-            graph=workspace.objects.put(new),
-            golden=workspace.objects.put(golden_outputs(new, backend.shape)),
-        ),
+        blobs=structs.replace(before.blobs, graph=workspace.objects.put(new), golden=golden),
     )
     return workspace.publish(adapted, by=by)
 

@@ -85,7 +85,9 @@ def decode(data: bytes) -> BodySample | Floats:
         root = body[:3]
         if not all(abs(metres) < _FARTHEST for metres in root.tolist()):
             root, validity[0] = np.full(3, np.nan, dtype=np.float32), 0
-        return BodySample(tick, bool(flags & FIRST_OF_CLIP), root, rotations, validity)
+        return BodySample(
+            tick, bool(flags & FIRST_OF_CLIP), root=root, rotations=rotations, validity=validity
+        )
     if kind == AUDIO and len(data) == AUDIO_BYTES:
         sound = np.frombuffer(data, _F4, offset=_HEAD.size)
         if not np.logical_and.reduce(np.isfinite(sound)):

@@ -80,12 +80,12 @@ def join_media(parts: Sequence[Recording]) -> Recording:
         merged = Recording(
             {**merged.originals, **part.originals},
             merged.seconds,
-            merged.motion or part.motion,
-            merged.body or part.body,
-            merged.face or part.face,
-            merged.face_rate or part.face_rate,
-            merged.audio or part.audio,
-            {**merged.facts, **part.facts},
+            motion=merged.motion or part.motion,
+            body=merged.body or part.body,
+            face=merged.face or part.face,
+            face_rate=merged.face_rate or part.face_rate,
+            audio=merged.audio or part.audio,
+            facts={**merged.facts, **part.facts},
         )
     return merged
 
@@ -144,7 +144,7 @@ class BvhReader:
     def read(self, data: bytes, where: str, mapping: Mapping) -> Recording:
         """Return the body of a BVH file."""
         motion = read_bvh(data, where=where, metres_per_unit=mapping.unit)
-        return _body_recording(self.name, data, motion, where, mapping)
+        return _body_recording(self.name, data, motion=motion, where=where, mapping=mapping)
 
 
 class DeepMimicReader:
@@ -164,7 +164,9 @@ class DeepMimicReader:
 
     def read(self, data: bytes, where: str, mapping: Mapping) -> Recording:
         """Return the body of a DeepMimic clip."""
-        return _body_recording(self.name, data, read_deepmimic(data, where=where), where, mapping)
+        return _body_recording(
+            self.name, data, motion=read_deepmimic(data, where=where), where=where, mapping=mapping
+        )
 
 
 class AudioReader:

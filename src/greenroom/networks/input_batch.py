@@ -89,7 +89,7 @@ class Observation(NamedTuple):
     def nothing(cls, shape: ModelShape, count: int, gap_ticks: int) -> Observation:
         """Return the observation of `count` bodies of which nothing has been captured for some ticks."""
         state, joints = torch.zeros(count, shape.state), torch.zeros(count, shape.joints)
-        return cls(state, state, joints, joints, joints + gap_ticks)
+        return cls(state, state, valid=joints, previous_valid=joints, gap_ticks=joints + gap_ticks)
 
 
 def joint_mask_to_state(mask: Tensor) -> Tensor:
