@@ -9,5 +9,6 @@ collect_ignore_glob = (
         "src/greenroom/training/*",
         "src/greenroom/networks/*",
         "src/greenroom/adaptation/onnx_surgery.py",
+        "src/greenroom/validation/search_trials.py",
     ]
 )

@@ -246,8 +246,10 @@ def test_rights_actors_and_models_that_do_not_fit_are_refused(
     nobody = store_take(workspace, recording, Attribution("mira"), "test")
     with pytest.raises(Refused, match="quarantined"):
         online_update(workspace, UpdateRequest(studio.model, [nobody], studio.replay), "test")
+    # The same recording would be the same take, and mira's too.
+    another = read_recording(person(frames=100, seed=78), "x.bvh")
     other = store_take(
-        workspace, recording, Attribution("else", ("p",), (read_rights("MIT", "p"),)), "test"
+        workspace, another, Attribution("else", ("p",), (read_rights("MIT", "p"),)), "test"
     )
     with pytest.raises(BadInput, match="is else's, not mira's"):
         online_update(workspace, UpdateRequest(studio.model, [other], studio.replay), "test")
