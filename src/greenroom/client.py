@@ -171,7 +171,7 @@ class Client:
             )
         body = recording.body
         if joints is None:
-            present = (body.validity > 0).all(axis=0)
+            present = np.asarray((body.validity > 0).all(axis=0)).tolist()
             joints = tuple(name for name, captured in zip(BONES, present, strict=True) if captured)
         voice = None if recording.audio is None else recording.audio.samples
         sound = np.zeros((len(body), SAMPLES_PER_TICK), dtype=np.float32)

@@ -10,6 +10,7 @@ import numpy as np
 from greenroom.capture.readers import FORMATS, MEDIA, Reader, Recording, readers
 from greenroom.capture.skeleton.mapping import AUTOMATIC, Mapping
 from greenroom.errors import BadInput
+from greenroom.frames import Floats
 
 JUNK = (b"", b"\0" * 5000, b"HIERARCHY", b"{}", b"RIFF", b"[" * 9999, b"\xff\xfe" * 40)
 """Data of no format, and beginnings of some."""
@@ -102,7 +103,9 @@ def _check_body(recording: Recording) -> None:
     )
     assert body.rotations.dtype == body.root.dtype == np.float32, "the body is not float32"
     valid = body.validity > 0
-    assert np.isfinite(body.rotations[valid]).all(), "a valid joint has a rotation that is no number"
+    assert np.isfinite(body.rotations[valid]).all(), (
+        "a valid joint has a rotation that is no number"
+    )
     assert np.isnan(body.rotations[~valid]).all(), "a missing joint has a rotation: give NaN"
     lengths = np.linalg.norm(body.rotations[valid], axis=-1)
     assert np.allclose(lengths, 1.0, atol=1e-5), "a rotation is not a unit quaternion"
@@ -110,16 +113,16 @@ def _check_body(recording: Recording) -> None:
 
 def _check_same_bits(first: Recording, second: Recording) -> None:
     assert first.facts == second.facts, "reading the sample twice gives other facts"
-    for a, b in (
-        (first.body and first.body.rotations, second.body and second.body.rotations),
-        (first.body and first.body.root, second.body and second.body.root),
-        (first.face and first.face.weights, second.face and second.face.weights),
-        (first.audio and first.audio.samples, second.audio and second.audio.samples),
-    ):
-        same = a is None and b is None
-        if a is not None and b is not None:
-            same = a.tobytes() == b.tobytes()
-        assert same, "reading the sample twice gives other bits"
+    pairs = zip(_arrays(first), _arrays(second), strict=True)
+    same = all(a.tobytes() == b.tobytes() for a, b in pairs)
+    assert same, "reading the sample twice gives other bits"
+
+
+def _arrays(recording: Recording) -> list[Floats]:
+    body, face, audio = recording.body, recording.face, recording.audio
+    out = [] if body is None else [body.rotations, body.root, body.validity]
+    out += [] if face is None else [face.weights, face.validity]
+    return out + ([] if audio is None else [audio.samples])
 
 
 def _check_errors(reader: Reader, sample: bytes, mapping: Mapping) -> None:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache, partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from greenroom import embedded
+from greenroom.capture.packets import encode_body
 from greenroom.clock import PERIOD_NS, tick_ns
 from greenroom.contracts import ModelShape, Observer, Packet, Receiver, Sink, golden_clip
-from greenroom.frames import ARKIT, BONES, Frame
+from greenroom.errors import BadInput, CheckFailed
+from greenroom.frames import ARKIT, BONES, Floats, Frame
 from greenroom.live.ring import put_packets, slot_type
+from greenroom.registry.release import Release, load_release
 from greenroom.rotations import normalise
 from greenroom.serving import ShapedBackend
+from greenroom.serving.onnx_backend import self_test
+from greenroom.store.workspace import Workspace
 
 TICKS = 90
-PATIENCE_NS = PERIOD_NS
-"""What one call may take at the most: a tick."""
+LIMIT_NS = PERIOD_NS / 4
+"""What one call may take: a quarter of a tick."""
 OBSERVER_SHAPE = ModelShape(joints=2, state=14, speech_channels=3)
 
 
@@ -41,13 +51,14 @@ def check_receiver(
     """
     receiver = make()
     packets: list[Packet] = []
+    durations: list[float] = []
     try:
         for tick in range(ticks):
             feed(tick)
             now = tick_ns(tick)
             start = time.perf_counter_ns()
             arrived = receiver.poll(now)
-            _check_quick(start, "poll")
+            durations.append(time.perf_counter_ns() - start)
             assert isinstance(arrived, list), f"poll returns {type(arrived).__name__}, not a list"
             for packet in arrived:
                 assert isinstance(packet, Packet), f"poll returns {packet!r}, which is no Packet"
@@ -56,6 +67,7 @@ def check_receiver(
                     f"a packet arrived at {packet.arrival_ns} ns, polled until {now} ns"
                 )
             packets += arrived
+        _check_quick(durations, "poll")
         assert packets, f"no packet came in {ticks} ticks"
         for before, after in pairwise(packets):
             assert before.arrival_ns <= after.arrival_ns, "packets are not oldest first"
@@ -72,72 +84,109 @@ def check_sink(
 
     Args:
         make: opens it.
-        received: returns what viewers have received so far, in any form; None leaves that out.
+        received: returns what viewers received since its last call, in any form; None leaves that out.
 
     Raises:
         AssertionError: the sink breaks a rule; the message says which.
     """
-    count: Callable[[], int] = (lambda: 0) if received is None else (lambda: len(received()))
-    before = count()
+    total = 0
+
+    def count() -> int:
+        """Return how many things viewers have received; `received` may forget what it returned."""
+        nonlocal total
+        total += 0 if received is None else len(received())
+        return total
+
+    count()  # what came before is not this sink's
+    total = 0
     sink, second = make(), make()  # the engine's and the watchdog's
+    try:
+        _check_silence(sink, count)
+        _check_sending(sink, count if received is not None else None)
+    finally:
+        for each in (sink, second):
+            _call(each.close, "close")
+    _call(partial(sink.send, _frame(0)), "send after close")
+    _call(partial(sink.rehearse, _frame(0)), "rehearse after close")
+
+
+def _check_silence(sink: Sink, count: Callable[[], int]) -> None:
     assert isinstance(sink.url, str) and ":" in sink.url, f"its url is {sink.url!r}, which is none"
     assert sink.lost == 0, f"a new sink has lost {sink.lost} frames"
-    assert count() == before, "opening it shows something to viewers"
+    total = count()
+    assert total == 0, "opening it shows something to viewers"
     for seed in range(5):
-        _call(lambda seed=seed: sink.rehearse(_frame(seed)), "rehearse")  # type: ignore[misc]
-    assert count() == before, "rehearse shows a frame to viewers"
-    no_face = Frame(0, *_frame(0)[1:3], np.full(len(ARKIT), np.nan, dtype=np.float32))
-    _call(lambda: sink.send(no_face), "send of a frame whose face is missing")
-    for seed in range(TICKS):
-        _call(lambda seed=seed: sink.send(_frame(seed)), "send")  # type: ignore[misc]
-    if received is not None:
+        _call(partial(sink.rehearse, _frame(seed)), "rehearse")
+    assert count() == total, "rehearse shows a frame to viewers"
+
+
+def _check_sending(sink: Sink, count: Callable[[], int] | None) -> None:
+    before = 0 if count is None else count()
+    no_face = replace(_frame(0), face=np.full(len(ARKIT), np.nan, dtype=np.float32))
+    _call(partial(sink.send, no_face), "send of a frame whose face is missing")
+    frames = [_frame(seed) for seed in range(TICKS)]
+    _check_quick([_call(partial(sink.send, frame), "send") for frame in frames], "send")
+    if count is not None:
         deadline = time.monotonic() + 2
         while count() == before and time.monotonic() < deadline:
             time.sleep(0.01)
         assert count() > before, "viewers receive nothing of what is sent"
     assert isinstance(sink.lost, int) and sink.lost >= 0, f"lost is {sink.lost!r}"
-    for each in (sink, second):
-        _call(each.close, "close")
-    _call(lambda: sink.send(_frame(0)), "send after close")
-    _call(lambda: sink.rehearse(_frame(0)), "rehearse after close")
 
 
-def check_backend(make: Callable[[bytes, ModelShape], ShapedBackend], graph: bytes) -> None:
-    """Check a backend against a graph of the sizes that its model states.
+def check_backend(make: Callable[[bytes, ModelShape], ShapedBackend]) -> None:
+    """Check a backend on the model of the release that comes with Greenroom.
 
     Args:
         make: opens it with a graph's bytes and its shape.
-        graph: an ONNX file of a model, such as the embedded release's.
 
     Raises:
         AssertionError: the backend breaks a rule; the message says which.
     """
-    shape = shape_of(graph)
-    backend = make(graph, shape)
+    release = _embedded_release()
+    shape = release.role.shape
+    backend = make(release.graph, shape)
     assert backend.shape == shape, "its shape is not the one that it was opened with"
-    sizes = shape.outputs()
-    for inputs in golden_clip(shape):
-        copies = {name: values.copy() for name, values in inputs.items()}
-        outputs = {name: values.copy() for name, values in backend.run(inputs).items()}
-        assert list(outputs) == list(sizes), f"it gives {list(outputs)}, not {list(sizes)}"
-        for name, values in outputs.items():
-            assert values.dtype == np.float32, f"the output {name} is {values.dtype}, not float32"
-            assert values.shape == (1, *sizes[name]), (
-                f"the output {name} is {values.shape}, not {(1, *sizes[name])}"
-            )
-            assert np.isfinite(values).all(), f"the output {name} has numbers that are not finite"
-        for name, values in copies.items():
-            assert np.array_equal(values, inputs[name]), f"run changes its input {name}"
-        again = backend.run(inputs)
-        for name, values in outputs.items():
-            same = values.tobytes() == again[name].tobytes()
-            assert same, f"the same inputs give other bits of {name}: a show could not be replayed"
-    broken = {name: np.full_like(values, np.nan) for name, values in golden_clip(shape)[0].items()}
-    _raises_nothing(lambda: backend.run(broken), "run on inputs that are no numbers")
+    clip = golden_clip(shape)
+    for inputs in clip:
+        _check_run(backend, inputs, shape.outputs())
+    try:
+        self_test(backend, release.golden)
+    except CheckFailed as error:
+        raise AssertionError(str(error)) from error
+    broken = {name: np.full_like(values, np.nan) for name, values in clip[0].items()}
+    _call(lambda: backend.run(broken), "run on inputs that are no numbers")
     fingerprint = backend.fingerprint()
     assert fingerprint and all(
         isinstance(part, str) for pair in fingerprint.items() for part in pair
     ), "fingerprint is not a dict of text: runtime, version, provider, options"
+    try:
+        make(b"no graph", shape)
+    except BadInput:
+        return
+    except Exception as error:
+        raise AssertionError(f"a broken graph raises {error!r}; it must raise BadInput") from error
+    raise AssertionError("a broken graph is opened without an error")
+
+
+def _check_run(
+    backend: ShapedBackend, inputs: dict[str, Floats], sizes: dict[str, tuple[int, ...]]
+) -> None:
+    copies = {name: values.copy() for name, values in inputs.items()}
+    outputs = {name: values.copy() for name, values in backend.run(inputs).items()}
+    assert list(outputs) == list(sizes), f"run gives {list(outputs)}, not {list(sizes)}"
+    for name, values in outputs.items():
+        assert values.dtype == np.float32, f"the output {name} is {values.dtype}, not float32"
+        assert values.shape == (1, *sizes[name]), (
+            f"the output {name} is {values.shape}, not {(1, *sizes[name])}"
+        )
+        assert np.isfinite(values).all(), f"the output {name} has numbers that are not finite"
+    for name, values in copies.items():
+        assert np.array_equal(values, inputs[name]), f"run changes its input {name}"
+    again = backend.run(inputs)
+    for name, values in outputs.items():
+        same = values.tobytes() == again[name].tobytes()
+        assert same, f"the same inputs give other bits of {name}: no show could be replayed"
 
 
 def check_observer(make: Callable[[], Observer]) -> None:
@@ -150,6 +199,7 @@ def check_observer(make: Callable[[], Observer]) -> None:
         AssertionError: the observer breaks a rule; the message says which.
     """
     observer = make()
+    durations = []
     row = np.zeros((), dtype=slot_type(OBSERVER_SHAPE))
     for tick in range(TICKS):
         _fill(row, tick)
@@ -158,31 +208,59 @@ def check_observer(make: Callable[[], Observer]) -> None:
             for name, size in OBSERVER_SHAPE.outputs().items()
         }
         before = row.tobytes()
-        _call(lambda outputs=outputs: observer.frame(row, outputs), "frame")  # type: ignore[misc]
+        durations.append(_call(partial(observer.frame, row, outputs), "frame"))
         assert row.tobytes() == before, "frame changes the row that other observers see"
+    _check_quick(durations, "frame")
 
 
-def shape_of(graph: bytes) -> ModelShape:
-    """Return the sizes of the release that comes with Greenroom, if `graph` is its graph.
-
-    Raises:
-        AssertionError: it is another graph.
-    """
-    shape, own = embedded_model()
-    assert own == graph, "give the embedded release's graph: greenroom.testing.live.embedded_model()"
-    return shape
-
-
-def embedded_model() -> tuple[ModelShape, bytes]:
-    """Return the shape and the graph of the release that comes with Greenroom."""
-    import tempfile
-    from pathlib import Path
-
-    from greenroom import embedded
-    from greenroom.registry.release import load_release
-    from greenroom.store.workspace import Workspace
-
+@cache
+def _embedded_release() -> Release:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder))
-        release = load_release(workspace, embedded.install(workspace))
-        return release.role.shape, release.graph
+        return load_release(workspace, embedded.install(workspace))
+
+
+def _frame(seed: int) -> Frame:
+    rng = np.random.default_rng(seed)
+    return Frame(
+        seed,
+        rng.normal(size=3).astype(np.float32),
+        normalise(rng.normal(size=(len(BONES), 4))).astype(np.float32),
+        rng.uniform(size=len(ARKIT)).astype(np.float32),
+    )
+
+
+def _fill(row: NDArray[Any], tick: int) -> None:
+    """Write a frame into a row: a body's packet in each second tick, and no model in each third."""
+    frame = _frame(tick)
+    row["tick"], row["due"], row["emit"] = tick, tick_ns(tick), tick_ns(tick) + 1_000_000
+    row["root"], row["rotations"], row["face"] = frame.root, frame.rotations, frame.face
+    row["asked"], row["capture"] = tick % 3 > 0, tick % 2 == 0
+    packets = []
+    if tick % 2 == 0:
+        validity = np.ones(len(BONES), dtype=np.float32)
+        data = encode_body(tick, frame.root, frame.rotations, validity=validity, flags=0)
+        packets = [Packet(tick_ns(tick), data)]
+    put_packets(row, packets)
+
+
+def _call(call: Callable[[], object], name: str) -> float:
+    """Call something, and return how long it took in nanoseconds.
+
+    Raises:
+        AssertionError: it raises.
+    """
+    start = time.perf_counter_ns()
+    try:
+        call()
+    except Exception as error:
+        raise AssertionError(f"{name} raises {error!r}; nothing may stop a show") from error
+    return time.perf_counter_ns() - start
+
+
+def _check_quick(durations_ns: Sequence[float], name: str) -> None:
+    """Compare the median of calls with a tick: a loaded machine may delay a few of them."""
+    median = float(np.median(durations_ns))
+    assert median < LIMIT_NS, (
+        f"{name} takes {median / 1e6:.1f} ms; it must take less than {LIMIT_NS / 1e6:.0f} ms"
+    )
