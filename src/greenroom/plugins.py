@@ -70,8 +70,8 @@ class Registry(Generic[Member]):
             return self._members[name]
         entry_point = self._external().get(name)
         if entry_point is None:
-            known = ", ".join(self.names()) or "none is installed"
-            raise BadInput(f"there is no {self.kind} '{name}'", then=f"known: {known}")
+            names = ", ".join(self.names()) or "none is installed"
+            raise BadInput(f"there is no {self.kind} '{name}'", then=f"known: {names}")
         try:
             self._members[name] = cast("Member", entry_point.load())
         except Exception as error:  # a plug-in may fail in any way
@@ -148,12 +148,12 @@ def host_port(url: str, default: int) -> tuple[str, int]:
     return parts.hostname, port
 
 
-def options_of(url: str, known: Mapping[str, type]) -> tuple[SplitResult, dict[str, Any]]:
+def options_of(url: str, types: Mapping[str, type]) -> tuple[SplitResult, dict[str, Any]]:
     """Return a URL's parts, and the options after its question mark.
 
     Args:
         url: such as "onnxruntime://cpu?threads=2".
-        known: name → type of each option.
+        types: name → type of each option.
 
     Raises:
         BadInput: an option that is not known, or a value of another type.
@@ -163,16 +163,16 @@ def options_of(url: str, known: Mapping[str, type]) -> tuple[SplitResult, dict[s
     """
     parts, options = urlsplit(url), {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in known:
-            allowed = ", ".join(known) or "none"
+        if name not in types:
+            allowed = ", ".join(types) or "none"
             raise BadInput(f"'{url}' has the unknown option '{name}'", then=f"known: {allowed}")
         try:
-            options[name] = known[name](value)
+            options[name] = types[name](value)
         except ValueError:
             raise BadInput(
                 f"'{value}' is no value of '{name}'",
                 where=url,
-                then=f"give {name}={known[name].__name__}",
+                then=f"give {name}={types[name].__name__}",
             ) from None
     return parts, options
 

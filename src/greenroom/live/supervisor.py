@@ -46,13 +46,13 @@ class ShowSpec:
         takes: hashes of the takes that play, in order.
         ticks: for how long.
         cuts: (first, one past the last) ticks without capture.
-        dark: (first, one past the last) ticks in which the light fails: see `inputs.dim`.
+        dark: (first, one past the last) ticks in which the light fails: see `degrade_capture`.
         receivers: URLs of live inputs beside the takes.
         sinks: URLs of the outputs.
         seed: of the draws by which the performer goes on without capture.
         backend: URL of what runs the model.
         previous: the release that was on stage before it: its rung, and where a rollback goes.
-        conditioning: what models that know words are told of its ticks: see `inputs.told_of`.
+        conditioning: what models that know words are told of its ticks: `show_conditioning`.
     """
 
     release: Release
