@@ -29,7 +29,7 @@ from greenroom.live.playlist import Playlist, open_playlist
 from greenroom.live.ring import STAMPS, Ring, shared_folder
 from greenroom.live.sinks.vmc import VmcSink, VmcTemplate, unity_name
 from greenroom.registry.release import load_release
-from greenroom.serving.onnx_backend import OnnxBackend
+from greenroom.serving.onnx_backend import OnnxBackend, warm_up
 from greenroom.store.objects import Objects
 from greenroom.store.workspace import Workspace
 
@@ -98,7 +98,7 @@ def one_show(workspace: Workspace, ticks: int, paced: bool) -> np.ndarray:
     names = [*embedded.TEST, "three_plus_five"]
     playlist = open_playlist(workspace, [clips[n] for n in names], ticks)
     backend = OnnxBackend(release.graph, release.role.shape)
-    backend.warm()
+    warm_up(backend)
     ring = Ring(shared_folder() / "greenroom-bench", release.role.shape, create=True)
     sink = VmcSink("127.0.0.1", 39539)
     engine = Engine(

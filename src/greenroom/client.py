@@ -27,10 +27,11 @@ from greenroom.live.recorder import read_ledger
 from greenroom.live.replay import opening_release
 from greenroom.live.ring import STAMPS, rung_of
 from greenroom.manifests import Show, Take
+from greenroom.plugins import scheme_of
 from greenroom.registry.promote import live_release
 from greenroom.registry.release import Release, load_release
-from greenroom.serving.onnx_backend import OnnxBackend
-from greenroom.store.workspace import Workspace
+from greenroom.serving import DEFAULT_BACKEND, open_backend
+from greenroom.store import open_store
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -71,7 +72,7 @@ class LoadedRelease:
     def __init__(self, release: Release) -> None:
         """Open the graph."""
         self.release = release
-        self._backend = OnnxBackend(release.graph, release.role.shape)
+        self._backend = open_backend(DEFAULT_BACKEND, release.graph, release.role.shape)
 
     def infer(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
         """Return the model's outputs by name.
@@ -86,12 +87,13 @@ class Client:
     """A workspace, opened for reading.
 
     Args:
-        home: its folder; None for ``GREENROOM_HOME``, else ``~/.greenroom``.
+        home: its folder or URL; None for ``GREENROOM_HOME``, else ``~/.greenroom``.
     """
 
     def __init__(self, home: str | Path | None = None) -> None:
         """Open it."""
-        self.workspace = Workspace(config.home(None if home is None else str(home)))
+        is_url = home is not None and scheme_of(str(home)) != ""
+        self.workspace = open_store(str(home if is_url else config.home(home)))
 
     def takes(self, actor: str | None = None) -> DataFrame:
         """Return the takes as a table: take, name, actor, media, seconds, participants, usable.

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 HOME_VARIABLE = "GREENROOM_HOME"
 CACHE_VARIABLE = "GREENROOM_CACHE"
 
 
 def home(option: str | Path | None = None) -> Path:
-    """Return the workspace: the option, else ``GREENROOM_HOME``, else ``~/.greenroom``."""
-    return Path(option or os.environ.get(HOME_VARIABLE) or Path.home() / ".greenroom").expanduser()
+    """Return the workspace: the option, else ``GREENROOM_HOME``, else ``~/.greenroom``.
+
+    Args:
+        option: a folder, or a URL such as file:///srv/greenroom.
+    """
+    place = option or os.environ.get(HOME_VARIABLE) or Path.home() / ".greenroom"
+    if str(place).startswith("file://"):
+        return Path(url2pathname(urlsplit(str(place)).path))
+    return Path(place).expanduser()
 
 
 def cache() -> Path:

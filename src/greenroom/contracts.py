@@ -9,11 +9,12 @@ features, the tensors of `ModelShape`; training, whoever makes a graph with thos
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from greenroom.frames import Floats, Frame
 from greenroom.manifests import Shape
@@ -239,7 +240,18 @@ class Backend(Protocol):
 
 
 class Sink(Protocol):
-    """An output: opened when made, given each frame, closed. None of it blocks or raises."""
+    """An output: opened when made, given each frame, closed. None of it blocks or raises.
+
+    Several processes open it for one show: the one that starts it to try it, each engine, and the
+    watchdog. So opening it changes nothing that a viewer sees.
+
+    Attributes:
+        url: that opens the same again, with addresses in place of names.
+        lost: frames or datagrams that could not be sent.
+    """
+
+    url: str
+    lost: int
 
     def send(self, frame: Frame) -> None:
         """Pass a frame on."""
@@ -248,7 +260,31 @@ class Sink(Protocol):
         """Do what `send` does with nobody seeing it, so that the next `send` is faster."""
 
     def close(self) -> None:
-        """Let go of sockets."""
+        """Let go of sockets; nothing is sent afterwards, and `send` still does not raise."""
+
+
+class Detector(Protocol):
+    """A drift detector: fitted on data in control, then updated each tick; alerts are its state."""
+
+    @property
+    def learning(self) -> bool:
+        """Whether the reference holds too little for any alert."""
+
+    @property
+    def alerts(self) -> Sequence[Alert]:
+        """What was raised since the last reset, oldest first."""
+
+    def fit(self, takes: Sequence[Any]) -> Any:
+        """Learn from takes in control, (T, F) each with NaN where missing, and return itself."""
+
+    def update(self, x: ArrayLike, *, excused: bool = False) -> None:
+        """Take one tick (F,), NaN where missing; an excused one is no evidence of a new style."""
+
+    def lasts(self, signal: str) -> bool:
+        """Return whether what was alerted goes on."""
+
+    def reset(self) -> None:
+        """Forget the stream; keep the fit."""
 
 
 class Observer(Protocol):

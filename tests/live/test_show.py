@@ -62,7 +62,7 @@ def show(tmp_path_factory: pytest.TempPathFactory, person: object) -> tuple[Work
     take = store_take(
         workspace, recording, Attribution("mira", ("p",), (read_rights("MIT", "p"),)), "test"
     )
-    order = ShowSpec(release, [take], TICKS, cuts=[(30, 45)], vmc=[("127.0.0.1", 39539)])
+    order = ShowSpec(release, [take], TICKS, cuts=[(30, 45)], sinks=["vmc://127.0.0.1:39539"])
     return workspace, perform(workspace, order, "test")
 
 
@@ -465,7 +465,7 @@ def test_a_show_to_a_host_without_an_address_is_bad_input(
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    order = ShowSpec(release, manifest.playlist, 30, vmc=[("nobody", 39539)])
+    order = ShowSpec(release, manifest.playlist, 30, sinks=["vmc://nobody:39539"])
     with pytest.raises(BadInput, match="vmc://nobody:39539"):
         perform(workspace, order, "test")
 

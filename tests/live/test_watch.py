@@ -19,7 +19,7 @@ from greenroom.manifests import Take
 from greenroom.observers.capture_buffer import LEAST, PIECE, CaptureRecorder
 from greenroom.observers.drift_channels import (
     load_training_reference,
-    motion_channel,
+    motion_channels,
     voice_channel,
 )
 from greenroom.observers.drift_monitor import DriftMonitor, MonitoredChannel
@@ -59,7 +59,7 @@ def row(tick: int, body: Body | None, at: int, flags: int = 0) -> Any:
 
 @pytest.fixture(scope="module")
 def channel() -> MonitoredChannel:
-    return motion_channel({str(n): swaying(240, n) for n in range(100)})
+    return motion_channels({str(n): swaying(240, n) for n in range(100)})[0]
 
 
 def watched(

@@ -18,12 +18,12 @@ from greenroom.capture.archive import is_archive, members
 from greenroom.capture.formats.face_npy import NAMES_FILES, read_names
 from greenroom.capture.readers import (
     HEAD,
-    READERS,
     Recording,
     Refusal,
     find_reader,
     join_media,
     read_recording,
+    readers,
 )
 from greenroom.capture.skeleton.mapping import AUTOMATIC, Mapping
 from greenroom.errors import BadInput
@@ -35,7 +35,6 @@ APART_S = 0.25
 LABELS_FILES = ("labels.csv", "labels.json")
 _OWN_NAMES = (".names.json", ".names.txt")
 _SOUNDS, _FACES, _BODIES = (".wav", ".flac", ".ogg"), (".npy",), (".bvh", ".json", ".txt")
-_KNOWN = tuple(suffix for reader in READERS for suffix in reader.suffixes)
 
 Found = Recording | Refusal
 
@@ -221,7 +220,8 @@ def open_recordings(path: Path, mapping: Mapping = AUTOMATIC) -> Iterator[Found]
 
 def _wanted(path: str) -> bool:
     name = PurePosixPath(path).name
-    return not name.startswith(".") and name.lower().endswith(_KNOWN)
+    known = tuple(suffix for reader in readers() for suffix in reader.suffixes)
+    return not name.startswith(".") and name.lower().endswith(known)
 
 
 def _helps(path: str) -> bool:

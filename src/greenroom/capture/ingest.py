@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from greenroom.capture.annotations import annotate
 from greenroom.capture.discovery import LABELS_FILES, InputFiles
 from greenroom.capture.labels import Labels, Pattern, Tiers, read_labels
-from greenroom.capture.readers import MEDIA, READERS, Recording, Refusal, join_media
+from greenroom.capture.readers import MEDIA, Recording, Refusal, join_media, readers
 from greenroom.capture.skeleton.mapping import AUTOMATIC, Mapping, read_mapping
 from greenroom.errors import BadInput, GreenroomError
 from greenroom.frames import SAMPLES_PER_TICK
@@ -240,15 +240,17 @@ def load_take(workspace: Workspace, name: str, only: Collection[str] = MEDIA) ->
     if "face" in media:
         channels = workspace.objects.read(manifest.rig, Rig).channels
         mapping = replace(mapping, channels=tuple(channels), rate=media["face"].rate)
-    readers = {reader.name: reader for reader in READERS}
+    by_name = {reader.name: reader for reader in readers()}
     title = workspace.attributions.name(name)
     parts = []
     for medium in (each for each in MEDIA if each in media):
         format_name = media[medium].format
-        if format_name not in readers:
+        if format_name not in by_name:
             raise BadInput(
-                f"no reader for '{format_name}'", where=name[:12], then="update Greenroom"
+                f"no reader for the format '{format_name}'",
+                where=name[:12],
+                then="update Greenroom, or install the plug-in that has it",
             )
         data = workspace.objects.get(media[medium].blob)
-        parts.append(readers[format_name].read(data, title, mapping))
+        parts.append(by_name[format_name].read(data, title, mapping))
     return join_media(parts)

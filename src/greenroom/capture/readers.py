@@ -5,9 +5,11 @@ A reader is told by a file's first bytes, not by its name alone.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AnyMapping
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -19,6 +21,7 @@ from greenroom.capture.skeleton.mapping import AUTOMATIC, Mapping
 from greenroom.capture.skeleton.retarget import humanoid_error, to_body
 from greenroom.errors import BadInput
 from greenroom.frames import SAMPLE_RATE, TICK_HZ, Body, Face, Motion
+from greenroom.plugins import Registry
 
 HEAD = 4096
 MEDIA = ("body", "face", "audio")
@@ -99,7 +102,12 @@ class Refusal:
 
 
 class Reader(Protocol):
-    """One format. ``name`` is what we call it, ``suffixes`` are its file endings, in lower case."""
+    """One file format.
+
+    Attributes:
+        name: as takes record it; a plug-in's is the name of its entry point.
+        suffixes: file endings, in lower case.
+    """
 
     name: str
     suffixes: tuple[str, ...]
@@ -111,9 +119,21 @@ class Reader(Protocol):
         """Return the recording, or raise BadInput; never another exception."""
 
 
-def _body_recording(
-    name: str, data: bytes, motion: Motion, where: str, mapping: Mapping
+def body_recording(
+    name: str, data: bytes, motion: Motion, *, where: str, mapping: Mapping
 ) -> Recording:
+    """Return the recording of a body: its motion, and the humanoid at 30 Hz derived from it.
+
+    Args:
+        name: of the format.
+        data: the file's bytes.
+        motion: in metres, +Y up, at the source's own rate.
+        where: path of the file, for error messages.
+        mapping: names of joints, unit and axes as the person who ingests states them.
+
+    Raises:
+        BadInput: no humanoid can be derived from it.
+    """
     body = to_body(motion, mapping, where=where)
     error = humanoid_error(motion, body, mapping)
     facts: dict[str, str | int | float] = {
@@ -144,7 +164,7 @@ class BvhReader:
     def read(self, data: bytes, where: str, mapping: Mapping) -> Recording:
         """Return the body of a BVH file."""
         motion = read_bvh(data, where=where, metres_per_unit=mapping.unit)
-        return _body_recording(self.name, data, motion=motion, where=where, mapping=mapping)
+        return body_recording(self.name, data, motion, where=where, mapping=mapping)
 
 
 class DeepMimicReader:
@@ -164,9 +184,8 @@ class DeepMimicReader:
 
     def read(self, data: bytes, where: str, mapping: Mapping) -> Recording:
         """Return the body of a DeepMimic clip."""
-        return _body_recording(
-            self.name, data, motion=read_deepmimic(data, where=where), where=where, mapping=mapping
-        )
+        motion = read_deepmimic(data, where=where)
+        return body_recording(self.name, data, motion, where=where, mapping=mapping)
 
 
 class AudioReader:
@@ -220,7 +239,62 @@ class FaceReader:
         return Recording(originals, len(rows) / rate, face=face, face_rate=rate, facts=facts)
 
 
-READERS: tuple[Reader, ...] = (BvhReader(), DeepMimicReader(), AudioReader(), FaceReader())
+class _PlugInReader:
+    """A plug-in's reader that fails only as BadInput."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.name, self.suffixes, self._reader = reader.name, tuple(reader.suffixes), reader
+
+    def sniff(self, head: bytes, path: str) -> bool:
+        try:
+            return bool(self._reader.sniff(head, path))
+        except Exception as error:  # it may be anybody's code
+            _logger.warning("the format '%s' could not look at %s: %r", self.name, path, error)
+            return False
+
+    def read(self, data: bytes, where: str, mapping: Mapping) -> Recording:
+        try:
+            return self._reader.read(data, where, mapping)
+        except BadInput:
+            raise
+        except Exception as error:  # it may be anybody's code
+            raise BadInput(
+                f"the format '{self.name}' failed: {error!r}",
+                where=where,
+                then="update the package that has this format",
+            ) from error
+
+
+_logger = logging.getLogger(__name__)
+_HERE = "greenroom.capture.readers"
+FORMATS: Registry[Callable[[], Reader]] = Registry(
+    "greenroom.formats",
+    {
+        "bvh": f"{_HERE}:BvhReader",
+        "deepmimic": f"{_HERE}:DeepMimicReader",
+        "audio": f"{_HERE}:AudioReader",
+        "npy": f"{_HERE}:FaceReader",
+    },
+)
+"""Name → class of a reader."""
+
+
+@cache
+def readers() -> tuple[Reader, ...]:
+    """Return a reader of every format: our own, then those of plug-ins."""
+    out = [FORMATS.get(name)() for name in FORMATS.built_in]
+    for name, make in FORMATS.installed():
+        try:
+            reader = _PlugInReader(make())
+        except Exception as error:  # it may be anybody's code
+            _logger.warning("the format '%s' is ignored: %r; update its package", name, error)
+            continue
+        if reader.name == name:
+            out.append(reader)
+        else:
+            message = "the format '%s' is ignored: its reader is named '%s'; update its package"
+            _logger.warning(message, name, reader.name)
+    return tuple(out)
 
 
 def find_reader(head: bytes, path: str) -> Reader | None:
@@ -230,7 +304,7 @@ def find_reader(head: bytes, path: str) -> Reader | None:
     >>> reader.name if reader else None
     'bvh'
     """
-    return next((reader for reader in READERS if reader.sniff(head[:HEAD], path)), None)
+    return next((reader for reader in readers() if reader.sniff(head[:HEAD], path)), None)
 
 
 def read_recording(data: bytes, path: str, mapping: Mapping = AUTOMATIC) -> Recording:
@@ -241,6 +315,6 @@ def read_recording(data: bytes, path: str, mapping: Mapping = AUTOMATIC) -> Reco
     """
     reader = find_reader(data[:HEAD], path)
     if reader is None:
-        suffixes = ", ".join(suffix for reader in READERS for suffix in reader.suffixes)
+        suffixes = ", ".join(suffix for reader in readers() for suffix in reader.suffixes)
         raise BadInput("no reader knows this file", where=path, then=f"known: {suffixes}")
     return reader.read(data, path, mapping)

@@ -43,9 +43,9 @@ class Context:
     @cached_property
     def workspace(self) -> Workspace:
         """The workspace, opened when it is first asked for."""
-        from greenroom.store.workspace import Workspace
+        from greenroom.store import open_store
 
-        return Workspace(self.home)
+        return open_store(str(self.home))
 
     @property
     def user(self) -> str:

@@ -30,7 +30,7 @@ from greenroom.live.show import ShowResult, perform
 from greenroom.live.supervisor import ShowSpec
 from greenroom.manifests import AutoApproval, Gate
 from greenroom.observers.capture_buffer import CaptureRecorder
-from greenroom.observers.drift_channels import motion_channel
+from greenroom.observers.drift_channels import motion_channels
 from greenroom.observers.drift_monitor import DriftMonitor
 from greenroom.observers.page import welcome_message
 from greenroom.registry.policy import PolicyRules, set_policy
@@ -166,7 +166,7 @@ class _Show:
             by=context.user,
         )
         self.confidence = _Confidence()
-        self.watch = DriftMonitor([motion_channel(plays.reference)], self._alert)
+        self.watch = DriftMonitor(motion_channels(plays.reference), self._alert)
         self.before = len(runs(workspace.log, release.actor))
         self.alert_s = self.promoted_s = 0.0
         self.run_: Run | None = None
@@ -189,7 +189,7 @@ class _Show:
         if not first:
             workspace = Workspace(self.context.workspace.home)  # a log is read by one thread
             learned = {take: load_body(workspace, take) for take in self.capture_recorder.takes}
-            self.watch.renew(lambda: [motion_channel({**self.plays.reference, **learned})])
+            self.watch.renew(lambda: motion_channels({**self.plays.reference, **learned}))
 
     def _enough(self) -> bool:
         """Whether the run has ended, and the show went on for a while after it."""

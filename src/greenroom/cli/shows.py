@@ -17,6 +17,7 @@ from greenroom.consent.gate import require_rights
 from greenroom.consent.records import read_rights
 from greenroom.errors import BadInput, CheckFailed
 from greenroom.live.fallback import RUNGS
+from greenroom.live.inputs import open_inputs
 from greenroom.live.playlist import Playlist, open_playlist, show_conditioning
 from greenroom.live.replay import export_bvh, verify
 from greenroom.live.show import perform
@@ -36,6 +37,7 @@ from greenroom.services.show_session import (
     read_outputs,
     warned,
 )
+from greenroom.serving import DEFAULT_BACKEND
 from greenroom.stage.access import read_token, require_token
 from greenroom.stage.api import page_server
 from greenroom.stage.server import create_app, hosts_for, serve_in_thread
@@ -50,6 +52,7 @@ TOKEN: dict[str, Any] = {
 }
 FACE_ONLY = "Speech drives the face, not the body: without capture, it goes on by its own past."
 NOT_SPEECH = "Not trained to be driven by speech: when capture is lost, it goes on by its own past."
+NOBODYS = "Live input has no recorded rights: the show is recorded, and nothing is learned from it."
 NOT_TOGETHER = "Speech and motion were not recorded together."
 
 
@@ -68,13 +71,23 @@ def _notices(release: Release, playlist: Playlist) -> list[str]:
     "--in", "inputs", multiple=True, required=True, metavar="URL", help="take:HASH; repeatable."
 )
 @click.option(
-    "--out", "outputs", multiple=True, metavar="URL", help="vmc://HOST:PORT, ws://HOST:PORT."
+    "--out",
+    "outputs",
+    multiple=True,
+    metavar="URL",
+    help="vmc://HOST:PORT, ws://HOST:PORT, or of a plug-in; repeatable.",
 )
 @click.option(
     "--seconds", type=click.FloatRange(min=0.1), help="How long; takes repeat until then."
 )
 @click.option("--seed", default=0, show_default=True, help="Of how it goes on without capture.")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 64))
+@click.option(
+    "--backend",
+    default=DEFAULT_BACKEND,
+    show_default=True,
+    metavar="URL",
+    help="What runs the model; ?threads=N for more threads.",
+)
 @click.option(
     "--watch/--no-watch", default=True, help="Chart the capture against what was trained on."
 )
@@ -94,7 +107,7 @@ def perform_command(
     outputs: tuple[str, ...],
     seconds: float | None,
     seed: int,
-    threads: int,
+    backend: str,
     watch: bool,
     script: Path | None,
     token: Path | None,
@@ -103,18 +116,23 @@ def perform_command(
     """Perform live at 30 fps and record the show."""
     scenes = [] if script is None else read_script(script.read_bytes(), str(script))
     out = read_outputs(outputs)
-    takes = read_inputs(context.workspace, inputs)
+    takes, receivers = read_inputs(context.workspace, inputs)
+    if receivers and not seconds:
+        raise BadInput(f"'{receivers[0]}' has no end", then="say how long: --seconds 60")
     release = load_release(context.workspace, live_release(context.workspace, actor))
-    playlist = open_playlist(context.workspace, takes, round(seconds * 30) if seconds else None)
+    urls = [*(f"take:{take}" for take in takes), *receivers]
+    length = round(seconds * 30) if seconds else None
+    playlist = open_inputs(context.workspace, urls, length).playlist
     ticks = round(seconds * 30) if seconds else playlist.ticks
     previous = previous_of(context.workspace, actor)
     order = ShowSpec(
         release,
         takes,
         ticks,
-        vmc=out.vmc,
+        receivers=receivers,
+        sinks=out.sinks,
         seed=seed,
-        threads=threads,
+        backend=backend,
         previous=previous,
         conditioning=show_conditioning(playlist, scenes),
     )
@@ -122,9 +140,10 @@ def perform_command(
     stage = ShowSession(
         context.workspace, release, playlist=playlist, ticks=ticks, serve=serve, by=context.user
     )
-    notices = _notices(release, playlist)
+    notices = _notices(release, playlist) + ([NOBODYS] if receivers else [])
     if watch:
         notices += stage.watch(context.workspace, release, scenes)
+    if watch and not receivers:
         stage.keep(context.workspace, release, takes, context.user)
     try:
         stage.open(welcome_message(release, ticks, notices, []))

@@ -4,8 +4,9 @@ It is started with one JSON line: where the ring is, which release, which inputs
 verifies, tries its graph on the golden clip, and says that it is ready; a second line tells it when and
 at which tick to begin. Who begins in the middle of a show first follows what was performed before, so
 that its model has a past. A third line may tell it at which tick another takes over; then it waits,
-loaded, to be called back. It reads only verified objects, contacts nobody but its sinks, writes frames
-into shared memory, and ends when the show is over or its standard input is closed.
+loaded, to be called back. Inputs, outputs, the backend and the store come as URLs. It reads only
+verified objects, contacts nobody but those, writes frames into shared memory, and ends when the show
+is over or its standard input is closed.
 """
 
 from __future__ import annotations
@@ -30,14 +31,17 @@ from greenroom.contracts import ModelShape, Packet, Receiver, Sink, flat_width, 
 from greenroom.errors import GreenroomError
 from greenroom.frames import Floats
 from greenroom.live.fallback import RUNGS
+from greenroom.live.inputs import open_inputs
 from greenroom.live.ipc import MessageStream, send
 from greenroom.live.performer import LoadedModel, Performer, TickResult
-from greenroom.live.playlist import degrade_capture, open_playlist
+from greenroom.live.playlist import degrade_capture
 from greenroom.live.ring import Ring, frame_of, get_packets, newest_fitting, put_packets, slot_type
-from greenroom.live.sinks.vmc import VmcSink
+from greenroom.live.sinks import open_sink
 from greenroom.manifests import Shape
 from greenroom.registry.release import PerformerSpec, load_release
-from greenroom.serving.onnx_backend import WARM_RUNS, OnnxBackend, self_test
+from greenroom.serving import ShapedBackend, open_backend
+from greenroom.serving.onnx_backend import WARM_RUNS, self_test, warm_up
+from greenroom.store import open_store
 from greenroom.store.workspace import Workspace
 
 REHEARSALS_NS = tuple(range(2_500_000, 300_000, -400_000))
@@ -225,15 +229,15 @@ def _prepare() -> None:
     gc.disable()
 
 
-def _lead(backend: OnnxBackend) -> int:
+def _lead(backend: ShapedBackend) -> int:
     """Return how many ticks an engine needs between being called and its first tick."""
     start_ns = time.monotonic_ns()
-    backend.warm()
+    warm_up(backend)
     duration_ns = (time.monotonic_ns() - start_ns) // WARM_RUNS
     return LEAD_TICKS + math.ceil(2 * FOLLOWED * duration_ns / PERIOD_NS)
 
 
-def _behind(workspace: Workspace, name: str | None) -> LoadedModel | None:
+def _behind(workspace: Workspace, name: str | None, backend: str) -> LoadedModel | None:
     """Return the release that stands behind; None where there is none that may be performed."""
     if name is None:
         return None
@@ -241,24 +245,24 @@ def _behind(workspace: Workspace, name: str | None) -> LoadedModel | None:
         release = load_release(workspace, name)
     except GreenroomError:
         return None
-    return LoadedModel(release.role, OnnxBackend(release.graph, release.role.shape))
+    return LoadedModel(release.role, open_backend(backend, release.graph, release.role.shape))
 
 
 def main() -> int:
     """Read the order from standard input, perform when told, and report on standard output."""
     lines = MessageStream(sys.stdin.fileno())
     order = lines.wait()
-    workspace = Workspace(Path(order["home"]))
+    workspace = open_store(order["store"])
     release = load_release(workspace, order["release"])
-    backend = OnnxBackend(release.graph, release.role.shape, order["threads"])
+    backend = open_backend(order["backend"], release.graph, release.role.shape)
     self_test(backend, release.golden)
     lead = _lead(backend)
-    previous = _behind(workspace, order["previous"])
-    playlist = open_playlist(workspace, order["inputs"], order["ticks"])
-    sinks = [VmcSink(host, port, release.skeleton.offsets) for host, port in order["vmc"]]
+    previous = _behind(workspace, order["previous"], order["backend"])
+    inputs = open_inputs(workspace, order["inputs"], order["ticks"])
+    sinks = [open_sink(url, release.skeleton.offsets) for url in order["sinks"]]
     ring = Ring(Path(order["ring"]), ModelShape.load(msgspec.convert(order["room"], Shape)))
     for first, last in order["dark"]:
-        degrade_capture(playlist.body, first, last, order["seed"])
+        degrade_capture(inputs.playlist.body, first, last, order["seed"])
     cuts = [tuple(cut) for cut in order["cuts"]]
     _prepare()
     send(sys.stdout.buffer, {"ready": True, "lead": lead})
@@ -272,7 +276,7 @@ def main() -> int:
         performer = Performer(
             release.role, backend, order["seed"], previous=previous, conditioning=conditioning
         )
-        receiver = playlist.player(cuts, call["first"])
+        receiver = inputs.receiver(cuts, call["first"])
         billing = (call["release"], -1 if previous is None else call["previous"])
         engine = Engine(performer, receiver, sinks, ring, WallClock(), billing)
         is_stopped = partial(_read_calls, engine, lines, calls)

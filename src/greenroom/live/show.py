@@ -24,14 +24,14 @@ from greenroom.features.conditioning import Conditioning
 from greenroom.live.recorder import Recorder, latency_percentiles
 from greenroom.live.ring import Ring, shared_folder
 from greenroom.live.show_notice import ShowNotice
-from greenroom.live.sinks.vmc import resolve
+from greenroom.live.sinks import resolve_sink
 from greenroom.live.supervisor import EngineSupervisor, ShowSpec
 from greenroom.manifests import Show, ShowBlobs, ShowParents, Swap
 from greenroom.platform import retain_freed_memory
 from greenroom.registry.approval import require_approved
 from greenroom.registry.promote import canary_active, canary_ref, live_ref, rollback
 from greenroom.registry.release import Release, load_release
-from greenroom.serving.onnx_backend import OnnxBackend
+from greenroom.serving import open_backend
 from greenroom.store.workspace import Workspace
 
 FOLLOW_S = 0.1
@@ -71,17 +71,17 @@ def perform(
         enough: asked all along whether the show is to end before its time.
 
     Raises:
-        BadInput: a sink's host has no address.
+        BadInput: a sink cannot be opened.
         GreenroomError: the engine could not start, or the show could not be kept.
     """
     retain_freed_memory()
     shape = order.release.role.shape
-    vmc = [resolve(host, port) for host, port in order.vmc]
+    sinks = [resolve_sink(url) for url in order.sinks]
     ring = Ring(shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}", shape, create=True)
     recorder = Recorder(workspace, warn)
     watching = list(observers)
     at = 0
-    cast = EngineSupervisor(workspace, order, vmc, ring, warn)
+    cast = EngineSupervisor(workspace, order, sinks, ring, warn)
     stage = _RefFollower(workspace, order.release.actor, cast, by, warn)
     notice = ShowNotice(workspace.home, order.release.actor)
     showing = -1
@@ -121,7 +121,7 @@ def perform(
 def _facts(order: ShowSpec, cast: EngineSupervisor) -> Show:
     """Return a show's manifest, but for what its recorder counted."""
     release = order.release
-    backend = OnnxBackend(release.graph, release.role.shape, order.threads)
+    backend = open_backend(order.backend, release.graph, release.role.shape)
     releases = [candidate.name for candidate in cast.releases]
     return Show(
         actor=release.actor,

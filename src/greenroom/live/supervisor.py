@@ -24,6 +24,7 @@ from greenroom.features.conditioning import Conditioning
 from greenroom.live.ipc import MessageStream, send
 from greenroom.live.ring import Ring, shape_fits
 from greenroom.registry.release import Release
+from greenroom.serving import DEFAULT_BACKEND
 from greenroom.store.workspace import Workspace
 
 LEAD_NS = 50_000_000
@@ -45,12 +46,13 @@ class ShowSpec:
         takes: hashes of the takes that play, in order.
         ticks: for how long.
         cuts: (first, one past the last) ticks without capture.
-        dark: (first, one past the last) ticks in which the light fails: see `inputs.dim`.
-        vmc: (host, port) pairs.
+        dark: (first, one past the last) ticks in which the light fails: see `degrade_capture`.
+        receivers: URLs of live inputs beside the takes.
+        sinks: URLs of the outputs.
         seed: of the draws by which the performer goes on without capture.
-        threads: of the model.
+        backend: URL of what runs the model.
         previous: the release that was on stage before it: its rung, and where a rollback goes.
-        conditioning: what models that know words are told of its ticks: see `inputs.told_of`.
+        conditioning: what models that know words are told of its ticks: `show_conditioning`.
     """
 
     release: Release
@@ -58,9 +60,10 @@ class ShowSpec:
     ticks: int
     cuts: Sequence[tuple[int, int]] = ()
     dark: Sequence[tuple[int, int]] = ()
-    vmc: Sequence[tuple[str, int]] = ()
+    receivers: Sequence[str] = ()
+    sinks: Sequence[str] = ()
     seed: int = 0
-    threads: int = 1
+    backend: str = DEFAULT_BACKEND
     previous: Release | None = None
     conditioning: Conditioning = field(default_factory=dict)
 
@@ -94,7 +97,7 @@ class EngineSupervisor:
     Args:
         workspace: where everything is.
         order: what to perform.
-        vmc: its VMC sinks, as (address, port).
+        sinks: URLs of its outputs, with addresses in place of names.
         ring: through which frames pass.
         warn: told what went wrong.
 
@@ -108,7 +111,7 @@ class EngineSupervisor:
         self,
         workspace: Workspace,
         order: ShowSpec,
-        vmc: Sequence[tuple[str, int]],
+        sinks: Sequence[str],
         ring: Ring,
         warn: Callable[[str], None],
     ) -> None:
@@ -129,15 +132,15 @@ class EngineSupervisor:
         self._conditioning_path = ring.path.with_suffix(".told")
         self._conditioning_path.write_bytes(msgspec.json.encode(dict(order.conditioning)))
         self._engine_order = {
-            "home": str(workspace.home),
-            "inputs": list(order.takes),
+            "store": str(workspace.home),
+            "inputs": [*(f"take:{take}" for take in order.takes), *order.receivers],
             "ticks": order.ticks,
             "cuts": [list(cut) for cut in order.cuts],
             "dark": [list(stretch) for stretch in order.dark],
-            "vmc": [list(pair) for pair in vmc],
+            "sinks": list(sinks),
             "seed": order.seed,
             "told": str(self._conditioning_path),
-            "threads": order.threads,
+            "backend": order.backend,
             "ring": str(ring.path),
             "room": order.release.role.shape.manifest(),
         }

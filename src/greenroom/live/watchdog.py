@@ -27,10 +27,11 @@ from greenroom.frames import Frame
 from greenroom.live.fallback import HOLD, HOLD_HALF_LIFE, RUNGS, Inertializer, rest_pose
 from greenroom.live.ipc import MessageStream
 from greenroom.live.ring import Ring, frame_of, slot_type
-from greenroom.live.sinks.vmc import VmcSink, no_face
+from greenroom.live.sinks import open_sink
+from greenroom.live.sinks.vmc import no_face
 from greenroom.manifests import Shape
 from greenroom.registry.release import PerformerSpec, load_release
-from greenroom.store.workspace import Workspace
+from greenroom.store import open_store
 
 ENGINE_LOST = "the engine was lost"
 PATIENCE = 8
@@ -163,8 +164,8 @@ def main() -> int:
     """Read the order and then what the supervisor says, a JSON line each; end when told."""
     lines = MessageStream(sys.stdin.fileno())
     order = lines.wait()
-    release = load_release(Workspace(Path(order["home"])), order["release"])
-    sinks = [VmcSink(host, port, release.skeleton.offsets) for host, port in order["vmc"]]
+    release = load_release(open_store(order["store"]), order["release"])
+    sinks = [open_sink(url, release.skeleton.offsets) for url in order["sinks"]]
     ring = Ring(Path(order["ring"]), ModelShape.load(msgspec.convert(order["room"], Shape)))
     clock = WallClock()
     call = lines.wait()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from greenroom.capture.annotations import dataset_tiers
 from greenroom.capture.ingest import load_take
 from greenroom.capture.packets import newest_samples
+from greenroom.contracts import Detector
 from greenroom.features.speech import SpeechExtractor
 from greenroom.frames import BONE, SAMPLES_PER_TICK, Body, Doubles, Floats
 from greenroom.live.ring import get_packets
@@ -19,16 +20,17 @@ from greenroom.manifests import Dataset, Take
 from greenroom.monitoring.angles import JOINTS, limbs, mean_pose, rotation_vectors
 from greenroom.monitoring.charts.motion import MotionChart
 from greenroom.monitoring.charts.signals import VOICE, SignalChart, voice_rows
+from greenroom.monitoring.detectors import installed_detectors
 from greenroom.observers.drift_monitor import MonitoredChannel
 from greenroom.observers.model_drift import confidence_channel, reference_rows, style_channel
 from greenroom.registry.release import PerformerSpec, Release
 from greenroom.store.workspace import Workspace
 
 
-def motion_channel(
+def motion_channels(
     bodies: Mapping[str, Body], scenes: Mapping[str, str] | None = None
-) -> MonitoredChannel:
-    """Return the channel of the captured joints, with a chart fitted on takes in control.
+) -> list[MonitoredChannel]:
+    """Return channels of the captured joints: our chart and the detectors of plug-ins, fitted.
 
     Args:
         bodies: by take, in the order in which a show would play them.
@@ -41,7 +43,10 @@ def motion_channel(
     mean = mean_pose((body.rotations for body in bodies.values()), joints)
     takes = [rotation_vectors(_valid(body), mean, joints) for body in bodies.values()]
     context = None if scenes is None else [scenes.get(take, take) for take in bodies]
-    chart = MotionChart(limbs(joints)).fit(takes, context)
+    by_limb = limbs(joints)
+    chart = MotionChart(by_limb).fit(takes, context)
+    charts: list[Detector] = [chart]
+    charts += [detector.fit(takes) for detector in installed_detectors(by_limb)]
     nothing = np.full(3 * len(joints), np.nan, dtype=np.float32)
 
     def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Floats:
@@ -51,7 +56,7 @@ def motion_channel(
         rotations = np.where(sample.validity[:, None] > 0, sample.rotations, np.nan)
         return rotation_vectors(rotations, mean, joints)
 
-    return MonitoredChannel(chart, read)
+    return [MonitoredChannel(each, read) for each in charts]
 
 
 def voice_channel(sounds: Mapping[str, Floats]) -> MonitoredChannel:
@@ -102,7 +107,7 @@ class TrainingReference:
 
     def channels(self) -> list[MonitoredChannel]:
         """Return what can be charted against it."""
-        out = [motion_channel(self.bodies, self.scenes or None)] if self.bodies else []
+        out = motion_channels(self.bodies, self.scenes or None) if self.bodies else []
         out += [voice_channel(self.sounds)] if self.sounds else []
         if self.predictions:
             out.append(confidence_channel(self.role, self.predictions))

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from greenroom.contracts import Alert
+from greenroom.contracts import Alert, Detector
 from greenroom.frames import Floats
 from greenroom.monitoring.alerts import UNWATCHED
 
@@ -28,24 +28,6 @@ _AFTER = 150
 """Ticks for which a fault that has ended still explains what is told: five seconds."""
 
 
-class DriftChart(Protocol):
-    """What takes a tick and raises alerts."""
-
-    @property
-    def learning(self) -> bool:
-        """Whether the reference holds too little for any alert."""
-
-    @property
-    def alerts(self) -> Sequence[Alert]:
-        """What was raised since the last reset, oldest first."""
-
-    def update(self, x: ArrayLike, *, excused: bool = False) -> None:
-        """Take one tick."""
-
-    def lasts(self, signal: str) -> bool:
-        """Tell whether what was alerted goes on."""
-
-
 @dataclass(frozen=True)
 class MonitoredChannel:
     """A chart, and what it is fed.
@@ -58,7 +40,7 @@ class MonitoredChannel:
         words: whether it reads what a model says: another model's words are not for it.
     """
 
-    chart: DriftChart
+    chart: Detector
     read: Callable[[NDArray[Any], Mapping[str, Floats]], ArrayLike]
     sense: str = "body"
     words: bool = False

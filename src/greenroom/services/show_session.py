@@ -8,25 +8,28 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from greenroom.capture.receivers import RECEIVERS
 from greenroom.clock import TICK_HZ
 from greenroom.consent.gate import refusal_reason, require_rights
 from greenroom.contracts import Alert
 from greenroom.errors import BadInput
 from greenroom.live.fallback import RUNGS
 from greenroom.live.playlist import Playlist
+from greenroom.live.sinks import SINKS, resolve_sink
 from greenroom.monitoring.exporter import Metrics
 from greenroom.monitoring.script import ScriptScene, excused
+from greenroom.observers import installed_observers
 from greenroom.observers.alert_router import AlertRouter
 from greenroom.observers.capture_buffer import CaptureRecorder
 from greenroom.observers.drift_channels import load_training_reference
 from greenroom.observers.drift_monitor import DriftMonitor
 from greenroom.observers.hub import Hub
 from greenroom.observers.page import MetricsObserver, PageObserver
+from greenroom.plugins import host_port, scheme_of
 from greenroom.registry.release import Release
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
@@ -36,62 +39,57 @@ PAGE_PORT = 8030
 
 @dataclass
 class Outputs:
-    """Where a show goes."""
+    """Where a show goes.
 
-    vmc: list[tuple[str, int]] = field(default_factory=list)
+    Attributes:
+        sinks: URLs that can be opened.
+        page: host and port of the stage page.
+    """
+
+    sinks: list[str] = field(default_factory=list)
     page: tuple[str, int] | None = None
-
-
-def _host_port(url: str, scheme: str, default: int) -> tuple[str, int]:
-    parts = urlsplit(url)
-    try:
-        port = default if parts.port is None else parts.port
-    except ValueError:
-        raise BadInput(
-            f"'{url}' has no usable port", then=f"like {scheme}://127.0.0.1:{default}"
-        ) from None
-    if not parts.hostname:
-        raise BadInput(f"'{url}' names no host", then=f"like {scheme}://127.0.0.1:{default}")
-    return parts.hostname, port
 
 
 def read_outputs(urls: Sequence[str]) -> Outputs:
     """Return where `--out` URLs point.
 
     Raises:
-        BadInput: another scheme, no host, no port.
+        BadInput: an unknown scheme, no host, no port, or a sink that cannot be opened.
     """
     out = Outputs()
     for url in urls:
-        if url.startswith("vmc://"):
-            address = _host_port(url, "vmc", 39539)
-            if not address[1]:
-                raise BadInput(
-                    f"'{url}' has no usable port", then="give the receiver's, 1 to 65535"
-                )
-            out.vmc.append(address)
-        elif url.startswith("ws://"):
-            out.page = _host_port(url, "ws", PAGE_PORT)
+        if scheme_of(url) == "ws":
+            out.page = host_port(url, PAGE_PORT)
+        elif scheme_of(url) in SINKS.names():
+            out.sinks.append(resolve_sink(url))
         else:
-            raise BadInput(f"'{url}' is no output", then="give vmc://HOST:PORT or ws://HOST:PORT")
+            known = ", ".join(f"{name}://" for name in (*SINKS.names(), "ws"))
+            raise BadInput(f"'{url}' is no output", then=f"known: {known} (as ws://HOST:PORT)")
     return out
 
 
-def read_inputs(workspace: Workspace, urls: Sequence[str]) -> list[str]:
-    """Return the takes that `--in` URLs name, each allowed to be performed.
+def read_inputs(workspace: Workspace, urls: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the takes that `--in` URLs name, each allowed to be performed, and the live inputs.
 
     Raises:
         BadInput: another scheme, or no such take.
         Refused: a take whose rights do not cover a performance.
     """
-    takes = []
+    takes, receivers = [], []
     for url in urls:
         if not url.startswith("take:"):
-            raise BadInput(f"'{url}' is no input", then="give take:HASH; see greenroom take list")
+            if scheme_of(url) not in RECEIVERS.names():
+                others = "".join(f", {name}:" for name in RECEIVERS.plug_ins())
+                raise BadInput(
+                    f"'{url}' is no input",
+                    then=f"known: take:HASH{others}; for takes see greenroom take list",
+                )
+            receivers.append(url)
+            continue
         name = workspace.resolve(url.removeprefix("take:"), "take")
         require_rights(workspace, name, "perform", workspace.today())
         takes.append(name)
-    return takes
+    return takes, receivers
 
 
 class PageServer(Protocol):
@@ -134,7 +132,7 @@ class ShowSession:
         self.handle: PageServer | None = None
         self.hub = Hub()
         registry = CollectorRegistry()
-        self.observers: list[Any] = []
+        self.observers: list[Any] = installed_observers()
         self.metrics: Metrics | None = None
         self._counting: MetricsObserver | None = None
         self.charts: DriftMonitor | None = None
@@ -146,7 +144,7 @@ class ShowSession:
             self.handle = serve(self.hub, registry)
             self.metrics = Metrics(registry, RUNGS)
             self._counting = MetricsObserver(self.metrics, release.role.shape)
-            self.observers = [PageObserver(self.hub, release, playlist.clips), self._counting]
+            self.observers += [PageObserver(self.hub, release, playlist.clips), self._counting]
         self.teller = AlertRouter(workspace, self.hub, self.metrics, uuid.uuid4().hex, by, warned)
 
     def staged(self, release: Release, tick: int) -> None:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import platform
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from greenroom.contracts import ModelShape, golden_clip
 from greenroom.errors import BadInput, CheckFailed
 from greenroom.frames import Floats
+from greenroom.plugins import options_of
+from greenroom.serving import ShapedBackend
 
 WARM_RUNS = 20
 
@@ -76,15 +78,6 @@ class OnnxBackend:
         feed = {name: inputs[name] for name in self._used}
         return dict(zip(self._gives, self.session.run(self._gives, feed), strict=True))
 
-    def warm(self, runs: int = WARM_RUNS) -> None:
-        """Run a few times on zeros, so that the first frame is as fast as the others."""
-        zeros = {
-            name: np.zeros((1, *size), dtype=np.float32)
-            for name, size in self.shape.inputs().items()
-        }
-        for _ in range(runs):
-            self.run(zeros)
-
     def fingerprint(self) -> dict[str, str]:
         """Return what decides the bits."""
         return {
@@ -96,13 +89,32 @@ class OnnxBackend:
         }
 
 
-class ShapedBackend(Protocol):
-    """A backend that knows its shape."""
+def warm_up(backend: ShapedBackend, runs: int = WARM_RUNS) -> None:
+    """Run a model a few times on zeros, so that the first frame is as fast as the others."""
+    sizes = backend.shape.inputs()
+    zeros = {name: np.zeros((1, *size), dtype=np.float32) for name, size in sizes.items()}
+    for _ in range(runs):
+        backend.run(zeros)
 
-    shape: ModelShape
 
-    def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
-        """Return the outputs of one tick."""
+def open_onnxruntime(url: str, *, graph: bytes, shape: ModelShape) -> OnnxBackend:
+    """Return the backend of a URL.
+
+    Args:
+        url: onnxruntime://cpu, and ?threads=N (1 to 64) if an operation may use more than one.
+        graph: the ONNX file's bytes, already verified.
+        shape: sizes of the graph's tensors.
+
+    Raises:
+        BadInput: another provider, a number of threads out of range, or an unusable graph.
+    """
+    parts, options = options_of(url, {"threads": int})
+    if parts.netloc != "cpu":
+        raise BadInput(f"'{url}' names no provider", then="give onnxruntime://cpu")
+    threads = options.get("threads", 1)
+    if not 1 <= threads <= 64:
+        raise BadInput(f"'{url}' asks for {threads} threads", then="give 1 to 64")
+    return OnnxBackend(graph, shape, threads)
 
 
 GOLDEN = 1e-2

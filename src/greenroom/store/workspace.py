@@ -6,10 +6,12 @@ import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from greenroom.clock import NS_PER_S, Clock
 from greenroom.errors import BadInput, GreenroomError
 from greenroom.manifests import Manifest, kind_of
+from greenroom.plugins import scheme_of
 from greenroom.store.attribution import Attributions
 from greenroom.store.catalog import Catalog
 from greenroom.store.log import Log
@@ -175,3 +177,27 @@ class Workspace:
         for part in (*manifest.parent_hashes(), *manifest.blob_hashes()):
             if part not in self.objects:
                 findings.bad.append(Fault("object", part, f"missing, but {name[:12]} names it"))
+
+
+def open_folder(url: str) -> Workspace:
+    """Return the workspace in a folder.
+
+    Args:
+        url: the folder's path, or file:// with an absolute one.
+
+    Raises:
+        BadInput: the URL names another machine or no absolute path, or the path is a file.
+
+    >>> open_folder("file:///tmp/my%20home").home.as_posix()
+    '/tmp/my home'
+    """
+    path = url
+    if scheme_of(url) == "file":
+        parts = urlsplit(url)
+        path = unquote(parts.path)
+        if parts.netloc not in ("", "localhost") or not path.startswith("/"):
+            raise BadInput(f"'{url}' names no folder here", then="give file:///PATH")
+    home = Path(path)
+    if home.exists() and not home.is_dir():
+        raise BadInput(f"the workspace {home} is a file", then="give a folder")
+    return Workspace(home)

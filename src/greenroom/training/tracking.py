@@ -19,6 +19,7 @@ import msgspec
 
 from greenroom.consent.gate import refusal_reason
 from greenroom.errors import BadInput, GreenroomError, MissingExtra
+from greenroom.plugins import Registry
 from greenroom.render.clips import as_gif
 from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
@@ -217,23 +218,61 @@ class TensorBoard:
         writer.close()
 
 
+def open_mlflow(where: str, *, folder: Path) -> Mlflow:
+    """Return MLflow's tracker: of a tracking URI, or of an SQLite file in a folder."""
+    if where:
+        return Mlflow(where)
+    return Mlflow(f"sqlite:///{folder / 'mlflow.db'}", (folder / "mlflow").absolute().as_uri())
+
+
+def open_wandb(where: str, *, folder: Path) -> Wandb:
+    """Return Weights & Biases' tracker, which takes no address."""
+    _require_no_address("wandb", where)
+    return Wandb(folder)
+
+
+def open_tensorboard(where: str, *, folder: Path) -> TensorBoard:
+    """Return TensorBoard's tracker, which takes no address."""
+    _require_no_address("tensorboard", where)
+    return TensorBoard(folder / "tensorboard")
+
+
+def _require_no_address(name: str, where: str) -> None:
+    if where:
+        raise BadInput(f"'{name}:{where}' is no tracker", then=f"give {name} alone")
+
+
+class OpenTracker(Protocol):
+    """What a member of `TRACKERS` is: a function or a class."""
+
+    def __call__(self, where: str, *, folder: Path) -> Tracker:
+        """Return the tracker at an address (may be empty); its files belong into `folder`."""
+
+
+_HERE = "greenroom.training.tracking"
+TRACKERS: Registry[OpenTracker] = Registry(
+    "greenroom.trackers",
+    {
+        "mlflow": f"{_HERE}:open_mlflow",
+        "wandb": f"{_HERE}:open_wandb",
+        "tensorboard": f"{_HERE}:open_tensorboard",
+    },
+)
+"""Name → what opens it."""
+
+
 def open_tracker(text: str, home: Path) -> Tracker:
     """Return the tracker that `--track TEXT` names.
 
+    Args:
+        text: a tracker's name, or NAME:ADDRESS.
+        home: the workspace's folder.
+
     Raises:
-        BadInput: there is none of that name.
+        BadInput: there is none of that name, or it takes no address.
     """
     name, _, where = text.partition(":")
-    folder = home / "tracking"
-    if name == "mlflow":
-        if where:
-            return Mlflow(where)
-        return Mlflow(f"sqlite:///{folder / 'mlflow.db'}", (folder / "mlflow").absolute().as_uri())
-    if name == "wandb" and not where:
-        return Wandb(folder)
-    if name == "tensorboard" and not where:
-        return TensorBoard(folder / "tensorboard")
-    raise BadInput(f"'{text}' is no tracker", then="give mlflow, mlflow:URL, wandb, tensorboard")
+    return TRACKERS.get(name)(where, folder=home / "tracking")
 
 
 def journals(home: Path) -> list[Path]:

@@ -16,8 +16,11 @@ import numpy as np
 
 from greenroom.errors import BadInput
 from greenroom.frames import ARKIT, BONES, HUMANOID, Array, Floats, Frame
+from greenroom.plugins import host_port
 
 DATAGRAM_LIMIT = 1500
+PORT = 39539
+"""Of a Marionette."""
 _FLIP = np.asarray([-1, 1, 1, 1, -1, -1, 1], dtype=np.float32)
 _THUMBS = {"Metacarpal": "Proximal", "Proximal": "Intermediate"}
 
@@ -129,6 +132,22 @@ def resolve(host: str, port: int) -> tuple[str, int]:
     return str(address[0]), int(address[1])
 
 
+def open_vmc(url: str, *, offsets: Array) -> VmcSink:
+    """Return the sink of a URL.
+
+    Args:
+        url: vmc://HOST:PORT.
+        offsets: (55, 3), metres.
+
+    Raises:
+        BadInput: the host has no address, or the port is none.
+    """
+    host, port = host_port(url, PORT)
+    if not port:
+        raise BadInput(f"'{url}' has no usable port", then="give the receiver's, 1 to 65535")
+    return VmcSink(host, port, offsets)
+
+
 class VmcSink:
     """Send frames to a VMC Marionette or Assistant.
 
@@ -136,6 +155,10 @@ class VmcSink:
         host: an address or name, resolved once.
         port: 39539 for a Marionette.
         offsets: (55, 3), metres.
+
+    Attributes:
+        url: its address and port.
+        lost: datagrams that the network did not take at once.
     """
 
     def __init__(self, host: str, port: int, offsets: Array = HUMANOID.offsets) -> None:
@@ -149,6 +172,8 @@ class VmcSink:
         self._mirror.bind(("127.0.0.1", 0))
         self._mirror.setblocking(False)
         self._here = self._mirror.getsockname()
+        host, port = self._address
+        self.url = f"vmc://[{host}]:{port}" if ":" in host else f"vmc://{host}:{port}"
         self.lost = 0
 
     def send(self, frame: Frame) -> None:
