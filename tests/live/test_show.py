@@ -28,7 +28,7 @@ from greenroom.live.playlist import open_playlist
 from greenroom.live.recorder import SEGMENT, Recorder, read_ledger
 from greenroom.live.replay import export_bvh, performed_motion, verify
 from greenroom.live.ring import Ring, shared_folder, slot_type
-from greenroom.live.show import ShowResult, perform
+from greenroom.live.show import ShowHooks, ShowResult, perform
 from greenroom.live.supervisor import ShowSpec
 from greenroom.manifests import Model, ReleaseManifest, ShowParents
 from greenroom.metrics.positions import joint_positions
@@ -146,7 +146,9 @@ def test_the_show_goes_on_when_the_engine_dies_or_hangs(
     release = load_release(workspace, manifest.parents.releases[0])
     warnings: list[str] = []
     order = ShowSpec(release, manifest.playlist, 210)
-    done = perform(workspace, order, "test", [Strikes(30, number)], warn=warnings.append)
+    done = perform(
+        workspace, order, "test", [Strikes(30, number)], hooks=ShowHooks(warn=warnings.append)
+    )
     assert len(warnings) == 2 and "status -9" in warnings[0]
     rungs = done.json["rungs"]
     missed = workspace.objects.read_any(done.show).missed
@@ -171,7 +173,7 @@ def test_a_watchdog_that_dies_is_replaced_and_still_watches(
     warnings: list[str] = []
     strikes = [Strikes(10, signal.SIGKILL, "watchdog"), Strikes(120, signal.SIGKILL)]
     order = ShowSpec(release, manifest.playlist, 200)
-    done = perform(workspace, order, "test", strikes, warn=warnings.append)
+    done = perform(workspace, order, "test", strikes, hooks=ShowHooks(warn=warnings.append))
     assert "watchdog ended with status -9" in warnings[0]
     assert done.json["rungs"]["hold"] > 5
     verdict = verify(workspace, done.show)
@@ -202,7 +204,7 @@ def test_a_show_that_is_ended_early_is_kept_and_replays(
     order = ShowSpec(release, manifest.playlist, 600)
     failing, warnings = Fails(5), list[str]()
     observers = [failing, Fails(20, number)]
-    done = perform(workspace, order, "test", observers, warn=warnings.append)
+    done = perform(workspace, order, "test", observers, hooks=ShowHooks(warn=warnings.append))
     assert failing.seen == 6 and len(warnings) == 1 and "no page" in warnings[0]
     assert 20 < done.json["frames"] < 100
     verdict = verify(workspace, done.show)
@@ -248,7 +250,7 @@ def swapped(
 ) -> tuple[ShowResult, list[str]]:
     warnings: list[str] = []
     watch = [Moves(workspace, moves)]
-    return perform(workspace, order, "test", watch, warn=warnings.append), warnings
+    return perform(workspace, order, "test", watch, hooks=ShowHooks(warn=warnings.append)), warnings
 
 
 def test_a_release_comes_on_stage_while_the_show_runs_and_goes_again(
@@ -342,7 +344,7 @@ def test_going_back_works_though_the_one_that_waited_is_lost(
 
     warnings: list[str] = []
     watch = [Moves(workspace, {10: new, 160: "back"}), KillsTheOneThatWaits(150, signal.SIGKILL)]
-    done = perform(workspace, order, "test", watch, warn=warnings.append)
+    done = perform(workspace, order, "test", watch, hooks=ShowHooks(warn=warnings.append))
     assert [name for _, name in done.json["swaps"]] == [new, order.release.name]
     assert workspace.objects.read_any(done.show).missed == 0
 
@@ -367,7 +369,9 @@ def test_a_release_that_is_revoked_on_stage_leaves_it_and_does_not_come_back(
     new = another(workspace, order.release.name, note="revoked on stage")
     warnings: list[str] = []
     watch = [Revokes(workspace, {10: new}, new)]
-    done = perform(workspace, replace(order, ticks=270), "test", watch, warn=warnings.append)
+    done = perform(
+        workspace, replace(order, ticks=270), "test", watch, hooks=ShowHooks(warn=warnings.append)
+    )
     (_, first), (back, second) = done.json["swaps"]
     assert (first, second) == (new, order.release.name) and 150 < back < 210
     assert workspace.log.ref(live_ref("mira")) == order.release.name
@@ -395,7 +399,9 @@ def test_a_release_that_is_revoked_goes_on_where_there_is_none_to_go_back_to(
     workspace, order = stage
     warnings: list[str] = []
     watch = [Revokes(workspace, {}, order.release.name)]
-    done = perform(workspace, replace(order, ticks=210), "test", watch, warn=warnings.append)
+    done = perform(
+        workspace, replace(order, ticks=210), "test", watch, hooks=ShowHooks(warn=warnings.append)
+    )
     sign_approval(
         workspace, order.release.name, with_key(workspace, "test")
     )  # for the tests that follow
@@ -416,7 +422,9 @@ def test_a_revoked_release_does_not_come_on_stage(stage: tuple[Workspace, ShowSp
 
     warnings: list[str] = []
     watch = [Forces(workspace, {})]
-    done = perform(workspace, replace(order, ticks=90), "test", watch, warn=warnings.append)
+    done = perform(
+        workspace, replace(order, ticks=90), "test", watch, hooks=ShowHooks(warn=warnings.append)
+    )
     assert done.json["swaps"] == [] and "revoked" in warnings[0]
 
 
@@ -440,7 +448,7 @@ def test_when_a_new_release_is_lost_the_one_before_goes_on(
                 os.kill(engines()[-1], signal.SIGKILL)
 
     watch = [Moves(workspace, {20: new}), KillsTheNewOne(-1, signal.SIGKILL)]
-    done = perform(workspace, order, "test", watch, warn=warnings.append)
+    done = perform(workspace, order, "test", watch, hooks=ShowHooks(warn=warnings.append))
     assert any("the release before it goes on" in line for line in warnings)
     assert [name for _, name in done.json["swaps"]] == [new, order.release.name]
     verdict = verify(workspace, done.show)

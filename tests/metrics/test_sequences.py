@@ -77,7 +77,7 @@ def test_it_narrows_holds_the_mean_and_turns_with_its_sign(gains: list[float]) -
     first = sequence(gains[: len(gains) // 2 + 1])  # what comes later changes nothing before
     np.testing.assert_array_equal(found.low[: len(first.low)], first.low)
     opposite = {BETTER: WORSE, WORSE: BETTER, OPEN: OPEN}
-    assert turned.verdict == opposite[found.verdict] and turned.told == found.told
+    assert turned.verdict == opposite[found.verdict] and turned.decided_after == found.decided_after
 
 
 def test_the_verdict_stands_from_the_take_at_which_it_was_told() -> None:
@@ -86,7 +86,10 @@ def test_the_verdict_stands_from_the_take_at_which_it_was_told() -> None:
         # Of gains that are all 1 the capital on nought is known: 2^n times that prior's C(2n, n) / 4^n.
         known = next(n for n in range(1, 99) if comb(2 * n, n) / 2**n >= 1 / (1 - level))
         one = sequence([1.0] * 20, level)
-        assert one.verdict == BETTER and one.told == known == sequence([-1.0] * 20, level).told
+        assert (
+            one.verdict == BETTER
+            and one.decided_after == known == sequence([-1.0] * 20, level).decided_after
+        )
         assert one.low[known - 2] <= 0 < one.low[known - 1]
     assert sequence([]).verdict == OPEN
 

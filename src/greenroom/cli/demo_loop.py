@@ -26,7 +26,7 @@ from greenroom.config import cache
 from greenroom.demo.program import LONGEST_S, Program, load_body, made_program
 from greenroom.errors import CheckFailed, Refused
 from greenroom.live.playlist import open_playlist
-from greenroom.live.show import ShowResult, perform
+from greenroom.live.show import ShowHooks, ShowResult, perform
 from greenroom.live.supervisor import ShowSpec
 from greenroom.manifests import AutoApproval, Gate
 from greenroom.observers.capture_buffer import CaptureRecorder
@@ -236,10 +236,12 @@ class _Show:
                 self.order,
                 by=self.context.user,
                 observers=observers,
-                progress=meter("on air", self.as_json),
-                warn=warned,
-                staged=self._staged,
-                enough=self._enough,
+                hooks=ShowHooks(
+                    progress=meter("on air", self.as_json),
+                    warn=warned,
+                    staged=self._staged,
+                    enough=self._enough,
+                ),
             )
         finally:
             worker.terminate()

@@ -20,7 +20,7 @@ from greenroom.live.fallback import RUNGS
 from greenroom.live.inputs import open_inputs
 from greenroom.live.playlist import Playlist, open_playlist, show_conditioning
 from greenroom.live.replay import export_bvh, verify
-from greenroom.live.show import perform
+from greenroom.live.show import ShowHooks, perform
 from greenroom.live.supervisor import ShowSpec
 from greenroom.manifests import Show
 from greenroom.monitoring.exporter import Metrics, Surveys
@@ -153,9 +153,7 @@ def perform_command(
             order,
             by=context.user,
             observers=stage.observers,
-            progress=show,
-            warn=warned,
-            staged=stage.staged,
+            hooks=ShowHooks(progress=show, warn=warned, staged=stage.staged),
         )
         stage.say("end", {k: show_result.json[k] for k in ("show", "frames", "late", "rungs")})
     finally:
@@ -302,9 +300,7 @@ def _plain_demo(
             order,
             by=context.user,
             observers=stage.observers,
-            progress=show,
-            warn=warned,
-            staged=stage.staged,
+            hooks=ShowHooks(progress=show, warn=warned, staged=stage.staged),
         )
         stage.say("end", {k: show_result.json[k] for k in ("show", "frames", "late", "rungs")})
         verdict = replay_in_new_process(context.workspace.home, show_result.show)

@@ -194,7 +194,7 @@ class Engine:
         for sink in self.sinks:
             sink.send(outcome.frame)
         row["emit"] = self.clock.now_ns() - self.start_ns
-        self._fill(row, tick, late, packets, outcome)
+        self._fill(row, tick, late=late, packets=packets, outcome=outcome)
         self.ring.write(row)
         return outcome
 
@@ -272,13 +272,15 @@ def main() -> int:
             call = calls.popleft() if calls else lines.wait()
         except GreenroomError:  # the show is over
             break
-        conditioning = msgspec.json.decode(Path(order["told"]).read_bytes())
+        conditioning = msgspec.json.decode(Path(order["conditioning"]).read_bytes())
         performer = Performer(
             release.role, backend, order["seed"], previous=previous, conditioning=conditioning
         )
         receiver = inputs.receiver(cuts, call["first"])
         billing = (call["release"], -1 if previous is None else call["previous"])
-        engine = Engine(performer, receiver, sinks, ring, WallClock(), billing)
+        engine = Engine(
+            performer, receiver, sinks=sinks, ring=ring, clock=WallClock(), billing=billing
+        )
         is_stopped = partial(_read_calls, engine, lines, calls)
         frames = engine.run(call["start_ns"], call["first"], order["ticks"], is_stopped)
         receiver.close()

@@ -225,7 +225,9 @@ class Performer:
                 fallback_outputs, finite = self.previous.ask(inputs)
                 prediction = (self.previous, fallback_outputs) if finite else None
         self.mark("inference")
-        outcome = self._emit(tick, sample, features, outputs, prediction)
+        outcome = self._emit(
+            tick, sample, features=features, outputs=outputs, prediction=prediction
+        )
         self.mark("post")
         return outcome
 
@@ -246,9 +248,9 @@ class Performer:
         return self.pipeline.run(
             root[None],
             rotations[None],
-            validity[None],
-            sound,
-            _SOUND_FLAG[has_sound],
+            validity=validity[None],
+            audio=sound,
+            speech_mask=_SOUND_FLAG[has_sound],
         )
 
     def _update_inputs(self, tick: int, features: Features) -> None:
@@ -301,10 +303,12 @@ class Performer:
         else:
             part, flat_outputs = prediction
             self.state = flat_outputs[: self.role.shape.state]  # the pose comes first
-            frame = self._perform(
-                tick, rung, sample, self.state, self._face(part.face(flat_outputs))
-            )
-        return TickResult(frame, rung, reason, self.inputs.flat, outputs, sample, features)
+            face = self._face(part.face(flat_outputs))
+            frame = self._perform(tick, rung, sample, self.state, face=face)
+        flat = self.inputs.flat
+        return TickResult(
+            frame, rung, reason, flat, outputs=outputs, capture=sample, features=features
+        )
 
     def _face(self, weights: Floats | None) -> Floats:
         """Return the face's weights (52,): missing where nothing drives them, at rest without a voice.

@@ -58,7 +58,9 @@ class Playlist:
 
     def player(self, cuts: Sequence[tuple[int, int]] = (), first: int = 0) -> TakePlayer:
         """Return a receiver that plays it from tick `first` on."""
-        return TakePlayer(self.body, self.audio, [clip[0] for clip in self.clips], cuts, first)
+        return TakePlayer(
+            self.body, self.audio, firsts=[clip[0] for clip in self.clips], cuts=cuts, first=first
+        )
 
 
 def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None) -> Playlist:
@@ -95,7 +97,7 @@ def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None)
     apart = bool(voices) and any(scene.voice is None for scene in scenes)
     repeats = any(clip[2] for clip in clips)
     audio, phonemes = _sound(scenes, voices, len(body))
-    return Playlist(body, audio, clips, repeats, apart, phonemes)
+    return Playlist(body, audio, clips=clips, repeats=repeats, apart=apart, phonemes=phonemes)
 
 
 def show_conditioning(playlist: Playlist, script: Sequence[ScriptScene]) -> dict[str, Stretches]:

@@ -107,7 +107,9 @@ def verify(
         first = {"frame": None, "tick": None, "what": "recording", "why": why}
     fingerprint = cast.part(0).backend.fingerprint()
     kind = replay_class(manifest.fingerprint, fingerprint, cast.operations)
-    return ReplayVerdict(frames, exact, features, model, first, kind)
+    return ReplayVerdict(
+        frames, exact, features=features, model=model, first_difference=first, kind=kind
+    )
 
 
 def opening_release(workspace: Workspace, show: Show) -> Release:

@@ -47,15 +47,30 @@ class ShowResult:
     ledger: dict[str, dict[str, float]]
 
 
+@dataclass(frozen=True)
+class ShowHooks:
+    """What is called while a show runs.
+
+    Attributes:
+        progress: with (frames, ticks of the whole show).
+        warn: with one line when an engine was lost and when a new one takes over.
+        staged: with a release and its first tick when it comes on stage, before the observers get its
+            first frame.
+        enough: for whether the show is to end before its time.
+    """
+
+    progress: Callable[[int, int], None] = lambda done, total: None
+    warn: Callable[[str], None] = lambda what: None
+    staged: Callable[[Release, int], None] = lambda release, tick: None
+    enough: Callable[[], bool] = lambda: False
+
+
 def perform(
     workspace: Workspace,
     order: ShowSpec,
     by: str,
     observers: Sequence[Observer] = (),
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    warn: Callable[[str], None] = lambda what: None,
-    staged: Callable[[Release, int], None] = lambda release, tick: None,
-    enough: Callable[[], bool] = lambda: False,
+    hooks: ShowHooks = ShowHooks(),
 ) -> ShowResult:
     """Perform a show to its end, or until interrupted; it is kept either way.
 
@@ -64,11 +79,7 @@ def perform(
         order: what to perform.
         by: whose show it is, for the log.
         observers: who else sees each frame.
-        progress: called with (frames, ticks of the whole show).
-        warn: called with one line when an engine was lost and when a new one takes over.
-        staged: called with a release and its first tick when it comes on stage, before its first frame
-            is shown to the observers.
-        enough: asked all along whether the show is to end before its time.
+        hooks: called while it runs.
 
     Raises:
         BadInput: a sink cannot be opened.
@@ -78,11 +89,11 @@ def perform(
     shape = order.release.role.shape
     sinks = [resolve_sink(url) for url in order.sinks]
     ring = Ring(shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}", shape, create=True)
-    recorder = Recorder(workspace, warn)
+    recorder = Recorder(workspace, hooks.warn)
     watching = list(observers)
     at = 0
-    cast = EngineSupervisor(workspace, order, sinks, ring, warn)
-    stage = _RefFollower(workspace, order.release.actor, cast, by, warn)
+    cast = EngineSupervisor(workspace, order, sinks, ring, warn=hooks.warn)
+    stage = _RefFollower(workspace, order.release.actor, cast, by, warn=hooks.warn)
     notice = ShowNotice(workspace.home, order.release.actor)
     showing = -1
     try:
@@ -90,7 +101,7 @@ def perform(
             cast.start()
             interrupted.armed = True
             while True:
-                if interrupted.yes or enough():
+                if interrupted.yes or hooks.enough():
                     cast.stop()
                 stage.look()
                 done = cast.check()
@@ -102,10 +113,10 @@ def perform(
                     release = cast.releases[int(row["release"])]
                     if showing != int(row["release"]):
                         showing = int(row["release"])
-                        staged(release, int(row["tick"]))
+                        hooks.staged(release, int(row["tick"]))
                     outputs = get_tensors(row["outputs"], release.role.shape.outputs())
-                    _show(watching, row, outputs, warn)
-                progress(recorder.frames, order.ticks)
+                    _show(watching, row, outputs, hooks.warn)
+                hooks.progress(recorder.frames, order.ticks)
                 if done and not rows:
                     break
                 time.sleep(0.005)

@@ -1,8 +1,7 @@
-"""Keep a show's processes: the engine that performs, one that comes, one that waits, and the watchdog.
+"""Supervise the processes of a show: active, incoming and standby engine, and the watchdog.
 
-A release comes on stage in a process of its own, beside the one that performs: it loads, verifies and
-tries itself there, follows the show, and takes over at a tick that both were told. The one before stays
-loaded and waits, so that going back takes no longer than following takes.
+A release comes on stage in a process of its own. It loads, verifies and tests itself there, follows the
+show, and takes over at a tick that both know. The one before stays loaded as the standby.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ START_S = 120.0
 LEAD_TICKS = 12
 """Between a new engine's being called and its first tick, if it did not say how long it needs."""
 GRACE_S = 5
-"""How long an engine may take to end when the show is over."""
+"""Seconds that an engine may take to end."""
 
 
 @dataclass(frozen=True)
@@ -118,18 +117,16 @@ class EngineSupervisor:
         """Start both; they load and wait."""
         self.order, self.warn = order, warn
         self.releases = [order.release]
-        if order.previous is not None and shape_fits(
-            order.release.role.shape, order.previous.role.shape
-        ):
-            self.releases.append(order.previous)
+        shape, previous = order.release.role.shape, order.previous
+        if previous is not None and shape_fits(shape, previous.role.shape):
+            self.releases.append(previous)
         self.firsts: list[int] = []
         self.swaps: list[tuple[int, int]] = []
-        self.start_ns = self.utc_ns = 0
-        self._lost_datagrams = 0
+        self.start_ns = self.utc_ns = self._lost_datagrams = 0
         self._end_s: float | None = None
         self._dismissed: set[str] = set()
         # A file, for a pipe holds no hour of phonemes and nobody may wait for one to be read.
-        self._conditioning_path = ring.path.with_suffix(".told")
+        self._conditioning_path = ring.path.with_suffix(".conditioning")
         self._conditioning_path.write_bytes(msgspec.json.encode(dict(order.conditioning)))
         self._engine_order = {
             "store": str(workspace.home),
@@ -139,7 +136,7 @@ class EngineSupervisor:
             "dark": [list(stretch) for stretch in order.dark],
             "sinks": list(sinks),
             "seed": order.seed,
-            "told": str(self._conditioning_path),
+            "conditioning": str(self._conditioning_path),
             "backend": order.backend,
             "ring": str(ring.path),
             "room": order.release.role.shape.manifest(),

@@ -169,7 +169,7 @@ def main() -> int:
     ring = Ring(Path(order["ring"]), ModelShape.load(msgspec.convert(order["room"], Shape)))
     clock = WallClock()
     call = lines.wait()
-    watchdog = Watchdog(release.role, ring, sinks, clock, grip(call["engine"]))
+    watchdog = Watchdog(release.role, ring, sinks=sinks, clock=clock, kill=grip(call["engine"]))
     watchdog.start_ns = call["start_ns"]
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))

@@ -40,12 +40,12 @@ class Sequence:
     @property
     def verdict(self) -> str:
         """`BETTER` where the interval came to lie above nought, `WORSE` below, else `OPEN`."""
-        if self.told is None:
+        if self.decided_after is None:
             return OPEN
-        return BETTER if self.low[self.told - 1] > 0 else WORSE
+        return BETTER if self.low[self.decided_after - 1] > 0 else WORSE
 
     @property
-    def told(self) -> int | None:
+    def decided_after(self) -> int | None:
         """How many takes it took to tell them apart; None where they are not."""
         decided = np.flatnonzero((self.low > 0) | (self.high < 0))
         return int(decided[0]) + 1 if len(decided) else None

@@ -350,7 +350,7 @@ def _compare_pairs(
         gain=gain[-1],
         ci=(low[-1], high[-1]),
         verdict=result.verdict,
-        decided_after=result.told,
+        decided_after=result.decided_after,
         takes=len(names),
     )
     return figure, PairSequence(takes=names, gain=gain, low=low, high=high)

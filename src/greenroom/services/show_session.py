@@ -145,7 +145,9 @@ class ShowSession:
             self.metrics = Metrics(registry, RUNGS)
             self._counting = MetricsObserver(self.metrics, release.role.shape)
             self.observers += [PageObserver(self.hub, release, playlist.clips), self._counting]
-        self.teller = AlertRouter(workspace, self.hub, self.metrics, uuid.uuid4().hex, by, warned)
+        self.teller = AlertRouter(
+            workspace, self.hub, metrics=self.metrics, show=uuid.uuid4().hex, by=by, warn=warned
+        )
 
     def staged(self, release: Release, tick: int) -> None:
         """A release comes on stage; what it was trained on is what the charts know from then on."""
@@ -183,7 +185,9 @@ class ShowSession:
         if alike and not any(refusal_reason(workspace, take, "train", day) for take in takes):
             who = Attribution(release.actor, *people[0])
             name = f"captured-{self.teller.show[:8]}"
-            self.capture_recorder = CaptureRecorder(workspace, who, release.skeleton, name, by)
+            self.capture_recorder = CaptureRecorder(
+                workspace, who, skeleton=release.skeleton, name=name, by=by
+            )
             self.observers.append(self.capture_recorder)
 
     def _alert(self, alert: Alert, begins: bool) -> None:

@@ -60,10 +60,10 @@ class VmcTemplate:
         places: list[tuple[int, int]] = []  # (datagram, offset) of every number
         for message in (root, *bones, *weights):
             _lay(layout, places, *message)
-        _lay(layout, [], "/VMC/Ext/Blend/Apply", ",", None, 0)
-        _lay(layout, [], "/VMC/Ext/OK", ",i", None, 1)
+        _lay(layout, [], address="/VMC/Ext/Blend/Apply", tags=",", text=None, numbers=0)
+        _lay(layout, [], address="/VMC/Ext/OK", tags=",i", text=None, numbers=1)
         layout[-1][-4:] = struct.pack(">i", 1)
-        _lay(layout, places, "/VMC/Ext/T", ",f", None, 1)
+        _lay(layout, places, address="/VMC/Ext/T", tags=",f", text=None, numbers=1)
         starts = np.cumsum([0, *(len(datagram) for datagram in layout)])
         self._bytes = bytearray(b"".join(layout))
         self.datagrams = [
