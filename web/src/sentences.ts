@@ -56,7 +56,7 @@ export function tell(show: Show, state: State, now: number): Told {
       return {
         cue: "unknown",
         word: "IDLE",
-        text: "Nobody is on stage. Start a show: greenroom perform ACTOR, or greenroom demo.",
+        text: "Nobody is on stage here. Start a show with a page of its own: greenroom demo --port 8031.",
       };
     case "offline":
       return { cue: "act", word: "OFFLINE", text: offline(show, now, silence) };

@@ -266,7 +266,7 @@ def _listen(host: str, port: int) -> socket.socket:
         if number == errno.EADDRINUSE:
             what, then = (
                 "the port is in use",
-                "stop the program that has it, or choose another port",
+                "stop what holds it, or choose another: --port 8031, or --out ws://127.0.0.1:8031",
             )
         elif number in (errno.EACCES, errno.EPERM):
             what, then = "the port needs more rights than you have", "choose a port above 1023"
