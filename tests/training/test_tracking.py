@@ -163,9 +163,28 @@ def test_an_offline_run_of_weights_and_biases_holds_tags_curves_and_clips(
     assert {"actor_id", "preset", "model"} <= config
 
 
-@pytest.mark.parametrize("text", ["", "paper", "wandb:x", "tensorboard:/x"])
-def test_what_is_no_tracker_is_refused(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "there is no tracker ''; known: mlflow, wandb, tensorboard"),
+        ("paper", "there is no tracker 'paper'; known: mlflow, wandb, tensorboard"),
+        ("wandb:x", "'wandb:x' is no tracker; give wandb alone"),
+        ("tensorboard:/x", "'tensorboard:/x' is no tracker; give tensorboard alone"),
+    ],
+)
+def test_what_is_no_tracker_is_refused(text: str, line: str, tmp_path: Path) -> None:
     from greenroom.training.tracking import open_tracker
 
-    with pytest.raises(BadInput, match="is no tracker; give mlflow"):
+    with pytest.raises(BadInput, match=line):
         open_tracker(text, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mlflow", "tensorboard", "wandb"])
+@pytest.mark.filterwarnings("ignore")  # the trackers' libraries warn of each other
+def test_own_trackers_pass_the_published_suite(name: str, tmp_path: Path) -> None:
+    pytest.importorskip(name)
+    from greenroom.testing import check_tracker
+    from greenroom.training.tracking import open_tracker
+
+    (tmp_path / "tracking").mkdir()
+    check_tracker(lambda: open_tracker(name, tmp_path))

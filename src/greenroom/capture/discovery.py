@@ -220,8 +220,8 @@ def open_recordings(path: Path, mapping: Mapping = AUTOMATIC) -> Iterator[Found]
 
 def _wanted(path: str) -> bool:
     name = PurePosixPath(path).name
-    known = tuple(suffix for reader in readers() for suffix in reader.suffixes)
-    return not name.startswith(".") and name.lower().endswith(known)
+    suffixes = tuple(suffix for reader in readers() for suffix in reader.suffixes)
+    return not name.startswith(".") and name.lower().endswith(suffixes)
 
 
 def _helps(path: str) -> bool:

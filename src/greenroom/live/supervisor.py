@@ -259,11 +259,8 @@ class EngineSupervisor:
         self._dismissed.add(name)
         incoming = self._incoming
         if incoming is not None and self._is_dismissed(incoming):
-            others = [
-                i
-                for i, candidate in enumerate(self.releases)
-                if candidate.name not in self._dismissed
-            ]
+            names = [candidate.name for candidate in self.releases]
+            others = [i for i, each in enumerate(names) if each not in self._dismissed]
             if self._active is not None or others:  # else nobody would perform at all
                 self._drop(incoming)
                 self._incoming = None
@@ -320,12 +317,11 @@ class EngineSupervisor:
             cause = "was not ready in time" if status is None else f"ended with status {status}"
             self.warn(f"release {name} {cause} before it took over; the show goes on without it")
             self._drop(incoming)
+            self._incoming = None
             # One that had been ready may have been lost while it waited; it is tried once more.
-            retry = incoming.lead > 0
-            self._incoming = (
-                self._engine(incoming.release, self._last_active.release) if retry else None
-            )
-            if self._active is None and not retry:
+            if incoming.lead > 0:
+                self._incoming = self._engine(incoming.release, self._last_active.release)
+            elif self._active is None:
                 self._incoming = self._engine(self._last_active.release, self._last_active.previous)
         elif incoming.lead and tick + incoming.lead < self.order.ticks:
             self._relieve(incoming, tick + incoming.lead)

@@ -63,8 +63,8 @@ def read_outputs(urls: Sequence[str]) -> Outputs:
         elif scheme_of(url) in SINKS.names():
             out.sinks.append(resolve_sink(url))
         else:
-            known = ", ".join(f"{name}://" for name in (*SINKS.names(), "ws"))
-            raise BadInput(f"'{url}' is no output", then=f"known: {known} (as ws://HOST:PORT)")
+            schemes = ", ".join(f"{name}://" for name in (*SINKS.names(), "ws"))
+            raise BadInput(f"'{url}' is no output", then=f"known: {schemes} (as ws://HOST:PORT)")
     return out
 
 
