@@ -154,7 +154,7 @@ def track_command(context: Context, to: str, as_json: bool) -> None:
     help="What people said of it: clip, rater, condition, rating (1 to 5).",
 )
 @click.option(
-    "--alone",
+    "--free-run",
     default=0,
     type=click.IntRange(0, 120),
     metavar="MINUTES",
@@ -175,7 +175,7 @@ def validate_command(
     task: tuple[str, ...],
     label_pattern: str | None,
     ratings: Path | None,
-    alone: int,
+    free_run: int,
     report: Path | None,
     as_json: bool,
 ) -> None:
@@ -194,7 +194,7 @@ def validate_command(
         name,
         backend,
         context.user,
-        scope=EvalScope(_scenes(on, label_pattern) if on else None, task or None, alone),
+        scope=EvalScope(_scenes(on, label_pattern) if on else None, task or None, free_run),
         progress=meter("judging", as_json),
     )
     validation_manifest = workspace.objects.read(validation, Validation)

@@ -269,7 +269,7 @@ def _require_results(subject: EvalModel, tallies: StatsByTask, scope: EvalScope)
         BadInput: one was not, or none.
     """
     if scope.minutes and FREE_RUN not in tallies:
-        raise BadInput("there is no body to go on from alone", then="judge it without --alone")
+        raise BadInput("there is no body for a free run", then="judge it without --free-run")
     missing = [task for task in scope.tasks or () if not tallies.get(task)]
     if missing or not tallies:
         joints = ", ".join(subject.spec.joints)

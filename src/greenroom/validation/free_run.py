@@ -94,7 +94,9 @@ def free_run_stats(
     joints = [BONE[name] for name in subject.spec.joints]
     bodies = [_only(body, joints) for body in bodies if len(body) > TICK_HZ + _JERK_TICKS]
     if not bodies:
-        raise BadInput("no recording with a body lasts a second", then="judge it without --alone")
+        raise BadInput(
+            "no recording with a body lasts a second", then="judge it without --free-run"
+        )
     six = 6 * subject.shape.joints
     real = [pose_states(subject.spec, body) for body in bodies]
     states = free_run(subject, real[0], ticks)

@@ -143,7 +143,7 @@ def _judged(gate: Gate, validation: Validation, champion: Validation | None) -> 
     task, _, metric = gate.metric.partition(".")
     ours = read_stats(validation).get(task, {}).get(metric)
     if not ours or not sum(t.weight for t in ours.values()) > 0:
-        hint = "; run: greenroom validate MODEL --alone 10" if task == FREE_RUN else ""
+        hint = "; run: greenroom validate MODEL --free-run 10" if task == FREE_RUN else ""
         return _decide(gate, passed=False, why=f"{gate.metric} was not measured" + hint)
     rival = "champion" if gate.against == "champion" else FLOOR[task]
     if gate.against == "champion":
