@@ -60,8 +60,9 @@ class MotionChart:
     >>> stream[600:, :3] = np.nan
     >>> for x in stream:
     ...     chart.update(x)
-    >>> [(alert.signal, alert.joints, alert.began, alert.tick) for alert in chart.alerts]
-    [('missing', (0,), 600, 610)]
+    >>> (alert,) = chart.alerts
+    >>> alert.signal, alert.joints, alert.began, alert.tick
+    ('missing', (0,), 600, 610)
     """
 
     def __init__(
