@@ -20,7 +20,7 @@ from greenroom.live.fallback import RUNGS
 from greenroom.live.inputs import open_inputs
 from greenroom.live.playlist import Playlist, open_playlist, show_conditioning
 from greenroom.live.replay import export_bvh, verify
-from greenroom.live.show import ShowHooks, perform
+from greenroom.live.show import ShowHooks, ShowResult, perform
 from greenroom.live.supervisor import ShowSpec
 from greenroom.manifests import Show
 from greenroom.monitoring.exporter import Metrics, Surveys
@@ -63,6 +63,19 @@ def _notices(release: Release, playlist: Playlist) -> list[str]:
     if playlist.repeats:
         notices.append("The takes repeat; a repeat is marked.")
     return notices
+
+
+def _perform(context: Context, order: ShowSpec, stage: ShowSession, as_json: bool) -> ShowResult:
+    """Perform a show with a meter in the terminal, and tell the page how it ended."""
+    result = perform(
+        context.workspace,
+        order,
+        by=context.user,
+        observers=stage.observers,
+        hooks=ShowHooks(progress=meter("on air", as_json), warn=warned, staged=stage.staged),
+    )
+    stage.say("end", {k: result.json[k] for k in ("show", "frames", "late", "rungs")})
+    return result
 
 
 @click.command("perform")
@@ -147,15 +160,7 @@ def perform_command(
         stage.keep(context.workspace, release, takes, context.user)
     try:
         stage.open(welcome_message(release, ticks, notices, []))
-        show = meter("on air", as_json)
-        show_result = perform(
-            context.workspace,
-            order,
-            by=context.user,
-            observers=stage.observers,
-            hooks=ShowHooks(progress=show, warn=warned, staged=stage.staged),
-        )
-        stage.say("end", {k: show_result.json[k] for k in ("show", "frames", "late", "rungs")})
+        show_result = _perform(context, order, stage, as_json)
     finally:
         stage.close()
     answer(as_json, show_result.json, show_summary(show_result))
@@ -294,15 +299,7 @@ def _plain_demo(
                 f"{release.actor} performs {short(release.name)} for {seconds:g} s. {notices}",
                 err=True,
             )
-        show = meter("on air", as_json)
-        show_result = perform(
-            context.workspace,
-            order,
-            by=context.user,
-            observers=stage.observers,
-            hooks=ShowHooks(progress=show, warn=warned, staged=stage.staged),
-        )
-        stage.say("end", {k: show_result.json[k] for k in ("show", "frames", "late", "rungs")})
+        show_result = _perform(context, order, stage, as_json)
         verdict = replay_in_new_process(context.workspace.home, show_result.show)
         stage.say("verdict", verdict)
         proof = f"bit-exact {verdict['exact']}/{verdict['frames']} ({verdict['class']})"

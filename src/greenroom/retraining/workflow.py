@@ -8,13 +8,14 @@ loses nothing, and whoever works next makes the entry.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from greenroom.errors import GreenroomError, MissingExtra, Refused
 from greenroom.retraining.pipeline import RetrainingPipeline
@@ -42,15 +43,18 @@ def single_worker(home: Path) -> Iterator[None]:
         Refused: another is.
     """
     home.mkdir(parents=True, exist_ok=True)
-    with open(home / "learning.lock", "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Refused(
-                "another process works on the runs of this workspace",
-                then="see them: greenroom run list",
-            ) from None
+    lock = FileLock(home / "learning.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Refused(
+            "another process works on the runs of this workspace",
+            then="see them: greenroom run list",
+        ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def run_pending(

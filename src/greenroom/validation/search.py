@@ -13,12 +13,12 @@ named by its recipe, and goes on from its last checkpoint if it was cut off.
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from msgspec import structs
 
 from greenroom.errors import BadInput, MissingExtra
@@ -126,12 +126,15 @@ def inner_of(workspace: Workspace, dataset: str) -> Dataset:
 @contextmanager
 def _exclusive_lock(path: Path) -> Iterator[None]:
     """Hold a lock that goes with the process."""
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BadInput("this search runs already", where=str(path)) from None
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BadInput("this search runs already", where=str(path)) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def best_of(search: Search) -> dict[str, Any]:
