@@ -13,11 +13,11 @@ from greenroom.registry.release import load_release
 from greenroom.retraining import requests
 from greenroom.retraining.workflow import run_pending
 from greenroom.store.workspace import Workspace
-from tests import examples
-from tests.people import set_policy
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, it finds the other tests too
 
+from tests import examples  # noqa: E402
+from tests.people import set_policy  # noqa: E402
 from tests.simulation import fakes  # noqa: E402
 from tests.simulation.fakes import FakeWork, rights, take  # noqa: E402
 
