@@ -99,8 +99,8 @@ def sequence(gains: ArrayLike, level: float = 0.95) -> Sequence:
     Raises:
         BadInput: a gain is missing or outside, or the level is.
 
-    >>> found = sequence([0.3, 0.2] * 20)
-    >>> found.verdict, found.told
+    >>> intervals = sequence([0.3, 0.2] * 20)
+    >>> intervals.verdict, intervals.decided_after
     ('better', 21)
     >>> sequence([0.3, -0.2] * 20).verdict
     'not told apart yet'
