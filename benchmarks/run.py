@@ -116,7 +116,7 @@ def one_show(workspace: Workspace, ticks: int, paced: bool) -> np.ndarray:
         engine.tick(tick, late=False)
         stamps = {name: int(engine.row[name]) for name in STAMPS}
         start = time.perf_counter_ns()
-        backend.run(engine.performer.inputs)
+        backend.run(engine.performer.inputs.tensors)
         bare = time.perf_counter_ns() - start
         model = stamps["inference"] - stamps["features"]
         features = stamps["features"] - stamps["arrival"]

@@ -9,6 +9,8 @@ from urllib.request import url2pathname
 
 HOME_VARIABLE = "GREENROOM_HOME"
 CACHE_VARIABLE = "GREENROOM_CACHE"
+JOB_FOLDER = "GREENROOM_JOB"
+"""The environment variable that tells a detached command which folder is its job's."""
 
 
 def home(option: str | Path | None = None) -> Path:

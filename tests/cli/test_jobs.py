@@ -11,8 +11,9 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from greenroom.cli import main
-from greenroom.cli.context import JOB, meter
-from greenroom.cli.jobs import job
+from greenroom.cli.context import meter
+from greenroom.config import JOB_FOLDER
+from greenroom.services.jobs import find_job
 
 
 def _run(home: Path, *arguments: str):
@@ -60,17 +61,17 @@ def test_a_failure_is_told_with_its_reason(tmp_path: Path) -> None:
 def test_a_long_one_is_interrupted_and_a_killed_one_is_lost(tmp_path: Path) -> None:
     show = ("demo", "--seconds", "600", "--headless")
     first, second = _detach(tmp_path / "a", *show), _detach(tmp_path / "b", *show)
-    assert job(tmp_path / "a", first)["state"] == "running"
+    assert find_job(tmp_path / "a", first).state == "running"
     stopped = json.loads(_run(tmp_path / "a", "jobs", first, "--stop", "--json").stdout)
     assert stopped["state"] in ("done", "failed") and stopped["exit"] is not None
     again = _run(tmp_path / "a", "jobs", first, "--stop")
     assert again.exit_code == 2 and "see: greenroom jobs" in again.stderr
-    supervisor = job(tmp_path / "b", second)["pid"]
+    supervisor = find_job(tmp_path / "b", second).pid
     os.killpg(supervisor, signal.SIGKILL)
     deadline = time.monotonic() + 20
-    while job(tmp_path / "b", second)["state"] == "running" and time.monotonic() < deadline:
+    while find_job(tmp_path / "b", second).state == "running" and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert job(tmp_path / "b", second)["state"] == "lost"
+    assert find_job(tmp_path / "b", second).state == "lost"
 
 
 def test_unknown_commands_and_jobs_are_said(tmp_path: Path) -> None:
@@ -80,8 +81,18 @@ def test_unknown_commands_and_jobs_are_said(tmp_path: Path) -> None:
     assert _run(tmp_path, "jobs").stdout.strip() == "no jobs"
 
 
+def test_a_damaged_job_is_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / "jobs" / "abc"
+    folder.mkdir(parents=True)
+    for damage in (b"", b"[" * 5000, b"\xff", b'{"command": "train"}'):
+        (folder / "job.json").write_bytes(damage)
+        refused = _run(tmp_path, "jobs", "abc")
+        assert refused.exit_code == 2 and "job.json: this describes no job" in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
+
+
 def test_how_far_it_is_stands_in_its_folder(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv(JOB, str(tmp_path))
+    monkeypatch.setenv(JOB_FOLDER, str(tmp_path))
     show = meter("judging", True)
     show(1, 50)
     show(50, 50)

@@ -214,9 +214,9 @@ def main(ctx: click.Context, folder: str | None, detach: bool) -> None:
 
         click.echo(overview(ctx.obj.workspace))
     elif detach:
-        from greenroom.cli import jobs
+        from greenroom.services.jobs import detach as start_job
 
-        name = jobs.detach(ctx.obj.home, [ctx.invoked_subcommand, *ctx.meta["rest"]])
+        name = start_job(ctx.obj.home, [ctx.invoked_subcommand, *ctx.meta["rest"]])
         as_json = "--json" in ctx.meta["rest"]
         answer(as_json, {"job": name}, f"job {name}\nnext: greenroom jobs {name}")
         ctx.exit(0)

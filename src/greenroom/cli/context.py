@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from greenroom.config import JOB_FOLDER
 from greenroom.errors import BadInput
 from greenroom.platform import run_in_background
 
@@ -125,10 +125,6 @@ def short(name: str | None) -> str:
     return name[:12] if name else "none"
 
 
-JOB = "GREENROOM_JOB"
-"""Where a detached command says how far it is: its job's folder."""
-
-
 REDRAW_S = 0.1
 """Seconds between two drawings of a progress line, at least."""
 
@@ -144,7 +140,7 @@ def meter(label: str, quiet: bool) -> Callable[[int, int], None]:
         A function of how much is done and of how much; a total of 0 is not known yet. It ends
         where both are equal and above 0.
     """
-    job = os.environ.get(JOB)
+    job = os.environ.get(JOB_FOLDER)
     if job is not None:
         return _file_progress(label, Path(job))
     if quiet or not sys.stderr.isatty():
@@ -192,15 +188,14 @@ class _TerminalProgress:
 
 def _file_progress(label: str, folder: Path) -> Callable[[int, int], None]:
     """Return a progress that is written down once a second, and at the end."""
+    from greenroom.services.jobs import Progress
+
     last = 0.0
 
     def show(done: int, total: int) -> None:
         nonlocal last
         if time.monotonic() - last > 1 or done >= total:
-            note = {"label": label, "done": done, "total": total}
-            with suppress(OSError):  # a note that cannot be written is no reason to end a run
-                (folder / "progress.new").write_bytes(json.dumps(note).encode())
-                os.replace(folder / "progress.new", folder / "progress")
+            Progress(label, done, total).write(folder)
             last = time.monotonic()
 
     return show

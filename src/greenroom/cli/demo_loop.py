@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from greenroom import embedded
 from greenroom.capture import sample_data
-from greenroom.cli.context import JOB, Context, answer, meter, short
+from greenroom.cli.context import Context, answer, meter, short
 from greenroom.cli.learning import need_extras
 from greenroom.clock import TICK_HZ
-from greenroom.config import cache
+from greenroom.config import JOB_FOLDER, cache
 from greenroom.demo.program import LONGEST_S, Program, load_body, made_program
 from greenroom.errors import CheckFailed, Refused
 from greenroom.live.playlist import open_playlist
@@ -210,9 +210,10 @@ class _Show:
     def run(self) -> ShowResult:
         """Perform until the loop has closed, or the show is over."""
         workspace = self.context.workspace
-        progress = self.folder / "progress"
         observers = [*self.stage.observers, self.watch, self.capture_recorder, self.confidence]
-        observers.append(RetrainingStatus(workspace, self.stage.hub, self.release.actor, progress))
+        observers.append(
+            RetrainingStatus(workspace, self.stage.hub, self.release.actor, self.folder)
+        )
         self.stage.open(
             welcome_message(
                 self.release,
@@ -225,7 +226,7 @@ class _Show:
         with open(self.folder / "errors", "wb") as errors:
             worker = subprocess.Popen(
                 [*command, "run", "work"],
-                env={**os.environ, JOB: str(self.folder), "OMP_NUM_THREADS": "1"},
+                env={**os.environ, JOB_FOLDER: str(self.folder), "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

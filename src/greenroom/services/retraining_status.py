@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import msgspec
 
 from greenroom.observers.hub import Hub
 from greenroom.retraining.requests import runs
+from greenroom.services.jobs import Progress
 from greenroom.store.workspace import Workspace
 
 _EVERY = 15
@@ -23,12 +23,12 @@ class RetrainingStatus:
         workspace: whose runs.
         hub: of the viewers.
         actor: whose model learns.
-        progress: a file in which whoever works says how far it is.
+        folder: of the job that works, with its progress.
     """
 
-    def __init__(self, workspace: Workspace, hub: Hub, actor: str, progress: Path) -> None:
+    def __init__(self, workspace: Workspace, hub: Hub, actor: str, folder: Path) -> None:
         """Nothing is told yet."""
-        self.workspace, self.hub, self.actor, self.progress = workspace, hub, actor, progress
+        self.workspace, self.hub, self.actor, self.folder = workspace, hub, actor, folder
         self._last_message: dict[str, Any] | None = None
         self._frames = 0
 
@@ -45,13 +45,11 @@ class RetrainingStatus:
             return
         run = actor_runs[-1]
         step, done = "pull", None
-        try:
-            progress = json.loads(self.progress.read_bytes())
-            name, _, step_name = str(progress["label"]).partition(" ")
+        progress = Progress.read(self.folder)
+        if progress is not None:
+            name, _, step_name = progress.label.partition(" ")
             if name == run.name:
-                step, done = step_name, min(1.0, progress["done"] / max(1, progress["total"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # nobody has said anything yet
+                step, done = step_name, progress.share
         state = {"": "running", "held": "rejected"}.get(run.outcome, run.outcome)
         text = (
             run.reason or "It learns from what is captured now, and is judged before it may go on."
