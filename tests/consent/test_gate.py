@@ -122,3 +122,15 @@ def test_what_was_learned_of_somebody_is_a_start_for_as_long_as_they_allow(home:
     late = refusal(EXPIRY + datetime.timedelta(1), ada)
     assert "learned from ada" in late and "expired" in late
     assert "learned from ben" in refusal(START, ada, ben)
+
+
+def test_another_actor_launders_no_consent(home: Workspace) -> None:
+    ingest(home, consent("ann"), people=("ann",))
+    bob = Rights(participant="bob", purposes=["train"], licence="MIT")
+    home.attributions.ingest(TAKE, Attribution("leo", ("bob",), (bob,)), "test")
+    late = EXPIRY + datetime.timedelta(days=1)
+    assert refusal_reason(home, TAKE, "train", EXPIRY) == ""
+    assert "the consent of ann expired" in refusal_reason(home, TAKE, "train", late)
+    assert {rights.participant for rights in merge_rights(home, [], [TAKE])} == {"ann", "bob"}
+    home.attributions.ingest(TAKE, Attribution("eve"), "test")  # nobody said; it changes nothing
+    assert refusal_reason(home, TAKE, "train", EXPIRY) == ""

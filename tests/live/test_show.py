@@ -533,8 +533,8 @@ def test_ten_thousand_frames_replay_bit_for_bit_with_one_and_two_threads(
         assert lost == 0
         for row in rows:
             recorder.take(row)
-    kept = {"cuts": cuts, "seed": 7, "ticks": ticks, "engines": [0]}
-    named = recorder.finish({**facts, **kept}, "test")
+    long_show = structs.replace(facts, cuts=cuts, seed=7, ticks=ticks, engines=[0])
+    named = recorder.finish(long_show, "test")
     rungs = workspace.objects.read_any(named).rungs
     assert rungs["hold"] > 300 and rungs["capture"] > 9000
     for threads in (1, 2):

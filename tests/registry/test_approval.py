@@ -152,6 +152,50 @@ def test_a_revoked_key_takes_what_it_signed_with_it(home: Workspace, model: str)
         approve(home, another(home, model, "b"), "Ada")
 
 
+@pytest.mark.parametrize("copy", ["upper", "parents"])
+def test_a_copy_of_an_old_approval_is_no_new_one(home: Workspace, model: str, copy: str) -> None:
+    release = approve(home, another(home, model, "b"), "Ada")
+    old = next(
+        e.body["approval"]
+        for e in home.log.entries()
+        if e.body.get("release") == release and e.event == "approve"
+    )
+    signed = home.objects.read(old, Approval)
+    changed = (
+        structs.replace(signed, signature=signed.signature.upper())
+        if copy == "upper"
+        else structs.replace(signed, parents=ApprovalParents(release=live_release(home, "mira")))
+    )
+    approval.revoke(home, release, "Eve", "it stumbles")
+    approval.record_approval(home, release, home.publish(changed, by="Mallory"), "Mallory")
+    refused(home, release, "an old approval was entered again")
+
+
+def test_a_root_that_is_revoked_or_expired_signs_no_more_keys(home: Workspace) -> None:
+    make_key(home, "Ada", expires=datetime.date(2026, 12, 31))
+    (file,) = private_keys(home, "Ada")
+    stolen = file.read_bytes()
+    assert make_key(home, "Bob").trust == SIGNED
+    pass_days(home, 365)
+    assert make_key(home, "Cy").trust == ""
+    revoke_key(home, "Ada", "Ada")
+    file.write_bytes(stolen)
+    assert make_key(home, "Mallory").trust == ""
+
+
+def test_junk_in_the_log_stops_nobody(home: Workspace, model: str) -> None:
+    make_key(home, "Ada")
+    for junk in ({"public": "zz"}, {}, {"public": "zz", "owner": "Bob", "expires": "2026-99-99"}):
+        home.log.append("key", junk, by="Mallory")
+    release = approve(home, another(home, model, "b"), "Ada")
+    waiting = set_policy(home, "mira", "Ada", needed=2)
+    home.log.append("approve-policy", {"policy": waiting, "approval": "ab" * 32}, by="Mallory")
+    home.log.append("approve-policy", {}, by="Mallory")
+    home.log.append("annotate", {"take": "ab" * 32}, by="Mallory")
+    assert home.attributions.annotations("ab" * 32) == ()
+    refused(home, release, "has 1 of 2 approvals")
+
+
 def test_a_revoked_release_is_refused_and_its_old_approval_cannot_be_replayed(
     home: Workspace, model: str
 ) -> None:
@@ -184,13 +228,18 @@ def test_an_altered_signature_or_a_strange_key_is_refused(home: Workspace, model
     good = home.objects.read_any(home.log.entries()[-2].body["approval"])
     flipped = good.signature[:-1] + ("0" if good.signature[-1] != "0" else "1")
     later = structs.replace(good.statement, until="2099-01-01")
-    for change, why in (
-        ({"signature": flipped}, "the signature is not Ada's"),
-        ({"signature": "zz"}, "the signature is not Ada's"),
-        ({"statement": later}, "the signature is not Ada's"),
-        ({"key": "00" * 32}, "a key that the log does not know"),
+    for n, (change, why) in enumerate(
+        (
+            ({"signature": flipped}, "the signature is not Ada's"),
+            ({"signature": "zz"}, "the signature is not Ada's"),
+            ({"statement": later}, "the signature is not Ada's"),
+            ({"key": "00" * 32}, "a key that the log does not know"),
+        )
     ):
-        forged = home.publish(structs.replace(good, **change), by="Mallory")
+        unseen = structs.replace(good.statement, at_ns=str(n))
+        forged = home.publish(
+            structs.replace(good, **{"statement": unseen, **change}), by="Mallory"
+        )
         approval.record_approval(home, release, forged, "Mallory")
         refused(home, release, why)
         approval.revoke(home, release, "Ada", "for the test")
@@ -344,9 +393,10 @@ def test_two_person_rules_cannot_be_undone_by_one(home: Workspace, model: str) -
     assert not approve_policy(home, easier, "Ada")  # twice the same person is one person
     home.log.move(policy_ref("mira"), easier, expect=first, by="Ada")  # past the rules
     refused(home, release, "it has 1 of the 2 approvals that a change needs")
-    home.log.move(policy_ref("mira"), first, expect=easier, by="Ada")
-    refused(home, release, "an earlier policy was put in force again")
-    set_policy(home, "mira", "Root", needed=2, approvers=["Ada", "Bob"])  # the root mends it
+    with pytest.raises(Refused, match="'Root' may not change the policy of mira"):
+        set_policy(home, "mira", "Root", needed=1)  # the rule of two is in force still
+    mended = set_policy(home, "mira", "Ada", needed=2, approvers=["Ada", "Bob", "Cy"])
+    assert approve_policy(home, mended, with_key(home, "Bob"))
     refused(home, release, "has 1 of 2 approvals")
 
 
@@ -356,8 +406,13 @@ def test_an_earlier_policy_cannot_be_put_in_force_again(home: Workspace, model: 
     set_policy(home, "mira", "Root", needed=2, approvers=["Ada", "Bob"])
     second = str(home.log.ref(policy_ref("mira")))
     home.log.move(policy_ref("mira"), first, expect=second, by="Mallory")
-    release = approve_refused(home, model)
-    assert "an earlier policy was put in force again" in release
+    assert "an earlier policy was put in force again" in approve_refused(home, model)
+    forged = {"name": policy_ref("mira"), "old": None, "new": first}  # the writer chooses `old`
+    home.log.append("ref", forged, by="Mallory")
+    assert "past the log's own ref" in approve_refused(home, model)
+    home.log.append("ref", {**forged, "new": "ab" * 32}, by="Mallory")
+    assert "does not count" in approve_refused(home, model)
+    set_policy(home, "mira", "Ada", needed=2, approvers=["Ada", "Bob"])
 
 
 def approve_refused(home: Workspace, model: str) -> str:

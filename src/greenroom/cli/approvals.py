@@ -104,7 +104,7 @@ def revoke_key_command(context: Context, name: str, as_json: bool) -> None:
 def _json(path: Path) -> Any:
     try:
         return msgspec.json.decode(path.read_bytes())
-    except (OSError, RecursionError, msgspec.DecodeError) as error:
+    except (ValueError, OSError, RecursionError, msgspec.DecodeError) as error:
         raise BadInput(f"not readable as JSON: {error}", where=str(path)) from error
 
 

@@ -1,7 +1,7 @@
 """Decide whether a take may be used for a purpose on a day; everything that uses takes asks here.
 
-The log says who is in a take and what they allow; its newest entry counts. Where several people are in
-it, all of them have to allow the use.
+The log says who is in a take and what they allow; each person's newest rights count. Where several
+people are in it, all of them have to allow the use, whichever actor it was ingested for.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ def refusal_reason(workspace: Workspace, take: str, purpose: str, day: datetime.
         purpose: one of `greenroom.consent.records.PURPOSES`.
         day: UTC day of the use.
     """
-    attribution = workspace.attributions.of(take)
-    if not attribution.participants or not attribution.rights:
+    rights_by_participant = workspace.attributions.rights(take)
+    if not any(rights_by_participant.values()):
         return _QUARANTINED
-    for participant in attribution.participants:
-        granted = [rights for rights in attribution.rights if rights.participant == participant]
+    for participant, granted in rights_by_participant.items():
         if not granted:
             return f"nobody recorded what {participant} allows"
         reasons = [rights_refusal(rights, purpose, day) for rights in granted]
@@ -74,9 +73,8 @@ def merge_rights(
     """Return existing rights, such as a start's, and those of takes today, each once."""
     merged = list(existing)
     for take in takes:
-        for rights in workspace.attributions.of(take).rights:
-            if rights not in merged:
-                merged.append(rights)
+        for granted in workspace.attributions.rights(take).values():
+            merged += [rights for rights in granted if rights not in merged]
     return merged
 
 

@@ -57,7 +57,7 @@ def read_rights(text: str, participant: str) -> Rights:
         )
     try:
         raw = msgspec.json.decode(path.read_bytes())
-    except (msgspec.DecodeError, RecursionError, OSError) as error:
+    except (ValueError, msgspec.DecodeError, RecursionError, OSError) as error:
         raise BadInput(f"not readable as JSON: {error}", where=text) from error
     return _checked(raw, participant, text)
 

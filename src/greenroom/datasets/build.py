@@ -173,7 +173,7 @@ def read_heldout(data: bytes, *, where: str) -> HeldoutRules:
     """
     try:
         heldout = msgspec.json.decode(data, type=dict[str, list[str]])
-    except msgspec.DecodeError as error:
+    except (ValueError, msgspec.DecodeError) as error:
         raise BadInput(str(error), where=where, then=_HELD) from None
     if set(heldout) != {"validation", "test"}:
         raise BadInput(

@@ -75,7 +75,7 @@ def find_show(home: Path, actor: str) -> ShowView | None:
     try:
         os.kill(message["pid"], 0)  # a show that was killed takes nothing down
         ring = Ring(Path(message["ring"]), ModelShape.load(msgspec.convert(message["room"], Shape)))
-    except (OSError, KeyError):
+    except (ValueError, OSError, KeyError):
         return None
     return ShowView(ring, tuple(message["releases"]))
 
@@ -83,6 +83,6 @@ def find_show(home: Path, actor: str) -> ShowView | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         message: dict[str, Any] = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError):
+    except (ValueError, OSError, msgspec.DecodeError):
         return {}
     return message

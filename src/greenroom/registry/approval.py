@@ -24,6 +24,7 @@ from greenroom.manifests import (
 from greenroom.registry import auto_approval
 from greenroom.registry.policy import policy_of
 from greenroom.registry.signing import sign, verify
+from greenroom.store.objects import canonical
 from greenroom.store.workspace import Workspace
 
 
@@ -43,11 +44,13 @@ def sign_approval(
         raise Refused(f"'{by}' may not approve for {manifest.actor}", then=f"ask {approver_names}")
     if by in valid_approvers(workspace, release):
         entries = workspace.log.entries()
-        return next(
+        before = (
             str(e.body["approval"])
             for e in reversed(entries)
-            if e.event == "approve" and e.body["release"] == release and e.by == by
+            if e.event == "approve" and e.body.get("release") == release and e.by == by
         )
+        if name := next(before, ""):
+            return name
     statement = ApprovalStatement(
         release=release,
         at_ns=str(workspace.log.clock.utc_ns()),
@@ -102,7 +105,7 @@ class Approver(NamedTuple):
 def _count_approvals(workspace: Workspace, release: str) -> tuple[list[Approver], list[str]]:
     """Return whose approvals count, and why the others do not."""
     approvals: dict[str, int] = {}
-    entered: set[str] = set()
+    entered: set[bytes] = set()
     revoked = ""
     for entry in workspace.log.entries():
         if entry.body.get("release") != release:
@@ -113,11 +116,12 @@ def _count_approvals(workspace: Workspace, release: str) -> tuple[list[Approver]
         elif entry.event == "approve":
             # What was given before a revocation is not given again by entering it again.
             approval = str(entry.body.get("approval"))
-            if approval not in entered:
+            statement = _statement_of(workspace, approval)
+            if statement not in entered:
                 approvals[approval] = entry.index
             elif revoked:
                 revoked += "; an old approval was entered again"
-            entered.add(approval)
+            entered.add(statement)
     approvers: list[Approver] = []
     faults: list[str] = [revoked] if revoked and not approvals else []
     for approval, index in approvals.items():
@@ -131,6 +135,15 @@ def _count_approvals(workspace: Workspace, release: str) -> tuple[list[Approver]
     return approvers, faults
 
 
+def _statement_of(workspace: Workspace, approval: str) -> bytes:
+    """Return what an approval signs, which stays what it is in a copy of the object; else its hash."""
+    try:
+        statement = workspace.objects.read(approval, Approval).statement
+    except GreenroomError:
+        return approval.encode()
+    return bytes(canonical(to_json(statement)))
+
+
 def _check(workspace: Workspace, release: str, approval: str, index: int) -> Approver:
     if approval == "None":
         raise Refused("its approval is not signed")
@@ -140,7 +153,7 @@ def _check(workspace: Workspace, release: str, approval: str, index: int) -> App
         return Approver(signer, automatic=True)
     key = verify(workspace, to_json(manifest))
     statement = manifest.statement
-    if statement.release != release:
+    if manifest.parents.release != statement.release or statement.release != release:
         raise Refused(f"the approval is of another release, {statement.release[:12]}")
     if statement.by != key.owner:
         raise Refused(f"the approval says {statement.by} but the key is {key.owner}'s")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from greenroom.errors import BadInput, Refused
+from greenroom.errors import BadInput, CorruptObject, GreenroomError, Refused
 from greenroom.manifests import (
     Approval,
     ApprovalParents,
@@ -194,7 +194,7 @@ def _require_may_change(workspace: Workspace, actor: str, key: Key) -> None:
 def _signer_counts(workspace: Workspace, policy: str, at: Entry | None) -> bool:
     try:
         verify(workspace, to_json(workspace.objects.read(policy, Policy)), at)
-    except Refused:
+    except GreenroomError:
         return False
     return True
 
@@ -203,12 +203,12 @@ def _signers(workspace: Workspace, policy: str, at: Entry | None) -> list[str]:
     """Return who signed or approved a policy with a key that counted, each once."""
     names = [verify(workspace, to_json(workspace.objects.read(policy, Policy)), at).owner]
     for entry in workspace.log.entries()[: None if at is None else at.index]:
-        if entry.event != "approve-policy" or entry.body["policy"] != policy:
+        if entry.event != "approve-policy" or entry.body.get("policy") != policy:
             continue
-        approval = workspace.objects.read(entry.body["approval"], Approval)
         try:
+            approval = workspace.objects.read(str(entry.body["approval"]), Approval)
             key = verify(workspace, to_json(approval), at)
-        except Refused:
+        except GreenroomError:
             continue
         statement = approval.statement
         signed_by_owner = statement.policy == policy and statement.by == key.owner
@@ -244,19 +244,22 @@ def read_policy(
         Refused: it is not in force, a signature does not hold, or it was put in force against the
             rules of the policy before it.
     """
-    manifest = workspace.objects.read(name, Policy)
-    rules = manifest.statement
-    if rules.actor != actor:
-        raise Refused(f"the policy of {actor} was signed for {rules.actor}")
     try:
+        manifest = workspace.objects.read(name, Policy)
+        rules = manifest.statement
+        if rules.actor != actor:
+            raise Refused(f"it was signed for {rules.actor}")
         key = verify(workspace, to_json(manifest))
         policy, fault = _in_force(workspace, actor, before)
         if policy != name:
             raise Refused(fault or "it is not in force")
-    except Refused as error:
+    except CorruptObject:
+        raise
+    except GreenroomError as error:
         raise Refused(
             f"the policy of {actor} does not count: {error.what}",
-            then=error.then or f"the root can sign another: greenroom policy {actor} --by NAME",
+            then=error.then
+            or f"who may change it can sign another: greenroom policy {actor} --by NAME",
         ) from error
     return rules, key.owner
 
@@ -266,16 +269,20 @@ def _in_force(
 ) -> tuple[str | None, str]:
     """Return the policy that the log put in force by the rules, and the fault where there is none."""
     policy: str | None = None
+    ref: str | None = None
     fault = ""
     for entry in workspace.log.entries()[:before]:
-        if entry.event != "ref" or entry.body["name"] != policy_ref(actor):
+        if entry.event != "ref" or entry.body.get("name") != policy_ref(actor):
             continue
         try:
+            if entry.body["old"] != ref:
+                raise Refused("a policy was put in force past the log's own ref")
             _check_move(workspace, actor, policy, entry)
-        except Refused as error:
-            policy, fault = None, error.what
+        except GreenroomError as error:  # the policy before stays in force; the ref says another
+            fault = error.what
         else:
             policy, fault = entry.body["new"], ""
+        ref = entry.body["new"]
     return policy, fault
 
 

@@ -48,7 +48,7 @@ def read_rig(data: bytes, channels: tuple[str, ...], *, where: str) -> tuple[str
     """
     try:
         rig = msgspec.json.decode(data, type=_File)
-    except msgspec.DecodeError as error:
+    except (ValueError, msgspec.DecodeError) as error:
         raise BadInput(str(error), where=where, then=_THEN) from None
     if not rig.name.strip():
         raise BadInput("the rig has no name", where=where, then=_THEN)

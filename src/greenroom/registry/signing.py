@@ -77,10 +77,11 @@ def read_keys(entries: Sequence[Entry]) -> dict[str, Key]:
     for entry in entries:
         public = str(entry.body.get("public", ""))
         if entry.event == "key":
-            expires = entry.body["expires"]
-            day = None if expires is None else datetime.date.fromisoformat(expires)
-            key = Key(public, entry.body["owner"], day)
-            trust = _trust(key, entry.body, root)
+            key = _key_of(entry)
+            if key is None:
+                continue
+            signer = None if root is None else keys[root.public]
+            trust = _trust(key, entry, signer)
             if public not in keys:
                 keys[public] = replace(key, trust=trust)
                 root = keys[public] if trust == ROOT else root
@@ -95,13 +96,28 @@ def read_keys(entries: Sequence[Entry]) -> dict[str, Key]:
     return keys
 
 
-def _trust(key: Key, body: dict[str, Any], root: Key | None) -> str:
+def _key_of(entry: Entry) -> Key | None:
+    """Return the key that an entry of the log names; None where it has another form."""
+    body = entry.body
+    try:
+        expires = body["expires"]
+        day = None if expires is None else datetime.date.fromisoformat(expires)
+        return Key(str(body["public"]), str(body["owner"]), day)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _trust(key: Key, entry: Entry, root: Key | None) -> str:
+    body = entry.body
     if key.public in package_keys():
         return PACKAGE
     if body.get("trust") == DEMO:
         return DEMO
     if root is None:
         return ROOT if body.get("trust") == ROOT else ""
+    day = datetime.datetime.fromtimestamp(entry.at_ns / 1e9, tz=datetime.UTC).date()
+    if root.revoked or (root.expires is not None and day > root.expires):
+        return ""
     return SIGNED if _signed_by({root.public}, key.statement(), body) else ""
 
 

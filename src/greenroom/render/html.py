@@ -10,13 +10,24 @@ import jinja2
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("greenroom.render"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["number"] = format_number
+    return environment
+
+
+def format_number(value: float | None, form: str = ".3f") -> str:
+    """Return a number as a report shows it; a dash where there is none.
+
+    >>> format_number(0.25), format_number(-0.25, "+.2f"), format_number(None)
+    ('0.250', '-0.25', '–')
+    """
+    return "–" if value is None else format(value, form)
 
 
 def render_html(template: str, **values: Any) -> str:

@@ -55,7 +55,7 @@ class Progress(msgspec.Struct, frozen=True):
         """Return the progress in a folder; None where there is none, or it is none."""
         try:
             return msgspec.json.decode((folder / "progress").read_bytes(), type=cls)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
             return None
 
     def write(self, folder: Path) -> None:
@@ -198,7 +198,7 @@ def _read_start(folder: Path) -> _Start:
     path = folder / "job.json"
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Start)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise BadInput(
             f"this describes no job: {error}", where=str(path), then="remove its folder"
         ) from None

@@ -7,6 +7,7 @@ newest of each annotator counts.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +80,7 @@ class Attributions:
     def __init__(self, log: Log) -> None:
         """Keep the log; nothing is read yet."""
         self._log = log
+        self._lock = threading.Lock()
         self._count = 0
         self._by_take: dict[str, dict[str, Attribution]] = {}
         self._annotations: dict[str, dict[str, str]] = {}
@@ -90,6 +92,19 @@ class Attributions:
         if actor:
             return by_actor.get(actor, Attribution(actor))
         return next(reversed(by_actor.values()), Attribution(""))
+
+    def rights(self, take: str) -> dict[str, tuple[Rights, ...]]:
+        """Return everybody who is in a take by any actor's attribution, with their newest rights.
+
+        Who is in a recording does not depend on the actor that it is for.
+        """
+        self._read_on()
+        rights: dict[str, tuple[Rights, ...]] = {}
+        for attribution in self._by_take.get(take, {}).values():  # the newest last
+            for participant in attribution.participants:
+                granted = tuple(r for r in attribution.rights if r.participant == participant)
+                rights[participant] = granted or rights.get(participant, ())
+        return rights
 
     def actors(self, take: str) -> tuple[str, ...]:
         """Return the actors that a take was ingested for, sorted."""
@@ -121,14 +136,17 @@ class Attributions:
             self._log.append(ANNOTATE, body, by=by)
 
     def _read_on(self) -> None:
-        for entry in self._log.entries(self._count):
-            if entry.event == INGEST:
-                take, attribution = attribution_of(entry)
-                by_actor = self._by_take.setdefault(take, {})
-                by_actor.pop(attribution.actor, None)
-                by_actor[attribution.actor] = attribution
-            elif entry.event == ANNOTATE:
-                body = entry.body
-                by_annotator = self._annotations.setdefault(str(body["take"]), {})
-                by_annotator[str(body["annotator"])] = str(body["annotation"])
-            self._count = entry.index + 1
+        with self._lock:
+            for entry in self._log.entries(self._count):
+                if entry.event == INGEST:
+                    take, attribution = attribution_of(entry)
+                    by_actor = self._by_take.setdefault(take, {})
+                    by_actor.pop(attribution.actor, None)
+                    by_actor[attribution.actor] = attribution
+                elif entry.event == ANNOTATE and {"take", "annotation", "annotator"} <= set(
+                    entry.body
+                ):
+                    body = entry.body
+                    by_annotator = self._annotations.setdefault(str(body["take"]), {})
+                    by_annotator[str(body["annotator"])] = str(body["annotation"])
+                self._count = entry.index + 1

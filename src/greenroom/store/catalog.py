@@ -74,7 +74,7 @@ class _Checksum:
             return
         try:
             stamp, checksum = msgspec.json.decode(self.sum_path.read_bytes(), type=_Sum)
-        except (OSError, msgspec.DecodeError):
+        except (ValueError, OSError, msgspec.DecodeError):
             stamp, checksum = [], ""
         if stamp != self._stamp() and digest(self.path.read_bytes()) != checksum:
             self.path.unlink()
@@ -82,7 +82,7 @@ class _Checksum:
     def write(self) -> None:
         """Record the file as it is, unless it has not changed."""
         stamp = self._stamp()
-        with suppress(OSError, msgspec.DecodeError):
+        with suppress(OSError, ValueError, msgspec.DecodeError):
             if msgspec.json.decode(self.sum_path.read_bytes(), type=_Sum)[0] == stamp:
                 return
         checksum = digest(self.path.read_bytes())

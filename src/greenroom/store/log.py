@@ -161,12 +161,13 @@ class Log:
 
     def refs(self, prefix: str = "") -> dict[str, str]:
         """Return every ref that begins with `prefix`."""
-        self._catch_up()
-        return {
-            name: object_hash
-            for name, object_hash in sorted(self._refs.items())
-            if name.startswith(prefix)
-        }
+        with self._thread_lock:
+            self._catch_up()
+            return {
+                name: object_hash
+                for name, object_hash in sorted(self._refs.items())
+                if name.startswith(prefix)
+            }
 
     def check(self) -> None:
         """Read the whole file again from the start and compare it with `log.head`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from html import escape
 from typing import Any
 
 from greenroom.errors import BadInput
@@ -18,6 +17,7 @@ from greenroom.metrics.study import (
     opinions,
 )
 from greenroom.metrics.survey_rows import read_answers
+from greenroom.render.html import format_number, render_html
 from greenroom.store.workspace import Workspace
 
 COLUMNS = ("clip", "rater", "condition", "rating")
@@ -123,44 +123,20 @@ def lines_of(study: dict[str, Any]) -> list[str]:
     """Return a summary as people read it in a terminal."""
     lines = [f"{'':24}{'opinion':>9}   95 % interval     ratings  raters"]
     for name, row in study["conditions"].items():
-        low, high = (_format_value(end) for end in row["ci"])
+        low, high = (format_number(end) for end in row["ci"])
         between = f"{low:>8} … {high:<8}"
         lines.append(
-            f"{name[:24]:24}{_format_value(row['mos']):>9}   {between}"
+            f"{name[:24]:24}{format_number(row['mos']):>9}   {between}"
             f"{row['ratings']:8}{row['raters']:8}"
         )
     agree = study["agreement"]
     lines.append(
         f"{study['raters']} raters on {study['clips']} clips; agreement (Krippendorff's α) "
-        f"ordinal {_format_value(agree['ordinal'])}, interval {_format_value(agree['interval'])}"
+        f"ordinal {format_number(agree['ordinal'])}, interval {format_number(agree['interval'])}"
     )
     return lines
 
 
-def _format_value(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
 def ratings_section(study: dict[str, Any]) -> str:
     """Return a summary as a part of the validation's page."""
-    rows = []
-    for name, row in study["conditions"].items():
-        low, high = (_format_value(end) for end in row["ci"])
-        cells = f"<td>{_format_value(row['mos'])}</td><td>{low} … {high}</td>"
-        truth = row.get("to_truth")
-        if truth is None:
-            cells += "<td></td>"
-        else:
-            ends = " … ".join(_format_value(end) for end in truth["ci"])
-            cells += f"<td>{_format_value(truth['mean'])} ({ends})</td>"
-        cells += f"<td>{row['ratings']}</td><td>{row['raters']}</td>"
-        rows.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
-    agree = study["agreement"]
-    return (
-        "<h2>What people said</h2><table><tr><th>condition</th><th>opinion, 1 to 5</th>"
-        "<th>95 % interval</th><th>against the truth</th><th>ratings</th><th>raters</th></tr>"
-        + "".join(rows)
-        + f"</table><p class='quiet'>{study['raters']} raters on {study['clips']} clips; intervals by "
-        "bootstrap over raters. Agreement (Krippendorff's α): ordinal "
-        f"{_format_value(agree['ordinal'])}, interval {_format_value(agree['interval'])}.</p>"
-    )
+    return render_html("ratings.html", study=study)
