@@ -1,5 +1,6 @@
 """The documents: generated pages are current, sentences and cells short, nouns in the glossary."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from greenroom.manifests import KINDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+PACKAGE = ROOT / "src" / "greenroom"
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 WORDS, CELL = 32, 200
 LONG_SENTENCES = json.loads((Path(__file__).parent / "long_sentences.json").read_text())
@@ -85,3 +87,38 @@ def test_every_page_is_in_the_sites_navigation() -> None:
     site = yaml.load((ROOT / "mkdocs.yml").read_text(), loader)  # noqa: S506
     named = set(pages(site["nav"]))
     assert named == {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+
+
+def _names(path: Path) -> set[str]:
+    """Return what a module defines, at any depth."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return names
+
+
+def _is_defined(name: str) -> bool:
+    """Tell whether a dotted name of the package is a module, or defined in one."""
+    parts = name.removeprefix("greenroom.").split(".")
+    for size in range(len(parts), 0, -1):
+        path = PACKAGE.joinpath(*parts[:size])
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if file.is_file():
+                return not parts[size:] or parts[size] in _names(file)
+    return path.is_dir()
+
+
+def test_the_changelog_names_what_is_there() -> None:
+    table = (ROOT / "CHANGELOG.md").read_text().partition("| **public names** | |")[2]
+    names = [
+        match[1]
+        for line in table.partition("| **")[0].splitlines()
+        if (match := re.fullmatch(r"\| [^|]+ \| `([a-z_]+(?:\.\w+)+)`[^|]* \|", line))
+    ]
+    assert len(names) > 150
+    assert not [name for name in names if not name.startswith("tests.") and not _is_defined(name)]
