@@ -55,6 +55,10 @@ def test_a_release_infers(client: Client) -> None:
     inputs = golden_clip(release.release.role.shape)[0]
     outputs = release.infer(inputs)
     assert outputs["pose"].shape == (1, release.release.role.shape.state)
+    with pytest.raises(BadInput, match=r"the input 'history' .* is missing"):
+        release.infer({})
+    with pytest.raises(BadInput, match=r"'history' has the shape \(3,\), not \(1, "):
+        release.infer({**inputs, "history": np.zeros(3, np.float32)})
 
 
 def test_a_show_has_a_ledger(client: Client, tmp_path: Path) -> None:

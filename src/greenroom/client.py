@@ -78,9 +78,19 @@ class LoadedRelease:
         """Return the model's outputs by name.
 
         Args:
-            inputs: by name, each with a batch of one in front; see `ModelShape.inputs`.
+            inputs: float32 by name, each with a batch of one in front; see `ModelShape.inputs`.
+
+        Raises:
+            BadInput: an input is missing, or has another shape.
         """
-        return self._backend.run(inputs)
+        for name, row in self.release.role.shape.inputs().items():
+            shape = (1, *row)
+            if name not in inputs:
+                raise BadInput(f"the input '{name}' {shape} is missing")
+            given = np.shape(inputs[name])
+            if given != shape:
+                raise BadInput(f"the input '{name}' has the shape {given}, not {shape}")
+        return self._backend.run({n: np.asarray(v, np.float32) for n, v in inputs.items()})
 
 
 class Client:
