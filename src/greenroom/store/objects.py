@@ -60,7 +60,11 @@ def write_durably(path: Path, data: bytes | memoryview) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise GreenroomError(
-            f"cannot write: {error.strerror}", where=str(path), then="free space or mend the disk"
+            f"cannot write: {error.strerror}",
+            where=str(path),
+            then="name a file"
+            if isinstance(error, IsADirectoryError)
+            else "free space or mend the disk",
         ) from error
     finally:
         if temporary is not None:
