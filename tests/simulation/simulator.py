@@ -38,6 +38,7 @@ from greenroom.retraining.triggers import evaluate_triggers
 from greenroom.retraining.workflow import run_pending
 from greenroom.store.log import Moved
 from greenroom.store.workspace import Workspace
+from tests import examples
 from tests.people import approve, set_policy
 from tests.simulation import fakes
 from tests.simulation.faulty_disk import Crash, Disk
@@ -173,10 +174,8 @@ class Simulator:
         actor = self._actor()
         release = self.workspace.log.ref(live_ref(actor))
         load_release(self.workspace, str(release))
-        name = f"show {self.event}"
-        parents = {"releases": [release]}
-        manifest = {"kind": "show", "version": 1, "actor": actor, "name": name, "parents": parents}
-        self.workspace.publish(manifest, by="stage")
+        show = examples.show(str(release), actor, seed=self.event)
+        self.workspace.publish(show, by="stage")
 
     def alerts(self) -> None:
         """Raise a storm of alerts, of one cause, while others come in."""

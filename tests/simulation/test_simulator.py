@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from greenroom.errors import GreenroomError
-from greenroom.manifests import Model, Rig
+from greenroom.manifests import GateDecision, Model, Rig
 from greenroom.registry import approval, auto_approval
 from greenroom.registry.promote import promote
 from greenroom.registry.release import make_release
@@ -87,7 +88,7 @@ def test_a_log_that_forgets_what_was_expected_is_caught(
 def test_a_build_that_ignores_rights_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("greenroom.datasets.build.refusal_reason", lambda take, purpose, day: "")
+    monkeypatch.setattr("greenroom.datasets.build.refusal_reason", lambda *_: "")
     made = world(tmp_path)
     good = fakes.rights("2020-01-01", "2099-01-01")
     for seed, agreed in ((1, good), (2, None)):
@@ -120,7 +121,7 @@ def other(made: Simulator, actor: str) -> str:
 def test_requests_that_do_not_look_are_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requests, "_objection", lambda *_: None)
+    monkeypatch.setattr(requests, "_objection", lambda *_, **__: None)
     made = world(tmp_path)
 
     def twice() -> None:
@@ -137,8 +138,8 @@ def test_a_standing_policy_that_forgives_is_caught(
     made = world(tmp_path)
     monkeypatch.setattr(auto_approval, "_never_revoked", lambda *_: None)
     bounded = auto_approval.read_auto_approval({"until": "2099-01-01", "per_day": 9}, "here")
-    gates = [{**fakes.GATE, "worst": False, "passed": True, "why": "so"}]
-    set_policy(made.workspace, "mira", "Ada", gates=gates[:1], auto_approval=bounded)
+    gates = [GateDecision(**structs.asdict(fakes.GATE), passed=True, why="so")]
+    set_policy(made.workspace, "mira", "Ada", gates=[fakes.GATE], auto_approval=bounded)
 
     def forgiven() -> None:
         """What somebody revoked comes back without anybody."""
@@ -188,7 +189,7 @@ def test_an_update_that_ignores_rights_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for where in ("retraining.pipeline", "consent.gate"):
-        monkeypatch.setattr(f"greenroom.{where}.refusal_reason", lambda take, purpose, day: "")
+        monkeypatch.setattr(f"greenroom.{where}.refusal_reason", lambda *_: "")
     made = world(tmp_path)
     updating(made)
     update(made, 1, agreed=False)
