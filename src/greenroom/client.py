@@ -87,9 +87,9 @@ class LoadedRelease:
             shape = (1, *row)
             if name not in inputs:
                 raise BadInput(f"the input '{name}' {shape} is missing")
-            given = np.shape(inputs[name])
-            if given != shape:
-                raise BadInput(f"the input '{name}' has the shape {given}, not {shape}")
+            input_shape = np.shape(inputs[name])
+            if input_shape != shape:
+                raise BadInput(f"the input '{name}' has the shape {input_shape}, not {shape}")
         return self._backend.run({n: np.asarray(v, np.float32) for n, v in inputs.items()})
 
 

@@ -7,12 +7,22 @@ accumulated, so it cannot drift.
 
 from __future__ import annotations
 
+import datetime
 import time
 from typing import Protocol
 
 TICK_HZ = 30
 NS_PER_S = 1_000_000_000
 PERIOD_NS = NS_PER_S // TICK_HZ
+
+
+def utc_day(utc_ns: int) -> datetime.date:
+    """Return the UTC day of a time in nanoseconds since 1970.
+
+    >>> utc_day(86_400 * NS_PER_S - 1), utc_day(86_400 * NS_PER_S)
+    (datetime.date(1970, 1, 1), datetime.date(1970, 1, 2))
+    """
+    return datetime.datetime.fromtimestamp(utc_ns // NS_PER_S, datetime.UTC).date()
 
 
 def tick_ns(tick: int) -> int:

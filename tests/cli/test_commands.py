@@ -244,3 +244,29 @@ def test_keys_policies_and_revocations(tmp_path: Path) -> None:
     assert "revoked" in run(home, "key", "list")[1]
     code, _, err = run(home, "revoke", "123456", "--reason", "no")
     assert code == 2 and "no release" in err
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b'{"a": "\xff"}', b"[" * 100_000, b"{"])
+@pytest.mark.parametrize("option", ["--gates", "--auto-approval", "--learning", "--rights"])
+def test_a_json_file_that_cannot_be_read_is_one_line(
+    tmp_path: Path, option: str, data: bytes
+) -> None:
+    file = tmp_path / "file.json"
+    file.write_bytes(data)
+    command = ["policy", "mira", "--by", "Ada", option, str(file)]
+    if option == "--rights":
+        take = tmp_path / "take.bvh"
+        take.write_text("HIERARCHY")
+        command = [
+            "ingest",
+            str(take),
+            "--actor",
+            "mira",
+            "--participant",
+            "ada",
+            option,
+            str(file),
+        ]
+    refused = CliRunner().invoke(main, ["--home", str(tmp_path / "home"), *command])
+    assert refused.exit_code == 2 and "file.json: not readable as JSON" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1

@@ -6,10 +6,9 @@ refs are projected anew, so that a fault in the one is not excused by the other.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 
-from greenroom.clock import NS_PER_S
+from greenroom.clock import utc_day
 from greenroom.consent.gate import refusal_reason
 from greenroom.manifests import (
     Approval,
@@ -29,11 +28,6 @@ from greenroom.store.workspace import Workspace
 
 class Broken(AssertionError):
     """Something does not hold that always has to."""
-
-
-def day_of(ns: int) -> datetime.date:
-    """Return the UTC day of a time of the log."""
-    return datetime.datetime.fromtimestamp(ns / NS_PER_S, datetime.UTC).date()
 
 
 def check(workspace: Workspace, since: int = 0) -> int:
@@ -141,7 +135,7 @@ def _approved(workspace: Workspace, entries: Sequence[Entry], release: str) -> b
 
 def _within(workspace: Workspace, release: str, standing: AutoApproval, at_ns: int) -> bool:
     """Tell whether what a policy approves by itself is meant for a release, which keeps its bounds."""
-    if day_of(at_ns).isoformat() > standing.until:
+    if utc_day(at_ns).isoformat() > standing.until:
         return False
     name = workspace.objects.read(release, ReleaseManifest).parents.model
     update = workspace.objects.read(name, Model).update
@@ -176,7 +170,7 @@ def _published(workspace: Workspace, entries: Sequence[Entry], entry: Entry) -> 
     elif isinstance(manifest, Model):
         takes = workspace.objects.read(manifest.parents.dataset, Dataset).parents.takes
     for name in takes:
-        reason = refusal_reason(workspace, name, "train", day_of(entry.at_ns))
+        reason = refusal_reason(workspace, name, "train", utc_day(entry.at_ns))
         if reason:
             raise Broken(f"take {name[:12]} is in a {kind}, and {reason}")
 

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from greenroom.clock import NS_PER_S, VirtualClock
+from greenroom.clock import NS_PER_S, VirtualClock, utc_day
 from greenroom.consent.gate import refusal_reason
 from greenroom.contracts import CAUSES, Alert
 from greenroom.errors import BadInput, CorruptObject, GreenroomError, Refused
@@ -42,7 +42,7 @@ from tests import examples
 from tests.people import approve, set_policy
 from tests.simulation import fakes
 from tests.simulation.faulty_disk import Crash, Disk
-from tests.simulation.invariants import Broken, check, day_of
+from tests.simulation.invariants import Broken, check
 
 ACTORS = ("mira", "noor")
 PEOPLE = ("Ada", "Bob", "Cy")
@@ -204,7 +204,7 @@ class Simulator:
 
     def _agreed(self, first: int, last: int, *purposes: str) -> dict[str, Any]:
         """Return rights from so many days after today until so many after it."""
-        today = day_of(self.clock.utc_ns())
+        today = utc_day(self.clock.utc_ns())
         days = [(today + datetime.timedelta(n)).isoformat() for n in (first, last)]
         return fakes.rights(*days, *purposes)
 
@@ -268,7 +268,7 @@ class Simulator:
 
     def _policy(self, actor: str, by: str) -> None:
         dice = self.dice
-        until = day_of(self.clock.utc_ns()) + datetime.timedelta(dice.choice((5, 40, 90)))
+        until = utc_day(self.clock.utc_ns()) + datetime.timedelta(dice.choice((5, 40, 90)))
         standing: dict[str, Any] = {"until": until.isoformat(), "per_day": dice.randint(1, 4)}
         if dice.random() < 0.9:
             standing["kinds"] = ["retrain", "online"]
@@ -303,7 +303,7 @@ class Simulator:
 
     def _end(self) -> None:
         """Count the consents that ended meanwhile, and hash everything once more."""
-        day = day_of(self.clock.utc_ns())
+        day = utc_day(self.clock.utc_ns())
         for row in self.workspace.catalog.find("take"):
             reason = refusal_reason(self.workspace, row.object, "train", day)
             self.counts["consent over"] += "expired" in reason

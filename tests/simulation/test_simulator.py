@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from greenroom.clock import utc_day
 from greenroom.errors import GreenroomError
 from greenroom.manifests import GateDecision, Model, Rig
 from greenroom.registry import approval, auto_approval
@@ -21,7 +22,7 @@ from tests import examples
 from tests.people import set_policy
 from tests.simulation import fakes, simulator
 from tests.simulation.faulty_disk import Crash, Disk
-from tests.simulation.invariants import Broken, day_of
+from tests.simulation.invariants import Broken
 from tests.simulation.simulator import Simulator, simulate
 
 pytestmark = [
@@ -201,7 +202,7 @@ def test_a_consent_that_ends_while_a_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, careless: bool
 ) -> None:
     made = world(tmp_path)
-    ends = day_of(made.clock.utc_ns()) + datetime.timedelta(1)
+    ends = utc_day(made.clock.utc_ns()) + datetime.timedelta(1)
     lasting = fakes.rights("2020-01-01", ends.isoformat())
     fakes.take(made.workspace, "mira", 1, lasting)
 

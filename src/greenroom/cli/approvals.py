@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import Any
 
 import click
-import msgspec
 
 from greenroom.cli.context import Context, answer, as_json, short
-from greenroom.errors import BadInput
 from greenroom.registry.approval import revoke
 from greenroom.registry.auto_approval import read_auto_approval
 from greenroom.registry.policy import PolicyRules, missing_approvals, set_policy
 from greenroom.registry.signing import ROOT, keys_of, make_key, private_keys, revoke_key, sign_key
 from greenroom.retraining.requests import read_rules
+from greenroom.store.objects import read_json_file
 from greenroom.validation.gates import read_gates
 
 _TRUST = {ROOT: ", the root", "None": ", not signed by the root: it does not count"}
@@ -101,13 +99,6 @@ def revoke_key_command(context: Context, name: str, as_json: bool) -> None:
     answer(as_json, {"revoked": revoked_keys}, f"revoked {len(revoked_keys)} of {name}")
 
 
-def _json(path: Path) -> Any:
-    try:
-        return msgspec.json.decode(path.read_bytes())
-    except (ValueError, OSError, RecursionError, msgspec.DecodeError) as error:
-        raise BadInput(f"not readable as JSON: {error}", where=str(path)) from error
-
-
 @click.command("policy")
 @click.argument("actor")
 @click.option("--by", required=True, metavar="NAME", help="Who signs it.")
@@ -149,13 +140,13 @@ def policy_command(
     rules = PolicyRules(
         needed,
         approver,
-        gates=[] if gates is None else read_gates(_json(gates), str(gates)),
+        gates=[] if gates is None else read_gates(read_json_file(gates), str(gates)),
         auto_approval=None
         if auto_approval is None
-        else read_auto_approval(_json(auto_approval), str(auto_approval)),
+        else read_auto_approval(read_json_file(auto_approval), str(auto_approval)),
         learning=None
         if learning is None
-        else read_rules(_json(learning), str(learning)).manifest(),
+        else read_rules(read_json_file(learning), str(learning)).manifest(),
     )
     name = set_policy(context.workspace, actor, by, rules)
     names, missing = missing_approvals(context.workspace, name)

@@ -35,10 +35,10 @@ def listing(group: click.Group, kind: str) -> click.Group:
         from greenroom.manifests import to_json
 
         workspace = context.workspace
-        found = workspace.resolve(name[kind], kind)
-        manifest = to_json(workspace.objects.read_any(found))
-        text = "\n".join([f"{kind} {found}", *manifest_lines(manifest)])
-        answer(as_json, {kind: found, "manifest": manifest}, text)
+        object_hash = workspace.resolve(name[kind], kind)
+        manifest = to_json(workspace.objects.read_any(object_hash))
+        text = "\n".join([f"{kind} {object_hash}", *manifest_lines(manifest)])
+        answer(as_json, {kind: object_hash, "manifest": manifest}, text)
 
     return group
 

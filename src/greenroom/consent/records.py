@@ -12,10 +12,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from greenroom.errors import BadInput
 from greenroom.manifests import Rights
+from greenroom.store.objects import read_json_file
 
 PURPOSES = ("train", "perform", "export", "publish")
 PUBLISHED = {
@@ -55,11 +54,7 @@ def read_rights(text: str, participant: str) -> Rights:
             f"--rights '{text}' is neither a file nor a known licence",
             then=f"give a JSON file, or one of: {names}",
         )
-    try:
-        raw = msgspec.json.decode(path.read_bytes())
-    except (ValueError, msgspec.DecodeError, RecursionError, OSError) as error:
-        raise BadInput(f"not readable as JSON: {error}", where=text) from error
-    return _checked(raw, participant, text)
+    return _checked(read_json_file(path), participant, text)
 
 
 def _checked(raw: Any, participant: str, where: str) -> Rights:

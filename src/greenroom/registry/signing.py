@@ -24,6 +24,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from greenroom.clock import utc_day
 from greenroom.errors import BadInput, Refused
 from greenroom.store.log import Entry
 from greenroom.store.objects import canonical, write_durably
@@ -115,8 +116,7 @@ def _trust(key: Key, entry: Entry, root: Key | None) -> str:
         return DEMO
     if root is None:
         return ROOT if body.get("trust") == ROOT else ""
-    day = datetime.datetime.fromtimestamp(entry.at_ns / 1e9, tz=datetime.UTC).date()
-    if root.revoked or (root.expires is not None and day > root.expires):
+    if root.revoked or (root.expires is not None and utc_day(entry.at_ns) > root.expires):
         return ""
     return SIGNED if _signed_by({root.public}, key.statement(), body) else ""
 

@@ -164,8 +164,8 @@ class AccessGuard:
         if hmac.compare_digest(cookie, self.token):
             return None
         query = parse_qs(scope["query_string"].decode("ascii", "replace"))
-        given = query.get("token", [""])[0].encode()
-        if scope["type"] == "http" and hmac.compare_digest(given, self.token):
+        token = query.get("token", [""])[0].encode()
+        if scope["type"] == "http" and hmac.compare_digest(token, self.token):
             answer = RedirectResponse(scope["path"], 303)
             answer.set_cookie(COOKIE, self.token.decode(), httponly=True, samesite="strict")
             return answer

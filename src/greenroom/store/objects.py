@@ -38,6 +38,18 @@ def digest(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def read_json_file(path: Path) -> Any:
+    """Return what a person's JSON file says.
+
+    Raises:
+        BadInput: it cannot be read, is not UTF-8, is no JSON, or is nested too deep.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes())
+    except (ValueError, OSError, RecursionError, msgspec.DecodeError) as error:
+        raise BadInput(f"not readable as JSON: {error}", where=str(path)) from error
+
+
 def canonical(fields: Mapping[str, Any]) -> bytes:
     """Return JSON in the form of RFC 8785; NaN, infinity and integers beyond ±2⁵³ are refused."""
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from greenroom.clock import NS_PER_S, Clock
+from greenroom.clock import Clock, utc_day
 from greenroom.errors import BadInput, GreenroomError
 from greenroom.manifests import Manifest, kind_of
 from greenroom.plugins import scheme_of
@@ -76,7 +76,7 @@ class Workspace:
 
     def day_of(self, utc_ns: int) -> datetime.date:
         """Return the UTC day of a time in nanoseconds since 1970."""
-        return datetime.datetime.fromtimestamp(utc_ns // NS_PER_S, datetime.UTC).date()
+        return utc_day(utc_ns)
 
     def publish(self, manifest: Manifest, *, by: str) -> str:
         """Keep a manifest and say so in the log; publishing the same again adds nothing.
