@@ -5,7 +5,8 @@ root position in m (3), then rotations as quaternions w first (4) or one angle a
 (1), in the order of ``_COLUMNS``; +X ahead, +Y up, +Z to the performer's right; local to the
 parent, relative to standing with the arms down. Frames have their own durations → one rate, by
 slerp. The lengths are those of ``pybullet_data/humanoid/humanoid.urdf`` (zlib), whose numbers are
-four times the metres.
+four times the metres. Its ``neck`` is where the neck begins, 2 cm below the shoulders; the head is
+fixed to it, so a ``head`` without a rotation of its own is added at the base of the skull.
 
 The order and w-first were proved by looking: with them the feet of ``walk`` stay near the floor,
 knees bend back, elbows forward, and the root moves the way the hips face; tests keep it.
@@ -26,11 +27,15 @@ MAX_BYTES = 64 << 20
 MAX_SECONDS = 3600.0
 _ORDER = "ZXY"
 
+_SKULL = 0.175 - 0.1025 + 0.02
+"""The skull's base above the neck joint: the URDF's head is a sphere 0.175 above it, of radius 0.1025."""
+
 # joint, parent, place on the parent (m), first column of its rotation, number of columns.
 _COLUMNS: tuple[tuple[str, str, tuple[float, float, float], int, int], ...] = (
     ("root", "", (0.0, 0.0, 0.0), 4, 4),
     ("chest", "root", (0.0, 0.236151, 0.0), 8, 4),
     ("neck", "chest", (0.0, 0.223894, 0.0), 12, 4),
+    ("head", "neck", (0.0, _SKULL, 0.0), 0, 0),
     ("right_hip", "root", (0.0, 0.0, 0.084887), 16, 4),
     ("right_knee", "right_hip", (0.0, -0.421546, 0.0), 20, 1),
     ("right_ankle", "right_knee", (0.0, -0.409870, 0.0), 21, 4),
