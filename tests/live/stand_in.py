@@ -57,14 +57,21 @@ def role(uses_speech: bool = False) -> PerformerSpec:
 class FakeModel:
     """A backend that lets through what is trusted and holds the rest; `broken` ticks give NaN."""
 
-    def __init__(self, broken: frozenset[int] = frozenset(), shape: ModelShape = SHAPE) -> None:
+    def __init__(
+        self,
+        broken: frozenset[int] = frozenset(),
+        shape: ModelShape = SHAPE,
+        confidence: float = 0.5,
+    ) -> None:
         self.broken, self.asked, self.shape = broken, 0, shape
+        self.confidence = confidence
 
     def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
         valid = inputs["valid"][0]
         trust = np.append(np.repeat(valid, 6), np.repeat(valid[:1], 4))
         pose = np.where(trust > 0, inputs["state"][0], inputs["history"][0, -1])
         out = {n: np.full((1, *s), 0.5, np.float32) for n, s in self.shape.outputs().items()}
+        out["confidence"][:] = self.confidence
         out["pose"][0] = pose if self.asked not in self.broken else np.nan
         self.asked += 1
         assert tuple(out)[: len(OUTPUTS)] == OUTPUTS

@@ -74,19 +74,77 @@ def test_a_missing_joint_is_the_models_and_the_others_stay_as_captured() -> None
         np.testing.assert_allclose(age, [0, 0, np.log1p(tick - 10) / 6, 0], rtol=1e-6)
 
 
-def test_capture_lost_goes_on_by_speech_then_holds_when_the_voice_is_gone_too() -> None:
-    performer = Performer(role(), FakeModel(), 0)
+def sources(outcomes: list[TickResult]) -> list[str]:
+    return [outcome.rung for outcome in outcomes]
+
+
+def test_capture_lost_becomes_an_idle_that_the_voice_moves() -> None:
+    performer = Performer(role(), FakeModel(confidence=0.2), 0)
     play(performer, range(10))
     spoken = play(performer, range(10, 20), lost=None)
-    assert {o.rung for o in spoken} == {"speech"} and spoken[0].reason == "capture lost"
+    assert set(sources(spoken)) == {"speech"} and spoken[0].reason == "capture lost"
     silent = play(performer, range(20, 60), sound=False, lost=None)
-    rungs = [o.rung for o in silent]
-    assert rungs == ["speech"] * SILENT_TICKS + ["hold"] * (40 - SILENT_TICKS)
+    assert sources(silent) == ["speech"] * SILENT_TICKS + ["idle"] * (40 - SILENT_TICKS)
     assert silent[-1].reason == "capture and voice lost"
+    assert performer.motion == "idle"
+
+
+def test_a_model_that_is_sure_carries_on_until_it_is_not() -> None:
+    model = FakeModel(confidence=0.9)
+    performer = Performer(role(), model, 0)
+    play(performer, range(10), sound=False)
+    assert set(sources(play(performer, range(10, 14), sound=False, lost=None))) == {"free"}
+    model.confidence = 0.3
+    assert set(sources(play(performer, range(14, 20), sound=False, lost=None))) == {"idle"}
+    model.confidence = 0.9  # who stands at ease goes on standing
+    assert set(sources(play(performer, range(20, 30), sound=False, lost=None))) == {"idle"}
+    assert sources(play(performer, range(30, 31))) == ["capture"]
+
+
+def test_what_happens_when_capture_is_lost_can_be_chosen() -> None:
+    for lost, wanted in (("free", "free"), ("hold", "hold"), ("idle", "idle")):
+        performer = Performer(role(), FakeModel(confidence=0.1), 0, lost=lost)
+        play(performer, range(10), sound=False)
+        assert set(sources(play(performer, range(10, 200), sound=False, lost=None))) == {wanted}
+
+
+def test_before_anybody_is_captured_the_performer_stands_at_ease() -> None:
+    performer = Performer(walker(), FakeModel(shape=WALKER_SHAPE, confidence=0.9), 0)
+    out = play(performer, range(60), sound=False, lost=None)
+    assert set(sources(out)) == {"idle"}
+    roots = np.stack([outcome.frame.root for outcome in out])
+    assert np.abs(roots[:, [0, 2]]).max() < 0.06 and 0.85 < roots[:, 1].min()
+
+
+def test_no_change_of_source_is_a_jump_and_the_idle_keeps_off_the_floor() -> None:
+    performer = Performer(walker(), FakeModel(shape=WALKER_SHAPE, confidence=0.1), 0)
+    moving = steepest(play(performer, range(30)))
+    start = play(performer, range(30, 31))
+    idle = play(performer, range(31, 400), sound=False, lost=None)
+    back = play(performer, range(400, 460))
+    assert moving < 3 and steepest(start + idle) < 12
+    assert steepest(idle[-1:] + back) < 13  # TURN_SPEED, a little more for what moves itself
+    body = performer.body
+    for outcome in idle:
+        turns = [tuple(q) for q in outcome.frame.rotations.tolist()]
+        assert body.place(tuple(outcome.frame.root.tolist()), turns).lowest > -0.001
+    roots = np.stack([o.frame.root for o in [*idle[-1:], *back]])
+    assert 30 * np.linalg.norm(np.diff(roots, axis=0), axis=1).max() < 1.5
+
+
+def test_the_model_is_told_what_was_performed_in_its_place() -> None:
+    performer = Performer(walker(), FakeModel(shape=WALKER_SHAPE, confidence=0.1), 0)
+    play(performer, range(10), sound=False)
+    out = play(performer, range(10, 60), sound=False, lost=None)
+    state = performer.state
+    rotations = out[-1].frame.rotations[performer.index]
+    turned = performer.placer.upright(state, WALKER_SHAPE.joints)
+    assert angle_between(turned, rotations).max() < 0.1
+    assert state[-4] == pytest.approx(float(out[-1].frame.root[1]), abs=1e-6)
 
 
 def test_hold_returns_to_rest_and_no_switch_is_a_jump() -> None:
-    performer = Performer(role(), FakeModel(), 0)
+    performer = Performer(role(), FakeModel(), 0, lost="hold")
     moving = steepest(play(performer, range(30)))
     start = play(performer, range(30, 31))
     held = play(performer, range(31, 400), sound=False, lost=None)
@@ -95,10 +153,6 @@ def test_hold_returns_to_rest_and_no_switch_is_a_jump() -> None:
     rest = performer.blender.rest
     assert angle_between(held[-1].frame.rotations[INDEX[1:]], rest[INDEX[1:]]).max() < 1
     assert steepest(held[-1:] + back) < 8  # eased: the way back is 20 degrees
-    sample = decode(body_packet(429))
-    assert not isinstance(sample, np.ndarray)
-    off = angle_between(back[-1].frame.rotations[INDEX], sample.rotations[INDEX])
-    assert off.max() < 0.1
 
 
 def test_an_output_that_is_not_finite_is_held_and_never_emitted() -> None:
@@ -129,7 +183,7 @@ def test_a_damaged_packet_is_passed_over(data: bytes) -> None:
 
 
 def test_a_foot_holds_a_body_that_nobody_captures_and_a_hold_forgets_it() -> None:
-    performer = Performer(walker(), FakeModel(shape=WALKER_SHAPE), 0)
+    performer = Performer(walker(), FakeModel(shape=WALKER_SHAPE), 0, lost="free")
     play(performer, range(5))
     performer.state = performer.state.copy()
     performer.state[-2] = 1.0  # forwards, metres a second, which the stand-in goes on with
@@ -286,12 +340,12 @@ def test_a_release_that_takes_other_inputs_cannot_stand_behind() -> None:
 
 def test_who_takes_over_in_mid_movement_with_nothing_captured_eases_to_rest() -> None:
     before = play(Performer(role(), FakeModel(), 0), range(40))
-    performer = Performer(role(), FakeModel(), 0)
-    play(performer, range(20), sound=False, lost=None)  # silent for long: it holds
+    performer = Performer(role(), FakeModel(confidence=0.2), 0)
+    play(performer, range(20), sound=False, lost=None)
     performer.resume([outcome.frame for outcome in before[-2:]])
     after = play(performer, range(40, 100), sound=False, lost=None)
-    assert {outcome.rung for outcome in after} == {"hold"}
-    assert steepest([*before[-2:], *after]) <= 2 * steepest(before)
+    assert {outcome.rung for outcome in after} == {"idle"}
+    assert steepest([*before[-2:], *after]) <= 13
 
 
 TOLD = {"phonemes": [(2, 4, "B"), (4, 5, "?")], "scene": [(0, 3, "walk")], "emotion": "happy"}

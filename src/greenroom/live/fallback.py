@@ -1,17 +1,20 @@
 """Decide how a frame is produced, and let no change of mind be seen as a jump.
 
-Rungs, best first: `capture` (the performer's joints, completed by the model), `speech` (capture lost:
-the model goes on by itself and, if it was trained to, by the voice), `previous` (the last release),
-`hold` (the last pose, returning to rest). What is emitted is the target plus an offset that starts at
-the difference to the last frame and dies away on a critically damped spring, velocity kept
-(inertialisation; the spring's closed form is Juckett's, 2012). On `hold` the target is the rest pose
-and the spring slow: that is the damped return.
+Sources, best first: `capture` (the performer's joints, completed by the model), `speech` (capture lost,
+driven by the voice), `previous` (the last release), `idle` (capture lost: the actor's own standing
+idle), `free` (capture lost: the model alone, while it is sure of itself or on request), `hold` (the last
+pose, returning to rest). What is emitted is the target plus an offset that starts at the difference to
+the last frame and dies away on a critically damped spring, velocity kept (inertialisation; the spring's
+closed form is Juckett's, 2012). The larger the difference, the slower the spring: nobody flies back to
+where capture finds them. On `hold` the target is the rest pose and the spring slow: that is the damped
+return.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -19,17 +22,31 @@ from greenroom.clock import TICK_HZ
 from greenroom.features.pose import AHEAD, Heading, PoseDecoder
 from greenroom.frames import BONE, BONES, Floats, Frame
 from greenroom.registry.release import PerformerSpec
-from greenroom.rotations import from_vector, inverse, multiply, normalise, to_vector
+from greenroom.rotations import from_vector, inverse, multiply, normalise, rotate, to_vector
 
-CAPTURE, SPEECH, PREVIOUS, HOLD = "capture", "speech", "previous", "hold"
-RUNGS = (CAPTURE, SPEECH, PREVIOUS, HOLD)
+RUNGS = ("capture", "speech", "previous", "idle", "free", "hold")
+CAPTURE, SPEECH, PREVIOUS, IDLE, FREE, HOLD = RUNGS
+LostCapture = Literal["idle", "free", "hold"]
+"""What the performer does when nothing is captured any more."""
 
 SWITCH_HALF_LIFE = 0.10
+IDLE_HALF_LIFE = 0.22
 HOLD_HALF_LIFE = 1.2
 """Half-lives of the spring's two decays, seconds: of a jump from standstill 60 % are left after one,
 a quarter after two."""
+ROOT_SPEED = 0.8
+"""Metres a second at which an offset of the root dies away at most, from standstill."""
+WALK_SPEED = 1.4
+"""Metres a second of the root, its own and the offset's together: a brisk walk."""
+SLOWEST_RETURN = 0.2
+"""Metres a second at which an offset dies away at least, beside whoever walks by himself."""
+SOFT = 4.0
+"""How fast a root that is far away takes up speed: its difference falls to a third in 1/8 s."""
+TURN_SPEED = 6.0
+"""Radians a second at which an offset of a joint does."""
 _DT = np.float32(1 / TICK_HZ)
 _SETTLED = 1e-4
+_SMALL = np.float32(1e-6)
 
 
 def rest_pose(role: PerformerSpec, heading: Heading = AHEAD) -> Floats:
@@ -54,13 +71,30 @@ class Inertializer:
         self._before: tuple[Floats, Floats] | None = None
         self._offset: Floats = np.zeros((len(BONES) + 1, 3), dtype=np.float32)
         self._speed: Floats = np.zeros_like(self._offset)
-        self._half_life = SWITCH_HALF_LIFE
-        self._moving = False
+        self._decay: Floats = np.ones((len(BONES) + 1, 1), dtype=np.float32)
+        self._fade = self._decay
+        self._targets: tuple[Floats, Floats] | None = None
+        self._moving = self._holding = self._first = False
+        self._most = ROOT_SPEED
 
     @property
     def last(self) -> tuple[Floats, Floats] | None:
         """Root (3,) and rotations (55, 4) of the last frame; None before the first."""
         return self._last
+
+    @property
+    def recent(self) -> list[tuple[Floats, Floats]]:
+        """The last two frames, oldest first; fewer at the start."""
+        return [pose for pose in (self._before, self._last) if pose is not None]
+
+    @property
+    def moving(self) -> bool:
+        """Whether an offset is still dying away."""
+        return self._moving
+
+    def correct(self, root: Floats, rotations: Floats) -> None:
+        """Note that something else than `step` returned was emitted."""
+        self._last = root, rotations
 
     def resume(self, frames: Sequence[Frame]) -> None:
         """Go on from the last two frames that somebody else emitted, or the last one."""
@@ -79,6 +113,11 @@ class Inertializer:
         """
         if switched and self._last is not None:
             self._start(root, rotations, half_life)
+            self._first = True
+        elif self._moving and self._targets is not None:
+            self._follow(root, rotations, *self._targets)
+            self._first = False
+        self._targets = root, rotations
         if self._moving:
             root, rotations = self._ease(root, rotations)
         self._before, self._last = self._last, (root, rotations)
@@ -92,17 +131,49 @@ class Inertializer:
         self._offset[-1] = old_root - root
         self._speed[:-1] = to_vector(multiply(old, inverse(before))) / _DT
         self._speed[-1] = (old_root - before_root) / _DT
-        self._half_life = half_life
+        # From standstill the offset's fastest is y x0 / e, with y = 2 ln 2 / half-life.
+        sizes = np.sqrt(np.einsum("ji,ji->j", self._offset, self._offset))
+        quickest = np.float32(2 * math.log(2) / half_life)
+        fastest = np.float32(math.e * TURN_SPEED) / np.maximum(sizes, _SMALL)
+        self._decay = np.minimum(quickest, fastest)[:, None]
+        self._decay[-1] = quickest
+        # One number after the other: an exponential of an array rounds differently elsewhere.
+        fades = [[math.exp(-y / TICK_HZ)] for y in self._decay[:, 0].tolist()]
+        self._fade = np.asarray(fades, dtype=np.float32)
+        self._most = ROOT_SPEED
+        self._holding = half_life >= HOLD_HALF_LIFE
         self._moving = True
 
+    def _follow(
+        self, root: Floats, rotations: Floats, root_before: Floats, rotations_before: Floats
+    ) -> None:
+        """Take the target's own speed, known from its second frame on, out of the offset's.
+
+        The root's offset dies away the slower the faster its target goes.
+        """
+        moved = (root - root_before) / _DT
+        if self._first:
+            turning = to_vector(multiply(rotations, inverse(rotations_before))) / _DT
+            self._speed[:-1] -= rotate(from_vector(self._offset[:-1]), turning)
+            self._speed[-1] -= moved
+        speed = math.hypot(float(moved[0]), float(moved[2]))
+        self._most = min(ROOT_SPEED, max(SLOWEST_RETURN, WALK_SPEED - speed))
+
     def _ease(self, root: Floats, rotations: Floats) -> tuple[Floats, Floats]:
-        # x(t) = (x0 + (v0 + y x0) t) e^(-y t), with y = 2 ln 2 / half-life
-        y = np.float32(2 * math.log(2) / self._half_life)
+        # x(t) = (x0 + (v0 + y x0) t) e^(-y t), that is x'' = -2 y (x' - u) with u = -y x / 2
+        y = self._decay
         push = self._speed + y * self._offset
-        fade = np.float32(math.exp(-float(y * _DT)))
-        self._offset = (fade * (self._offset + push * _DT)).astype(np.float32)
-        self._speed = (fade * (self._speed - y * push * _DT)).astype(np.float32)
-        if float(np.abs(self._offset).max()) < _SETTLED and self._half_life < HOLD_HALF_LIFE:
+        fade = self._fade
+        offset = (fade * (self._offset + push * _DT)).astype(np.float32)
+        speed = (fade * (self._speed - y * push * _DT)).astype(np.float32)
+        distance = math.sqrt(sum(x * x for x in self._offset[-1].tolist()))
+        if distance * float(y[-1, 0]) > 2 * self._most:  # far away u is no faster than that
+            back = self._offset[-1] * np.float32(-self._most / distance)
+            calm = np.float32(math.exp(-2 * min(float(y[-1, 0]), SOFT) / TICK_HZ))
+            speed[-1] = back + (self._speed[-1] - back) * calm
+            offset[-1] = self._offset[-1] + speed[-1] * _DT
+        self._offset, self._speed = offset, speed
+        if float(np.abs(self._offset).max()) < _SETTLED and not self._holding:
             self._moving = False
         turned = multiply(from_vector(self._offset[:-1]), rotations)
         return root + self._offset[-1], normalise(turned).astype(np.float32)

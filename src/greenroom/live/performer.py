@@ -6,6 +6,7 @@ comes in as a recorded decision, so that a replay makes the same frames.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,24 +19,32 @@ from greenroom.features.conditioning import Conditioning, ConditioningTrack
 from greenroom.features.model_inputs import ModelInputs
 from greenroom.features.noise import NoiseWalk
 from greenroom.features.pipeline import FeaturePipeline, Features
-from greenroom.features.pose import Legs, PoseDecoder
+from greenroom.features.pose import Legs, PoseDecoder, state_features
 from greenroom.features.speech import extract_speech
-from greenroom.frames import ARKIT, BONE, BONES, SAMPLES_PER_TICK, Floats, Frame
+from greenroom.frames import ARKIT, BONE, BONES, HUMANOID, SAMPLES_PER_TICK, Floats, Frame
 from greenroom.live.fallback import (
     CAPTURE,
+    FREE,
     HOLD,
     HOLD_HALF_LIFE,
+    IDLE,
+    IDLE_HALF_LIFE,
     PREVIOUS,
     SPEECH,
     SWITCH_HALF_LIFE,
     Inertializer,
+    LostCapture,
     rest_pose,
 )
+from greenroom.live.idle import Idle, keep_on_floor, lift
+from greenroom.live.kinematics import BodyKinematics
 from greenroom.live.sinks.vmc import no_face
 from greenroom.registry.release import PerformerSpec
 
 SILENT_TICKS = 15
-"""Without capture and without a voice for this long, the performer holds."""
+"""Without a sound for this long, there is no voice."""
+CONFIDENT = 0.5
+"""While its mean confidence is at least this, the model carries on a movement that capture lost."""
 _FACE_FADE = np.float32(0.5 ** (1 / (SWITCH_HALF_LIFE * TICK_HZ)))
 _NAN3 = np.full(3, np.nan, dtype=np.float32)
 _NAN4 = np.full((len(BONES), 4), np.nan, dtype=np.float32)
@@ -145,7 +154,9 @@ class Performer:
         mark: called with "features", "inference" and "post" as each is done, to time them.
         previous: the release before, asked where this one's model says no number; it is left aside
             if it takes other inputs.
-        told: of the show in words: what is said, and the scenes of its script.
+        conditioning: of the show in words: what is said, and the scenes of its script.
+        lost: what to do when nothing is captured: a standing idle, the model's free motion, or the
+            damped return to rest.
     """
 
     def __init__(
@@ -156,9 +167,10 @@ class Performer:
         mark: Callable[[str], None] = lambda name: None,
         previous: LoadedModel | None = None,
         conditioning: Conditioning = _NOTHING,
+        lost: LostCapture = IDLE,
     ) -> None:
         """Stand at the middle of the stage, in the rest pose."""
-        self.role, self.mark = role, mark
+        self.role, self.mark, self.lost = role, mark, lost
         self.part = LoadedModel(role, backend)
         stands_in = previous is not None and previous.stands_in_for(self.part)
         self.previous = previous if stands_in else None
@@ -174,12 +186,15 @@ class Performer:
         self._prompter = ConditioningTrack(role.words, conditioning)
         self.state = role.rest
         self._trust: list[float] = []
-        self.silent = 0
-        self.source = ""
+        self.silent = SILENT_TICKS + 1
+        self.motion = ""
+        """What moved the last frame: the model, the capture, the idle or the hold."""
         # What the model drives is taken as captured only where that is fully trusted.
         self.enough = np.full(len(BONES), np.finfo(np.float32).tiny, dtype=np.float32)
         self.enough[self.index] = 1
         self.blender = Inertializer(rest_pose(role))
+        self.body = BodyKinematics(HUMANOID.offsets if role.offsets is None else role.offsets)
+        self.idle = Idle(self.body, self.blender.rest, seed)
         self._speaking = False
         self._mouth = np.zeros(len(self.part.places), dtype=np.float32)
         self._off = np.zeros_like(self._mouth)
@@ -191,7 +206,7 @@ class Performer:
         """Take over after the last two frames that somebody else emitted, or the last one."""
         self.blender.resume(frames)
         self.placer.anchor(frames[-1].root, frames[-1].rotations[0])
-        self.source = "somebody else"  # whatever comes next is eased into
+        self.motion = "somebody else"  # whatever comes next is eased into
 
     def step(
         self,
@@ -226,7 +241,7 @@ class Performer:
                 prediction = (self.previous, fallback_outputs) if finite else None
         self.mark("inference")
         outcome = self._emit(
-            tick, sample, features=features, outputs=outputs, prediction=prediction
+            tick, sample, features=features, outputs=outputs, prediction=prediction, sound=sound
         )
         self.mark("post")
         return outcome
@@ -273,42 +288,82 @@ class Performer:
         features: Features,
         outputs: Floats | None,
         prediction: tuple[LoadedModel, Floats] | None,
+        sound: Floats,
     ) -> TickResult:
-        """Climb as high on the ladder as what was told allows.
+        """Perform from the best source that this tick has.
 
         Args:
             tick: its number.
             sample: captured.
             features: of it.
-            outputs: what this release's model said; None where it was late and not asked.
-            prediction: whose words are performed, and the words; None where nobody's can be.
+            outputs: of this release's model; None where it was late and not asked.
+            prediction: whose outputs are performed, and the outputs; None where nobody's can be.
+            sound: of this tick (1, S).
         """
-        captured = any(self._trust)
-        if captured:
-            self.silent = 0
-        rung, reason = CAPTURE, ""
-        if outputs is None:
-            rung, reason = HOLD, "late"
-        elif prediction is None:
-            rung, reason = HOLD, _NO_NUMBER
-        elif prediction[0] is not self.part:
-            rung, reason = PREVIOUS, _NO_NUMBER
-        elif not captured:
-            rung, reason = SPEECH, "capture lost"
-        if prediction is not None and not captured and self.silent > SILENT_TICKS:
-            rung, reason = HOLD, "capture and voice lost"
-        if rung == HOLD or prediction is None:
+        source, motion, reason = self._choose(outputs, prediction)
+        if prediction is None or motion == HOLD:
             frame, now = self._hold(tick), features.state[0]
             self.state = np.where(np.isfinite(now), now, self.state)
         else:
             part, flat_outputs = prediction
-            self.state = flat_outputs[: self.role.shape.state]  # the pose comes first
             face = self._face(part.face(flat_outputs))
-            frame = self._perform(tick, rung, sample, self.state, face=face)
+            if motion == IDLE:
+                frame = self._stand_by(tick, face, sound)
+            else:
+                self.state = flat_outputs[: self.role.shape.state]  # the pose comes first
+                frame = self._perform(tick, motion, sample, self.state, face=face)
         flat = self.inputs.flat
         return TickResult(
-            frame, rung, reason, flat, outputs=outputs, capture=sample, features=features
+            frame, source, reason, flat, outputs=outputs, capture=sample, features=features
         )
+
+    def _choose(
+        self, outputs: Floats | None, prediction: tuple[LoadedModel, Floats] | None
+    ) -> tuple[str, str, str]:
+        """Return the source of this tick's frame, what moves the body, and why it is no better one."""
+        if outputs is None:
+            return HOLD, HOLD, "late"
+        if prediction is None:
+            return HOLD, HOLD, _NO_NUMBER
+        if any(self._trust):
+            better = prediction[0] is self.part
+            return (CAPTURE, CAPTURE, "") if better else (PREVIOUS, PREVIOUS, _NO_NUMBER)
+        voice = self.silent <= SILENT_TICKS
+        reason = "capture lost" if voice else "capture and voice lost"
+        if prediction[0] is not self.part:
+            reason = _NO_NUMBER
+        if self.lost == HOLD:
+            return HOLD, HOLD, reason
+        # Who stands at ease goes on standing: a model that grows sure of itself moves nobody.
+        sure = self.motion != IDLE and self._confidence(prediction[1]) >= CONFIDENT
+        moved = FREE if self.lost == FREE or (sure and self.blender.last is not None) else IDLE
+        source = SPEECH if voice else moved
+        return (source if prediction[0] is self.part else PREVIOUS), moved, reason
+
+    def _confidence(self, outputs: Floats) -> float:
+        """Return the model's mean confidence in its joints."""
+        tensors = get_tensors(outputs, self.role.shape.outputs())
+        return float(tensors["confidence"].mean())
+
+    def _stand_by(self, tick: int, face: Floats, sound: Floats) -> Frame:
+        """Return a frame of the idle, and note it as the body's own past."""
+        switched = self.motion != IDLE
+        self.motion = IDLE
+        if switched:
+            self.idle.start(self.blender.recent)
+        before = self.blender.last
+        power = math.fsum(x * x for x in sound[0].tolist()) / sound.shape[1]
+        wanted = self.idle.step(math.sqrt(power))
+        root, rotations = self.blender.step(
+            wanted.root, wanted.rotations, switched, IDLE_HALF_LIFE
+        )
+        root, rotations = keep_on_floor(self.body, root, rotations, wanted.ankles)
+        self.blender.correct(root, rotations)
+        self.placer.anchor(root, rotations[0])
+        hips = None if before is None else (before[0], before[1][0])
+        state = state_features(root[None], rotations[None, self.index], hips)[0]
+        self.state = np.nan_to_num(state)  # the first frame of a show has no speeds
+        return Frame(tick, root, rotations, face)
 
     def _face(self, weights: Floats | None) -> Floats:
         """Return the face's weights (52,): missing where nothing drives them, at rest without a voice.
@@ -330,7 +385,7 @@ class Performer:
         return face
 
     def _perform(
-        self, tick: int, rung: str, sample: BodySample | None, state: Floats, face: Floats
+        self, tick: int, motion: str, sample: BodySample | None, state: Floats, face: Floats
     ) -> Frame:
         placer, joints = self.placer, self.role.shape.joints
         if sample is not None and sample.validity[0] > 0:
@@ -344,9 +399,13 @@ class Performer:
         if sample is not None:
             trusted = sample.validity >= self.enough
             rotations = np.where(trusted[:, None], sample.rotations, rotations)
-        switched = self.source not in ("", rung) or (sample is not None and sample.first_of_clip)
-        self.source = rung
-        root, rotations = self.blender.step(placer.root, rotations, switched, SWITCH_HALF_LIFE)
+        switched = self.motion not in ("", motion) or (sample is not None and sample.first_of_clip)
+        self.motion = motion
+        target = placer.root, rotations
+        root, rotations = self.blender.step(*target, switched, SWITCH_HALF_LIFE)
+        if self.blender.moving and motion != FREE:
+            root = lift(self.body, target, (root, rotations))
+            self.blender.correct(root, rotations)
         return Frame(tick, root, rotations, face)
 
     def _hold(self, tick: int) -> Frame:
@@ -354,8 +413,8 @@ class Performer:
         if self.blender.last is None:
             root = np.asarray([0, self.role.rest[6 * self.role.shape.joints], 0], np.float32)
         self.placer.lift()
-        switched = self.source != HOLD
-        self.source = HOLD
+        switched = self.motion != HOLD
+        self.motion = HOLD
         rest = rest_pose(self.role, self.placer.heading)
         root, rotations = self.blender.step(root, rest, switched, HOLD_HALF_LIFE)
         return Frame(tick, root, rotations, self._face(None))
