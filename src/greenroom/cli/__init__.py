@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 from greenroom import __version__
-from greenroom.cli.context import Context, answer
+from greenroom.cli.context import Context, answer, with_home
 from greenroom.config import home
 from greenroom.errors import GreenroomError
 
@@ -151,7 +151,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except GreenroomError as error:
-            click.echo(f"greenroom: {error}", err=True)
+            click.echo(f"greenroom: {with_home(str(error))}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("greenroom: interrupted; what was finished is kept", err=True)
@@ -212,7 +212,7 @@ def main(ctx: click.Context, folder: str | None, detach: bool) -> None:
     if ctx.invoked_subcommand is None:
         from greenroom.services.overview import overview
 
-        click.echo(overview(ctx.obj.workspace))
+        click.echo(with_home(overview(ctx.obj.workspace)))
     elif detach:
         from greenroom.services.jobs import detach as start_job
 
