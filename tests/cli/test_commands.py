@@ -92,6 +92,7 @@ def test_a_bad_file_is_refused_in_one_line_and_nothing_is_kept(
     tmp_path: Path, name: str, content: bytes
 ) -> None:
     home, path = tmp_path / "home", tmp_path / name
+    home.mkdir()
     path.write_bytes(content)
     code, out, _ = run(home, "ingest", str(path), "--actor", "a", "--json")
     assert code == 2
@@ -182,6 +183,7 @@ def test_labels_come_from_a_file(tmp_path: Path, clip: Path) -> None:
 def test_errors_are_one_line_that_says_what_to_do(
     tmp_path: Path, args: tuple[str, ...], word: str
 ) -> None:
+    (tmp_path / "home").mkdir()
     code, out, err = run(tmp_path / "home", *args)
     assert code == 2
     assert out == "" and word in err and len(err.strip().splitlines()) == 1

@@ -46,4 +46,6 @@ def test_a_release_says_whether_it_is_on_stage(home: Path) -> None:
 @pytest.mark.parametrize("kind", ["dataset", "model", "release", "show"])
 def test_an_unknown_one_is_told_with_the_list_command(home: Path, kind: str) -> None:
     code, _, err = run(home, kind, "show", "123456")
-    assert code == 2 and f"greenroom {kind} list" in err and len(err.splitlines()) == 1
+    assert (
+        code == 2 and f"greenroom --home {home} {kind} list" in err and len(err.splitlines()) == 1
+    )

@@ -50,12 +50,45 @@ def test_alone_it_says_what_there_is_and_what_comes_next(tmp_path: Path) -> None
     runner = CliRunner()
     empty = runner.invoke(main, ["--home", str(tmp_path / "none")])
     assert empty.exit_code == 0
-    assert f"is empty\nnext: greenroom --home {tmp_path / 'none'} demo" in empty.stdout
+    assert f"there is no workspace in {tmp_path / 'none'} yet\n" in empty.stdout
+    assert f"\nnext: greenroom --home {tmp_path / 'none'} demo" in empty.stdout
     assert not (tmp_path / "none").exists()
     embedded.install(Workspace(tmp_path))
     text = runner.invoke(main, ["--home", str(tmp_path)]).stdout
     assert "1 release, 0 shows" in text and "mira: release" in text
     assert f"next: greenroom --home {tmp_path} ingest PATH" in text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["take", "list"],
+        ["take", "show", "123456"],
+        ["show", "list"],
+        ["release", "list", "--json"],
+        ["replay", "123456", "--verify"],
+        ["fsck"],
+        ["jobs"],
+        ["key", "list"],
+        ["key", "revoke", "Ada"],
+        ["alerts"],
+        ["serve"],
+        ["run", "list"],
+        ["perform", "mira", "--in", "take:123456"],
+        ["--detach", "fsck"],
+    ],
+)
+def test_a_mistyped_home_is_told_and_not_made(tmp_path: Path, command: list[str]) -> None:
+    home = tmp_path / "typo"
+    done = CliRunner().invoke(main, ["--home", str(home), *command])
+    assert done.exit_code == 2 and not home.exists() and not done.stdout
+    assert f"there is no workspace in {home}; check --home DIR" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_first_key_begins_a_workspace(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["--home", str(tmp_path / "new"), "key", "new", "Ada"])
+    assert done.exit_code == 0 and (tmp_path / "new" / "log").exists()
 
 
 def test_a_typo_is_told_with_what_was_meant(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def new_command(
     The first key becomes the root of the workspace: it signs later keys, revocations of keys, and the
     first policy of each actor.
     """
-    key = make_key(context.workspace, name, None if expires is None else expires.date())
+    key = make_key(context.begin(), name, None if expires is None else expires.date())
     path = private_keys(context.workspace, name)[-1]
     text = f"key {short(key.public)} in {path}"
     if key.trust == ROOT:

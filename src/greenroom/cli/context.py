@@ -44,10 +44,25 @@ class Context:
 
     @cached_property
     def workspace(self) -> Workspace:
-        """The workspace, opened when it is first asked for."""
+        """The workspace, opened when it is first asked for.
+
+        Raises:
+            BadInput: there is none; only `begin` makes one.
+        """
+        if not self.home.exists():
+            raise BadInput(
+                f"there is no workspace in {self.home}",
+                then="check --home DIR and GREENROOM_HOME, or begin one: greenroom demo",
+            )
+        return self.begin()
+
+    def begin(self) -> Workspace:
+        """Return the workspace; its folder is made when something is first kept."""
         from greenroom.store import open_store
 
-        return open_store(str(self.home))
+        opened = open_store(str(self.home))
+        self.__dict__["workspace"] = opened  # from now on it is there
+        return opened
 
     @property
     def user(self) -> str:

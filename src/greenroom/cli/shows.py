@@ -244,6 +244,7 @@ def demo_command(
     one is told, the other is learned, and the new release comes on stage while the show runs.
     """
     context: Context = ctx.obj
+    context.begin()
     if recordings and not (loop and new_style and label_pattern and participant and rights):
         raise BadInput(
             "recordings are played with --loop, --new-style, --label-pattern, --participant and "

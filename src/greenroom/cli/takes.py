@@ -74,6 +74,7 @@ def ingest_command(
         read_labels(labels.read_bytes(), where=str(labels)) if labels else None,
         read_pattern(label_pattern) if label_pattern is not None else None,
     )
+    context.begin()
     ingested = _ingest_with_progress(context, paths, attribution, options, quiet=as_json)
     refused = [{"path": r.path, "reason": r.reason} for r in ingested.refused]
     lines = [f"{len(ingested.takes)} takes, {len(refused)} refused"]

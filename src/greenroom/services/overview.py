@@ -14,7 +14,9 @@ def overview(workspace: Workspace) -> str:
     if not workspace.log.path.exists():
         return "\n".join(
             (
-                f"the workspace {workspace.home} is empty",
+                f"the workspace {workspace.home} is empty"
+                if workspace.home.exists()
+                else f"there is no workspace in {workspace.home} yet",
                 "next: greenroom demo              (a show of 90 seconds, nothing to prepare)",
                 "  or: greenroom ingest PATH --actor NAME --participant PERSON --rights FILE",
                 "all commands: greenroom --help",
