@@ -9,7 +9,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sized
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
@@ -163,6 +163,15 @@ def answer(as_json: bool, result: dict[str, Any], text: str) -> None:
     words = json.dumps(result, ensure_ascii=False, default=_struct_json) if as_json else text
     # A file's name may hold bytes that are no UTF-8; what is printed is.
     click.echo(words.encode("utf-8", "replace").decode())
+
+
+def counted(things: Sized, noun: str) -> str:
+    """Return how many there are, in words.
+
+    >>> counted([1], "take"), counted([], "take")
+    ('1 take', '0 takes')
+    """
+    return f"{len(things)} {noun}" + ("" if len(things) == 1 else "s")
 
 
 def short(name: str | None) -> str:

@@ -348,8 +348,11 @@ def serve_command(
     )
     with serve_in_thread(app, host, port) as handle:
         click.echo(f"stage page: {handle.url}", err=True)
-        while True:
-            time.sleep(1)
+        try:
+            while True:
+                time.sleep(1)
+        except KeyboardInterrupt:
+            click.echo("\nstopped serving; everything in the workspace is kept", err=True)
 
 
 COMMANDS = (perform_command, replay_command, demo_command, serve_command)

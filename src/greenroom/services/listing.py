@@ -49,7 +49,8 @@ def date_text(utc_ns: int) -> str:
 def _length(manifest: Manifest) -> str:
     """Return how large an object is: takes of a dataset, numbers of a model, seconds of a show."""
     if isinstance(manifest, Dataset):
-        return f"{len(manifest.parents.takes)} takes"
+        count = len(manifest.parents.takes)
+        return f"{count} take{'' if count == 1 else 's'}"
     if isinstance(manifest, Model):
         return f"{manifest.parameters:,}"
     if isinstance(manifest, Show):

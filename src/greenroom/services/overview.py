@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from greenroom.datasets.build import LEAST_BODIES, usable_bodies
 from greenroom.registry.promote import live_ref
 from greenroom.registry.signing import root_key
 from greenroom.store.workspace import Workspace
@@ -41,6 +42,13 @@ def _next(workspace: Workspace, counts: dict[str, int]) -> str:
     newest = {kind: workspace.catalog.find(kind)[-1] for kind, count in counts.items() if count}
     actor = newest["take"].actor or "ACTOR"
     if not counts["dataset"]:
+        usable = usable_bodies(workspace, actor, workspace.today())
+        if usable < LEAST_BODIES:
+            return (
+                f"greenroom ingest PATH --actor {actor} --participant PERSON --rights FILE  "
+                f"(a dataset needs {LEAST_BODIES} takes with a body that may be used; there "
+                f"{'is' if usable == 1 else 'are'} {usable})"
+            )
         return f"greenroom dataset build NAME --actor {actor}"
     if not counts["model"]:
         return f"greenroom train {newest['dataset'].object[:12]}"
