@@ -292,6 +292,7 @@ def test_keys_policies_and_revocations(tmp_path: Path) -> None:
     (key,) = json.loads(out)["keys"]
     assert code == 0 and (key["owner"], key["revoked"]) == ("Ada", False)
     assert key["trust"] == "root"
+    assert "Ada has 2 keys now: they count as one approver" in run(home, "key", "new", "Ada")[1]
     second = json.loads(run(home, "key", "new", "Ada", "--json")[1])
     assert second["trust"] == "signed" and second["file"] != first["file"]
     code, _, err = run(home, "approve", "123456", "--by", "Bob")

@@ -23,7 +23,7 @@ from greenroom.manifests import (
 )
 from greenroom.registry import auto_approval
 from greenroom.registry.policy import policy_of
-from greenroom.registry.signing import sign, verify
+from greenroom.registry.signing import folded_name, sign, verify
 from greenroom.store.objects import canonical
 from greenroom.store.workspace import Workspace
 
@@ -91,10 +91,12 @@ class Approver(NamedTuple):
     Attributes:
         name: the person, or who signed the policy that approved it automatically.
         automatic: whether a policy approved it.
+        key: public key of the person; "" for a policy.
     """
 
     name: str
     automatic: bool = False
+    key: str = ""
 
     @property
     def text(self) -> str:
@@ -130,7 +132,7 @@ def _count_approvals(workspace: Workspace, release: str) -> tuple[list[Approver]
         except GreenroomError as error:
             faults.append(error.what)
         else:
-            if approver not in approvers:
+            if not any(approver[:2] == known[:2] for known in approvers):
                 approvers.append(approver)
     return approvers, faults
 
@@ -160,7 +162,7 @@ def _check(workspace: Workspace, release: str, approval: str, index: int) -> App
     until = statement.until
     if until is not None and workspace.today() > datetime.date.fromisoformat(until):
         raise Refused(f"the approval of {key.owner} ended on {until}")
-    return Approver(key.owner)
+    return Approver(key.owner, key=key.public)
 
 
 def require_approved(workspace: Workspace, release: str, manifest: ReleaseManifest) -> list[str]:
@@ -196,6 +198,12 @@ def _counting(rules: PolicyStatement, approvers: list[Approver]) -> tuple[list[s
     automatic = [approver.text for approver in approvers if approver.automatic]
     if automatic:
         return automatic, 0
-    names = [approver.name for approver in approvers]
-    counting = [n for n in names if not rules.approvers or n in rules.approvers]
+    allowed = [a for a in approvers if not rules.approvers or a.name in rules.approvers]
+    counting: list[str] = []
+    counted: set[str] = set()
+    for approver in allowed:  # a person counts once, whatever key or spelling of the name it takes
+        marks = {approver.key, folded_name(approver.name)}
+        if not marks & counted:
+            counting.append(approver.name)
+        counted |= marks
     return counting, max(0, rules.needed - len(counting))

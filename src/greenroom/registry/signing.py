@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -158,6 +159,41 @@ def private_keys(workspace: Workspace, owner: str) -> list[Path]:
     return sorted(mine, key=lambda file: file.stat().st_mtime_ns)
 
 
+def folded_name(name: str) -> str:
+    """Return a person's name without case and surplus blanks: whoever differs only there is the same.
+
+    >>> folded_name(" Ada  Lovelace") == folded_name("ada lovelace")
+    True
+    """
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def check_owner(workspace: Workspace, owner: str) -> None:
+    """Pass, or raise where a name cannot be a key's owner: approvals are counted by name.
+
+    Raises:
+        BadInput: it is no plain name, or differs from another owner's only by case or blanks.
+    """
+    if not owner.strip():
+        raise BadInput("a key needs its owner's name")
+    if owner != " ".join(owner.split()) or not owner.isprintable():
+        raise BadInput(
+            f"'{owner}' has blanks around it or characters that cannot be printed",
+            then=f"give a plain name: '{' '.join(''.join(filter(str.isprintable, owner)).split())}'",
+        )
+    if owner.startswith(".") or "/" in owner or "\\" in owner:
+        raise BadInput(
+            f"'{owner}' is no name of a person",
+            then="give a name without '/', as in: 'Ada Lovelace'",
+        )
+    for key in keys_of(workspace).values():
+        if key.trust and key.owner != owner and folded_name(key.owner) == folded_name(owner):
+            raise BadInput(
+                f"'{owner}' differs from '{key.owner}', who has a key, only by case or blanks",
+                then=f"use '{key.owner}' for the same person, or a name that tells two people apart",
+            )
+
+
 def make_key(
     workspace: Workspace, owner: str, expires: datetime.date | None = None, trust: str = ROOT
 ) -> Key:
@@ -173,10 +209,9 @@ def make_key(
         trust: `ROOT` for a person's key; `DEMO` for the demo's, which never becomes the root.
 
     Raises:
-        BadInput: no name was given.
+        BadInput: the name cannot be a key's owner's (see `check_owner`).
     """
-    if not owner.strip():
-        raise BadInput("a key needs its owner's name")
+    check_owner(workspace, owner)
     private = Ed25519PrivateKey.generate()
     key = Key(private.public_key().public_bytes(*_RAW).hex(), owner, expires)
     path = workspace.home / "keys" / f"{quote(owner, safe=' ')}-{key.public[:8]}.pem"
@@ -229,6 +264,7 @@ def sign_key(workspace: Workspace, public: str) -> Key:
     if len(public) < 6 or len(matches) != 1:
         raise BadInput(f"{len(matches)} keys begin with '{public}'", then="greenroom key list")
     key, root = matches[0], root_key(workspace)
+    check_owner(workspace, key.owner)
     signature = {} if root is None else _root_signature(workspace, root, key.statement())
     if not signature:
         raise BadInput(
@@ -261,12 +297,16 @@ def revoke_key(workspace: Workspace, owner: str, by: str) -> list[str]:
         statement = {"revoke": key.public}
         signature = {} if root is None else _root_signature(workspace, root, statement)
         signature = signature or _root_signature(workspace, key, statement)
+        if not signature and not key.trust:
+            continue  # an entry that anybody could have made; its key does not count anyway
         if not signature:
             raise Refused(
                 f"the revocation of {owner}'s key {key.public[:12]} needs a signature",
                 then="run this where the private key of the root, or of that key, is",
             )
         signatures[key.public] = signature
+    if not signatures:
+        raise BadInput(f"'{owner}' has no key that counts and could be revoked")
     for public, signature in signatures.items():
         workspace.log.append("revoke-key", {"public": public, **signature}, by=by)
     for path in private_keys(workspace, owner):
