@@ -202,6 +202,34 @@ def test_a_name_that_is_none_or_anothers_in_another_spelling_gets_no_key(
     assert [file.name[:4] for file in (home.home / "keys").iterdir()] == ["Ada-"]
 
 
+def test_a_release_of_a_revoked_releases_model_does_not_go_on_stage(
+    home: Workspace, model: str
+) -> None:
+    made = another(home, model, "b")
+    release = approve(home, made, "Ada")
+    approval.revoke(home, release, "Eve", "it stumbles")
+    manifest = home.objects.read(release, ReleaseManifest)
+    copy = home.publish(structs.replace(manifest, blobs={}), by="Ada")
+    approval.sign_approval(home, copy, "Ada")
+    refused(home, copy, f"its model is that of release {release[:12]}, of which Eve revoked it")
+    with pytest.raises(Refused, match="Eve revoked it: it stumbles"):
+        promote(home, "mira", copy, "Ada")
+    pass_days(home, 1)
+    approval.sign_approval(home, release, "Ada")  # she has looked at it, and says so
+    assert load_release(home, copy) and load_release(home, release)
+
+
+def test_a_clock_that_is_set_back_revives_no_expired_key(home: Workspace, model: str) -> None:
+    make_key(home, "Ada", expires=datetime.date(2026, 12, 31))
+    pass_days(home, 365)
+    home.log.append("note", {}, by="anybody")  # the log has seen a later day
+    pass_days(home, -365)
+    assert make_key(home, "Cy").trust == ""
+    entry = home.log.append("note", {}, by="Ada")
+    with pytest.raises(Refused, match="the key of Ada expired"):
+        verify(home, sign(home, "Ada", {"a": 1}), entry)
+
+
 def test_a_person_counts_once_with_two_keys_or_two_spellings(home: Workspace, model: str) -> None:
     make_key(home, "Ada")
     set_policy(home, "mira", "Ada", needed=2)

@@ -105,7 +105,25 @@ class Approver(NamedTuple):
 
 
 def _count_approvals(workspace: Workspace, release: str) -> tuple[list[Approver], list[str]]:
-    """Return whose approvals count, and why the others do not."""
+    """Return whose approvals count, and why the others do not.
+
+    None counts while another release of the same model is revoked: a copy is no way around it.
+    """
+    model = workspace.objects.read(release, ReleaseManifest).parents.model
+    revoked = {e.body.get("release") for e in workspace.log.entries() if e.event == "revoke"}
+    for other in sorted(str(name) for name in revoked if name != release):
+        if auto_approval.model_of(workspace, other) == model:
+            approvers, faults = _count_own(workspace, other)
+            if not approvers:
+                return [], [
+                    f"its model is that of release {other[:12]}, of which {faults[0]}; "
+                    "approve that one again first"
+                ]
+    return _count_own(workspace, release)
+
+
+def _count_own(workspace: Workspace, release: str) -> tuple[list[Approver], list[str]]:
+    """Return whose approvals count of all that were given to this very release."""
     approvals: dict[str, int] = {}
     entered: set[bytes] = set()
     revoked = ""

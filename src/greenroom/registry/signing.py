@@ -117,7 +117,7 @@ def _trust(key: Key, entry: Entry, root: Key | None) -> str:
         return DEMO
     if root is None:
         return ROOT if body.get("trust") == ROOT else ""
-    if root.revoked or (root.expires is not None and utc_day(entry.at_ns) > root.expires):
+    if root.revoked or (root.expires is not None and utc_day(entry.latest_ns) > root.expires):
         return ""
     return SIGNED if _signed_by({root.public}, key.statement(), body) else ""
 
@@ -367,7 +367,8 @@ def verify(workspace: Workspace, signed: dict[str, Any], at: Entry | None = None
     Args:
         workspace: the workspace.
         signed: a statement with "key" and "signature".
-        at: the entry of the log at whose time the key has to have counted; None for today.
+        at: the entry of the log at which the key has to have counted: keys are those before it, and
+            its day is the latest that the log had claimed by then. None for today.
 
     Raises:
         Refused: the key is unknown, revoked, expired or unsigned, or the signature is not its.
@@ -385,7 +386,7 @@ def verify(workspace: Workspace, signed: dict[str, Any], at: Entry | None = None
             else f"{root.owner} can sign it: greenroom key sign {key.public[:12]}"
         )
         raise Refused(f"the key of {key.owner} is not signed by the workspace's root", then=then)
-    today = workspace.today() if at is None else workspace.day_of(at.at_ns)
+    today = workspace.today() if at is None else workspace.day_of(at.latest_ns)
     if key.expires is not None and today > key.expires:
         raise Refused(f"the key of {key.owner} expired on {key.expires}")
     if not _matches(key.public, signed["signature"], signed["statement"]):
