@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from greenroom.errors import GreenroomError, Refused
 from greenroom.manifests import (
@@ -24,6 +25,7 @@ from greenroom.manifests import (
 from greenroom.registry import auto_approval
 from greenroom.registry.policy import policy_of
 from greenroom.registry.signing import folded_name, sign, verify
+from greenroom.store.log import Entry, Log
 from greenroom.store.objects import canonical
 from greenroom.store.workspace import Workspace
 
@@ -110,8 +112,7 @@ def _count_approvals(workspace: Workspace, release: str) -> tuple[list[Approver]
     None counts while another release of the same model is revoked: a copy is no way around it.
     """
     model = workspace.objects.read(release, ReleaseManifest).parents.model
-    revoked = {e.body.get("release") for e in workspace.log.entries() if e.event == "revoke"}
-    for other in sorted(str(name) for name in revoked if name != release):
+    for other in sorted(_decisions(workspace).revoked - {release}):
         if auto_approval.model_of(workspace, other) == model:
             approvers, faults = _count_own(workspace, other)
             if not approvers:
@@ -122,14 +123,48 @@ def _count_approvals(workspace: Workspace, release: str) -> tuple[list[Approver]
     return _count_own(workspace, release)
 
 
+class _Decisions(NamedTuple):
+    """Approvals and revocations of a log.
+
+    Attributes:
+        size: entries of the log that were read.
+        of_release: by release, in the log's order.
+        revoked: releases that were ever revoked.
+    """
+
+    size: int
+    of_release: dict[str, list[Entry]]
+    revoked: set[str]
+
+
+_READ: WeakKeyDictionary[Log, _Decisions] = WeakKeyDictionary()
+
+
+def _decisions(workspace: Workspace) -> _Decisions:
+    """Return the approvals and revocations of the log; what was read before is not read again."""
+    known = _READ.get(workspace.log) or _Decisions(0, {}, set())
+    fresh = workspace.log.entries(known.size)
+    if not fresh:
+        return known
+    of_release = {name: list(entries) for name, entries in known.of_release.items()}
+    revoked = set(known.revoked)
+    for entry in fresh:
+        if entry.event in ("approve", "revoke"):
+            release = str(entry.body.get("release"))
+            of_release.setdefault(release, []).append(entry)
+            if entry.event == "revoke":
+                revoked.add(release)
+    read = _Decisions(known.size + len(fresh), of_release, revoked)
+    _READ[workspace.log] = read
+    return read
+
+
 def _count_own(workspace: Workspace, release: str) -> tuple[list[Approver], list[str]]:
     """Return whose approvals count of all that were given to this very release."""
     approvals: dict[str, int] = {}
     entered: set[bytes] = set()
     revoked = ""
-    for entry in workspace.log.entries():
-        if entry.body.get("release") != release:
-            continue
+    for entry in _decisions(workspace).of_release.get(release, ()):
         if entry.event == "revoke":
             revoked = f"{entry.by} revoked it: {entry.body['reason']}"
             approvals.clear()
@@ -205,9 +240,18 @@ def require_approved(workspace: Workspace, release: str, manifest: ReleaseManife
     )
 
 
-def approval_status(workspace: Workspace, release: str) -> tuple[list[str], int]:
-    """Return whose approvals of a release count, and how many more it takes."""
-    rules = policy_of(workspace, workspace.objects.read(release, ReleaseManifest).actor)
+def approval_status(
+    workspace: Workspace, release: str, rules: PolicyStatement | None = None
+) -> tuple[list[str], int]:
+    """Return whose approvals of a release count, and how many more it takes.
+
+    Args:
+        workspace: where.
+        release: its hash.
+        rules: of its actor, verified; None to read them.
+    """
+    if rules is None:
+        rules = policy_of(workspace, workspace.objects.read(release, ReleaseManifest).actor)
     return _counting(rules, _count_approvals(workspace, release)[0])
 
 

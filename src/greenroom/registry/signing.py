@@ -19,6 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -27,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from greenroom.clock import utc_day
 from greenroom.errors import BadInput, Refused
-from greenroom.store.log import Entry
+from greenroom.store.log import Entry, Log
 from greenroom.store.objects import canonical, write_durably
 from greenroom.store.workspace import Workspace
 
@@ -143,7 +144,18 @@ def keys_of(workspace: Workspace, before: int | None = None) -> dict[str, Key]:
         workspace: the workspace.
         before: only entries of the log before this index count; None for all.
     """
-    return read_keys(workspace.log.entries()[:before])
+    entries = workspace.log.entries()[:before]
+    known = _KEYS.setdefault(workspace.log, {})
+    if len(entries) not in known:
+        if len(known) >= _KEYS_KEPT:
+            known.clear()
+        known[len(entries)] = read_keys(entries)
+    return dict(known[len(entries)])
+
+
+_KEYS: WeakKeyDictionary[Log, dict[int, dict[str, Key]]] = WeakKeyDictionary()
+"""By log and number of its entries: the keys, because entries never change."""
+_KEYS_KEPT = 64
 
 
 def root_key(workspace: Workspace) -> Key | None:
