@@ -235,7 +235,7 @@ def test_a_person_counts_once_with_two_keys_or_two_spellings(home: Workspace, mo
     set_policy(home, "mira", "Ada", needed=2)
     release = approve(home, another(home, model, "b"), "Ada")
     with pytest.MonkeyPatch.context() as patch:  # as a workspace of before this check has it
-        patch.setattr(signing, "check_owner", lambda workspace, owner: None)
+        patch.setattr(signing, "check_owner", lambda owner, owners: None)
         make_key(home, "ada ")
         make_key(home, "Ada")
     approval.sign_approval(home, release, "ada ")

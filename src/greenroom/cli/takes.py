@@ -23,7 +23,7 @@ from greenroom.consent.gate import refusal_reason, require_current, require_righ
 from greenroom.consent.records import read_rights
 from greenroom.datasets.build import build_dataset, read_heldout
 from greenroom.errors import BadInput
-from greenroom.manifests import Take, to_json
+from greenroom.manifests import Rights, Take, to_json
 from greenroom.render.clips import ClipPanel, picture, side_by_side
 from greenroom.services.listing import date_text
 from greenroom.store.attribution import Attribution
@@ -80,19 +80,8 @@ def ingest_command(
         require_current(record, day)
     ingested = _ingest_with_progress(context, paths, attribution, options, quiet=as_json)
     refused = [{"path": r.path, "reason": r.reason} for r in ingested.refused]
-    lines = [f"{counted(ingested.takes, 'take')}, {len(refused)} refused"]
-    lines += [f"  refused {r['path']}: {r['reason']}" for r in refused]
-    lines += [f"  note: {note}" for note in ingested.notes]
-    if not ingested.takes:
-        pass
-    elif record is None:
-        lines.append("  quarantined: nobody said who is in them; nothing will use them")
-    else:
-        if record.start and day < datetime.date.fromisoformat(record.start):
-            lines.append(
-                f"  note: nothing uses them before {record.start}: the consent starts then"
-            )
-        lines.append(f"next: greenroom dataset build NAME --actor {actor}")
+    lines = _ingest_lines(ingested, actor, record, day)
+    lines[1:1] = [f"  refused {r['path']}: {r['reason']}" for r in refused]
     answer(as_json, {"takes": ingested.takes, "refused": refused}, "\n".join(lines))
     if not ingested.takes:
         first = f"; the first: {refused[0]['reason']}" if refused else ""
@@ -102,6 +91,21 @@ def ingest_command(
             err=True,
         )
         ctx.exit(2)
+
+
+def _ingest_lines(
+    ingested: IngestResult, actor: str, record: Rights | None, day: datetime.date
+) -> list[str]:
+    """Return what was kept, under which rights, and what to do next."""
+    lines = [f"{counted(ingested.takes, 'take')}, {len(ingested.refused)} refused"]
+    lines += [f"  note: {note}" for note in ingested.notes]
+    if not ingested.takes:
+        return lines
+    if record is None:
+        return [*lines, "  quarantined: nobody said who is in them; nothing will use them"]
+    if record.start and day < datetime.date.fromisoformat(record.start):
+        lines.append(f"  note: nothing uses them before {record.start}: the consent starts then")
+    return [*lines, f"next: greenroom dataset build NAME --actor {actor}"]
 
 
 def _ingest_with_progress(

@@ -23,8 +23,9 @@ from greenroom.manifests import (
     to_json,
 )
 from greenroom.registry import auto_approval
+from greenroom.registry.names import folded_name
 from greenroom.registry.policy import policy_of
-from greenroom.registry.signing import folded_name, sign, verify
+from greenroom.registry.signing import sign, verify
 from greenroom.store.log import Entry, Log
 from greenroom.store.objects import canonical
 from greenroom.store.workspace import Workspace

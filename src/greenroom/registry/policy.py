@@ -24,7 +24,8 @@ from greenroom.manifests import (
     PolicyStatement,
     to_json,
 )
-from greenroom.registry.signing import DEMO, ROOT, Key, folded_name, root_key, sign, verify
+from greenroom.registry.names import folded_name
+from greenroom.registry.signing import DEMO, ROOT, Key, root_key, sign, verify
 from greenroom.store.log import Entry
 from greenroom.store.workspace import Workspace
 

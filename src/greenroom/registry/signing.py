@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -28,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from greenroom.clock import utc_day
 from greenroom.errors import BadInput, Refused
+from greenroom.registry.names import check_owner
 from greenroom.store.log import Entry, Log
 from greenroom.store.objects import canonical, write_durably
 from greenroom.store.workspace import Workspace
@@ -171,39 +171,9 @@ def private_keys(workspace: Workspace, owner: str) -> list[Path]:
     return sorted(mine, key=lambda file: file.stat().st_mtime_ns)
 
 
-def folded_name(name: str) -> str:
-    """Return a person's name without case and surplus blanks: whoever differs only there is the same.
-
-    >>> folded_name(" Ada  Lovelace") == folded_name("ada lovelace")
-    True
-    """
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-
-
-def check_owner(workspace: Workspace, owner: str) -> None:
-    """Pass, or raise where a name cannot be a key's owner: approvals are counted by name.
-
-    Raises:
-        BadInput: it is no plain name, or differs from another owner's only by case or blanks.
-    """
-    if not owner.strip():
-        raise BadInput("a key needs its owner's name")
-    if owner != " ".join(owner.split()) or not owner.isprintable():
-        raise BadInput(
-            f"'{owner}' has blanks around it or characters that cannot be printed",
-            then=f"give a plain name: '{' '.join(''.join(filter(str.isprintable, owner)).split())}'",
-        )
-    if owner.startswith(".") or "/" in owner or "\\" in owner:
-        raise BadInput(
-            f"'{owner}' is no name of a person",
-            then="give a name without '/', as in: 'Ada Lovelace'",
-        )
-    for key in keys_of(workspace).values():
-        if key.trust and key.owner != owner and folded_name(key.owner) == folded_name(owner):
-            raise BadInput(
-                f"'{owner}' differs from '{key.owner}', who has a key, only by case or blanks",
-                then=f"use '{key.owner}' for the same person, or a name that tells two people apart",
-            )
+def _owners(workspace: Workspace) -> list[str]:
+    """Return the names of those who have a key that counts."""
+    return [key.owner for key in keys_of(workspace).values() if key.trust]
 
 
 def make_key(
@@ -223,7 +193,7 @@ def make_key(
     Raises:
         BadInput: the name cannot be a key's owner's (see `check_owner`).
     """
-    check_owner(workspace, owner)
+    check_owner(owner, _owners(workspace))
     private = Ed25519PrivateKey.generate()
     key = Key(private.public_key().public_bytes(*_RAW).hex(), owner, expires)
     path = workspace.home / "keys" / f"{quote(owner, safe=' ')}-{key.public[:8]}.pem"
@@ -276,7 +246,7 @@ def sign_key(workspace: Workspace, public: str) -> Key:
     if len(public) < 6 or len(matches) != 1:
         raise BadInput(f"{len(matches)} keys begin with '{public}'", then="greenroom key list")
     key, root = matches[0], root_key(workspace)
-    check_owner(workspace, key.owner)
+    check_owner(key.owner, _owners(workspace))
     signature = {} if root is None else _root_signature(workspace, root, key.statement())
     if not signature:
         raise BadInput(
