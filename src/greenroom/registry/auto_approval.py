@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from greenroom.clock import NS_PER_S
 from greenroom.errors import BadInput, GreenroomError, Refused
@@ -18,6 +18,7 @@ from greenroom.manifests import (
     ApprovalParents,
     ApprovalStatement,
     AutoApproval,
+    Change,
     Model,
     PolicyStatement,
     ReleaseManifest,
@@ -98,7 +99,9 @@ def auto_approve(workspace: Workspace, release: str, kind: str, by: str) -> str:
     entries = workspace.log.entries()
     now = max(workspace.log.clock.utc_ns(), entries[-1].latest_ns)
     approval = Approval(
-        statement=ApprovalStatement(release=release, at_ns=str(now), change=kind, policy=policy),
+        statement=ApprovalStatement(
+            release=release, at_ns=str(now), change=cast(Change, kind), policy=policy
+        ),
         parents=ApprovalParents(release=release, policy=policy),
     )
     rules, _ = read_policy(workspace, policy, manifest.actor)
