@@ -102,10 +102,11 @@ def published_release(workspace: Workspace, note: str = "") -> str:
 
 
 def noted_release(workspace: Workspace, name: str, note: str) -> ReleaseManifest:
-    """Return a release like another one, with another hash."""
+    """Return a release like another one, of a model of its own."""
     manifest = workspace.objects.read(name, ReleaseManifest)
-    blobs = {**manifest.blobs, "note": workspace.objects.put(note.encode())}
-    return msgspec.structs.replace(manifest, blobs=blobs)
+    other = noted(workspace.objects.read(manifest.parents.model, Model), note)
+    parents = msgspec.structs.replace(manifest.parents, model=workspace.publish(other, by="test"))
+    return msgspec.structs.replace(manifest, parents=parents)
 
 
 def release(model: str, actor: str = "mira", **more: Any) -> ReleaseManifest:

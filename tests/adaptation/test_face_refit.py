@@ -200,7 +200,7 @@ def test_the_command_says_what_it_gained(home: Workspace, tmp_path: Path) -> Non
     assert home.objects.read_any(said["model"]).parts["face"] == said["part"]
     text = CliRunner().invoke(main, words).stdout
     assert f"r2_after {said['figures']['r2_after']}" in text
-    assert f"next: greenroom validate {said['model'][:12]} --task face" in text
+    assert f"--home {home.home} validate {said['model'][:12]} --task face" in text
 
 
 def _refused(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,62 @@ def test_without_rights_a_take_is_quarantined_and_performed_by_nobody(
     assert code == 2 and "quarantined" in err and not (tmp_path / "out.bvh").exists()
 
 
+def test_an_expired_consent_is_refused_with_what_to_do(tmp_path: Path, clip: Path) -> None:
+    record = {
+        "participant": "p",
+        "purposes": ["train"],
+        "start": "2020-01-01",
+        "expiry": "2020-12-31",
+        "document_sha256": "0" * 64,
+    }
+    home, file = tmp_path / "home", tmp_path / "rights.json"
+    args = ("ingest", str(clip), "--actor", "a", "--participant", "p", "--rights", str(file))
+    file.write_text(json.dumps(record))
+    code, out, err = run(home, *args)
+    assert code == 2 and not out and not home.exists()
+    assert "the consent of p expired on 2020-12-31; nothing was taken; get a new consent" in err
+    file.write_text(json.dumps({**record, "start": "2998-01-01", "expiry": "2999-01-01"}))
+    code, out, _ = run(home, *args)
+    assert code == 0 and "nothing uses them before 2998-01-01" in out
+
+
+def test_too_few_takes_are_told_alone_and_a_take_is_shown_in_words(
+    tmp_path: Path, clip: Path
+) -> None:
+    home = tmp_path / "home"
+    options = ("--actor", "a", "--participant", "p", "--rights", "MIT")
+    out = run(home, "ingest", str(clip), *options)[1]
+    assert out.startswith("1 take, 0 refused\n")
+    out = run(home)[1]
+    assert "dataset build" not in out and "ingest PATH --actor a" in out
+    assert "a dataset needs 3 takes with a body that may be used; there is 1" in out
+    assert "1 take of 'a' with a body" in run(home, "dataset", "build", "d", "--actor", "a")[2]
+    (take,) = json.loads(run(home, "take", "list", "--json")[1])["takes"]
+    shown = run(home, "take", "show", take["take"])[1]
+    assert not set("{}[]'") & set(shown) and "True" not in shown and "None" not in shown
+    assert "train, perform, export, publish" in shown
+    code, _, err = run(home, "take", "show", take["take"][:5])
+    assert code == 2 and "too short for a hash" in err and "at least 6 digits" in err
+
+
+def test_a_server_ends_calmly_and_a_port_in_use_has_two_ways_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted:
+        @staticmethod
+        def sleep(seconds: float) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("greenroom.cli.shows.time", Interrupted)
+    code, _, err = run(tmp_path, "serve", "--port", "0")
+    assert code == 0 and err.splitlines()[-1].startswith("stopped serving")
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        code, _, err = run(tmp_path, "serve", "--port", str(port))
+    assert code == 2 and "stop the other program" in err and f"--port {port}" not in err
+    assert "another port: --port" in err
+
+
 def test_what_a_licence_does_not_cover_is_not_exported(tmp_path: Path, clip: Path) -> None:
     home = tmp_path / "home"
     options = ("--actor", "a", "--participant", "p", "--rights", "CC-BY-NC-ND-4.0", "--json")
@@ -92,6 +149,7 @@ def test_a_bad_file_is_refused_in_one_line_and_nothing_is_kept(
     tmp_path: Path, name: str, content: bytes
 ) -> None:
     home, path = tmp_path / "home", tmp_path / name
+    home.mkdir()
     path.write_bytes(content)
     code, out, _ = run(home, "ingest", str(path), "--actor", "a", "--json")
     assert code == 2
@@ -182,6 +240,7 @@ def test_labels_come_from_a_file(tmp_path: Path, clip: Path) -> None:
 def test_errors_are_one_line_that_says_what_to_do(
     tmp_path: Path, args: tuple[str, ...], word: str
 ) -> None:
+    (tmp_path / "home").mkdir()
     code, out, err = run(tmp_path / "home", *args)
     assert code == 2
     assert out == "" and word in err and len(err.strip().splitlines()) == 1
@@ -233,6 +292,7 @@ def test_keys_policies_and_revocations(tmp_path: Path) -> None:
     (key,) = json.loads(out)["keys"]
     assert code == 0 and (key["owner"], key["revoked"]) == ("Ada", False)
     assert key["trust"] == "root"
+    assert "Ada has 2 keys now: they count as one approver" in run(home, "key", "new", "Ada")[1]
     second = json.loads(run(home, "key", "new", "Ada", "--json")[1])
     assert second["trust"] == "signed" and second["file"] != first["file"]
     code, _, err = run(home, "approve", "123456", "--by", "Bob")

@@ -65,7 +65,7 @@ def test_a_long_one_is_interrupted_and_a_killed_one_is_lost(tmp_path: Path) -> N
     stopped = json.loads(_run(tmp_path / "a", "jobs", first, "--stop", "--json").stdout)
     assert stopped["state"] in ("done", "failed") and stopped["exit"] is not None
     again = _run(tmp_path / "a", "jobs", first, "--stop")
-    assert again.exit_code == 2 and "see: greenroom jobs" in again.stderr
+    assert again.exit_code == 2 and f"see: greenroom --home {tmp_path / 'a'} jobs" in again.stderr
     supervisor = find_job(tmp_path / "b", second).pid
     os.killpg(supervisor, signal.SIGKILL)
     deadline = time.monotonic() + 20

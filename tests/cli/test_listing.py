@@ -1,6 +1,7 @@
 """`list` and `show` of datasets, models, releases and shows, on what the package brings."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,13 @@ from click.testing import CliRunner
 
 from greenroom import embedded
 from greenroom.cli import main
+from greenroom.manifests import Model
+from greenroom.registry import policy, signing
+from greenroom.registry.promote import live_release
+from greenroom.services.listing import rows_of
 from greenroom.store.workspace import Workspace
+from tests import examples
+from tests.people import approve, set_policy
 
 
 @pytest.fixture(scope="module")
@@ -46,4 +53,39 @@ def test_a_release_says_whether_it_is_on_stage(home: Path) -> None:
 @pytest.mark.parametrize("kind", ["dataset", "model", "release", "show"])
 def test_an_unknown_one_is_told_with_the_list_command(home: Path, kind: str) -> None:
     code, _, err = run(home, kind, "show", "123456")
-    assert code == 2 and f"greenroom {kind} list" in err and len(err.splitlines()) == 1
+    assert (
+        code == 2 and f"greenroom --home {home} {kind} list" in err and len(err.splitlines()) == 1
+    )
+
+
+def test_a_listing_of_releases_reads_keys_and_policy_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path)
+    embedded.install(workspace)
+    set_policy(workspace, embedded.ACTOR, "Ada")
+    live = workspace.objects.read_any(live_release(workspace, embedded.ACTOR))
+    model = workspace.objects.read(live.parents.model, Model)  # type: ignore[attr-defined]
+
+    def reads(count: int) -> list[int]:
+        for k in range(count):
+            other = workspace.publish(examples.noted(model, f"{count}-{k}"), by="test")
+            approve(workspace, other, "Ada")
+        fresh, calls = Workspace(tmp_path), [0, 0]
+
+        def counting(which: int, function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*args: Any) -> Any:
+                calls[which] += 1
+                return function(*args)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            patch.setattr(signing, "read_keys", counting(0, signing.read_keys))
+            patch.setattr(policy, "_in_force", counting(1, policy._in_force))
+            rows = rows_of(fresh, "release")
+        assert sum("approved by Ada" in row["name"] for row in rows) == len(rows) - 1
+        return calls
+
+    few = reads(1)
+    assert reads(4) == few and max(few) <= 2

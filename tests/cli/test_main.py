@@ -1,12 +1,13 @@
 """The command's frame: what is imported when, where `--home` stands, what a typo gets."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from greenroom import embedded
 from greenroom.cli import COMMANDS, main
@@ -48,12 +49,46 @@ def test_home_stands_before_or_after_the_command(tmp_path: Path) -> None:
 def test_alone_it_says_what_there_is_and_what_comes_next(tmp_path: Path) -> None:
     runner = CliRunner()
     empty = runner.invoke(main, ["--home", str(tmp_path / "none")])
-    assert empty.exit_code == 0 and "is empty\nnext: greenroom demo" in empty.stdout
+    assert empty.exit_code == 0
+    assert f"there is no workspace in {tmp_path / 'none'} yet\n" in empty.stdout
+    assert f"\nnext: greenroom --home {tmp_path / 'none'} demo" in empty.stdout
     assert not (tmp_path / "none").exists()
     embedded.install(Workspace(tmp_path))
     text = runner.invoke(main, ["--home", str(tmp_path)]).stdout
     assert "1 release, 0 shows" in text and "mira: release" in text
-    assert "next: greenroom ingest PATH" in text
+    assert f"next: greenroom --home {tmp_path} ingest PATH" in text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["take", "list"],
+        ["take", "show", "123456"],
+        ["show", "list"],
+        ["release", "list", "--json"],
+        ["replay", "123456", "--verify"],
+        ["fsck"],
+        ["jobs"],
+        ["key", "list"],
+        ["key", "revoke", "Ada"],
+        ["alerts"],
+        ["serve"],
+        ["run", "list"],
+        ["perform", "mira", "--in", "take:123456"],
+        ["--detach", "fsck"],
+    ],
+)
+def test_a_mistyped_home_is_told_and_not_made(tmp_path: Path, command: list[str]) -> None:
+    home = tmp_path / "typo"
+    done = CliRunner().invoke(main, ["--home", str(home), *command])
+    assert done.exit_code == 2 and not home.exists() and not done.stdout
+    assert f"there is no workspace in {home}; check --home DIR" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_first_key_begins_a_workspace(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["--home", str(tmp_path / "new"), "key", "new", "Ada"])
+    assert done.exit_code == 0 and (tmp_path / "new" / "log").exists()
 
 
 def test_a_typo_is_told_with_what_was_meant(tmp_path: Path) -> None:
@@ -121,3 +156,36 @@ def test_ingest_counts_what_it_reads(tmp_path: Path, person: object) -> None:
     workspace = Workspace(tmp_path / "home")
     result = ingest(workspace, [tmp_path], Attribution("a"), "test", progress=counts.append)
     assert counts == [0, 1, 2] and len(result.takes) == 3
+
+
+def _typed(line: str, command: str) -> list[str]:
+    """Return the arguments of the first command of a line that a person would type."""
+    return shlex.split(line[line.index(command) :].split("  ")[0])[1:]
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_the_printed_next_command_works_when_typed(tmp_path: Path, place: str) -> None:
+    home, runner = tmp_path / "my home", CliRunner()
+    embedded.install(Workspace(home))
+    option = ["--home", str(home)]
+
+    def run(*args: str) -> Result:
+        return runner.invoke(main, [*option, *args] if place == "before" else [*args, *option])
+
+    hinted = f"greenroom --home '{home}' "
+    missing = run("take", "show", "123456").stderr
+    assert f"list them: {hinted}take list" in missing
+    assert runner.invoke(main, _typed(missing, hinted)).exit_code == 0
+    assert f"run: {hinted}ingest PATH" in run("take", "list").stdout
+    assert f"next: {hinted}ingest PATH" in run().stdout
+    assert run("show", "list").stdout.strip().endswith(hinted.strip())
+    assert "--home" not in run("--nothing").stderr
+
+
+def test_without_home_or_with_json_nothing_is_inserted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded.install(Workspace(tmp_path))
+    monkeypatch.setenv("GREENROOM_HOME", str(tmp_path))
+    done = CliRunner().invoke(main, ["take", "show", "123456"])
+    assert "list them: greenroom take list" in done.stderr

@@ -21,6 +21,7 @@ def run(home: Path, *args: str) -> tuple[int, str, str]:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
+    (tmp_path / "home").mkdir()
     return Workspace(tmp_path / "home")
 
 
@@ -81,5 +82,5 @@ def test_a_survey_is_kept_and_asked_for_by_show_and_release(
 def test_a_server_does_not_start_with_a_token_that_is_none(tmp_path: Path) -> None:
     short = tmp_path / "token"
     short.write_text("secret")
-    code, _, err = run(tmp_path / "home", "serve", "--alertmanager-token", str(short))
+    code, _, err = run(tmp_path, "serve", "--alertmanager-token", str(short))
     assert code == 2 and "at least 16 characters" in err

@@ -12,7 +12,9 @@ from greenroom.errors import BadInput
 from greenroom.manifests import (
     KINDS,
     Annotation,
+    AnnotationLabel,
     AnnotationParents,
+    Dataset,
     Manifest,
     Medium,
     from_json,
@@ -46,6 +48,8 @@ def of_info(info: Any) -> st.SearchStrategy[Any]:
         case types.FloatType():
             low = -1e6 if info.ge is None else info.ge
             return st.floats(low, 1e6 if info.le is None else info.le, allow_nan=False)
+        case types.LiteralType():
+            return st.sampled_from(info.values)
         case types.BoolType():
             return st.booleans()
         case types.NoneType():
@@ -68,7 +72,18 @@ def of_info(info: Any) -> st.SearchStrategy[Any]:
 
 def of_struct(kind: Any) -> st.SearchStrategy[Any]:
     info = msgspec.inspect.type_info(kind)
-    return st.builds(kind, **{each.name: of_info(each.type) for each in info.fields})
+    fields = {each.name: of_info(each.type) for each in info.fields}
+    return st.builds(kind, **{**fields, **BOUND.get(kind, {})})
+
+
+HASHES = st.lists(st.text("0123456789abcdef", min_size=64, max_size=64), unique=True, max_size=3)
+BOUND: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
+    Dataset: {"splits": HASHES.map(lambda takes: {"train": takes[:1], "test": takes[1:]})},
+    AnnotationLabel: {
+        "span": st.none() | st.tuples(st.integers(0, 9), st.integers(9, 99)),
+    },
+}
+"""Fields whose values depend on one another."""
 
 
 @pytest.mark.parametrize("tag", sorted(KINDS))

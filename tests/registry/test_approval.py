@@ -25,16 +25,22 @@ from greenroom.manifests import (
     ReleaseParents,
     to_json,
 )
-from greenroom.registry import approval
+from greenroom.registry import approval, signing
 from greenroom.registry import release as release_of
 from greenroom.registry.card import model_card
-from greenroom.registry.policy import approve_policy, missing_approvals, policy_ref
+from greenroom.registry.policy import (
+    PolicyRules,
+    approve_policy,
+    missing_approvals,
+    policy_ref,
+)
 from greenroom.registry.promote import live_release, promote
 from greenroom.registry.release import load_release
 from greenroom.registry.signing import (
     DEMO,
     ROOT,
     SIGNED,
+    Key,
     keys_of,
     make_key,
     private_keys,
@@ -106,9 +112,9 @@ def test_nobodys_name_is_no_name(home: Workspace, model: str) -> None:
         approve(home, model, "  ")
     with pytest.raises(BadInput, match="needs its owner"):
         make_key(home, " ")
-    make_key(home, "Ada/../x")
-    make_key(home, "Ada/../x")
-    files = private_keys(home, "Ada/../x")
+    make_key(home, "Ada %2F")
+    make_key(home, "Ada %2F")
+    files = private_keys(home, "Ada %2F")
     assert len(files) == 2 and {file.parent for file in files} == {home.home / "keys"}
 
 
@@ -181,6 +187,78 @@ def test_a_root_that_is_revoked_or_expired_signs_no_more_keys(home: Workspace) -
     revoke_key(home, "Ada", "Ada")
     file.write_bytes(stolen)
     assert make_key(home, "Mallory").trust == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "a/b", "a\\b", "   ", "", ".hidden", "Ada ", " Ada", "Ada\n", "ADA", "ada", "Ａda"],
+)
+def test_a_name_that_is_none_or_anothers_in_another_spelling_gets_no_key(
+    home: Workspace, name: str
+) -> None:
+    make_key(home, "Ada")
+    with pytest.raises(BadInput):
+        make_key(home, name)
+    assert [file.name[:4] for file in (home.home / "keys").iterdir()] == ["Ada-"]
+
+
+def test_a_release_of_a_revoked_releases_model_does_not_go_on_stage(
+    home: Workspace, model: str
+) -> None:
+    made = another(home, model, "b")
+    release = approve(home, made, "Ada")
+    approval.revoke(home, release, "Eve", "it stumbles")
+    manifest = home.objects.read(release, ReleaseManifest)
+    copy = home.publish(structs.replace(manifest, blobs={}), by="Ada")
+    approval.sign_approval(home, copy, "Ada")
+    refused(home, copy, f"its model is that of release {release[:12]}, of which Eve revoked it")
+    with pytest.raises(Refused, match="Eve revoked it: it stumbles"):
+        promote(home, "mira", copy, "Ada")
+    pass_days(home, 1)
+    approval.sign_approval(home, release, "Ada")  # she has looked at it, and says so
+    assert load_release(home, copy) and load_release(home, release)
+
+
+def test_a_clock_that_is_set_back_revives_no_expired_key(home: Workspace, model: str) -> None:
+    make_key(home, "Ada", expires=datetime.date(2026, 12, 31))
+    pass_days(home, 365)
+    home.log.append("note", {}, by="anybody")  # the log has seen a later day
+    pass_days(home, -365)
+    assert make_key(home, "Cy").trust == ""
+    entry = home.log.append("note", {}, by="Ada")
+    with pytest.raises(Refused, match="the key of Ada expired"):
+        verify(home, sign(home, "Ada", {"a": 1}), entry)
+
+
+def test_a_person_counts_once_with_two_keys_or_two_spellings(home: Workspace, model: str) -> None:
+    make_key(home, "Ada")
+    set_policy(home, "mira", "Ada", needed=2)
+    release = approve(home, another(home, model, "b"), "Ada")
+    with pytest.MonkeyPatch.context() as patch:  # as a workspace of before this check has it
+        patch.setattr(signing, "check_owner", lambda owner, owners: None)
+        make_key(home, "ada ")
+        make_key(home, "Ada")
+    approval.sign_approval(home, release, "ada ")
+    home.log.append("approve", {"release": release, "approval": "ab" * 32}, by="Ada")
+    refused(home, release, "has 1 of 2 approvals")
+    approve(home, another(home, model, "b"), "Ben")
+    assert load_release(home, release)
+
+
+def test_two_approvers_are_two_people() -> None:
+    with pytest.raises(BadInput, match="differ only by case or blanks"):
+        PolicyRules(2, ("Ada", "ada")).statement("mira", "Ada", None)
+
+
+def test_a_planted_key_stops_no_revocation(home: Workspace, model: str) -> None:
+    make_key(home, "Root")
+    make_key(home, "Ada")
+    home.log.append("key", Key("ab" * 32, "Ada", None).statement(), by="Mallory")
+    (root,) = private_keys(home, "Root")
+    root.rename(root.with_suffix(".away"))
+    assert len(revoke_key(home, "Ada", "Ada")) == 1  # by its own signature
+    with pytest.raises(BadInput, match="no key that counts"):
+        revoke_key(home, "Ada", "Ada")
 
 
 def test_junk_in_the_log_stops_nobody(home: Workspace, model: str) -> None:

@@ -1,5 +1,6 @@
 """A shortened training, from takes to a release that performs."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -128,8 +129,13 @@ from greenroom.training.train import TrainOptions, train
 trainer.EVERY = preview.LEAST = 2
 def show(step, total, figures):
     print("step", step, flush=True)
-print("model", train(Workspace(Path(sys.argv[1])), sys.argv[2], "test", recipe=Recipe(9, 4, 8),
-      options=TrainOptions(progress=show, processes=int(sys.argv[3]))))
+def phase(text):
+    print("phase", text, flush=True)
+try:
+    print("model", train(Workspace(Path(sys.argv[1])), sys.argv[2], "test", recipe=Recipe(9, 4, 8),
+          options=TrainOptions(progress=show, processes=int(sys.argv[3]), phase=phase)))
+except KeyboardInterrupt as error:
+    print(error, flush=True)
 """
 
 
@@ -146,6 +152,24 @@ def _train(home: Path, dataset: str, kill_after: int = 0, processes: int = 1) ->
     return lines
 
 
+def _steps(lines: list[str]) -> list[str]:
+    return [line for line in lines if line.startswith("step ")]
+
+
+def _interrupt(home: Path, dataset: str, at: str) -> list[str]:
+    """Train in a process of its own, with Ctrl-C at a line that it prints; return its lines."""
+    command = [sys.executable, "-c", RUN, str(home), dataset, "1"]
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line.strip())
+            if lines[-1] == at:
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
+    return lines
+
+
 def _clips(home: Path) -> list[int]:
     """Return the steps of the clips that a run told of, each of which is there."""
     (journal,) = (home / "tracking").glob("*.jsonl")
@@ -153,6 +177,26 @@ def _clips(home: Path) -> list[int]:
     told = [event for event in told if event["event"] == "clip"]
     assert all((journal.parent / event["file"]).exists() for event in told)
     return [event["step"] for event in told]
+
+
+def test_an_interrupted_run_says_what_it_keeps_and_goes_on_from_there(
+    tmp_path: Path, four_clips: Callable[[Path], tuple[Workspace, str]]
+) -> None:
+    _, dataset = four_clips(tmp_path / "whole")
+    whole = _train(tmp_path / "whole", dataset)
+    phases = [line.removeprefix("phase ") for line in whole if line.startswith("phase ")]
+    assert phases[0] == "reading the dataset's takes" and "exporting to ONNX" in phases
+    four_clips(tmp_path / "cut")
+    first = _interrupt(tmp_path / "cut", dataset, "step 3")
+    step = int([line for line in first if line.startswith("step ")][-1].removeprefix("step "))
+    kept = "interrupted; {} of 9 steps are kept, and the same command goes on from there"
+    assert 3 <= step < 9 and first[-1] == kept.format(step)
+    second = _interrupt(tmp_path / "cut", dataset, "phase calibrating on held-out takes")
+    assert f"step {step}" not in second and f"step {step + 1}" in second
+    assert second[-1] == kept.format("all")
+    last = _train(tmp_path / "cut", dataset)
+    assert not any(line.startswith("step ") for line in last)
+    assert whole[-1].startswith("model ") and last[-1] == whole[-1]
 
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_model(
@@ -164,13 +208,13 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_model(
     assert again == dataset
     assert not _train(tmp_path / "cut", dataset, kill_after=3)[-1].startswith("model")
     killed = _train(tmp_path / "cut", dataset, kill_after=7)
-    assert killed[0] == "step 3"  # from the checkpoint at 2
+    assert _steps(killed)[0] == "step 3"  # from the checkpoint at 2
     (folder,) = (tmp_path / "cut" / "runs").iterdir()
     newest = max(folder.glob("*.ckpt"), key=lambda path: int(path.stem))
     newest.write_bytes(newest.read_bytes()[:-7])  # as a crash of the machine might leave it
     (folder / "8.ckpt").write_bytes(b"")
     last = _train(tmp_path / "cut", dataset)
-    assert last[0] == f"step {int(newest.stem) - 1}"  # the one before the damaged one
+    assert _steps(last)[0] == f"step {int(newest.stem) - 1}"  # the one before the damaged one
     assert whole[-1].startswith("model ") and last[-1] == whole[-1]
     assert not folder.exists() and workspace.fsck().bad == []
     assert _clips(tmp_path / "whole") == _clips(tmp_path / "cut") == [2, 4, 6, 8]

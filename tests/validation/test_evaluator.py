@@ -239,15 +239,16 @@ def test_two_people_approve_one_release_and_the_second_is_told_which(
     for name in ("Dir", "Ada", "Ben"):
         with_key(home, name)
     set_policy(home, "twin", next(k.owner for k in [root_key(home)] if k), needed=2)
+    greenroom = f"greenroom --home {home.home}"
     first = said("approve", model, "--by", "Ada")
     made = first.split()[1].rstrip(",")
-    assert f"next: greenroom approve {made[:12]} --by NAME  (1 more must)" in first
+    assert f"next: {greenroom} approve {made[:12]} --by NAME  (1 more must)" in first
     with pytest.raises(Refused, match=f"1 of 2 .*run: greenroom approve {made[:12]} --by NAME"):
         promote(home, "twin", made, "test")
     validate(home, model, backend(release), "test")  # meanwhile: another approval would differ
     second = said("approve", made[:12], "--by", "Ben")
-    assert made in second and f"next: greenroom promote twin {made[:12]}" in second
-    assert "next: greenroom perform twin" in said("promote", "twin", made)
+    assert made in second and f"next: {greenroom} promote twin {made[:12]}" in second
+    assert f"next: {greenroom} perform twin" in said("promote", "twin", made)
     text = said("approve", model, "--by", "Ada")
     assert made not in text and "1 more must" in text
 

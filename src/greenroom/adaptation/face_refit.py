@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from msgspec import structs
@@ -34,7 +34,7 @@ from greenroom.validation.face_evaluator import (
     speech_windows,
 )
 
-FACE = "face"
+FACE: Literal["face"] = "face"
 LEAST = 300
 """Ticks of a take below which nothing is fitted: 10 s. More than half a minute is not looked at."""
 REFIT_VERSION = "1"

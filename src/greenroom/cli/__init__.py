@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 from greenroom import __version__
-from greenroom.cli.context import Context, answer
+from greenroom.cli.context import Context, answer, with_home
 from greenroom.config import home
 from greenroom.errors import GreenroomError
 
@@ -102,6 +102,9 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
 """The commands by what they are for, in the order in which a newcomer meets them."""
 COMMANDS = {name: lazy for commands in SECTIONS.values() for name, lazy in commands.items()}
 
+BEGINNING = ("ingest", "demo", "key")
+"""What may begin a workspace; every other command needs one that is there."""
+
 
 def split_home(args: Sequence[str]) -> tuple[list[str], str | None]:
     """Return arguments without `--home DIR`, and DIR: it may stand before or after the command.
@@ -151,10 +154,11 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except GreenroomError as error:
-            click.echo(f"greenroom: {error}", err=True)
+            click.echo(f"greenroom: {with_home(str(error))}", err=True)
             ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("greenroom: interrupted; what was finished is kept", err=True)
+        except KeyboardInterrupt as error:
+            kept = str(error) or "interrupted; what was finished is kept"
+            click.echo(f"greenroom: {kept}", err=True)
             ctx.exit(130)
         except OSError as error:
             click.echo(f"greenroom: {error.filename or ''}: {error.strerror or error}", err=True)
@@ -212,8 +216,10 @@ def main(ctx: click.Context, folder: str | None, detach: bool) -> None:
     if ctx.invoked_subcommand is None:
         from greenroom.services.overview import overview
 
-        click.echo(overview(ctx.obj.workspace))
+        click.echo(with_home(overview(ctx.obj.begin())))
     elif detach:
+        if ctx.invoked_subcommand not in BEGINNING:
+            _ = ctx.obj.workspace  # has to be there; the job's folder would begin one
         from greenroom.services.jobs import detach as start_job
 
         name = start_job(ctx.obj.home, [ctx.invoked_subcommand, *ctx.meta["rest"]])

@@ -38,14 +38,22 @@ def new_command(
     The first key becomes the root of the workspace: it signs later keys, revocations of keys, and the
     first policy of each actor.
     """
-    key = make_key(context.workspace, name, None if expires is None else expires.date())
+    key = make_key(context.begin(), name, None if expires is None else expires.date())
     path = private_keys(context.workspace, name)[-1]
+    others = [
+        other
+        for other in keys_of(context.workspace).values()
+        if other.owner == name and other.trust and not other.revoked and other != key
+    ]
     text = f"key {short(key.public)} in {path}"
     if key.trust == ROOT:
         text += "\nit is the root of this workspace: keep a copy of the file where others are not"
     elif not key.trust:
         text += "\nit does not count yet; where the root's private key is, run: "
         text += f"greenroom key sign {short(key.public)}"
+    if others:
+        text += f"\n{name} has {len(others) + 1} keys now: they count as one approver, "
+        text += "and key revoke withdraws them all"
     result = {"key": key.public, "file": str(path), "trust": key.trust or None}
     answer(as_json, result, text)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
+import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sized
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
@@ -42,10 +44,25 @@ class Context:
 
     @cached_property
     def workspace(self) -> Workspace:
-        """The workspace, opened when it is first asked for."""
+        """The workspace, opened when it is first asked for.
+
+        Raises:
+            BadInput: there is none; only `begin` makes one.
+        """
+        if not self.home.exists():
+            raise BadInput(
+                f"there is no workspace in {self.home}",
+                then="check --home DIR and GREENROOM_HOME, or begin one: greenroom demo",
+            )
+        return self.begin()
+
+    def begin(self) -> Workspace:
+        """Return the workspace; its folder is made when something is first kept."""
         from greenroom.store import open_store
 
-        return open_store(str(self.home))
+        opened = open_store(str(self.home))
+        self.__dict__["workspace"] = opened  # from now on it is there
+        return opened
 
     @property
     def user(self) -> str:
@@ -113,11 +130,48 @@ def _struct_json(value: Any) -> Any:
     return to_json(value)
 
 
+def add_home(text: str, folder: str | None, commands: Collection[str]) -> str:
+    """Return a text in which each command works when typed: with the `--home` that was given.
+
+    Args:
+        text: an answer, or an error's line.
+        folder: what was given as `--home`; None where nothing was.
+        commands: names of the commands.
+
+    >>> add_home("no takes yet; run: greenroom take list", "my home", ["take"])
+    "no takes yet; run: greenroom --home 'my home' take list"
+    """
+    if not folder:
+        return text
+    names = "|".join(map(re.escape, commands))
+    command = rf"(?<=[\w:;,(] )greenroom(?= (?:{names})(?![\w-]))|(?<=: )greenroom$"
+    option = f"greenroom --home {shlex.quote(folder)}"
+    return re.sub(command, lambda _: option, text, flags=re.MULTILINE)
+
+
+def with_home(text: str) -> str:
+    """Return a text with the `--home` of the running command in each command that it names."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or not isinstance(root := ctx.find_root().command, click.Group):
+        return text
+    return add_home(text, ctx.find_root().params.get("folder"), root.list_commands(ctx))
+
+
 def answer(as_json: bool, result: dict[str, Any], text: str) -> None:
-    """Print the answer: one object, or words."""
+    """Print the answer: one object, or words, with commands that work when typed."""
+    text = text if as_json else with_home(text)
     words = json.dumps(result, ensure_ascii=False, default=_struct_json) if as_json else text
     # A file's name may hold bytes that are no UTF-8; what is printed is.
     click.echo(words.encode("utf-8", "replace").decode())
+
+
+def counted(things: Sized, noun: str) -> str:
+    """Return how many there are, in words.
+
+    >>> counted([1], "take"), counted([], "take")
+    ('1 take', '0 takes')
+    """
+    return f"{len(things)} {noun}" + ("" if len(things) == 1 else "s")
 
 
 def short(name: str | None) -> str:

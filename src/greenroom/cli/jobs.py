@@ -51,7 +51,9 @@ def jobs_command(
 
 def _line(job: Job) -> str:
     progress = job.progress
-    progress_text = f"{progress.label} {progress.done:,}/{progress.total:,}" if progress else ""
+    progress_text = progress.label if progress else ""
+    if progress and (progress.done or progress.total):
+        progress_text += f" {progress.done:,}/{progress.total:,}"
     head = f"{job.job}  {job.state:8}{job.started[:19]}"
     return f"{head}  {' '.join(job.command)}  {progress_text}".rstrip()
 

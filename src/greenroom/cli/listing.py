@@ -55,6 +55,26 @@ def manifest_lines(manifest: dict[str, Any]) -> list[str]:
     return lines
 
 
+def plain_words(value: Any) -> str:
+    """Return a value of a manifest as people read it.
+
+    >>> plain_words({"formats": {"body": "bvh"}, "people": ["Ada", "Ben"], "looped": False, "rig": None})
+    'formats (body bvh), people Ada, Ben, looped no, rig none'
+    """
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{key} ({plain_words(each)})"
+            if isinstance(each, dict)
+            else f"{key} {plain_words(each)}"
+            for key, each in value.items()
+        )
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain_words, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None or value == "" else str(value)
+
+
 @click.group("model")
 def model_group() -> None:
     """List and show models."""

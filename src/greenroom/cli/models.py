@@ -15,6 +15,7 @@ from greenroom.capture.readers import Refusal
 from greenroom.capture.skeleton.mapping import AUTOMATIC
 from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.cli.experiments import table
+from greenroom.cli.training_progress import TrainingProgress
 from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, MissingExtra
 from greenroom.manifests import Model, ReleaseManifest, Search, Validation
@@ -76,7 +77,7 @@ def train_command(
 ) -> None:
     """Train a model on a dataset; needs `train`.
 
-    Interrupted, it goes on when run again.
+    Interrupted, it goes on from its last checkpoint when run again.
     """
     try:
         from greenroom.networks.presets import preset_of
@@ -92,7 +93,7 @@ def train_command(
         hyperparameters |= best_of(context.workspace.objects.read(search_hash, Search))
     preset_name = str(hyperparameters.pop("preset"))
     hyperparameters["steps"] = hyperparameters["steps"] or preset_of(preset_name).steps
-    show = meter("training", as_json)
+    show = TrainingProgress(as_json)
     trackers = [open_tracker(text, context.workspace.home) for text in track]
     model = train(
         context.workspace,
@@ -101,7 +102,8 @@ def train_command(
         preset_name,
         recipe=Recipe(**hyperparameters),
         options=TrainOptions(
-            progress=lambda step, total, figures: show(step, total),
+            progress=show.step,
+            phase=show.phase,
             processes=processes,
             device=device,
             trackers=trackers,

@@ -244,6 +244,7 @@ def demo_command(
     one is told, the other is learned, and the new release comes on stage while the show runs.
     """
     context: Context = ctx.obj
+    context.begin()
     if recordings and not (loop and new_style and label_pattern and participant and rights):
         raise BadInput(
             "recordings are played with --loop, --new-style, --label-pattern, --participant and "
@@ -347,8 +348,11 @@ def serve_command(
     )
     with serve_in_thread(app, host, port) as handle:
         click.echo(f"stage page: {handle.url}", err=True)
-        while True:
-            time.sleep(1)
+        try:
+            while True:
+                time.sleep(1)
+        except KeyboardInterrupt:
+            click.echo("\nstopped serving; everything in the workspace is kept", err=True)
 
 
 COMMANDS = (perform_command, replay_command, demo_command, serve_command)

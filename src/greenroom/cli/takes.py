@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -16,13 +17,13 @@ from greenroom.capture.formats.face_npy import write_face
 from greenroom.capture.ingest import IngestOptions, IngestResult, ingest, load_take
 from greenroom.capture.labels import Tiers, read_labels, read_pattern
 from greenroom.capture.readers import Recording
-from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
-from greenroom.cli.listing import listing
-from greenroom.consent.gate import refusal_reason, require_rights
+from greenroom.cli.context import Context, Heavy, answer, as_json, counted, meter, short
+from greenroom.cli.listing import listing, plain_words
+from greenroom.consent.gate import refusal_reason, require_current, require_rights
 from greenroom.consent.records import read_rights
 from greenroom.datasets.build import build_dataset, read_heldout
 from greenroom.errors import BadInput
-from greenroom.manifests import Take, to_json
+from greenroom.manifests import Rights, Take, to_json
 from greenroom.render.clips import ClipPanel, picture, side_by_side
 from greenroom.services.listing import date_text
 from greenroom.store.attribution import Attribution
@@ -74,15 +75,13 @@ def ingest_command(
         read_labels(labels.read_bytes(), where=str(labels)) if labels else None,
         read_pattern(label_pattern) if label_pattern is not None else None,
     )
+    day = context.begin().today()
+    if record is not None:
+        require_current(record, day)
     ingested = _ingest_with_progress(context, paths, attribution, options, quiet=as_json)
     refused = [{"path": r.path, "reason": r.reason} for r in ingested.refused]
-    lines = [f"{len(ingested.takes)} takes, {len(refused)} refused"]
-    lines += [f"  refused {r['path']}: {r['reason']}" for r in refused]
-    lines += [f"  note: {note}" for note in ingested.notes]
-    if record is None and ingested.takes:
-        lines.append("  quarantined: nobody said who is in them; nothing will use them")
-    elif ingested.takes:
-        lines.append(f"next: greenroom dataset build NAME --actor {actor}")
+    lines = _ingest_lines(ingested, actor, record, day)
+    lines[1:1] = [f"  refused {r['path']}: {r['reason']}" for r in refused]
     answer(as_json, {"takes": ingested.takes, "refused": refused}, "\n".join(lines))
     if not ingested.takes:
         first = f"; the first: {refused[0]['reason']}" if refused else ""
@@ -92,6 +91,21 @@ def ingest_command(
             err=True,
         )
         ctx.exit(2)
+
+
+def _ingest_lines(
+    ingested: IngestResult, actor: str, record: Rights | None, day: datetime.date
+) -> list[str]:
+    """Return what was kept, under which rights, and what to do next."""
+    lines = [f"{counted(ingested.takes, 'take')}, {len(ingested.refused)} refused"]
+    lines += [f"  note: {note}" for note in ingested.notes]
+    if not ingested.takes:
+        return lines
+    if record is None:
+        return [*lines, "  quarantined: nobody said who is in them; nothing will use them"]
+    if record.start and day < datetime.date.fromisoformat(record.start):
+        lines.append(f"  note: nothing uses them before {record.start}: the consent starts then")
+    return [*lines, f"next: greenroom dataset build NAME --actor {actor}"]
 
 
 def _ingest_with_progress(
@@ -180,7 +194,7 @@ def take_show(context: Context, take: str, as_json: bool) -> None:
     tiers = take_tiers(workspace, name)
     facts = load_take(workspace, name).facts
     fields = {**attribution, **manifest, **({"tiers": tiers} if tiers else {}), **facts}
-    text = "\n".join(f"{key:24} {value}" for key, value in fields.items())
+    text = "\n".join(f"{key:24} {plain_words(value)}" for key, value in fields.items())
     result = {"take": name, "attribution": attribution, "manifest": manifest, "facts": facts}
     answer(as_json, {**result, "tiers": tiers}, text)
 
@@ -275,7 +289,8 @@ def dataset_build(
     )
     result = {"dataset": built.dataset, "takes": built.takes, "left_out": built.left_out}
     text = (
-        f"dataset {short(built.dataset)}: {len(built.takes)} takes, {len(built.left_out)} left out"
+        f"dataset {short(built.dataset)}: {counted(built.takes, 'take')}, "
+        f"{len(built.left_out)} left out"
     )
     why = Counter(omission["reason"] for omission in built.left_out)
     lines = [text, *(f"  {count}: {reason}" for reason, count in why.most_common())]

@@ -53,6 +53,19 @@ def rights_refusal(rights: Rights, purpose: str, day: datetime.date) -> str:
     return ""
 
 
+def require_current(rights: Rights, day: datetime.date) -> None:
+    """Pass, or raise: a recording is not taken in under a consent that is over.
+
+    Raises:
+        Refused: the consent expired before `day`.
+    """
+    if rights.expiry and day > datetime.date.fromisoformat(rights.expiry):
+        raise Refused(
+            f"the consent of {rights.participant} expired on {rights.expiry}; nothing was taken",
+            then="get a new consent, and give its record: --rights FILE",
+        )
+
+
 def require_rights(workspace: Workspace, take: str, purpose: str, day: datetime.date) -> None:
     """Pass, or raise.
 

@@ -24,6 +24,8 @@ from greenroom.store.workspace import Workspace
 
 SPLITS = ("train", "validation", "test")
 MIN_TICKS = 12
+LEAST_BODIES = 3
+"""Takes with a body that a dataset needs."""
 HeldoutRules = Mapping[str, Sequence[str]]
 """{"validation" or "test": patterns of take names, as of the shell}; what fits both is for the test,
 the rest for training."""
@@ -69,9 +71,10 @@ def build_dataset(
         BadInput: too little is left, or a split is empty.
     """
     takes, bodies, left_out = _usable(workspace, actor, day)
-    if len(bodies) < 3:
+    if len(bodies) < LEAST_BODIES:
         raise BadInput(
-            f"{len(bodies)} takes of '{actor}' with a body may be used; three are needed at least",
+            f"{len(bodies)} take{'' if len(bodies) == 1 else 's'} of '{actor}' with a body may be "
+            f"used; {LEAST_BODIES} are needed at least",
             then="ingest more with --participant and --rights",
         )
     spec = _feature_spec(bodies, like)
@@ -87,6 +90,14 @@ def build_dataset(
         parents=DatasetParents(takes=sorted(takes), annotations=sorted(annotations)),
     )
     return DatasetBuild(workspace.publish(dataset, by=by), sorted(takes), left_out)
+
+
+def usable_bodies(workspace: Workspace, actor: str, day: datetime.date) -> int:
+    """Return how many takes of an actor a dataset may use that have a body, by their manifests."""
+    return sum(
+        not reason and "body" in manifest.media and manifest.clock.ticks >= MIN_TICKS
+        for _, manifest, reason in _candidates(workspace, actor, day)
+    )
 
 
 def _feature_spec(bodies: list[Body], like: Dataset | None) -> FeatureSpec:

@@ -11,7 +11,7 @@ because JSON's numbers end at 2^53.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -19,19 +19,34 @@ from msgspec import Meta
 VERSION = 2
 """Of every manifest. Those of version 1 are refused: their takes held consent and labels."""
 
-Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, lower-case hex")]
+_END = r"(?!\n)$"  # a `$` alone matches before a last newline too
+_DAY = (
+    r"(?!0000)([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    r"|02-(0[1-9]|1[0-9]|2[0-8]))"
+    r"|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)"
+)
+"""A day of the calendar, with 29 February in leap years only."""
+
+Hash = Annotated[str, Meta(pattern=f"^[0-9a-f]{{64}}{_END}", description="SHA-256, lower-case hex")]
 OptionalHash = Annotated[
-    str, Meta(pattern="^([0-9a-f]{64})?$", description='SHA-256, lower-case hex; "" for none')
+    str,
+    Meta(pattern=f"^([0-9a-f]{{64}})?{_END}", description='SHA-256, lower-case hex; "" for none'),
 ]
 Name = Annotated[str, Meta(min_length=1, description="a name that people chose")]
 Ticks = Annotated[int, Meta(ge=0, description="ticks at 30 Hz")]
 Count = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description="UTC day, YYYY-MM-DD")]
+Positive = Annotated[int, Meta(ge=1)]
+Weight = Annotated[float, Meta(ge=0)]
+Direction = Literal["higher", "lower"]
+"""Which way a metric is better."""
+Day = Annotated[str, Meta(pattern=f"^({_DAY}){_END}", description="UTC day, YYYY-MM-DD")]
 OptionalDay = Annotated[
-    str, Meta(pattern=r"^(\d{4}-\d{2}-\d{2})?$", description='UTC day, YYYY-MM-DD; "" for none')
+    str, Meta(pattern=f"^({_DAY})?{_END}", description='UTC day, YYYY-MM-DD; "" for none')
 ]
-UtcNs = Annotated[str, Meta(pattern=r"^\d+$", description="UTC nanoseconds, decimal")]
+UtcNs = Annotated[
+    str, Meta(pattern=f"^[0-9]{{1,19}}{_END}", description="UTC nanoseconds, decimal")
+]
 
 
 class Part(

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from greenroom.manifests.base import Count, Hash, Manifest, Name, OptionalHash, Part
+from greenroom.manifests.base import (
+    Count,
+    Direction,
+    Hash,
+    Manifest,
+    Name,
+    OptionalHash,
+    Part,
+    Share,
+    Weight,
+)
 
 
 class TakeStats(Part, frozen=True, kw_only=True):
@@ -16,9 +26,9 @@ class TakeStats(Part, frozen=True, kw_only=True):
         weight: what the sums are divided by, or the take's weight.
     """
 
-    kind: str
+    kind: Literal["mean", "skill"]
     sums: dict[str, float]
-    weight: float
+    weight: Weight
 
 
 class GroupFigure(Part, frozen=True, kw_only=True):
@@ -73,7 +83,7 @@ class Validation(Manifest, tag="validation", frozen=True, kw_only=True):
     """
 
     actor: Name
-    on: str
+    on: Literal["test split", "recordings"]
     stats: dict[str, dict[str, dict[str, TakeStats]]]
     figures: dict[str, dict[str, Figure]]
     parents: ValidationParents
@@ -144,7 +154,7 @@ class CrossValidation(Manifest, tag="cross_validation", frozen=True, kw_only=Tru
 
     actor: Name
     folds: list[FoldParents]
-    grouped_by: str
+    grouped_by: Literal["participant", "take"]
     preset: str
     steps: Count
     seed: int
@@ -165,7 +175,7 @@ class SearchTrial(Part, frozen=True, kw_only=True):
     """
 
     recipe: dict[str, Any]
-    state: str
+    state: Literal["complete", "pruned"]
     losses: dict[str, float]
     value: float | None = None
     model: OptionalHash = ""
@@ -194,7 +204,7 @@ class Search(Manifest, tag="search", frozen=True, kw_only=True):
     preset: str
     recipe: dict[str, Any]
     recipe_version: str
-    better: str
+    better: Direction
     trials: list[SearchTrial]
     best: int | None
     parents: CrossValidationParents
@@ -226,7 +236,7 @@ class PairFigure(Part, frozen=True, kw_only=True):
 
     challenger: float
     champion: float
-    better: str
+    better: Direction
     gain: float
     ci: tuple[float, float]
     verdict: str
@@ -264,8 +274,8 @@ class Sandbox(Manifest, tag="sandbox", frozen=True, kw_only=True):
     """
 
     actor: Name
-    unit: str
-    level: float
+    unit: Literal["participant", "take"]
+    level: Share
     left_out: dict[str, str]
     figures: dict[str, dict[str, PairFigure]]
     sequences: dict[str, dict[str, PairSequence]]

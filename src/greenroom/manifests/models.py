@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from greenroom.manifests.base import (
     Count,
@@ -199,7 +199,7 @@ class ModelPart(Manifest, tag="part", frozen=True, kw_only=True):
         ticks: of the take that a face was fitted on.
     """
 
-    part: Name
+    part: Literal["style", "face"]
     actor: Name
     figures: dict[str, float]
     recipe_version: str

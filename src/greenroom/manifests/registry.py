@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -15,9 +15,14 @@ from greenroom.manifests.base import (
     OptionalHash,
     Part,
     Rights,
+    Share,
     UtcNs,
+    Weight,
 )
 from greenroom.manifests.models import ReferenceSummary
+
+Change = Literal["retrain", "online"]
+"""How a model came from the one before."""
 
 
 class Gate(Part, frozen=True, kw_only=True):
@@ -32,9 +37,9 @@ class Gate(Part, frozen=True, kw_only=True):
     """
 
     metric: str
-    against: str
+    against: Literal["baseline", "champion"]
     margin: float
-    level: float
+    level: Share
     worst: bool | str = False
 
 
@@ -107,7 +112,7 @@ class AutoApproval(Part, frozen=True, kw_only=True):
 
     until: Day
     per_day: Annotated[int, Meta(ge=1)]
-    kinds: list[str]
+    kinds: list[Change]
     bounds: dict[str, float] = {}
 
 
@@ -129,16 +134,16 @@ class LearningRules(Part, frozen=True, kw_only=True):
     """
 
     causes: list[str]
-    cool_down_s: float
-    per_day: int
-    freeze_after: int
+    cool_down_s: Weight
+    per_day: Count
+    freeze_after: Count
     nightly: str
     zone: str
     preset: str
     steps: Count
-    canary_s: float
-    gather_s: float
-    spike_s: float
+    canary_s: Weight
+    gather_s: Weight
+    spike_s: Weight
 
 
 class PolicyStatement(Part, frozen=True, kw_only=True):
@@ -198,7 +203,7 @@ class ApprovalStatement(Part, frozen=True, kw_only=True):
     release: OptionalHash = ""
     policy: OptionalHash = ""
     until: Day | None = None
-    change: str = ""
+    change: Literal["", "retrain", "online"] = ""
 
 
 class ApprovalParents(Part, frozen=True, kw_only=True):

@@ -30,7 +30,7 @@ class ReplayReservoir(Manifest, tag="replay_reservoir", frozen=True, kw_only=Tru
     actor: Name
     seed: int
     size: Count
-    counts: dict[str, int]
+    counts: dict[str, Count]
     moments: dict[str, list[tuple[Hash, Ticks]]]
     parents: ReplayParents
 
@@ -83,22 +83,22 @@ class Show(Manifest, tag="show", frozen=True, kw_only=True):
     actor: Name
     playlist: list[Hash]
     ticks: Ticks
-    cuts: list[tuple[int, int]]
+    cuts: list[tuple[Ticks, Ticks]]
     seed: int
     fingerprint: dict[str, str]
     started_utc_ns: UtcNs
-    engines: list[int]
+    engines: list[Ticks]
     swaps: list[Swap]
     frames: Count
     late: Count
     missed: Count
     lost_to_recorder: Count
-    rungs: dict[str, int]
+    rungs: dict[str, Count]
     digest: str
     blobs: ShowBlobs
     parents: ShowParents
     lost_datagrams: Count = 0
-    conditioning: dict[str, list[tuple[int, int, str]]] = {}
+    conditioning: dict[str, list[tuple[Ticks, Ticks, str]]] = {}
 
 
 class SurveyParents(Part, frozen=True, kw_only=True):

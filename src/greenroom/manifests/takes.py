@@ -13,9 +13,11 @@ from greenroom.manifests.base import (
     Name,
     OptionalHash,
     Part,
+    Positive,
     Rights,
     Share,
     Ticks,
+    Weight,
 )
 
 MEDIA = ("body", "face", "audio", "video")
@@ -92,6 +94,11 @@ class AnnotationLabel(Part, frozen=True, kw_only=True):
     span: tuple[Ticks, Ticks] | None = None
     confidence: Share = 1.0
 
+    def __post_init__(self) -> None:
+        """Check the span's order."""
+        if self.span is not None and self.span[0] > self.span[1]:
+            raise ValueError(f"a span ends at {self.span[1]}, before it begins at {self.span[0]}")
+
 
 class AnnotationParents(Part, frozen=True, kw_only=True):
     """What an annotation is of."""
@@ -141,12 +148,12 @@ class FeatureSettings(Part, frozen=True, kw_only=True):
     """Everything that decides a feature's bits; see `greenroom.features.pipeline.FeatureSpec`."""
 
     joints: list[str]
-    version: int
-    tick_hz: int
-    sample_rate: int
-    window: int
-    padded: int
-    mel_bands: int
+    version: Positive
+    tick_hz: Positive
+    sample_rate: Positive
+    window: Positive
+    padded: Positive
+    mel_bands: Positive
     root: list[str]
 
 
@@ -185,4 +192,12 @@ class Dataset(Manifest, tag="dataset", frozen=True, kw_only=True):
     splits: dict[str, list[Hash]]
     parents: DatasetParents
     rights: list[Rights] = []
-    weights: dict[str, float] = {}
+    weights: dict[Hash, Weight] = {}
+
+    def __post_init__(self) -> None:
+        """Check that splits are known, and that no take is in two."""
+        if unknown := set(self.splits) - {"train", "validation", "test"}:
+            raise ValueError(f"there is no split '{min(unknown)}'")
+        takes = [take for split in self.splits.values() for take in split]
+        if len(set(takes)) < len(takes):
+            raise ValueError("a take is in two splits, or twice in one")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -89,7 +90,7 @@ class SufficientStats:
         weight: what they are divided by.
     """
 
-    kind: str
+    kind: Literal["mean", "skill"]
     sums: dict[str, float]
     weight: float
 

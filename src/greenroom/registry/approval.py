@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from greenroom.errors import GreenroomError, Refused
 from greenroom.manifests import (
@@ -22,8 +23,10 @@ from greenroom.manifests import (
     to_json,
 )
 from greenroom.registry import auto_approval
+from greenroom.registry.names import folded_name
 from greenroom.registry.policy import policy_of
 from greenroom.registry.signing import sign, verify
+from greenroom.store.log import Entry, Log
 from greenroom.store.objects import canonical
 from greenroom.store.workspace import Workspace
 
@@ -91,10 +94,12 @@ class Approver(NamedTuple):
     Attributes:
         name: the person, or who signed the policy that approved it automatically.
         automatic: whether a policy approved it.
+        key: public key of the person; "" for a policy.
     """
 
     name: str
     automatic: bool = False
+    key: str = ""
 
     @property
     def text(self) -> str:
@@ -103,13 +108,64 @@ class Approver(NamedTuple):
 
 
 def _count_approvals(workspace: Workspace, release: str) -> tuple[list[Approver], list[str]]:
-    """Return whose approvals count, and why the others do not."""
+    """Return whose approvals count, and why the others do not.
+
+    None counts while another release of the same model is revoked: a copy is no way around it.
+    """
+    model = workspace.objects.read(release, ReleaseManifest).parents.model
+    for other in sorted(_decisions(workspace).revoked - {release}):
+        if auto_approval.model_of(workspace, other) == model:
+            approvers, faults = _count_own(workspace, other)
+            if not approvers:
+                return [], [
+                    f"its model is that of release {other[:12]}, of which {faults[0]}; "
+                    "approve that one again first"
+                ]
+    return _count_own(workspace, release)
+
+
+class _Decisions(NamedTuple):
+    """Approvals and revocations of a log.
+
+    Attributes:
+        size: entries of the log that were read.
+        of_release: by release, in the log's order.
+        revoked: releases that were ever revoked.
+    """
+
+    size: int
+    of_release: dict[str, list[Entry]]
+    revoked: set[str]
+
+
+_READ: WeakKeyDictionary[Log, _Decisions] = WeakKeyDictionary()
+
+
+def _decisions(workspace: Workspace) -> _Decisions:
+    """Return the approvals and revocations of the log; what was read before is not read again."""
+    known = _READ.get(workspace.log) or _Decisions(0, {}, set())
+    fresh = workspace.log.entries(known.size)
+    if not fresh:
+        return known
+    of_release = {name: list(entries) for name, entries in known.of_release.items()}
+    revoked = set(known.revoked)
+    for entry in fresh:
+        if entry.event in ("approve", "revoke"):
+            release = str(entry.body.get("release"))
+            of_release.setdefault(release, []).append(entry)
+            if entry.event == "revoke":
+                revoked.add(release)
+    read = _Decisions(known.size + len(fresh), of_release, revoked)
+    _READ[workspace.log] = read
+    return read
+
+
+def _count_own(workspace: Workspace, release: str) -> tuple[list[Approver], list[str]]:
+    """Return whose approvals count of all that were given to this very release."""
     approvals: dict[str, int] = {}
     entered: set[bytes] = set()
     revoked = ""
-    for entry in workspace.log.entries():
-        if entry.body.get("release") != release:
-            continue
+    for entry in _decisions(workspace).of_release.get(release, ()):
         if entry.event == "revoke":
             revoked = f"{entry.by} revoked it: {entry.body['reason']}"
             approvals.clear()
@@ -130,7 +186,7 @@ def _count_approvals(workspace: Workspace, release: str) -> tuple[list[Approver]
         except GreenroomError as error:
             faults.append(error.what)
         else:
-            if approver not in approvers:
+            if not any(approver[:2] == known[:2] for known in approvers):
                 approvers.append(approver)
     return approvers, faults
 
@@ -160,7 +216,7 @@ def _check(workspace: Workspace, release: str, approval: str, index: int) -> App
     until = statement.until
     if until is not None and workspace.today() > datetime.date.fromisoformat(until):
         raise Refused(f"the approval of {key.owner} ended on {until}")
-    return Approver(key.owner)
+    return Approver(key.owner, key=key.public)
 
 
 def require_approved(workspace: Workspace, release: str, manifest: ReleaseManifest) -> list[str]:
@@ -185,9 +241,18 @@ def require_approved(workspace: Workspace, release: str, manifest: ReleaseManife
     )
 
 
-def approval_status(workspace: Workspace, release: str) -> tuple[list[str], int]:
-    """Return whose approvals of a release count, and how many more it takes."""
-    rules = policy_of(workspace, workspace.objects.read(release, ReleaseManifest).actor)
+def approval_status(
+    workspace: Workspace, release: str, rules: PolicyStatement | None = None
+) -> tuple[list[str], int]:
+    """Return whose approvals of a release count, and how many more it takes.
+
+    Args:
+        workspace: where.
+        release: its hash.
+        rules: of its actor, verified; None to read them.
+    """
+    if rules is None:
+        rules = policy_of(workspace, workspace.objects.read(release, ReleaseManifest).actor)
     return _counting(rules, _count_approvals(workspace, release)[0])
 
 
@@ -196,6 +261,12 @@ def _counting(rules: PolicyStatement, approvers: list[Approver]) -> tuple[list[s
     automatic = [approver.text for approver in approvers if approver.automatic]
     if automatic:
         return automatic, 0
-    names = [approver.name for approver in approvers]
-    counting = [n for n in names if not rules.approvers or n in rules.approvers]
+    allowed = [a for a in approvers if not rules.approvers or a.name in rules.approvers]
+    counting: list[str] = []
+    counted: set[str] = set()
+    for approver in allowed:  # a person counts once, whatever key or spelling of the name it takes
+        marks = {approver.key, folded_name(approver.name)}
+        if not marks & counted:
+            counting.append(approver.name)
+        counted |= marks
     return counting, max(0, rules.needed - len(counting))

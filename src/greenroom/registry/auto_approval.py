@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from greenroom.clock import NS_PER_S
 from greenroom.errors import BadInput, GreenroomError, Refused
@@ -18,6 +18,7 @@ from greenroom.manifests import (
     ApprovalParents,
     ApprovalStatement,
     AutoApproval,
+    Change,
     Model,
     PolicyStatement,
     ReleaseManifest,
@@ -95,14 +96,16 @@ def auto_approve(workspace: Workspace, release: str, kind: str, by: str) -> str:
             f"no policy of {manifest.actor} approves automatically",
             then=f"approve it by name: greenroom approve {release[:12]} --by NAME",
         )
-    now = workspace.log.clock.utc_ns()
+    entries = workspace.log.entries()
+    now = max(workspace.log.clock.utc_ns(), entries[-1].latest_ns)
     approval = Approval(
-        statement=ApprovalStatement(release=release, at_ns=str(now), change=kind, policy=policy),
+        statement=ApprovalStatement(
+            release=release, at_ns=str(now), change=cast(Change, kind), policy=policy
+        ),
         parents=ApprovalParents(release=release, policy=policy),
     )
     rules, _ = read_policy(workspace, policy, manifest.actor)
-    entries = workspace.log.entries()
-    _never_revoked(entries, release)
+    _never_revoked(workspace, entries, release)
     bounds = _judge(workspace, manifest, rules=rules, kind=kind, at_ns=now)
     spent = _given_on(workspace, manifest.actor, now, len(entries))
     if spent >= bounds.per_day:
@@ -129,7 +132,7 @@ def verify_auto_approval(workspace: Workspace, release: str, approval: Approval,
         raise Refused(f"the approval is of another release, {statement.release[:12]}")
     manifest = workspace.objects.read(release, ReleaseManifest)
     entries = workspace.log.entries()
-    _never_revoked(entries[:index], release)
+    _never_revoked(workspace, entries[:index], release)
     in_force = None
     for entry in entries[:index]:
         if entry.event == "ref" and entry.body["name"] == policy_ref(manifest.actor):
@@ -137,18 +140,27 @@ def verify_auto_approval(workspace: Workspace, release: str, approval: Approval,
     if in_force is None or in_force != statement.policy:
         raise Refused("the policy that approved it was not in force then")
     rules, owner = read_policy(workspace, in_force, manifest.actor, index)
-    at_ns = entries[index].at_ns
+    at_ns = entries[index].latest_ns
     bounds = _judge(workspace, manifest, rules=rules, kind=statement.change, at_ns=at_ns)
     if _given_on(workspace, manifest.actor, at_ns, index) >= bounds.per_day:
         raise Refused("the policy had approved as many as it may on that day")
     return owner
 
 
-def _never_revoked(entries: Sequence[Entry], release: str) -> None:
-    """Pass, or raise: what a person withdrew only a person gives back."""
+def _never_revoked(workspace: Workspace, entries: Sequence[Entry], release: str) -> None:
+    """Pass, or raise: what a person withdrew, or its model, only a person gives back."""
+    model = workspace.objects.read(release, ReleaseManifest).parents.model
     for entry in entries:
-        if entry.event == "revoke" and entry.body["release"] == release:
-            raise Refused(f"{entry.by} revoked it: {entry.body['reason']}")
+        if entry.event == "revoke" and model_of(workspace, entry.body.get("release")) == model:
+            raise Refused(f"{entry.by} revoked it: {entry.body.get('reason')}")
+
+
+def model_of(workspace: Workspace, release: object) -> str | None:
+    """Return the model of a release that an entry of the log names; None where it is none here."""
+    try:
+        return workspace.objects.read(str(release), ReleaseManifest).parents.model
+    except GreenroomError:
+        return None
 
 
 def _judge(
@@ -193,7 +205,7 @@ def _given_on(workspace: Workspace, actor: str, at_ns: int, before: int) -> int:
     day = at_ns // (86_400 * NS_PER_S)
     count = 0
     for entry in workspace.log.entries()[:before]:
-        if entry.event != "approve" or entry.at_ns // (86_400 * NS_PER_S) != day:
+        if entry.event != "approve" or entry.latest_ns // (86_400 * NS_PER_S) != day:
             continue
         try:
             approval = workspace.objects.read(str(entry.body["approval"]), Approval)

@@ -24,6 +24,7 @@ from greenroom.manifests import (
     PolicyStatement,
     to_json,
 )
+from greenroom.registry.names import folded_name
 from greenroom.registry.signing import DEMO, ROOT, Key, root_key, sign, verify
 from greenroom.store.log import Entry
 from greenroom.store.workspace import Workspace
@@ -60,6 +61,9 @@ class PolicyRules:
             BadInput: more approvals are needed than people may give.
         """
         names = sorted(set(self.approvers))
+        people = {folded_name(name) for name in names}
+        if len(people) < len(names):
+            raise BadInput("two names of approvers differ only by case or blanks")
         if self.needed < 1 or (names and self.needed > len(names)):
             raise BadInput(f"{self.needed} approvals cannot come from {len(names)} approvers")
         return PolicyStatement(
@@ -212,7 +216,7 @@ def _signers(workspace: Workspace, policy: str, at: Entry | None) -> list[str]:
             continue
         statement = approval.statement
         signed_by_owner = statement.policy == policy and statement.by == key.owner
-        if signed_by_owner and key.owner not in names:
+        if signed_by_owner and folded_name(key.owner) not in map(folded_name, names):
             names.append(key.owner)
     return names
 

@@ -18,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -26,7 +27,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from greenroom.clock import utc_day
 from greenroom.errors import BadInput, Refused
-from greenroom.store.log import Entry
+from greenroom.registry.names import check_owner
+from greenroom.store.log import Entry, Log
 from greenroom.store.objects import canonical, write_durably
 from greenroom.store.workspace import Workspace
 
@@ -116,7 +118,7 @@ def _trust(key: Key, entry: Entry, root: Key | None) -> str:
         return DEMO
     if root is None:
         return ROOT if body.get("trust") == ROOT else ""
-    if root.revoked or (root.expires is not None and utc_day(entry.at_ns) > root.expires):
+    if root.revoked or (root.expires is not None and utc_day(entry.latest_ns) > root.expires):
         return ""
     return SIGNED if _signed_by({root.public}, key.statement(), body) else ""
 
@@ -142,7 +144,18 @@ def keys_of(workspace: Workspace, before: int | None = None) -> dict[str, Key]:
         workspace: the workspace.
         before: only entries of the log before this index count; None for all.
     """
-    return read_keys(workspace.log.entries()[:before])
+    entries = workspace.log.entries()[:before]
+    known = _KEYS.setdefault(workspace.log, {})
+    if len(entries) not in known:
+        if len(known) >= _KEYS_KEPT:
+            known.clear()
+        known[len(entries)] = read_keys(entries)
+    return dict(known[len(entries)])
+
+
+_KEYS: WeakKeyDictionary[Log, dict[int, dict[str, Key]]] = WeakKeyDictionary()
+"""By log and number of its entries: the keys, because entries never change."""
+_KEYS_KEPT = 64
 
 
 def root_key(workspace: Workspace) -> Key | None:
@@ -156,6 +169,11 @@ def private_keys(workspace: Workspace, owner: str) -> list[Path]:
     files = (workspace.home / "keys").glob("*.pem")
     mine = [file for file in files if file.stem.rpartition("-")[0] == name]
     return sorted(mine, key=lambda file: file.stat().st_mtime_ns)
+
+
+def _owners(workspace: Workspace) -> list[str]:
+    """Return the names of those who have a key that counts."""
+    return [key.owner for key in keys_of(workspace).values() if key.trust]
 
 
 def make_key(
@@ -173,10 +191,9 @@ def make_key(
         trust: `ROOT` for a person's key; `DEMO` for the demo's, which never becomes the root.
 
     Raises:
-        BadInput: no name was given.
+        BadInput: the name cannot be a key's owner's (see `check_owner`).
     """
-    if not owner.strip():
-        raise BadInput("a key needs its owner's name")
+    check_owner(owner, _owners(workspace))
     private = Ed25519PrivateKey.generate()
     key = Key(private.public_key().public_bytes(*_RAW).hex(), owner, expires)
     path = workspace.home / "keys" / f"{quote(owner, safe=' ')}-{key.public[:8]}.pem"
@@ -229,6 +246,7 @@ def sign_key(workspace: Workspace, public: str) -> Key:
     if len(public) < 6 or len(matches) != 1:
         raise BadInput(f"{len(matches)} keys begin with '{public}'", then="greenroom key list")
     key, root = matches[0], root_key(workspace)
+    check_owner(key.owner, _owners(workspace))
     signature = {} if root is None else _root_signature(workspace, root, key.statement())
     if not signature:
         raise BadInput(
@@ -261,12 +279,16 @@ def revoke_key(workspace: Workspace, owner: str, by: str) -> list[str]:
         statement = {"revoke": key.public}
         signature = {} if root is None else _root_signature(workspace, root, statement)
         signature = signature or _root_signature(workspace, key, statement)
+        if not signature and not key.trust:
+            continue  # an entry that anybody could have made; its key does not count anyway
         if not signature:
             raise Refused(
                 f"the revocation of {owner}'s key {key.public[:12]} needs a signature",
                 then="run this where the private key of the root, or of that key, is",
             )
         signatures[key.public] = signature
+    if not signatures:
+        raise BadInput(f"'{owner}' has no key that counts and could be revoked")
     for public, signature in signatures.items():
         workspace.log.append("revoke-key", {"public": public, **signature}, by=by)
     for path in private_keys(workspace, owner):
@@ -327,7 +349,8 @@ def verify(workspace: Workspace, signed: dict[str, Any], at: Entry | None = None
     Args:
         workspace: the workspace.
         signed: a statement with "key" and "signature".
-        at: the entry of the log at whose time the key has to have counted; None for today.
+        at: the entry of the log at which the key has to have counted: keys are those before it, and
+            its day is the latest that the log had claimed by then. None for today.
 
     Raises:
         Refused: the key is unknown, revoked, expired or unsigned, or the signature is not its.
@@ -345,7 +368,7 @@ def verify(workspace: Workspace, signed: dict[str, Any], at: Entry | None = None
             else f"{root.owner} can sign it: greenroom key sign {key.public[:12]}"
         )
         raise Refused(f"the key of {key.owner} is not signed by the workspace's root", then=then)
-    today = workspace.today() if at is None else workspace.day_of(at.at_ns)
+    today = workspace.today() if at is None else workspace.day_of(at.latest_ns)
     if key.expires is not None and today > key.expires:
         raise Refused(f"the key of {key.owner} expired on {key.expires}")
     if not _matches(key.public, signed["signature"], signed["statement"]):

@@ -188,7 +188,7 @@ def compare(
         shows=shows,
         takes=takes,
     )
-    sandbox = _sandbox(theirs.manifest.actor, scope.unit, pairs, parents, left_out=left_out)
+    sandbox = _sandbox(theirs.manifest.actor, pairs, parents, left_out=left_out)
     return workspace.publish(sandbox, by=by)
 
 
@@ -203,7 +203,7 @@ def _require_comparable(ours: Contender, theirs: Contender) -> None:
 
 
 def _sandbox(
-    actor: str, unit: str, pairs: Pairs, parents: SandboxParents, left_out: dict[str, str]
+    actor: str, pairs: Pairs, parents: SandboxParents, left_out: dict[str, str]
 ) -> Sandbox:
     """Return the comparison as an object."""
     results = {
@@ -212,7 +212,7 @@ def _sandbox(
     }
     return Sandbox(
         actor=actor,
-        unit=unit,
+        unit="take",
         level=LEVEL,
         left_out=left_out,
         figures={t: {m: figure for m, (figure, _) in ms.items()} for t, ms in results.items()},

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from greenroom.clock import NS_PER_S, TICK_HZ
 from greenroom.errors import GreenroomError
-from greenroom.manifests import Dataset, Manifest, Model, ReleaseManifest, Show
+from greenroom.manifests import Dataset, Manifest, Model, PolicyStatement, ReleaseManifest, Show
 from greenroom.registry.approval import approval_status
+from greenroom.registry.policy import policy_of
 from greenroom.registry.promote import live_ref
 from greenroom.store.workspace import Workspace
+
+Rules = Callable[[str], PolicyStatement]
+"""Returns the rules in force for an actor, or raises as `policy_of` does."""
 
 
 def rows_of(workspace: Workspace, kind: str, actor: str | None = None) -> list[dict[str, Any]]:
@@ -25,6 +31,7 @@ def rows_of(workspace: Workspace, kind: str, actor: str | None = None) -> list[d
         Rows with the object's hash under `kind`, "date" (UTC), "length", "actor", "name" and "by".
     """
     rows = []
+    rules = cache(partial(policy_of, workspace))  # by actor: once a listing
     for row in workspace.catalog.find(kind, actor=actor):
         manifest = workspace.objects.read_any(row.object)
         rows.append(
@@ -33,7 +40,7 @@ def rows_of(workspace: Workspace, kind: str, actor: str | None = None) -> list[d
                 "date": date_text(row.at_ns),
                 "length": _length(manifest),
                 "actor": row.actor,
-                "name": row.name or _description(workspace, row.object, manifest),
+                "name": row.name or _description(workspace, row.object, manifest, rules),
                 "by": row.by,
             }
         )
@@ -49,7 +56,8 @@ def date_text(utc_ns: int) -> str:
 def _length(manifest: Manifest) -> str:
     """Return how large an object is: takes of a dataset, numbers of a model, seconds of a show."""
     if isinstance(manifest, Dataset):
-        return f"{len(manifest.parents.takes)} takes"
+        count = len(manifest.parents.takes)
+        return f"{count} take{'' if count == 1 else 's'}"
     if isinstance(manifest, Model):
         return f"{manifest.parameters:,}"
     if isinstance(manifest, Show):
@@ -57,7 +65,7 @@ def _length(manifest: Manifest) -> str:
     return ""
 
 
-def _description(workspace: Workspace, name: str, manifest: Manifest) -> str:
+def _description(workspace: Workspace, name: str, manifest: Manifest, rules: Rules) -> str:
     """Return what tells an object without a name from others."""
     if isinstance(manifest, Model):
         kind = "update" if manifest.update else "start" if manifest.parents.start else "trained"
@@ -65,15 +73,15 @@ def _description(workspace: Workspace, name: str, manifest: Manifest) -> str:
     if isinstance(manifest, Show):
         return f"release {manifest.parents.releases[0][:12]}, {manifest.late} late"
     if isinstance(manifest, ReleaseManifest):
-        return f"model {manifest.parents.model[:12]}, {_status(workspace, name, manifest)}"
+        return f"model {manifest.parents.model[:12]}, {_status(workspace, name, manifest, rules)}"
     return ""
 
 
-def _status(workspace: Workspace, name: str, manifest: ReleaseManifest) -> str:
+def _status(workspace: Workspace, name: str, manifest: ReleaseManifest, rules: Rules) -> str:
     if workspace.log.ref(live_ref(manifest.actor)) == name:
         return "on stage"
     try:
-        approvers, missing = approval_status(workspace, name)
+        approvers, missing = approval_status(workspace, name, rules(manifest.actor))
     except GreenroomError as error:
         return error.what
     if missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from greenroom.datasets.build import LEAST_BODIES, usable_bodies
 from greenroom.registry.promote import live_ref
 from greenroom.registry.signing import root_key
 from greenroom.store.workspace import Workspace
@@ -14,7 +15,9 @@ def overview(workspace: Workspace) -> str:
     if not workspace.log.path.exists():
         return "\n".join(
             (
-                f"the workspace {workspace.home} is empty",
+                f"the workspace {workspace.home} is empty"
+                if workspace.home.exists()
+                else f"there is no workspace in {workspace.home} yet",
                 "next: greenroom demo              (a show of 90 seconds, nothing to prepare)",
                 "  or: greenroom ingest PATH --actor NAME --participant PERSON --rights FILE",
                 "all commands: greenroom --help",
@@ -39,6 +42,13 @@ def _next(workspace: Workspace, counts: dict[str, int]) -> str:
     newest = {kind: workspace.catalog.find(kind)[-1] for kind, count in counts.items() if count}
     actor = newest["take"].actor or "ACTOR"
     if not counts["dataset"]:
+        usable = usable_bodies(workspace, actor, workspace.today())
+        if usable < LEAST_BODIES:
+            return (
+                f"greenroom ingest PATH --actor {actor} --participant PERSON --rights FILE  "
+                f"(a dataset needs {LEAST_BODIES} takes with a body that may be used; there "
+                f"{'is' if usable == 1 else 'are'} {usable})"
+            )
         return f"greenroom dataset build NAME --actor {actor}"
     if not counts["model"]:
         return f"greenroom train {newest['dataset'].object[:12]}"

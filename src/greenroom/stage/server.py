@@ -262,17 +262,19 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen()
     except (OSError, OverflowError) as error:
         listener.close()
+        other = port + 1 if port < 65535 else port - 1
         number = getattr(error, "errno", None)
         if number == errno.EADDRINUSE:
             what, then = (
                 "the port is in use",
-                "stop what holds it, or choose another: --port 8031, or --out ws://127.0.0.1:8031",
+                f"stop the other program, or choose another port: --port {other}, or "
+                f"--out ws://{host}:{other} where it performs",
             )
         elif number in (errno.EACCES, errno.EPERM):
             what, then = "the port needs more rights than you have", "choose a port above 1023"
         else:
             what, then = (
-                f"cannot listen there ({error})",
+                "nothing can listen at this address",
                 "use 127.0.0.1 and a port from 0 to 65535",
             )
         raise BadInput(what, where=f"{host}:{port}", then=then) from error

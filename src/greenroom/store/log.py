@@ -39,9 +39,11 @@ class Entry:
     Attributes:
         index: position, from 0.
         event: what happened, such as "ref" or "approve".
-        at_ns: UTC nanoseconds.
+        at_ns: UTC nanoseconds, as its writer claims.
         by: who did it.
         body: the rest.
+        latest_ns: the latest time that this entry or one before it claims. It never runs backwards, so
+            that nobody gains a day by setting a clock back.
     """
 
     index: int
@@ -49,6 +51,7 @@ class Entry:
     at_ns: int
     by: str
     body: dict[str, Any]
+    latest_ns: int = 0
 
 
 class _HeadFile:
@@ -256,7 +259,15 @@ class Log:
             raise CheckFailed("this entry does not match the tree head", where=where, then=_MEND)
         try:
             raw = msgspec.json.decode(line[65:-1])
-            entry = Entry(index, raw["event"], at_ns=int(raw["at"]), by=raw["by"], body=raw["body"])
+            at_ns = int(raw["at"])
+            entry = Entry(
+                index,
+                raw["event"],
+                at_ns=at_ns,
+                by=raw["by"],
+                body=raw["body"],
+                latest_ns=max(at_ns, self._entries[-1].latest_ns) if self._entries else at_ns,
+            )
         except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):
             raise CheckFailed("this entry cannot be read", where=where, then=_MEND) from None
         self._tree = tree

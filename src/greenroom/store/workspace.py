@@ -43,6 +43,8 @@ class Findings:
     bad: list[Fault] = field(default_factory=list)
 
 
+LEAST_DIGITS = 6
+"""Of a hash that is given by its first digits."""
 _LISTED = {
     "take": "list them: greenroom take list",
     "dataset": "list them: greenroom dataset list",
@@ -103,7 +105,7 @@ class Workspace:
         Raises:
             BadInput: none, or more than one, begins or is called so.
         """
-        if len(text) >= 6 and all(c in "0123456789abcdef" for c in text):
+        if len(text) >= LEAST_DIGITS and all(c in "0123456789abcdef" for c in text):
             matches = self.catalog.resolve(text, kind)
             if len(matches) == 1:
                 return matches[0]
@@ -116,6 +118,13 @@ class Workspace:
             hashes = ", ".join(name[:12] for name in named_matches[-3:])
             what = f"{len(named_matches)} {kind}s are called '{text}'"
             raise BadInput(what, then=f"give a hash; the newest are {hashes}")
+        if text and len(text) < LEAST_DIGITS and all(c in "0123456789abcdef" for c in text):
+            raise BadInput(
+                f"'{text}' is too short for a hash, and no {kind} is called so",
+                then=f"give at least {LEAST_DIGITS} digits of the hash; {_LISTED.get(kind, '')}".rstrip(
+                    "; "
+                ),
+            )
         raise BadInput(
             f"there is no {kind} '{text}' in {self.home}",
             then=_LISTED.get(kind, f"list them: greenroom serve, then /api/{kind}s"),

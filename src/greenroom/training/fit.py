@@ -56,6 +56,7 @@ class FitOptions:
             The closed form is fitted anew in any case.
         preview: clips of the run; None for none.
         warn: called with one line for initial weights that are not used.
+        phase: called with what begins: a few words.
     """
 
     progress: Progress = lambda step, steps, figures: None
@@ -65,6 +66,7 @@ class FitOptions:
     initial_weights: Mapping[str, Tensor] = field(default_factory=dict)
     preview: Preview | None = None
     warn: Callable[[str], None] = lambda message: None
+    phase: Callable[[str], None] = lambda text: None
 
 
 def fit(
@@ -84,6 +86,7 @@ def fit(
         options: how it runs.
     """
     options = options or FitOptions()
+    options.phase("fitting the closed form")
     torch.manual_seed(recipe.seed)
     model = build_network(shape, preset)
     _initialise(model, options)
@@ -102,7 +105,7 @@ def fit(
             preview=options.preview,
         ),
     )
-    return model, figures | _tune(model, data, recipe.seed)
+    return model, figures | _tune(model, data, recipe.seed, options.phase)
 
 
 def _initialise(model: MotionNet, options: FitOptions) -> None:
@@ -115,13 +118,17 @@ def _initialise(model: MotionNet, options: FitOptions) -> None:
             )
 
 
-def _tune(model: MotionNet, data: FitData, seed: int) -> dict[str, float]:
+def _tune(
+    model: MotionNet, data: FitData, seed: int, phase: Callable[[str], None]
+) -> dict[str, float]:
     """Choose on held-out takes what is not trained by gradient, in place; return the figures."""
     heldout = [torch.from_numpy(np.ascontiguousarray(take)) for take in data.validation]
     random = torch.Generator().manual_seed(seed)
     model.eval()
+    phase("calibrating on held-out takes")
     figures = calibrate(model, data.joints, heldout, random)
     if isinstance(model, TrunkNet):
+        phase("tuning how it goes on without capture")
         figures |= fit_residual_gains(model, heldout)
         quiet = quiet_pace(take[:, : 6 * len(data.joints)].numpy() for take in data.material.takes)
         reference = FreeRunReference(find_rest_state(data.material.streams), quiet)

@@ -8,7 +8,7 @@ specification and this normalisation; the same three give the same hash in whate
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -17,7 +17,8 @@ from greenroom.frames import Floats
 from greenroom.manifests import Model, ModelPart, PartParents, Rig
 from greenroom.store.workspace import Workspace
 
-STYLE, RIG = "style", "rig"
+STYLE: Literal["style"] = "style"
+RIG = "rig"
 CENTRES = "centres"
 
 
@@ -30,7 +31,7 @@ def publish_parts(workspace: Workspace, model: Model, trained: Any, by: str) -> 
         trained: the network.
         by: name of who trains.
     """
-    parts = {}
+    parts: dict[str, str] = {}
     style = getattr(trained, "style", None)  # the token model has no such head
     if style is not None:
         tensors = tensors_of(style, trained.core.mean, trained.core.std)

@@ -33,7 +33,7 @@ from greenroom.training.preview import PreviewSource, make_preview
 from greenroom.training.recipe import DEFAULT, Progress, Recipe, code_version
 from greenroom.training.reference_stats import compute_reference_stats
 from greenroom.training.tracking import Tracker
-from greenroom.training.trainer import choose_device
+from greenroom.training.trainer import choose_device, newest_checkpoint
 from greenroom.training.training_data import TrainingData
 from greenroom.training.training_run import TrainingRun, run_tags
 
@@ -49,6 +49,7 @@ class TrainOptions:
         trackers: that mirror the run as it goes.
         warn: called with one line where a tracker cannot be reached, or initial weights are not used.
         start: hash of a model whose learned weights are the initial ones; "" for random ones.
+        phase: called with what begins, a few words: before the first step and after the last.
     """
 
     progress: Progress = lambda step, steps, figures: None
@@ -57,6 +58,7 @@ class TrainOptions:
     trackers: Sequence[Tracker] = ()
     warn: Callable[[str], None] = lambda message: None
     start: str = ""
+    phase: Callable[[str], None] = lambda text: None
 
 
 @dataclass(frozen=True)
@@ -132,19 +134,34 @@ def train(
     Raises:
         Refused: a take's consent, or one behind the start, does not cover training today.
         CheckFailed: the exported graph's outputs differ from the network's.
+        KeyboardInterrupt: it was interrupted; its message says what is kept.
     """
     options = options or TrainOptions()
     options = replace(options, device=choose_device(options.device))
     _require_consent(workspace, dataset, options.start)
+    options.phase("reading the dataset's takes")
     job = _prepare(workspace, dataset, by, preset_of(preset), recipe=recipe, options=options)
     run = TrainingRun(workspace, job.settings(), options.trackers, options.warn)
     tags = run_tags(job.manifest, job.settings(), job.spec.hash)
     run.begin(tags, {**recipe.manifest(), "preset": preset})
-    model, figures = _fit(job, run)
-    figures |= holdout_figures(model, job.spec.joints, job.states("test"))
-    name = workspace.publish(_model_manifest(job, model, figures), by=by)
+    try:
+        model, figures = _fit(job, run)
+        options.phase("measuring on the test split")
+        figures |= holdout_figures(model, job.spec.joints, job.states("test"))
+        name = workspace.publish(_model_manifest(job, model, figures), by=by)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_kept(run, recipe.steps)) from None
     run.finish(name, figures)
     return name
+
+
+def _kept(run: TrainingRun, steps: int) -> str:
+    """Return what is kept of an interrupted training, and how to resume it."""
+    newest = newest_checkpoint(run.checkpoints)
+    if newest is None:
+        return "interrupted before the first checkpoint; the same command begins again"
+    at = "all" if int(newest.stem) >= steps else newest.stem
+    return f"interrupted; {at} of {steps} steps are kept, and the same command goes on from there"
 
 
 def _require_consent(workspace: Workspace, dataset: str, start: str) -> None:
@@ -228,6 +245,7 @@ def _fit(job: _Job, run: TrainingRun) -> tuple[MotionNet, dict[str, float]]:
             initial_weights=initial_weights(workspace, start, job.vocabulary) if start else {},
             preview=preview,
             warn=options.warn,
+            phase=options.phase,
         ),
     )
 
@@ -236,10 +254,14 @@ def _model_manifest(job: _Job, model: MotionNet, figures: dict[str, float]) -> M
     """Return a trained model's manifest, its blobs and parts stored."""
     workspace, manifest, spec, shape = job.workspace, job.manifest, job.spec, job.shape
     splits, recipe, start = job.splits, job.recipe, job.options.start
+    phase = job.options.phase
+    phase("computing reference statistics")
     reference = compute_reference_stats(
         model, [pose_states(spec, body) for body in _in_control(splits)]
     )
+    phase("exporting to ONNX")
     graph, operations = export(model)  # last: after it torch runs some ten times slower
+    phase("comparing the exported graph with the network")
     check_parity(model, graph, job.states("validation"))
     behind = workspace.objects.read(start, Model).rights if start else []
     weights = save({n: weight.detach().contiguous() for n, weight in model.named_parameters()})

@@ -11,6 +11,7 @@ import io
 import logging
 import math
 import multiprocessing
+import signal
 import threading
 import warnings
 from collections.abc import Sequence
@@ -104,6 +105,37 @@ def _enqueue(queue: Any, step: int, steps: int, figures: dict[str, float]) -> No
     queue.put((step, steps, figures))
 
 
+class StepInterrupt:
+    """Ctrl-C ends a training after the step that is going on; a second one ends it at once.
+
+    Args:
+        enabled: whether to wait for the step; the default handling of Ctrl-C is put back either way.
+    """
+
+    def __init__(self, enabled: bool) -> None:
+        """Keep the option."""
+        main_thread = threading.current_thread() is threading.main_thread()
+        self._before = signal.getsignal(signal.SIGINT) if main_thread else None
+        self._enabled = enabled and self._before is signal.default_int_handler
+        self.requested = False
+
+    def __enter__(self) -> StepInterrupt:
+        """Begin to wait for the step."""
+        if self._enabled:
+            signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Put back what handled Ctrl-C before: Lightning ignores it after the first."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, number: int, frame: object) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
 class ProgressCallback(L.Callback):
     """Write checkpoints, of which the last two stay, and previews; report progress.
 
@@ -112,14 +144,21 @@ class ProgressCallback(L.Callback):
         every: steps between checkpoints.
         progress: called with (step, steps, figures), after the clip of the step was written.
         preview: clips of the run; None for none.
+        interrupt: asked after each step whether to end here, with a checkpoint.
     """
 
     def __init__(
-        self, folder: Path | None, every: int, progress: Progress, preview: Preview | None
+        self,
+        folder: Path | None,
+        every: int,
+        progress: Progress,
+        preview: Preview | None,
+        interrupt: StepInterrupt,
     ) -> None:
         """Keep the options."""
         self.folder, self.every = folder, every
         self.progress, self.preview = progress, preview
+        self.interrupt = interrupt
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, n: int
@@ -132,7 +171,9 @@ class ProgressCallback(L.Callback):
             self.progress(
                 step, trainer.max_steps, {"loss": float(outputs["loss"]), **pl_module.losses}
             )
-        if self.folder is None or step % self.every or step >= trainer.max_steps:
+        ends = self.interrupt.requested or step >= trainer.max_steps
+        trainer.should_stop = trainer.should_stop or self.interrupt.requested
+        if self.folder is None or (step % self.every and not ends):
             return
         trainer.save_checkpoint(self.folder / f"{step}.ckpt")
         for old in sorted(self.folder.glob("*.ckpt"), key=lambda path: int(path.stem))[:-2]:
@@ -230,27 +271,39 @@ def choose_device(name: str = "auto") -> str:
 
 
 def run_training(task: MotionTask, options: TrainerOptions) -> None:
-    """Train a task to its end from the newest undamaged checkpoint, and move it to the CPU."""
+    """Train a task to its end from the newest undamaged checkpoint, and move it to the CPU.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted; in one process, a checkpoint of its last step is kept.
+    """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), StepInterrupt(options.processes == 1) as interrupt:
         warnings.simplefilter("ignore")  # Lightning advises on workers and loggers
         relay = ProgressRelay(options.progress) if options.processes > 1 else None
         progress = partial(_enqueue, relay.queue) if relay else options.progress
-        trainer = _trainer(task, options, progress)
+        trainer = _trainer(task, options, progress, interrupt)
         folder = options.checkpoints
         checkpoint = None if folder is None else newest_checkpoint(folder)
         try:
             trainer.fit(task, ckpt_path=checkpoint)
+        except SystemExit:  # how Lightning ends where it was interrupted
+            if not trainer.interrupted:
+                raise
         finally:
             if relay is not None:
                 relay.close()
-    if trainer.interrupted:
+    if trainer.interrupted or interrupt.requested:
         raise KeyboardInterrupt
     task.to("cpu")
 
 
-def _trainer(task: MotionTask, options: TrainerOptions, progress: Progress) -> L.Trainer:
+def _trainer(
+    task: MotionTask, options: TrainerOptions, progress: Progress, interrupt: StepInterrupt
+) -> L.Trainer:
     """Return Lightning's trainer."""
+    relay = ProgressCallback(
+        options.checkpoints, EVERY, progress, preview=options.preview, interrupt=interrupt
+    )
     strategy: Any = "auto"
     if options.processes > 1:
         strategy = DDPStrategy(
@@ -265,7 +318,7 @@ def _trainer(task: MotionTask, options: TrainerOptions, progress: Progress) -> L
         max_steps=task.recipe.steps,
         max_epochs=-1,
         plugins=[DurableCheckpoints()],
-        callbacks=[ProgressCallback(options.checkpoints, EVERY, progress, options.preview)],
+        callbacks=[relay],
         gradient_clip_val=1.0,
         logger=False,
         enable_checkpointing=False,

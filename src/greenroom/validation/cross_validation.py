@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import structs
 
@@ -52,7 +52,12 @@ class FoldPlan:
     seed: int = 0
 
 
-def take_groups(workspace: Workspace, takes: list[str], folds: int) -> tuple[str, dict[str, str]]:
+Grouping = Literal["participant", "take"]
+
+
+def take_groups(
+    workspace: Workspace, takes: list[str], folds: int
+) -> tuple[Grouping, dict[str, str]]:
     """Return what takes are grouped by, "participant" or "take", and {take: its group}.
 
     Participants, if there are enough for so many folds and each leaves two at least, one to train on and

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,7 +176,9 @@ def _angles(a: Any, b: Any) -> Any:
     return angles_6d(a.reshape(*a.shape[:-1], -1, 6), b.reshape(*b.shape[:-1], -1, 6))
 
 
-def _sum(rows: list[tuple[dict[str, float], float]], kind: str = "mean") -> SufficientStats:
+def _sum(
+    rows: list[tuple[dict[str, float], float]], kind: Literal["mean", "skill"] = "mean"
+) -> SufficientStats:
     sums: dict[str, float] = {}
     for row, _ in rows:
         for source, value in row.items():
@@ -224,7 +226,8 @@ def validate(
     subject = EvalModel.of(manifest, backend)
     _require_heads(subject, scope.tasks or ())
     dataset = workspace.objects.read(manifest.parents.dataset, Dataset)
-    on, takes = "recordings", scope.takes
+    on: Literal["test split", "recordings"] = "recordings"
+    takes = scope.takes
     if takes is None:
         on, takes = "test split", load_eval_takes(workspace, dataset, "test")
     training = load_eval_takes(workspace, dataset, "train")
