@@ -18,14 +18,15 @@ from greenroom.adaptation.graph_adapter import golden_outputs
 from greenroom.capture.fingerprint import take_fingerprints
 from greenroom.capture.ingest import load_take
 from greenroom.consent.gate import merge_rights, require_rights
-from greenroom.contracts import LOOK_AHEAD, ModelShape
-from greenroom.errors import BadInput, MissingExtra, Refused
+from greenroom.contracts import LOOK_AHEAD
+from greenroom.errors import BadInput, Refused
+from greenroom.extras import require
 from greenroom.features.speech import extract_speech
 from greenroom.frames import Doubles, Floats
 from greenroom.manifests import Dataset, Model, ModelParents, ModelPart, PartParents, Take
 from greenroom.metrics.regression import r2
 from greenroom.registry.lineage import require_trained
-from greenroom.serving.onnx_backend import OnnxBackend
+from greenroom.serving.onnx_backend import OnnxBackend, open_model
 from greenroom.store.workspace import Workspace
 from greenroom.validation.face_evaluator import (
     ADAPTED,
@@ -60,7 +61,7 @@ def adapt_face(workspace: Workspace, model: str, take: str, by: str) -> str:
     before = workspace.objects.read(model, Model)
     _check(workspace, model, before, take)
     graph = workspace.objects.get(before.blobs.graph)
-    backend = OnnxBackend(graph, ModelShape.load(before.shape))
+    backend = open_model(workspace, before)
     predicted, truth = _prediction_and_truth(workspace, take, before.rig, backend)
     plain, better = _held_out_gain(predicted, truth)
     if not better > plain:
@@ -215,10 +216,7 @@ def _prediction_and_truth(
 
 def _with_correction(graph: bytes, turn: Doubles, shift: Doubles) -> tuple[bytes, list[str]]:
     """Return a graph whose face (N, B) is turned (B, B) and shifted (B,), and its operations."""
-    try:
-        import onnx
-    except ImportError:
-        raise MissingExtra("fitting a face", "train") from None
+    onnx = require("onnx", "train", "fitting a face")
     proto = onnx.load_from_string(graph)
     for node in proto.graph.node:
         for names in (node.input, node.output):

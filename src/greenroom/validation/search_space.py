@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from greenroom.contracts import Backend
 from greenroom.errors import BadInput
 from greenroom.manifests import Model
+from greenroom.store.objects import read_json_file
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,20 @@ def read_space(document: Any, where: str, defaults: Mapping[str, Any]) -> Space:
             raise BadInput(f"'{name}' is no hyperparameter; there are {allowed}", where=location)
         out[name] = _read_choice(spec, location, type(defaults[name]))
     return out
+
+
+def load_space(path: Path | None) -> Space:
+    """Return the space in a JSON file, or the default one without a file.
+
+    Raises:
+        BadInput: the file holds no space.
+    """
+    from greenroom.training.recipe import Recipe
+
+    defaults = {**Recipe().manifest(), "preset": "mini"}
+    if path is None:
+        return {name: choice for name, choice in SPACE.items() if name in defaults}
+    return read_space(read_json_file(path), str(path), defaults)
 
 
 def _read_choice(spec: Any, location: str, kind: type) -> Choice:
