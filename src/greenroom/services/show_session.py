@@ -13,7 +13,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from greenroom.capture.receivers import RECEIVERS
-from greenroom.clock import TICK_HZ
+from greenroom.clock import NS_PER_S, TICK_HZ
 from greenroom.consent.gate import refusal_reason, require_rights
 from greenroom.contracts import Alert
 from greenroom.errors import BadInput
@@ -140,7 +140,7 @@ class ShowSession:
         self.capture_recorder: CaptureRecorder | None = None
         self._new: set[str] = set()  # signals of a new style that go on
         self.home, self.by = workspace.home, by
-        self._ends_s = time.time() + ticks / TICK_HZ
+        self._ends_s = workspace.log.clock.utc_ns() / NS_PER_S + ticks / TICK_HZ
         if serve is not None:
             self.handle = serve(self.hub, registry)
             self.metrics = Metrics(registry, RUNGS)

@@ -1,0 +1,13 @@
+"""Detached jobs as a service: what the workspace's clock says is when they started."""
+
+from pathlib import Path
+
+from greenroom.clock import VirtualClock
+from greenroom.services.jobs import all_jobs, detach, find_job
+
+
+def test_a_job_starts_when_the_clock_says(tmp_path: Path) -> None:
+    clock = VirtualClock(utc_ns=1_000_000_000_500_000_000)
+    name = detach(tmp_path, ["take", "list"], clock)
+    assert find_job(tmp_path, name).started == "2001-09-09T01:46:40.500000+00:00"
+    assert [job.job for job in all_jobs(tmp_path)] == [name]
