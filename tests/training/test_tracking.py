@@ -187,4 +187,18 @@ def test_own_trackers_pass_the_published_suite(name: str, tmp_path: Path) -> Non
     from greenroom.training.tracking import open_tracker
 
     (tmp_path / "tracking").mkdir()
-    check_tracker(lambda: open_tracker(name, tmp_path))
+    tracker = open_tracker(name, tmp_path)
+
+    def count_runs() -> int:
+        if name == "mlflow":
+            from mlflow import MlflowClient
+
+            client = MlflowClient(tracking_uri=tracker.uri)
+            return sum(
+                len(client.search_runs([e.experiment_id])) for e in client.search_experiments()
+            )
+        if name == "wandb":
+            return len({path.name for path in tmp_path.glob("tracking/**/run-*.wandb")})
+        return len(list((tmp_path / "tracking" / "tensorboard").iterdir()))
+
+    check_tracker(lambda: open_tracker(name, tmp_path), received=count_runs)
