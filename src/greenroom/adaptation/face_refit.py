@@ -17,7 +17,7 @@ from msgspec import structs
 from greenroom.adaptation.graph_adapter import golden_outputs
 from greenroom.capture.fingerprint import take_fingerprints
 from greenroom.capture.ingest import load_take
-from greenroom.consent.gate import merge_rights, require_rights
+from greenroom.consent.gate import merge_rights, require_rights_of_all
 from greenroom.contracts import LOOK_AHEAD
 from greenroom.errors import BadInput, Refused
 from greenroom.extras import require
@@ -164,13 +164,9 @@ def _check(workspace: Workspace, name: str, model: Model, take: str) -> None:
             then=f"fit the model that it was made of, {start[:12]}, and exchange its other parts again",
         )
     dataset = workspace.objects.read(model.parents.dataset, Dataset)
-    day = workspace.today()
     # The model is made anew, of all of them.
-    for training_take in [take, *dataset.parents.takes]:
-        require_rights(workspace, training_take, "train", day)
-    actors = workspace.attributions.actors(take)
-    if model.actor not in actors:
-        raise BadInput(f"take {take[:12]} is {', '.join(actors)}'s, not {model.actor}'s")
+    require_rights_of_all(workspace, [take, *dataset.parents.takes], "train")
+    workspace.attributions.require_actor(take, model.actor)
     if not {"face", "audio"} <= take_manifest.media.keys():
         raise BadInput(
             f"take {take[:12]} has no face with its voice", then="give one that has both"

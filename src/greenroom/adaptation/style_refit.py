@@ -17,7 +17,7 @@ from greenroom.adaptation.graph_adapter import predict_window
 from greenroom.adaptation.replay_reservoir import BEFORE
 from greenroom.capture.fingerprint import take_fingerprints
 from greenroom.capture.sequence import mirror_body
-from greenroom.consent.gate import merge_rights, require_rights
+from greenroom.consent.gate import merge_rights, require_rights_of_all
 from greenroom.contracts import ModelShape, golden_clip
 from greenroom.datasets.build import pose_states
 from greenroom.errors import BadInput, CheckFailed
@@ -196,9 +196,7 @@ def _check(workspace: Workspace, name: str, model: Model, dataset: str) -> None:
     if dataset_manifest.actor != model.actor:
         raise BadInput(f"dataset {dataset[:12]} is {dataset_manifest.actor}'s, not {model.actor}'s")
     require_trained(workspace, name)
-    day = workspace.today()
-    for take in dataset_manifest.parents.takes:
-        require_rights(workspace, take, "train", day)
+    require_rights_of_all(workspace, dataset_manifest.parents.takes, "train")
     recordings_by_split: dict[str, set[str]] = {"train": set(), "validation": set()}
     for splits in splits_behind(workspace, name):
         for split, recordings in recordings_by_split.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenroom.clock import TICK_HZ
-from greenroom.consent.gate import require_rights
+from greenroom.consent.gate import require_rights_of_all
 from greenroom.errors import BadInput
 from greenroom.live.inputs import open_inputs
 from greenroom.live.playlist import Playlist, show_conditioning
@@ -218,8 +218,8 @@ def replay_show(
     verdict = None if progress is None else verify(workspace, name, threads, progress)
     if file is None:
         return ReplayResult(verdict, None)
-    for take in workspace.objects.read(name, Show).parents.takes:
-        require_rights(workspace, take, "export", workspace.today())
+    takes = workspace.objects.read(name, Show).parents.takes
+    require_rights_of_all(workspace, takes, "export")
     data = export_bvh(workspace, name)
     write_durably(file, data)
     return ReplayResult(verdict, file, len(data))
