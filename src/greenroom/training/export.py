@@ -115,7 +115,7 @@ def _random_inputs(
         conditioning=mask(0.2, shape.speech, labels),
         noise=torch.randn(1, shape.noise, generator=random),
     )
-    batch = assemble_batch(shape, states[None, :k], captured, now, drivers)
+    batch = assemble_batch(shape, states[None, :k], captured, now, drivers=drivers)
     return dict(zip(shape.inputs(), batch.tensors, strict=True))
 
 

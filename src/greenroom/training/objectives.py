@@ -305,7 +305,11 @@ def run_network(
         gap_ticks=age[:, None],
     )
     inputs = assemble_batch(
-        model.shape, windows[:, :k], mask[:, :k], now, Drivers(conditioning=conditioning)
+        model.shape,
+        windows[:, :k],
+        mask[:, :k],
+        now,
+        drivers=Drivers(conditioning=conditioning),
     )
     out: tuple[Tensor, ...] = model(*inputs.tensors)
     return out

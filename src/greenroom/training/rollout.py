@@ -170,7 +170,7 @@ def roll_out(
             labels = conditioning[:, : k + t + 1]
         now = Observation(windows[:, k + t], before, captured, previous_valid, gap_ticks=gap_ticks)
         drivers = Drivers(conditioning=labels, noise=drawn[:, None] * way)
-        inputs = assemble_batch(shape, history, captured_history, now, drivers)
+        inputs = assemble_batch(shape, history, captured_history, now, drivers=drivers)
         pose, sigma, confidence, *_ = model(*inputs.tensors)
         history = torch.cat([history[:, 1:], pose[:, None]], 1)
         captured_history = torch.cat([captured_history[:, 1:], captured[:, None]], 1)
@@ -205,7 +205,7 @@ def free_run(model: MotionNet, history: Tensor, draws: Tensor) -> Tensor:
     poses = []
     for t in range(draws.shape[1]):
         now = Observation.nothing(shape, n, t + 1, history.device)
-        inputs = assemble_batch(shape, history, captured, now, Drivers(noise=draws[:, t]))
+        inputs = assemble_batch(shape, history, captured, now, drivers=Drivers(noise=draws[:, t]))
         pose, *_ = model(*inputs.tensors)
         poses.append(pose)
         history = torch.cat([history[:, 1:], pose[:, None]], 1)
