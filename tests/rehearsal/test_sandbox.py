@@ -282,7 +282,7 @@ def test_the_command_prints_writes_and_refuses(
     assert kept.parents.champion == release.name and told["figures"] == to_json(kept)["figures"]
     assert file.read_text().startswith("<!doctype html>")
     words = CliRunner().invoke(main, [*args, "--on", show[:12]])
-    assert "live.jerk" in words.stdout and "not told apart yet, 1 pairs" in words.stdout
+    assert "live.jerk" in words.stdout and "undecided, 1 pairs" in words.stdout
     for extra, why in (
         (["--on", "nothing"], "there is no show or take 'nothing'"),
         (["--unit", "frame"], "frames of one take are not independent"),

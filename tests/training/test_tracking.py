@@ -91,8 +91,8 @@ def test_a_server_that_is_not_there_stops_nothing_and_is_told_later(tmp_path: Pa
     said: list[str] = []
     absent = Mlflow("http://127.0.0.1:9")
     mirrors = Mirrors(journal, [absent], said.append)
-    mirrors.tell()
-    mirrors.tell()
+    mirrors.send_new()
+    mirrors.send_new()
     assert len(said) == 1 and "nothing is lost: greenroom track --to mlflow" in said[0]
     with pytest.raises(GreenroomError, match="could not be reached"):
         mirror(journal, absent)

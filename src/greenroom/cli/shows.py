@@ -62,7 +62,7 @@ TOKEN: dict[str, Any] = {
     "--script",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="CSV",
-    help="start,end,scene[,emotion,language]: new scenes are no drift; a model is told.",
+    help="start,end,scene[,emotion,language]: new scenes are no drift; models get them as input.",
 )
 @click.option("--token", **TOKEN)
 @as_json
@@ -175,7 +175,7 @@ def demo_command(
     """Perform the embedded release, lose the capture, replay the show.
 
     With --loop (needs `train,loop`): a show in which the light fails and later the style changes; the
-    one is told, the other is learned, and the new release comes on stage while the show runs.
+    one raises an alert, the other is learned, and the new release comes on stage while the show runs.
     """
     context: Context = ctx.obj
     page = None if headless else ("127.0.0.1", port)

@@ -145,7 +145,7 @@ class Performer:
         mark: called with "features", "inference" and "post" as each is done, to time them.
         previous: the release before, asked where this one's model says no number; it is left aside
             if it takes other inputs.
-        told: of the show in words: what is said, and the scenes of its script.
+        conditioning: labels of the show: phonemes, and the scenes of its script.
     """
 
     def __init__(

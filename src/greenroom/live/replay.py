@@ -153,7 +153,7 @@ class Replayer:
     Args:
         part: returns the show's release of a number.
         seed: of its draws.
-        told: of it in words.
+        conditioning: labels of the show.
     """
 
     def __init__(

@@ -349,7 +349,7 @@ class Mirrors:
         """Begin with every tracker."""
         self.journal, self.trackers, self.warn, self.may = journal, list(trackers), warn, may
 
-    def tell(self) -> None:
+    def send_new(self) -> None:
         """Send what is new; who cannot be reached is not asked again before the end."""
         for tracker in list(self.trackers):
             try:

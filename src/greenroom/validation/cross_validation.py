@@ -31,7 +31,7 @@ from greenroom.validation.evaluator import validate
 from greenroom.validation.sufficient_stats import StatsByTask, aggregate_figures, read_stats
 
 Report = Callable[[int, int], None]
-"""Told (done, of all) while it goes on, in thousandths of all folds."""
+"""Called with (done, total), in thousandths of all folds."""
 Opened = Callable[[Model], Backend]
 """Makes a model's graph run."""
 

@@ -121,7 +121,7 @@ def _value(value: Any, kind: type, location: str) -> Any:
 
 
 Report = Callable[[int, int], None]
-"""Told (done, of all), in thousandths of all trials."""
+"""Called with (done, total), in thousandths of all trials."""
 Opened = Callable[[Model], Backend]
 
 
