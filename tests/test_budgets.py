@@ -27,8 +27,6 @@ LONG_FUNCTIONS: dict[str, str] = {
     "monitoring/reference.py:fit_reference": "each line is one statistic of the same windows",
     "stage/server.py:create_app": "one route after another, each of two or three lines",
     "stage/receiver.py:routes": "one route with its checks, in the order in which they are made",
-    "cli/models.py:train_command": "a command's parameters alone are twelve lines of it",
-    "cli/shows.py:perform_command": "a command's parameters alone are twelve lines of it",
     "rehearsal/sandbox.py:compare": "the life of a comparison in its order",
     "live/show.py:perform": "the life of a show in its order: open, start, record, close",
 }

@@ -65,6 +65,14 @@ def test_the_command_reference_is_generated_and_current() -> None:
     assert all(f"### `greenroom {name}" in page for name in COMMANDS)
 
 
+def test_every_environment_variable_is_documented() -> None:
+    page = (DOCS / "reference" / "configuration.md").read_text()
+    sources = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    names = set(re.findall(r'"(GREENROOM_[A-Z]+)"', sources))
+    names |= set(re.findall(r'environ(?:\.\w+)?[\[(]"(\w+)"', sources))
+    assert len(names) >= 8 and not [name for name in names if f"`{name}" not in page]
+
+
 def test_the_glossary_has_the_kinds_of_objects() -> None:
     rows = re.findall(r"^\| ([a-z ]+) \|", (DOCS / "reference" / "glossary.md").read_text(), re.M)
     nouns = set(rows)

@@ -20,7 +20,8 @@ from greenroom.capture.annotations import take_tiers
 from greenroom.capture.ingest import load_take
 from greenroom.clock import TICK_HZ
 from greenroom.consent.gate import refusal_reason
-from greenroom.errors import BadInput, MissingExtra
+from greenroom.errors import BadInput
+from greenroom.extras import require
 from greenroom.features.pipeline import FeaturePipeline, FeatureSpec
 from greenroom.frames import BONES, SAMPLES_PER_TICK, Floats
 from greenroom.live.recorder import read_ledger
@@ -242,9 +243,6 @@ class Client:
 
 
 def _frame(rows: list[dict[str, Any]], columns: list[str]) -> DataFrame:
-    try:
-        import pandas as pd
-    except ModuleNotFoundError as error:
-        raise MissingExtra("a table", "notebook") from error
+    pd = require("pandas", "notebook", "a table")
     extra = sorted({key for row in rows for key in row} - set(columns))
     return pd.DataFrame(rows, columns=[*columns, *extra])

@@ -45,9 +45,7 @@ def test_the_small_quaternions_are_those_of_the_arrays(seed: int) -> None:
     np.testing.assert_allclose(back, v, atol=1e-9)
     w = rng.normal(size=3)
     turned = np.asarray(turn(shortest(tuple(v), tuple(w)), tuple(v)))
-    np.testing.assert_allclose(
-        turned / np.linalg.norm(turned), w / np.linalg.norm(w), atol=1e-6
-    )
+    np.testing.assert_allclose(turned / np.linalg.norm(turned), w / np.linalg.norm(w), atol=1e-6)
 
 
 @settings(max_examples=30, deadline=None)
@@ -99,5 +97,7 @@ def test_a_straight_knee_bends_forwards(side: str) -> None:
 
 
 def test_half_a_turn_about_an_axis_is_its_opposite() -> None:
-    np.testing.assert_allclose(turn(about((0.0, 1.0, 0.0), np.pi), (1.0, 0.0, 0.0)), (-1, 0, 0), atol=1e-12)
+    np.testing.assert_allclose(
+        turn(about((0.0, 1.0, 0.0), np.pi), (1.0, 0.0, 0.0)), (-1, 0, 0), atol=1e-12
+    )
     assert BODY.hips == pytest.approx(HUMANOID.offsets[BONE["hips"], 1])

@@ -576,7 +576,7 @@ def test_the_card_says_where_a_model_is_worse_and_whom_it_began_with(
         "## Groups that gain least",
         "| forecast.skill_200 | style: wild | 0.200 | 0.100 | -3.000 to -1.000 | 4 |",
         "It is worse than the baseline at forecast.skill_33, forecast.skill_200 (style: wild).",
-        "It is not told apart from the baseline at forecast.skill_200 (style: not said).",
+        "It does not differ significantly from the baseline at forecast.skill_200 (style: not said).",
         f'model_{model[:12]}["model {model[:12]}, where it began"] --> model_',
     ):
         assert part in text, text

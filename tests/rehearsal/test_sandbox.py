@@ -101,7 +101,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def shaky(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "OnnxBackend", Shaky)
+    monkeypatch.setattr("greenroom.serving.onnx_backend.OnnxBackend", Shaky)
 
 
 def test_the_champion_performs_a_recorded_show_as_it_did(
@@ -161,7 +161,7 @@ def test_on_held_takes_a_model_is_no_better_than_itself_and_worse_when_it_trembl
     assert (
         compare(home, challenger, champion, "again", scope=SandboxScope(tasks=["infill"])) == name
     )
-    monkeypatch.setattr(sandbox, "OnnxBackend", Shaky)
+    monkeypatch.setattr("greenroom.serving.onnx_backend.OnnxBackend", Shaky)
     worse = home.objects.read_any(
         compare(home, challenger, champion, "test", scope=SandboxScope(tasks=["infill"]))
     )
@@ -282,7 +282,7 @@ def test_the_command_prints_writes_and_refuses(
     assert kept.parents.champion == release.name and told["figures"] == to_json(kept)["figures"]
     assert file.read_text().startswith("<!doctype html>")
     words = CliRunner().invoke(main, [*args, "--on", show[:12]])
-    assert "live.jerk" in words.stdout and "not told apart yet, 1 pairs" in words.stdout
+    assert "live.jerk" in words.stdout and "undecided, 1 pairs" in words.stdout
     for extra, why in (
         (["--on", "nothing"], "there is no show or take 'nothing'"),
         (["--unit", "frame"], "frames of one take are not independent"),

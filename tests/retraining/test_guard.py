@@ -39,32 +39,32 @@ def _alert(cause: str) -> Alert:
 def test_what_is_no_worse_is_kept_when_the_time_is_over() -> None:
     random = np.random.default_rng(0)
     said = [_watched(_usual(random, 900), _usual(random, 1800)).verdict for _ in range(30)]
-    assert {(verdict.say, verdict.tick) for verdict in said} == {(KEEP, 1800)}
+    assert {(verdict.decision, verdict.tick) for verdict in said} == {(KEEP, 1800)}
 
 
 def test_until_then_it_is_watched() -> None:
     random = np.random.default_rng(0)
-    assert _watched(_usual(random, 900), _usual(random, 1799)).verdict.say == HOLD
+    assert _watched(_usual(random, 900), _usual(random, 1799)).verdict.decision == HOLD
 
 
 def test_numbers_that_are_none_send_it_back_within_seconds() -> None:
     random = np.random.default_rng(0)
     guard = _watched(_usual(random, 900), [TickHealth(NAN, False)] * 300)
-    assert guard.verdict.say == BACK and guard.verdict.tick <= 150
+    assert guard.verdict.decision == BACK and guard.verdict.tick <= 150
     assert "no numbers" in guard.verdict.reason
 
 
 def test_one_bad_second_does_not_send_it_back() -> None:
     random = np.random.default_rng(0)
     after = [*_usual(random, 300), *[TickHealth(NAN, False)] * 20, *_usual(random, 1480)]
-    assert _watched(_usual(random, 1800), after).verdict.say == KEEP
+    assert _watched(_usual(random, 1800), after).verdict.decision == KEEP
 
 
 def test_lower_confidence_sends_it_back_and_missing_confidence_does_not() -> None:
     random = np.random.default_rng(0)
     guard = _watched(_usual(random, 900), _usual(random, 1800, 0.6))
-    assert guard.verdict.say == BACK and "confidence" in guard.verdict.reason
-    assert _watched(_usual(random, 900), [TickHealth(NAN, True)] * 1800).verdict.say == KEEP
+    assert guard.verdict.decision == BACK and "confidence" in guard.verdict.reason
+    assert _watched(_usual(random, 900), [TickHealth(NAN, True)] * 1800).verdict.decision == KEEP
 
 
 def test_worse_forecasts_send_it_back() -> None:
@@ -73,14 +73,14 @@ def test_worse_forecasts_send_it_back() -> None:
         TickHealth(f.confidence, True, min(1, f.forecast_error + 0.3)) for f in _usual(random, 1800)
     ]
     guard = _watched(_usual(random, 900), worse)
-    assert guard.verdict.say == BACK and "forecasts" in guard.verdict.reason
+    assert guard.verdict.decision == BACK and "forecasts" in guard.verdict.reason
 
 
 def test_a_chart_s_alert_on_the_model_sends_it_back_and_one_on_the_capture_does_not() -> None:
     random = np.random.default_rng(0)
     before, after = _usual(random, 900), _usual(random, 1800)
-    assert _watched(before, after, (_alert("model"),)).verdict.say == BACK
-    assert _watched(before, after, (_alert("capture fault"),)).verdict.say == KEEP
+    assert _watched(before, after, (_alert("model"),)).verdict.decision == BACK
+    assert _watched(before, after, (_alert("capture fault"),)).verdict.decision == KEEP
 
 
 def test_a_swap_needs_something_to_compare_with() -> None:

@@ -8,7 +8,7 @@ how good a model is was drawn from a seed and not from anything that it learned.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ import numpy as np
 from greenroom.adaptation.replay_reservoir import build_reservoir
 from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
-from greenroom.consent.gate import merge_rights, require_rights
+from greenroom.consent.gate import merge_rights, require_rights_of_all
 from greenroom.errors import BadInput, Refused
 from greenroom.manifests import (
     Dataset,
@@ -168,7 +168,7 @@ class FakeWork:
         if quality == CRASHES:
             raise RuntimeError("the training diverged")
         dataset = workspace.objects.read(results["build"]["dataset"], Dataset)
-        _may_learn(workspace, dataset.parents.takes)
+        require_rights_of_all(workspace, dataset.parents.takes, "train")
         model_hash = model(workspace, results["build"]["dataset"], f"{quality}: {run.name}")
         self.at("train")
         return model_hash
@@ -184,7 +184,7 @@ class FakeWork:
             raise RuntimeError("the step diverged")
         if quality == WORSE_ONE:
             raise Refused("no step within the bounds helps")
-        _may_learn(workspace, results["pull"]["takes"])
+        require_rights_of_all(workspace, results["pull"]["takes"], "train")
         before = workspace.objects.read(start, Model)
         past = build_reservoir(workspace, before.parents.dataset, workspace.today())
         evidence = {
@@ -232,7 +232,7 @@ class FakeWork:
             better="lower",
             gain=0.0,
             ci=(0.0, 0.0),
-            verdict=WORSE if worse else "not told apart",
+            verdict=WORSE if worse else "undecided",
             decided_after=None,
             takes=len(takes),
         )
@@ -293,12 +293,6 @@ class FakeWork:
         figures = aggregate_figures(read_stats(measured))
         out = msgspec.structs.replace(measured, figures=figures)
         return workspace.publish(out, by="simulated")
-
-
-def _may_learn(workspace: Workspace, takes: Iterable[str]) -> None:
-    """Pass or raise, as the real work does: what was allowed when a run began may be over."""
-    for name in takes:
-        require_rights(workspace, name, "train", workspace.today())
 
 
 def _quality(workspace: Workspace, model: str) -> str:

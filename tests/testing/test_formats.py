@@ -39,9 +39,17 @@ class Altering(AudioReader):
         return Recording({"audio": original}, recording.seconds, audio=recording.audio)
 
 
+class Idle(AudioReader):
+    """source → ours: nothing is read."""
+
+    def read(self, data, where, mapping):
+        return None
+
+
 @pytest.mark.parametrize(
     ("reader", "sentence"),
     [
+        (Idle(), "which is no Recording"),
         (Undescribed(), "source → ours"),
         (Greedy(), "sniff claims"),
         (Crashing(), "it must raise BadInput"),

@@ -66,7 +66,31 @@ def test_a_sink_that_raises_is_named(viewer: socket.socket) -> None:
             raise OSError("the network is down")
 
     with pytest.raises(AssertionError, match="nothing may stop a show"):
-        check_sink(lambda: Weak("127.0.0.1", viewer.getsockname()[1]))
+        check_sink(
+            lambda: Weak("127.0.0.1", viewer.getsockname()[1], HUMANOID.offsets),
+            received=lambda: _datagrams(viewer),
+        )
+
+
+def test_a_sink_that_sends_nothing_is_named(viewer: socket.socket) -> None:
+    class Mute(VmcSink):
+        def send(self, frame):
+            pass
+
+    with pytest.raises(AssertionError, match="viewers receive nothing"):
+        check_sink(
+            lambda: Mute("127.0.0.1", viewer.getsockname()[1], HUMANOID.offsets),
+            received=lambda: _datagrams(viewer),
+        )
+
+
+def test_a_receiver_that_receives_nothing_is_named() -> None:
+    class Empty(TakePlayer):
+        def poll(self, now_ns):
+            return []
+
+    with pytest.raises(AssertionError, match="no packet came"):
+        check_receiver(lambda: Empty(None, np.zeros(800, dtype=np.float32)))
 
 
 @pytest.mark.parametrize(
@@ -147,6 +171,15 @@ def test_a_backend_with_other_numbers_is_named() -> None:
         check_backend(Wrong)
 
 
+def test_a_backend_that_computes_nothing_is_named() -> None:
+    class Zero(OnnxBackend):
+        def run(self, inputs):
+            return {name: np.zeros_like(values) for name, values in super().run(inputs).items()}
+
+    with pytest.raises(AssertionError, match="golden clip"):
+        check_backend(Zero)
+
+
 def test_an_observer_that_changes_the_row_is_named() -> None:
     class Counting:
         ticks: list[int] = []
@@ -158,10 +191,10 @@ def test_an_observer_that_changes_the_row_is_named() -> None:
         def frame(self, row, outputs):
             row["root"] = 0
 
-    check_observer(Counting)
+    check_observer(Counting, recorded=lambda observer: observer.ticks)
     assert Counting.ticks == sorted(Counting.ticks) and len(Counting.ticks) > 30
     with pytest.raises(AssertionError, match="changes the row"):
-        check_observer(Writing)
+        check_observer(Writing, recorded=id)
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/home", "file://elsewhere/home"])

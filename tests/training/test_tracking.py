@@ -91,8 +91,8 @@ def test_a_server_that_is_not_there_stops_nothing_and_is_told_later(tmp_path: Pa
     said: list[str] = []
     absent = Mlflow("http://127.0.0.1:9")
     mirrors = Mirrors(journal, [absent], said.append)
-    mirrors.tell()
-    mirrors.tell()
+    mirrors.send_new()
+    mirrors.send_new()
     assert len(said) == 1 and "nothing is lost: greenroom track --to mlflow" in said[0]
     with pytest.raises(GreenroomError, match="could not be reached"):
         mirror(journal, absent)
@@ -187,4 +187,18 @@ def test_own_trackers_pass_the_published_suite(name: str, tmp_path: Path) -> Non
     from greenroom.training.tracking import open_tracker
 
     (tmp_path / "tracking").mkdir()
-    check_tracker(lambda: open_tracker(name, tmp_path))
+    tracker = open_tracker(name, tmp_path)
+
+    def count_runs() -> int:
+        if name == "mlflow":
+            from mlflow import MlflowClient
+
+            client = MlflowClient(tracking_uri=tracker.uri)
+            return sum(
+                len(client.search_runs([e.experiment_id])) for e in client.search_experiments()
+            )
+        if name == "wandb":
+            return len({path.name for path in tmp_path.glob("tracking/**/run-*.wandb")})
+        return len(list((tmp_path / "tracking" / "tensorboard").iterdir()))
+
+    check_tracker(lambda: open_tracker(name, tmp_path), received=count_runs)

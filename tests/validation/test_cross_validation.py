@@ -55,7 +55,9 @@ def workspace_of(home: Path, published: list[Clip], people: int) -> tuple[Worksp
 def test_every_take_is_judged_once_and_a_finished_fold_is_found_again(
     tmp_path: Path, published: list[Clip], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from greenroom.cli.experiments import opener
+    from functools import partial
+
+    from greenroom.serving.onnx_backend import open_model
     from greenroom.training import train as room
     from greenroom.validation.cross_validation import FoldPlan, cross_validate, take_groups
 
@@ -76,10 +78,15 @@ def test_every_take_is_judged_once_and_a_finished_fold_is_found_again(
 
     monkeypatch.setattr(room, "train", once)
     with pytest.raises(KeyboardInterrupt):
-        cross_validate(workspace, dataset, "test", opener(workspace), plan)
+        cross_validate(workspace, dataset, "test", partial(open_model, workspace), plan)
     trained.clear()
     found = cross_validate(
-        workspace, dataset, "test", opener(workspace), plan, lambda *done: told.append(done)
+        workspace,
+        dataset,
+        "test",
+        partial(open_model, workspace),
+        plan,
+        lambda *done: told.append(done),
     )
     assert len(trained) == 1 and told[-1] == (2000, 2000) and told == sorted(told)
     manifest = workspace.objects.read(found, CrossValidation)
@@ -91,5 +98,7 @@ def test_every_take_is_judged_once_and_a_finished_fold_is_found_again(
         assert part.parents.dataset == dataset
         assert workspace.objects.read_any(fold.model).parents.dataset == fold.dataset
     trained.append(())
-    assert cross_validate(workspace, dataset, "again", opener(workspace), plan) == found
+    assert (
+        cross_validate(workspace, dataset, "again", partial(open_model, workspace), plan) == found
+    )
     assert workspace.fsck().bad == []

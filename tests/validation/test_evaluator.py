@@ -124,7 +124,7 @@ def test_the_report_is_one_file_that_needs_nothing(validation: tuple[str, Valida
     for task, metrics in aggregate_figures.items():
         for metric, found in metrics.items():
             low, high = found.gain
-            said = "▲ better" if low > 0 else "▼ worse" if high < 0 else "not told apart"
+            said = "▲ better" if low > 0 else "▼ worse" if high < 0 else "no significant difference"
             row = next(r for r in page.split("<tr>") if f'href="#{task}.{metric}"' in r)
             assert said in row and f"<td>{found.model:.3f}</td>" in row
             assert f'id="{task}.{metric}"' in page and f"{task}.{metric}" in WORDS

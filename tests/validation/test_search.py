@@ -249,4 +249,4 @@ def test_the_command_searches_for_real_and_contacts_nobody(
     assert workspace.fsck().bad == []
     space.write_text("{")
     failed = CliRunner().invoke(main, args)
-    assert failed.exit_code == 2 and "space.json: this is no JSON" in failed.stderr
+    assert failed.exit_code == 2 and "space.json: not readable as JSON" in failed.stderr

@@ -16,11 +16,11 @@ export interface Told {
   text: string;
 }
 
-export const LADDER = ["capture", "speech", "previous", "hold"] as const;
+export const LADDER = ["capture", "speech", "previous", "idle", "free", "hold"] as const;
 
 export function rungCue(rung: string | null): Cue {
   if (rung === "capture") return "fine";
-  if (rung === "speech" || rung === "previous") return "watch";
+  if (rung === "speech" || rung === "previous" || rung === "idle" || rung === "free") return "watch";
   return rung === "hold" ? "act" : "unknown";
 }
 
@@ -106,7 +106,19 @@ function live(show: Show): Told {
       return {
         cue: "watch",
         word: "SPEECH",
-        text: `Capture lost ${ago}; playing from speech. Check the camera.`,
+        text: `Capture lost ${ago}; standing at ease, driven by the voice. Check the camera.`,
+      };
+    case "idle":
+      return {
+        cue: "watch",
+        word: "STANDING BY",
+        text: `Capture and voice lost ${ago}; standing at ease. Check the camera.`,
+      };
+    case "free":
+      return {
+        cue: "watch",
+        word: "FREE",
+        text: `Capture lost ${ago}; moving by the model alone. Check the camera.`,
       };
     case "previous":
       return {

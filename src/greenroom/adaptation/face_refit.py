@@ -17,15 +17,16 @@ from msgspec import structs
 from greenroom.adaptation.graph_adapter import golden_outputs
 from greenroom.capture.fingerprint import take_fingerprints
 from greenroom.capture.ingest import load_take
-from greenroom.consent.gate import merge_rights, require_rights
-from greenroom.contracts import LOOK_AHEAD, ModelShape
-from greenroom.errors import BadInput, MissingExtra, Refused
+from greenroom.consent.gate import merge_rights, require_rights_of_all
+from greenroom.contracts import LOOK_AHEAD
+from greenroom.errors import BadInput, Refused
+from greenroom.extras import require
 from greenroom.features.speech import extract_speech
 from greenroom.frames import Doubles, Floats
 from greenroom.manifests import Dataset, Model, ModelParents, ModelPart, PartParents, Take
 from greenroom.metrics.regression import r2
 from greenroom.registry.lineage import require_trained
-from greenroom.serving.onnx_backend import OnnxBackend
+from greenroom.serving.onnx_backend import OnnxBackend, open_model
 from greenroom.store.workspace import Workspace
 from greenroom.validation.face_evaluator import (
     ADAPTED,
@@ -60,7 +61,7 @@ def adapt_face(workspace: Workspace, model: str, take: str, by: str) -> str:
     before = workspace.objects.read(model, Model)
     _check(workspace, model, before, take)
     graph = workspace.objects.get(before.blobs.graph)
-    backend = OnnxBackend(graph, ModelShape.load(before.shape))
+    backend = open_model(workspace, before)
     predicted, truth = _prediction_and_truth(workspace, take, before.rig, backend)
     plain, better = _held_out_gain(predicted, truth)
     if not better > plain:
@@ -163,13 +164,9 @@ def _check(workspace: Workspace, name: str, model: Model, take: str) -> None:
             then=f"fit the model that it was made of, {start[:12]}, and exchange its other parts again",
         )
     dataset = workspace.objects.read(model.parents.dataset, Dataset)
-    day = workspace.today()
     # The model is made anew, of all of them.
-    for training_take in [take, *dataset.parents.takes]:
-        require_rights(workspace, training_take, "train", day)
-    actors = workspace.attributions.actors(take)
-    if model.actor not in actors:
-        raise BadInput(f"take {take[:12]} is {', '.join(actors)}'s, not {model.actor}'s")
+    require_rights_of_all(workspace, [take, *dataset.parents.takes], "train")
+    workspace.attributions.require_actor(take, model.actor)
     if not {"face", "audio"} <= take_manifest.media.keys():
         raise BadInput(
             f"take {take[:12]} has no face with its voice", then="give one that has both"
@@ -215,10 +212,7 @@ def _prediction_and_truth(
 
 def _with_correction(graph: bytes, turn: Doubles, shift: Doubles) -> tuple[bytes, list[str]]:
     """Return a graph whose face (N, B) is turned (B, B) and shifted (B,), and its operations."""
-    try:
-        import onnx
-    except ImportError:
-        raise MissingExtra("fitting a face", "train") from None
+    onnx = require("onnx", "train", "fitting a face")
     proto = onnx.load_from_string(graph)
     for node in proto.graph.node:
         for names in (node.input, node.output):

@@ -19,7 +19,8 @@ import numpy as np
 
 from greenroom.adaptation.replay_reservoir import AFTER, BEFORE, Moments, concatenate_moments
 from greenroom.contracts import RIDGE_HORIZON, ModelShape, golden_clip
-from greenroom.errors import BadInput, MissingExtra
+from greenroom.errors import BadInput
+from greenroom.extras import require
 from greenroom.features.model_inputs import window_inputs
 from greenroom.features.pose import mirror_of
 from greenroom.frames import LIMBS, Doubles, Floats
@@ -83,10 +84,7 @@ class Adapter:
 
     def __init__(self, graph: bytes, shape: ModelShape, joints: Sequence[str]) -> None:
         """Read the graph and open it."""
-        try:
-            import onnx
-        except ImportError:
-            raise MissingExtra("updating a model", "train") from None
+        onnx = require("onnx", "train", "updating a model")
         self.shape, self._onnx, self._graph = shape, onnx, graph
         self.limbs = tuple(
             tuple(i for i, name in enumerate(joints) if name in limb) for limb in LIMBS.values()

@@ -143,9 +143,7 @@ def _require_same_actor(
     """
     for take in takes:
         require_rights(workspace, take, "train", day)
-        actors = workspace.attributions.actors(take)
-        if actor not in actors:
-            raise BadInput(f"take {take[:12]} is {', '.join(actors)}'s, not {actor}'s")
+        workspace.attributions.require_actor(take, actor)
     if workspace.objects.read(replay, ReplayReservoir).actor != actor:
         raise BadInput(f"reservoir {replay[:12]} is another actor's")
 

@@ -17,10 +17,11 @@ from greenroom.adaptation.graph_adapter import predict_window
 from greenroom.adaptation.replay_reservoir import BEFORE
 from greenroom.capture.fingerprint import take_fingerprints
 from greenroom.capture.sequence import mirror_body
-from greenroom.consent.gate import merge_rights, require_rights
+from greenroom.consent.gate import merge_rights, require_rights_of_all
 from greenroom.contracts import ModelShape, golden_clip
 from greenroom.datasets.build import pose_states
-from greenroom.errors import BadInput, CheckFailed, MissingExtra
+from greenroom.errors import BadInput, CheckFailed
+from greenroom.extras import require
 from greenroom.features.pipeline import FeatureSpec
 from greenroom.frames import Body, Floats
 from greenroom.manifests import Dataset, Model, ModelParents, ModelPart, PartParents
@@ -75,10 +76,9 @@ def refit_style_head(workspace: Workspace, model: str, dataset: str, by: str) ->
         Refused: a take's rights do not cover training.
         CheckFailed: the new graph's style differs from the fitted head's, or another output changed.
     """
-    try:
-        from greenroom.training.data_module import load_splits
-    except ModuleNotFoundError as error:
-        raise MissingExtra("fitting a part", "train") from error
+    require("torch", "train", "fitting a part")
+    from greenroom.training.data_module import load_splits
+
     before = workspace.objects.read(model, Model)
     dataset_manifest = workspace.objects.read(dataset, Dataset)
     _check(workspace, model, before, dataset)
@@ -196,9 +196,7 @@ def _check(workspace: Workspace, name: str, model: Model, dataset: str) -> None:
     if dataset_manifest.actor != model.actor:
         raise BadInput(f"dataset {dataset[:12]} is {dataset_manifest.actor}'s, not {model.actor}'s")
     require_trained(workspace, name)
-    day = workspace.today()
-    for take in dataset_manifest.parents.takes:
-        require_rights(workspace, take, "train", day)
+    require_rights_of_all(workspace, dataset_manifest.parents.takes, "train")
     recordings_by_split: dict[str, set[str]] = {"train": set(), "validation": set()}
     for splits in splits_behind(workspace, name):
         for split, recordings in recordings_by_split.items():

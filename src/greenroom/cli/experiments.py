@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +19,14 @@ from greenroom.cli.context import (
     short,
     training_options,
 )
-from greenroom.contracts import Backend, ModelShape
-from greenroom.errors import BadInput, MissingExtra
-from greenroom.manifests import CrossValidation, Figure, Model, Search
-from greenroom.serving.onnx_backend import OnnxBackend
+from greenroom.manifests import CrossValidation, Figure, Search
+from greenroom.serving.onnx_backend import open_model
 from greenroom.store.objects import write_durably
-from greenroom.store.workspace import Workspace
 from greenroom.validation.cross_validation import FoldPlan, cross_validate
 from greenroom.validation.ratings import lines_of, read_ratings, summary
 from greenroom.validation.search import search
 from greenroom.validation.search_report import search_report
-from greenroom.validation.search_space import SPACE, SearchPlan, Space, read_space
-
-
-def opener(workspace: Workspace) -> Any:
-    """Return what makes a model's graph run."""
-
-    def opened(model: Model) -> Backend:
-        graph = workspace.objects.get(model.blobs.graph)
-        return OnnxBackend(graph, ModelShape.load(model.shape))
-
-    return opened
+from greenroom.validation.search_space import SearchPlan, load_space
 
 
 def table(figures: Mapping[str, Mapping[str, Figure]]) -> list[str]:
@@ -74,7 +61,7 @@ def crossval_command(
         workspace,
         name,
         by=context.user,
-        opened=opener(workspace),
+        opened=partial(open_model, workspace),
         plan=FoldPlan(folds, training.preset, training.steps, training.seed),
         report=meter("folds, in thousandths", as_json),
     )
@@ -127,11 +114,16 @@ def search_command(
         preset=training.preset,
         steps=training.steps,
         seed=training.seed,
-        space=_space(space),
+        space=load_space(space),
     )
     show = meter("trials, in thousandths", as_json)
     search_hash = search(
-        workspace, name, by=context.user, opened=opener(workspace), plan=plan, report=show
+        workspace,
+        name,
+        by=context.user,
+        opened=partial(open_model, workspace),
+        plan=plan,
+        report=show,
     )
     manifest = workspace.objects.read(search_hash, Search)
     if report is not None:
@@ -143,29 +135,16 @@ def search_command(
         f"{len(manifest.trials)} trials, {len(manifest.trials) - completed} of them ended early"
     ]
     if best is not None:
-        recipe = ", ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in best.recipe.items()
-        )
-        lines.append(f"best {metric} {best.value:.4g}: {recipe}")
+        lines.append(f"best {metric} {best.value:.4g}: {_recipe_text(best.recipe)}")
         lines.append(f"next: greenroom train {short(name)} --search {short(search_hash)}")
     answer(as_json, result, "\n".join([*lines, f"search {search_hash}"]))
 
 
-def _space(path: Path | None) -> Space:
-    """Return the space of a file, or the one that is searched without a file."""
-    try:
-        from greenroom.training.recipe import Recipe
-    except ModuleNotFoundError as error:
-        raise MissingExtra("greenroom search", "train") from error
-    defaults = {**Recipe().manifest(), "preset": "mini"}
-    if path is None:
-        return {name: choice for name, choice in SPACE.items() if name in defaults}
-    try:
-        document = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"this is no JSON: {error}", where=str(path)) from None
-    return read_space(document, str(path), defaults)
+def _recipe_text(recipe: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in recipe.items()
+    )
 
 
 @click.command("ratings")

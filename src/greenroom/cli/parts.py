@@ -39,7 +39,7 @@ def list_command(context: Context, model: str, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def style_command(context: Context, model: str, dataset: str, as_json: bool) -> None:
-    """Fit the part that tells styles apart on a dataset; make the model that has it."""
+    """Fit the style classifier on a dataset; make the model that has it."""
     workspace = context.workspace
     base_model = workspace.resolve(model, "model")
     dataset_hash = workspace.resolve(dataset, "dataset")

@@ -9,73 +9,27 @@ from typing import Any
 import click
 from prometheus_client import CollectorRegistry
 
-from greenroom import embedded
-from greenroom.capture import sample_data
 from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
-from greenroom.config import cache
-from greenroom.consent.gate import require_rights
-from greenroom.consent.records import read_rights
-from greenroom.errors import BadInput, CheckFailed
-from greenroom.live.fallback import RUNGS
-from greenroom.live.inputs import open_inputs
-from greenroom.live.playlist import Playlist, open_playlist, show_conditioning
-from greenroom.live.replay import export_bvh, verify
-from greenroom.live.show import ShowHooks, ShowResult, perform
-from greenroom.live.supervisor import ShowSpec
-from greenroom.manifests import Show
+from greenroom.demo.program import RECORDINGS_NEED
+from greenroom.errors import BadInput
+from greenroom.live.fallback import RUNGS, LostCapture
 from greenroom.monitoring.exporter import Metrics, Surveys
-from greenroom.monitoring.script import read_script
 from greenroom.observers.hub import Hub
-from greenroom.observers.page import welcome_message
-from greenroom.registry.promote import live_release, previous_of
-from greenroom.registry.release import Release, load_release
-from greenroom.services.show_results import replay_in_new_process, show_summary
-from greenroom.services.show_session import (
-    PAGE_PORT,
-    ShowSession,
-    read_inputs,
-    read_outputs,
-    warned,
-)
+from greenroom.registry.release import Release
+from greenroom.services.demo import DemoHooks, perform_demo
+from greenroom.services.show_results import replay_line, show_summary
+from greenroom.services.show_session import PAGE_PORT
+from greenroom.services.shows import PerformRequest, perform_actor, replay_show
 from greenroom.serving import DEFAULT_BACKEND
 from greenroom.stage.access import read_token, require_token
 from greenroom.stage.api import page_server
 from greenroom.stage.server import create_app, hosts_for, serve_in_thread
-from greenroom.store.attribution import Attribution
-from greenroom.store.objects import write_durably
-from greenroom.store.workspace import Workspace
 
 TOKEN: dict[str, Any] = {
     "type": click.Path(path_type=Path),
     "metavar": "FILE",
     "help": "File with the token that the page asks for; needed where other machines reach it.",
 }
-FACE_ONLY = "Speech drives the face, not the body: without capture, it goes on by its own past."
-NOT_SPEECH = "Not trained to be driven by speech: when capture is lost, it goes on by its own past."
-NOBODYS = "Live input has no recorded rights: the show is recorded, and nothing is learned from it."
-NOT_TOGETHER = "Speech and motion were not recorded together."
-
-
-def _notices(release: Release, playlist: Playlist) -> list[str]:
-    notices = [FACE_ONLY if release.role.uses_speech else NOT_SPEECH]
-    if playlist.apart:
-        notices.append(NOT_TOGETHER)
-    if playlist.repeats:
-        notices.append("The takes repeat; a repeat is marked.")
-    return notices
-
-
-def _perform(context: Context, order: ShowSpec, stage: ShowSession, as_json: bool) -> ShowResult:
-    """Perform a show with a meter in the terminal, and tell the page how it ended."""
-    result = perform(
-        context.workspace,
-        order,
-        by=context.user,
-        observers=stage.observers,
-        hooks=ShowHooks(progress=meter("on air", as_json), warn=warned, staged=stage.staged),
-    )
-    stage.say("end", {k: result.json[k] for k in ("show", "frames", "late", "rungs")})
-    return result
 
 
 @click.command("perform")
@@ -108,7 +62,14 @@ def _perform(context: Context, order: ShowSpec, stage: ShowSession, as_json: boo
     "--script",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="CSV",
-    help="start,end,scene[,emotion,language]: new scenes are no drift; a model is told.",
+    help="start,end,scene[,emotion,language]: new scenes are no drift; models get them as input.",
+)
+@click.option(
+    "--lost",
+    type=click.Choice(["idle", "free", "hold"]),
+    default="idle",
+    show_default=True,
+    help="When nothing is captured: stand at ease, move freely by the model, or return to rest.",
 )
 @click.option("--token", **TOKEN)
 @as_json
@@ -123,46 +84,30 @@ def perform_command(
     backend: str,
     watch: bool,
     script: Path | None,
+    lost: LostCapture,
     token: Path | None,
     as_json: bool,
 ) -> None:
     """Perform live at 30 fps and record the show."""
-    scenes = [] if script is None else read_script(script.read_bytes(), str(script))
-    out = read_outputs(outputs)
-    takes, receivers = read_inputs(context.workspace, inputs)
-    if receivers and not seconds:
-        raise BadInput(f"'{receivers[0]}' has no end", then="say how long: --seconds 60")
-    release = load_release(context.workspace, live_release(context.workspace, actor))
-    urls = [*(f"take:{take}" for take in takes), *receivers]
-    length = round(seconds * 30) if seconds else None
-    playlist = open_inputs(context.workspace, urls, length).playlist
-    ticks = round(seconds * 30) if seconds else playlist.ticks
-    previous = previous_of(context.workspace, actor)
-    order = ShowSpec(
-        release,
-        takes,
-        ticks,
-        receivers=receivers,
-        sinks=out.sinks,
+    request = PerformRequest(
+        actor,
+        inputs,
+        outputs,
+        seconds=seconds,
         seed=seed,
         backend=backend,
-        previous=previous,
-        conditioning=show_conditioning(playlist, scenes),
+        watch=watch,
+        script=script,
+        lost=lost,
     )
-    serve = page_server(context.workspace, out.page, None if token is None else read_token(token))
-    stage = ShowSession(
-        context.workspace, release, playlist=playlist, ticks=ticks, serve=serve, by=context.user
+    page_token = None if token is None else read_token(token)
+    show_result = perform_actor(
+        context.workspace,
+        request,
+        context.user,
+        open_page=lambda address: page_server(context.workspace, address, page_token),
+        progress=meter("on air", as_json),
     )
-    notices = _notices(release, playlist) + ([NOBODYS] if receivers else [])
-    if watch:
-        notices += stage.watch(context.workspace, release, scenes)
-    if watch and not receivers:
-        stage.keep(context.workspace, release, takes, context.user)
-    try:
-        stage.open(welcome_message(release, ticks, notices, []))
-        show_result = _perform(context, order, stage, as_json)
-    finally:
-        stage.close()
     answer(as_json, show_result.json, show_summary(show_result))
 
 
@@ -178,31 +123,29 @@ def replay_command(
 ) -> None:
     """Replay a show bit for bit, or export it."""
     context: Context = ctx.obj
-    name = context.workspace.resolve(show, "show")
-    if not check and export is None:
-        raise BadInput("nothing to do", then="give --verify, or --export FILE.bvh")
+    replayed = replay_show(
+        context.workspace,
+        show,
+        progress=meter("replay", as_json) if check else None,
+        file=export,
+        threads=threads,
+    )
     result: dict[str, Any] = {}
     lines = []
-    failed = False
-    if check:
-        verdict = verify(context.workspace, name, threads, meter("replay", as_json))
+    if replayed.verdict is not None:
+        verdict = replayed.verdict
         result |= verdict.json()
-        failed = verdict.exact != verdict.frames or verdict.first_difference is not None
         lines.append(f"bit-exact {verdict.exact}/{verdict.frames} ({verdict.kind})")
         if verdict.first_difference:
             first = verdict.first_difference
             lines.append(
                 f"  first difference: frame {first['frame']}, {first['what']}: {first['why']}"
             )
-    if export is not None:
-        for take in context.workspace.objects.read(name, Show).parents.takes:
-            require_rights(context.workspace, take, "export", context.workspace.today())
-        data = export_bvh(context.workspace, name)
-        write_durably(export, data)
-        result |= {"file": str(export), "bytes": len(data)}
-        lines.append(f"wrote {export}")
+    if replayed.file is not None:
+        result |= {"file": str(replayed.file), "bytes": replayed.bytes}
+        lines.append(f"wrote {replayed.file}")
     answer(as_json, result, "\n".join(lines))
-    if failed:
+    if replayed.differs:
         ctx.exit(1)
 
 
@@ -241,77 +184,43 @@ def demo_command(
     """Perform the embedded release, lose the capture, replay the show.
 
     With --loop (needs `train,loop`): a show in which the light fails and later the style changes; the
-    one is told, the other is learned, and the new release comes on stage while the show runs.
+    one raises an alert, the other is learned, and the new release comes on stage while the show runs.
     """
     context: Context = ctx.obj
     context.begin()
-    if recordings and not (loop and new_style and label_pattern and participant and rights):
-        raise BadInput(
-            "recordings are played with --loop, --new-style, --label-pattern, --participant and "
-            "--rights"
-        )
+    page = None if headless else ("127.0.0.1", port)
     if loop:
         from greenroom.cli.demo_loop import loop_demo
-        from greenroom.demo.program import Program, made_program, recorded_program
+        from greenroom.demo.program import ProgramRequest
 
-        def program(workspace: Workspace, by: str) -> Program:
-            if not recordings or new_style is None or label_pattern is None:
-                return made_program(workspace, by)
-            attribution = Attribution(
-                embedded.ACTOR, (participant,), (read_rights(rights, participant),)
-            )
-            return recorded_program(
-                workspace,
-                recordings,
-                pattern=label_pattern,
-                new=new_style,
-                attribution=attribution,
-                by=by,
-            )
-
-        loop_demo(context, None if headless else ("127.0.0.1", port), as_json, program)
+        request = ProgramRequest(recordings, new_style, label_pattern, participant, rights=rights)
+        loop_demo(context, page, as_json, request)
         return
-    _plain_demo(context, seconds, None if headless else ("127.0.0.1", port), as_json)
+    if recordings:
+        raise BadInput(RECORDINGS_NEED)
+    _plain_demo(context, seconds, page, as_json)
 
 
 def _plain_demo(
     context: Context, seconds: float, page: tuple[str, int] | None, as_json: bool
 ) -> None:
-    """Perform the published clips with the capture cut in the middle, and replay the show."""
-    if not sample_data.fetched(cache()):
-        click.echo("fetching the published clips, once (about 110 MB)", err=True)
-        sample_data.fetch(cache())
-    release = load_release(context.workspace, embedded.install(context.workspace))
-    clips = embedded.ingest_clips(context.workspace, context.user)
-    voices = [clips[clip] for clip in clips if not clip.startswith("humanoid3d_")]
-    takes = [clips[name] for name in embedded.TEST] + voices
-    ticks = round(seconds * 30)
-    playlist = open_playlist(context.workspace, takes, ticks)
-    cut = (4 * ticks // 9, 5 * ticks // 9)
-    order = ShowSpec(release, takes, ticks, cuts=[cut])
-    serve = page_server(context.workspace, page)
-    stage = ShowSession(context.workspace, release, playlist=playlist, ticks=ticks, serve=serve)
-    try:
-        credits = [wheel.credit for wheel in sample_data.WHEELS]
-        stage.open(welcome_message(release, ticks, _notices(release, playlist), credits))
+    """Perform the published clips, replay the show, and print what came of it."""
+
+    def announce(release: Release, notices: list[str]) -> None:
         if not as_json:
-            notices = " ".join(_notices(release, playlist))
-            click.echo(
-                f"{release.actor} performs {short(release.name)} for {seconds:g} s. {notices}",
-                err=True,
-            )
-        show_result = _perform(context, order, stage, as_json)
-        verdict = replay_in_new_process(context.workspace.home, show_result.show)
-        stage.say("verdict", verdict)
-        proof = f"bit-exact {verdict['exact']}/{verdict['frames']} ({verdict['class']})"
-        text = f"{show_summary(show_result)}\nreplay in a fresh process: {proof}"
-        answer(as_json, {**show_result.json, "replay": verdict}, text)
-        if verdict["exact"] != show_result.json["frames"]:
-            raise CheckFailed(f"the replay differs: {verdict['first_difference']}")
-        stage.close(linger_s=2.0)
-    except BaseException:
-        stage.close()
-        raise
+            headline = f"{release.actor} performs {short(release.name)} for {seconds:g} s."
+            click.echo(f"{headline} {' '.join(notices)}", err=True)
+
+    hooks = DemoHooks(
+        progress=meter("on air", as_json),
+        open_page=lambda: page_server(context.workspace, page),
+        notify=lambda line: click.echo(line, err=True),
+        starts=announce,
+    )
+    result = perform_demo(context.workspace, seconds, context.user, hooks)
+    text = f"{show_summary(result.show_result)}\n{replay_line(result.replay)}"
+    answer(as_json, {**result.show_result.json, "replay": result.replay}, text)
+    result.check()
 
 
 @click.command("serve")

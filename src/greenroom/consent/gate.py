@@ -7,7 +7,7 @@ people are in it, all of them have to allow the use, whichever actor it was inge
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from greenroom.errors import Refused
 from greenroom.manifests import Model, Rights
@@ -78,6 +78,17 @@ def require_rights(workspace: Workspace, take: str, purpose: str, day: datetime.
             f"take {take[:12]} may not be used: {reason}",
             then="ingest it again with --participant and --rights",
         )
+
+
+def require_rights_of_all(workspace: Workspace, takes: Iterable[str], purpose: str) -> None:
+    """Pass, or raise: every take may be used today.
+
+    Raises:
+        Refused: one of the takes may not be used for `purpose`.
+    """
+    day = workspace.today()
+    for take in takes:
+        require_rights(workspace, take, purpose, day)
 
 
 def merge_rights(

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-import msgspec
 import numpy as np
 
 from greenroom.capture.annotations import take_tiers
@@ -20,6 +19,7 @@ from greenroom.errors import BadInput
 from greenroom.features.pipeline import FeaturePipeline, FeatureSpec
 from greenroom.frames import BONES, SAMPLES_PER_TICK, Body, Floats
 from greenroom.manifests import Dataset, DatasetParents, Rig, Take
+from greenroom.store.objects import decode_json
 from greenroom.store.workspace import Workspace
 
 SPLITS = ("train", "validation", "test")
@@ -182,10 +182,7 @@ def read_heldout(data: bytes, *, where: str) -> HeldoutRules:
     Raises:
         BadInput: it is not {"validation": [pattern, …], "test": [pattern, …]}.
     """
-    try:
-        heldout = msgspec.json.decode(data, type=dict[str, list[str]])
-    except (ValueError, msgspec.DecodeError) as error:
-        raise BadInput(str(error), where=where, then=_HELD) from None
+    heldout = decode_json(data, dict[str, list[str]], where=where, then=_HELD)
     if set(heldout) != {"validation", "test"}:
         raise BadInput(
             f"it speaks of {', '.join(sorted(heldout)) or 'nothing'}", where=where, then=_HELD

@@ -75,6 +75,66 @@ class Program:
     attribution: Attribution
 
 
+RECORDINGS_NEED = (
+    "recordings are played with --loop, --new-style, --label-pattern, --participant and --rights"
+)
+
+
+@dataclass(frozen=True)
+class ProgramRequest:
+    """What is to play.
+
+    Attributes:
+        recordings: files, folders, archives; none for variations of the embedded clips.
+        new_style: of the recordings, the style that is new.
+        label_pattern: of their file names, with a field `{style}`.
+        participant: the person in them.
+        rights: a licence, or the path of a JSON record.
+    """
+
+    recordings: Sequence[Path] = ()
+    new_style: str | None = None
+    label_pattern: str | None = None
+    participant: str = ""
+    rights: str = ""
+
+    def check(self) -> None:
+        """Pass where recordings come with all that they need.
+
+        Raises:
+            BadInput: something is missing.
+        """
+        needs = (self.new_style, self.label_pattern, self.participant, self.rights)
+        if self.recordings and not all(needs):
+            raise BadInput(RECORDINGS_NEED)
+
+
+def make_program(workspace: Workspace, request: ProgramRequest, by: str) -> Program:
+    """Return the program of a request.
+
+    Args:
+        workspace: where what plays is kept.
+        request: what is to play.
+        by: name for the log.
+
+    Raises:
+        BadInput: something that recordings need is missing, or they lack the style or another one.
+    """
+    request.check()
+    if not request.recordings or request.new_style is None or request.label_pattern is None:
+        return made_program(workspace, by)
+    rights = read_rights(request.rights, request.participant)
+    attribution = Attribution(embedded.ACTOR, (request.participant,), (rights,))
+    return recorded_program(
+        workspace,
+        request.recordings,
+        pattern=request.label_pattern,
+        new=request.new_style,
+        attribution=attribution,
+        by=by,
+    )
+
+
 def number(clips: dict[str, Body], random: np.random.Generator, style: Variation | None) -> Body:
     """Return the setlist as it is performed once: never twice the same."""
     out = []

@@ -274,7 +274,12 @@ def main() -> int:
             break
         conditioning = msgspec.json.decode(Path(order["conditioning"]).read_bytes())
         performer = Performer(
-            release.role, backend, order["seed"], previous=previous, conditioning=conditioning
+            release.role,
+            backend,
+            order["seed"],
+            previous=previous,
+            conditioning=conditioning,
+            lost=order["lost"],
         )
         receiver = inputs.receiver(cuts, call["first"])
         billing = (call["release"], -1 if previous is None else call["previous"])

@@ -1,8 +1,8 @@
 """Let a performer whom nobody captures stand at ease: breathe, shift its weight, look about, and talk.
 
-The idle is made and not recorded. What it does is a function of time, of a seed and of how loud the voice
-is, so that a replay makes the same. A foot that stands when capture ends stays where it is; the other one
-steps beside it.
+The idle is made and not recorded. What it does is a function of time, of a seed and of how loud the
+voice is, so that a replay makes the same. A foot that stands when capture ends stays where it is; the
+other one steps beside it.
 
 Convention: seconds since capture was lost; angles in radians about +X (bends forwards), +Y (turns to the
 left) and +Z (leans to the right); the body faces `heading`.
@@ -72,16 +72,11 @@ def _vector(x: float, y: float, z: float) -> Quaternion:
     return about((x / angle, y / angle, z / angle), angle) if angle > 1e-9 else (0.0, 0.0, 0.0, 1.0)
 
 
-def _mirrored(name: str, vector: tuple[float, float, float]) -> tuple[str, tuple[float, ...]]:
-    x, y, z = vector
-    return "right" + name.removeprefix("left"), (x, -y, -z)
-
-
-_STANCE = dict(STANCE) | dict(
-    _mirrored(name, vector)  # type: ignore[misc]
-    for name, vector in STANCE.items()
+_STANCE = STANCE | {
+    "right" + name.removeprefix("left"): (x, -y, -z)
+    for name, (x, y, z) in STANCE.items()
     if name.startswith("left")
-)
+}
 
 
 class _FootPlan:
@@ -124,11 +119,7 @@ class _FootPlan:
             )
         )
         self.targets = {standing: (x, body.ankle, z)}
-        if (
-            max(heights.values()) < PLANTED_M
-            and apart < WIDEST_M
-            and across > NARROWEST_M
-        ):
+        if max(heights.values()) < PLANTED_M and apart < WIDEST_M and across > NARROWEST_M:
             fx, _, fz = feet[other]
             self.targets[other] = (fx, body.ankle, fz)
             self.middle = (x + fx) / 2, (z + fz) / 2
@@ -270,9 +261,7 @@ class Idle:
             out[f"{side}Shoulder"] = (0.0, 0.0, sign * 0.012 * breath)
         return out
 
-    def _stand(
-        self, root: Point, rotations: list[Quaternion], ankles: dict[str, Point]
-    ) -> None:
+    def _stand(self, root: Point, rotations: list[Quaternion], ankles: dict[str, Point]) -> None:
         """Bend the legs so that both feet are where they are to be."""
         pose = self.body.place(root, rotations)
         for side in SIDES:

@@ -1,7 +1,8 @@
 """Place a body's bones and bend its legs so that the feet stay on the floor, at the cost of one tick.
 
-Convention: plain numbers and not arrays, because a tick has one pose. Quaternions are (x, y, z, w), unit;
-rotations of a pose are local to the parent, relative to the T-pose; positions are metres on the stage.
+Convention: plain numbers and not arrays, because a tick has one pose. Quaternions are (x, y, z, w),
+unit; rotations of a pose are local to the parent, relative to the T-pose; positions are metres on the
+stage.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ class Performer:
         mark: called with "features", "inference" and "post" as each is done, to time them.
         previous: the release before, asked where this one's model says no number; it is left aside
             if it takes other inputs.
-        conditioning: of the show in words: what is said, and the scenes of its script.
+        conditioning: labels of the show: phonemes, and the scenes of its script.
         lost: what to do when nothing is captured: a standing idle, the model's free motion, or the
             damped return to rest.
     """
@@ -167,7 +167,7 @@ class Performer:
         mark: Callable[[str], None] = lambda name: None,
         previous: LoadedModel | None = None,
         conditioning: Conditioning = _NOTHING,
-        lost: LostCapture = IDLE,
+        lost: LostCapture = "idle",
     ) -> None:
         """Stand at the middle of the stage, in the rest pose."""
         self.role, self.mark, self.lost = role, mark, lost
@@ -354,9 +354,7 @@ class Performer:
         before = self.blender.last
         power = math.fsum(x * x for x in sound[0].tolist()) / sound.shape[1]
         wanted = self.idle.step(math.sqrt(power))
-        root, rotations = self.blender.step(
-            wanted.root, wanted.rotations, switched, IDLE_HALF_LIFE
-        )
+        root, rotations = self.blender.step(wanted.root, wanted.rotations, switched, IDLE_HALF_LIFE)
         root, rotations = keep_on_floor(self.body, root, rotations, wanted.ankles)
         self.blender.correct(root, rotations)
         self.placer.anchor(root, rotations[0])

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from greenroom.capture.formats.bvh import body_to_motion, write_bvh
 from greenroom.contracts import flat_width, get_tensors
-from greenroom.features.conditioning import Conditioning
 from greenroom.frames import Body, Floats, Frame
 from greenroom.live.engine import FOLLOWED
 from greenroom.live.performer import LoadedModel, Performer
@@ -88,7 +87,7 @@ def verify(
     frames = features = model = exact = 0
     first: dict[str, Any] | None = None
     digest = b""
-    again = Replayer(cast.part, manifest.seed, manifest.conditioning)
+    again = Replayer(cast.part, manifest)
     for row in read_ledger(workspace, manifest, shape):
         frame, wrong_in, wrong_out = again.step(row)
         digest = chain(digest, frame)
@@ -152,15 +151,12 @@ class Replayer:
 
     Args:
         part: returns the show's release of a number.
-        seed: of its draws.
-        told: of it in words.
+        show: its manifest.
     """
 
-    def __init__(
-        self, part: Callable[[int], LoadedModel], seed: int, conditioning: Conditioning
-    ) -> None:
+    def __init__(self, part: Callable[[int], LoadedModel], show: Show) -> None:
         """Begin before the first row."""
-        self.part, self.seed, self.conditioning = part, seed, conditioning
+        self.part, self.show = part, show
         self.performer: Performer | None = None
         self.standby: Standby | None = None
         self.emitted: list[Frame] = []
@@ -202,7 +198,12 @@ class Replayer:
             self.standby = None
             behind = self.part(previous) if previous >= 0 else None
             self.performer = Performer(
-                part.role, part.backend, self.seed, previous=behind, conditioning=self.conditioning
+                part.role,
+                part.backend,
+                self.show.seed,
+                previous=behind,
+                conditioning=self.show.conditioning,
+                lost=self.show.lost,
             )
             for past in list(self._past)[len(self._past) - max(0, int(row["followed"])) :]:
                 self.performer.step(int(past["tick"]), list(get_packets(past)), late=False)

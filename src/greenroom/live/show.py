@@ -141,6 +141,7 @@ def _facts(order: ShowSpec, cast: EngineSupervisor) -> Show:
         ticks=order.ticks,
         cuts=[(first, last) for first, last in order.cuts],
         seed=order.seed,
+        lost=order.lost,
         fingerprint=backend.fingerprint(),
         started_utc_ns=str(cast.utc_ns),
         engines=list(cast.firsts),

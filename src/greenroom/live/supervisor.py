@@ -20,6 +20,7 @@ import msgspec
 from greenroom.clock import TICK_HZ, tick_at
 from greenroom.errors import BadInput, GreenroomError
 from greenroom.features.conditioning import Conditioning
+from greenroom.live.fallback import LostCapture
 from greenroom.live.ipc import MessageStream, send
 from greenroom.live.ring import Ring, shape_fits
 from greenroom.registry.release import Release
@@ -52,6 +53,7 @@ class ShowSpec:
         backend: URL of what runs the model.
         previous: the release that was on stage before it: its rung, and where a rollback goes.
         conditioning: what models that know words are told of its ticks: `show_conditioning`.
+        lost: what the performer does when nothing is captured.
     """
 
     release: Release
@@ -65,6 +67,7 @@ class ShowSpec:
     backend: str = DEFAULT_BACKEND
     previous: Release | None = None
     conditioning: Conditioning = field(default_factory=dict)
+    lost: LostCapture = "idle"
 
 
 @dataclass
@@ -136,6 +139,7 @@ class EngineSupervisor:
             "dark": [list(stretch) for stretch in order.dark],
             "sinks": list(sinks),
             "seed": order.seed,
+            "lost": order.lost,
             "conditioning": str(self._conditioning_path),
             "backend": order.backend,
             "ring": str(ring.path),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -64,6 +64,7 @@ class Show(Manifest, tag="show", frozen=True, kw_only=True):
         ticks: for how long it was meant to last.
         cuts: (first, one past the last) ticks without capture.
         seed: of the noise by which a model chooses how to go on.
+        lost: what the performer does when nothing is captured.
         fingerprint: runtime, version and instruction set that decide the bits.
         started_utc_ns: when.
         engines: first tick of each engine.
@@ -98,6 +99,7 @@ class Show(Manifest, tag="show", frozen=True, kw_only=True):
     blobs: ShowBlobs
     parents: ShowParents
     lost_datagrams: Count = 0
+    lost: Literal["idle", "free", "hold"] = "idle"
     conditioning: dict[str, list[tuple[Ticks, Ticks, str]]] = {}
 
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from greenroom.errors import BadInput
 from greenroom.frames import Doubles
 
-BETTER, WORSE, OPEN = "better", "worse", "not told apart yet"
+BETTER, WORSE, OPEN = "better", "worse", "undecided"
 _MEANS = 1001  # means that are tried: a step of 0.002 in the gain
 _BETS = 32
 
@@ -103,7 +103,7 @@ def sequence(gains: ArrayLike, level: float = 0.95) -> Sequence:
     >>> intervals.verdict, intervals.decided_after
     ('better', 21)
     >>> sequence([0.3, -0.2] * 20).verdict
-    'not told apart yet'
+    'undecided'
     """
     values = np.asarray(gains, dtype=np.float64)
     if values.ndim != 1 or not bool(np.all(np.abs(values) <= 1)):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from greenroom.errors import MissingExtra
+from greenroom.extras import require
 
 
 @dataclass(frozen=True)
@@ -179,11 +179,10 @@ def dashboard() -> str:
     Raises:
         MissingExtra: `grafana-foundation-sdk` is not installed.
     """
-    try:
-        from grafana_foundation_sdk.builders import dashboard as sdk
-        from grafana_foundation_sdk.cog.encoder import JSONEncoder
-    except ImportError:
-        raise MissingExtra("building the dashboard", "watch") from None
+    require("grafana_foundation_sdk", "watch", "building the dashboard")
+    from grafana_foundation_sdk.builders import dashboard as sdk
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
     board = (
         sdk.Dashboard("Greenroom")
         .uid("greenroom-show")

@@ -86,10 +86,40 @@ class Observation(NamedTuple):
     gap_ticks: Tensor
 
     @classmethod
-    def nothing(cls, shape: ModelShape, count: int, gap_ticks: int) -> Observation:
-        """Return the observation of `count` bodies of which nothing has been captured for some ticks."""
-        state, joints = torch.zeros(count, shape.state), torch.zeros(count, shape.joints)
+    def nothing(
+        cls, shape: ModelShape, count: int, gap_ticks: int, device: torch.device | None = None
+    ) -> Observation:
+        """Return the observation of bodies of which nothing has been captured for some ticks.
+
+        Args:
+            shape: of the model's tensors.
+            count: number of bodies, N.
+            gap_ticks: ticks without capture.
+            device: of the tensors; None for the default one.
+        """
+        state = torch.zeros(count, shape.state, device=device)
+        joints = torch.zeros(count, shape.joints, device=device)
         return cls(state, state, valid=joints, previous_valid=joints, gap_ticks=joints + gap_ticks)
+
+
+class Drivers(NamedTuple):
+    """Inputs of one tick beside capture; None is what a model gets where there is no such input.
+
+    Attributes:
+        speech: channels of ticks (N, T, F), S of them at least, this one last; None for silence.
+        speech_mask: 1 for ticks whose speech was received, else 0 (N, T); None for all of `speech`.
+        conditioning: labels of ticks (N, T, P + X), S of them at least, this one last.
+        noise: draw (N, Z); None for the mean.
+    """
+
+    speech: Tensor | None = None
+    speech_mask: Tensor | None = None
+    conditioning: Tensor | None = None
+    noise: Tensor | None = None
+
+
+NO_DRIVERS = Drivers()
+"""Silence, no labels, the mean."""
 
 
 def joint_mask_to_state(mask: Tensor) -> Tensor:
@@ -102,21 +132,21 @@ def assemble_batch(
     history: Tensor,
     captured: Tensor,
     now: Observation,
-    noise: Tensor | None = None,
-    conditioning: Tensor | None = None,
+    drivers: Drivers = NO_DRIVERS,
 ) -> InputBatch:
-    """Return the input tensors of a batch of ticks without speech.
+    """Return the input tensors of a batch of ticks, on the history's device.
 
     Args:
         shape: of the model's tensors.
         history: performed states (N, K, D), oldest first.
         captured: joints that were captured in them (N, K, J).
         now: capture of this tick.
-        noise: draw (N, Z); None for the mean way.
-        conditioning: labels of ticks (N, T, P + X), this one last; None for none.
+        drivers: speech, labels and noise.
     """
     count, six = len(history), 6 * shape.joints
     both = (now.valid * now.previous_valid).repeat_interleave(6, -1)
+    speech, speech_mask = _speech_inputs(shape, drivers, history)
+    noise = drivers.noise
     return InputBatch(
         history=history,
         captured=captured,
@@ -124,15 +154,29 @@ def assemble_batch(
         velocity=(now.state - now.previous)[:, :six] * TICK_HZ * both,
         valid=now.valid,
         age=torch.log1p(now.gap_ticks * (1 - now.valid)) / AGE_SCALE,
-        speech=history.new_zeros(count, shape.speech, shape.speech_channels),
-        speech_mask=history.new_zeros(count, shape.speech),
+        speech=speech,
+        speech_mask=speech_mask,
         noise=history.new_zeros(count, shape.noise) if noise is None else noise,
-        conditioning=conditioning_inputs(shape, conditioning, count),
+        conditioning=conditioning_inputs(shape, drivers.conditioning, count, history.device),
     )
 
 
+def _speech_inputs(shape: ModelShape, drivers: Drivers, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the tensors speech (N, S, F) and speech_mask (N, S), on the device of `like`."""
+    speech, mask, count = drivers.speech, drivers.speech_mask, len(like)
+    if speech is None:
+        channels = like.new_zeros(count, shape.speech, shape.speech_channels)
+        return channels, like.new_zeros(count, shape.speech)
+    if mask is None:
+        mask = speech.new_ones(speech.shape[:2])
+    return speech[:, -shape.speech :], mask[:, -shape.speech :]
+
+
 def conditioning_inputs(
-    shape: ModelShape, conditioning: Tensor | None, count: int
+    shape: ModelShape,
+    conditioning: Tensor | None,
+    count: int,
+    device: torch.device | None = None,
 ) -> tuple[Tensor, ...]:
     """Return the tensors phonemes (N, S, P) and context (N, X), those of them that a model has.
 
@@ -140,9 +184,11 @@ def conditioning_inputs(
         shape: of the model's tensors.
         conditioning: labels of ticks (N, T, P + X), S of them at least, this one last; None for none.
         count: N.
+        device: of the tensors where there are no labels; None for the default one.
     """
     if conditioning is None:
-        conditioning = torch.zeros(count, shape.speech, shape.phonemes + shape.context)
+        width = shape.phonemes + shape.context
+        conditioning = torch.zeros(count, shape.speech, width, device=device)
     out = (
         conditioning[:, -shape.speech :, : shape.phonemes],
         conditioning[:, -1, shape.phonemes :],
@@ -150,6 +196,15 @@ def conditioning_inputs(
     return tuple(tensor for tensor in out if tensor.shape[-1])
 
 
-def zero_inputs(shape: ModelShape, batch: int = 1) -> dict[str, Tensor]:
-    """Return zeros for every input tensor, by name."""
-    return {name: torch.zeros(batch, *size) for name, size in shape.inputs().items()}
+def zero_inputs(
+    shape: ModelShape, batch: int = 1, device: torch.device | None = None
+) -> dict[str, Tensor]:
+    """Return zeros for every input tensor, by name.
+
+    Args:
+        shape: of the model's tensors.
+        batch: N.
+        device: of the tensors; None for the default one.
+    """
+    sizes = shape.inputs().items()
+    return {name: torch.zeros(batch, *size, device=device) for name, size in sizes}

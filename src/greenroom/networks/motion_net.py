@@ -81,7 +81,7 @@ class MotionNet(nn.Module):
         recent: ticks of the history that a joint's token reads.
     """
 
-    hears = True
+    body_attends_speech = True
     """Whether the body's tokens attend to speech."""
 
     def __init__(self, shape: ModelShape, preset: Preset, recent: int) -> None:
@@ -151,7 +151,7 @@ class MotionNet(nn.Module):
 
     def _attention_bias(self, inputs: InputBatch) -> Tensor:
         """Return what is added to the scores of joints, root, noise and speech (N, T)."""
-        is_open = inputs.speech_mask * float(self.hears)
+        is_open = inputs.speech_mask * float(self.body_attends_speech)
         speech = (1 - is_open.reshape(len(is_open), -1, 2).amax(-1)) * CLOSED
         return torch.cat([speech.new_zeros(len(speech), self.shape.joints + 2), speech], -1)
 
@@ -237,7 +237,7 @@ class TokenNet(MotionNet):
 class TrunkNet(MotionNet):
     """Attention and a whole-body network, with forecasts, a face and styles where the shape has them."""
 
-    hears = False  # no objective teaches a voice to move the body; until one does it stays deaf
+    body_attends_speech = False  # no objective trains the body on speech yet
 
     def __init__(self, shape: ModelShape, preset: Preset) -> None:
         """Make the layers."""

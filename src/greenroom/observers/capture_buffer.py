@@ -34,11 +34,11 @@ class CaptureRecorder:
 
     Args:
         workspace: where the takes go.
-        who: is captured, for which actor, with which rights.
+        attribution: actor, people and rights of what is captured.
         skeleton: of the body.
         name: of the takes, before their first tick.
         by: who keeps them.
-        told: called with each take's hash.
+        on_take: called with each take's hash.
     """
 
     def __init__(

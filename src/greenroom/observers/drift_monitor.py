@@ -51,18 +51,18 @@ class DriftMonitor:
 
     Args:
         channels: what is charted.
-        tell: called with an alert and whether it begins (else it has ended).
+        on_alert: called with an alert and whether it begins (else it has ended).
         excused: tells whether a new style is wanted at a tick; see `MotionChart.update`.
     """
 
     def __init__(
         self,
         channels: Sequence[MonitoredChannel],
-        tell: Callable[[Alert, bool], None],
+        on_alert: Callable[[Alert, bool], None],
         excused: Callable[[int], bool] = lambda tick: False,
     ) -> None:
         """Begin before the first frame."""
-        self.tell, self.excused = tell, excused
+        self.on_alert, self.excused = on_alert, excused
         self._take(channels)
         self._new: Sequence[MonitoredChannel] | None = None
         self._failed: tuple[int, str] | None = None  # which renewal, and why
@@ -126,7 +126,7 @@ class DriftMonitor:
         failed = self._failed
         newly = failed is not None and failed != self._noted and failed[0] == self._renewals
         if self._unwatched is not None and (charted or newly):
-            self.tell(replace(self._unwatched, tick=tick), False)
+            self.on_alert(replace(self._unwatched, tick=tick), False)
             self._unwatched = None
         if failed is not None and newly:
             self._noted = failed
@@ -140,7 +140,7 @@ class DriftMonitor:
                 began_low=tick,
                 began_high=tick,
             )
-            self.tell(self._unwatched, True)
+            self.on_alert(self._unwatched, True)
 
     def _begin(self, alert: Alert, channel: MonitoredChannel, shift: int) -> None:
         """Tell of an alert, in the show's ticks: a chart counts those that it was given.
@@ -160,7 +160,7 @@ class DriftMonitor:
         ):
             alert = replace(alert, cause=FAULT)
         self.active[alert.signal] = (alert, channel)
-        self.tell(alert, True)
+        self.on_alert(alert, True)
 
     def _note_faults(self, tick: int) -> None:
         for alert, channel in self.active.values():
@@ -172,4 +172,4 @@ class DriftMonitor:
         for signal, (alert, channel) in list(self.active.items()):
             if channel in removed or not channel.chart.lasts(signal):
                 del self.active[signal]
-                self.tell(replace(alert, tick=tick), False)
+                self.on_alert(replace(alert, tick=tick), False)

@@ -79,7 +79,7 @@ def confidence_channel(role: PerformerSpec, takes: Sequence[Floats]) -> Monitore
     signals = prediction_signals(groups) + (FORECAST,) * forecasts
 
     def is_conditioned(row: NDArray[Any]) -> bool:
-        """What is usual was said by a model that was told nothing."""
+        """The reference was measured without labels."""
         sizes = role.shape.inputs()
         if not (role.shape.phonemes or role.shape.context):
             return False

@@ -59,14 +59,12 @@ def _facts(name: str, model: Model, dataset: str) -> str:
         ("recipe", recipe),
         ("drives", ", ".join(model.features.joints)),
         ("face from speech", f"{len(model.rig)} weights" if model.rig else "none"),
-        ("tells apart", ", ".join(model.styles) if model.styles else "no styles"),
+        ("styles", ", ".join(model.styles) if model.styles else "none"),
         *((f"part: {kind}", f"`{part}`") for kind, part in sorted(model.parts.items())),
     ]
     if model.vocabulary:
         vocabularies = sorted(model.vocabulary.items())
-        rows.append(
-            ("may be told", ", ".join(f"{len(words)} {tier}" for tier, words in vocabularies))
-        )
+        rows.append(("labels", ", ".join(f"{len(words)} {tier}" for tier, words in vocabularies)))
     return _table(("", ""), rows)
 
 
@@ -175,12 +173,13 @@ def _limits(validation: Validation | None) -> str:
         *((f"{metric} ({group})", row) for metric, group, row in _grouped(validation)),
     ]
     worse = [name for name, row in named_rows if row.gain[1] < 0]
-    unsure = [name for name, row in named_rows if row.gain[0] <= 0 <= row.gain[1]]
+    inconclusive = [name for name, row in named_rows if row.gain[0] <= 0 <= row.gain[1]]
     limits = []
     if worse:
         limits.append(f"It is worse than the baseline at {', '.join(worse)}.")
-    if unsure:
-        limits.append(f"It is not told apart from the baseline at {', '.join(unsure)}.")
+    if inconclusive:
+        names = ", ".join(inconclusive)
+        limits.append(f"It does not differ significantly from the baseline at {names}.")
     return "## Limits\n\n" + "\n\n".join(limits) if limits else ""
 
 

@@ -16,6 +16,7 @@ from greenroom.errors import BadInput, Refused
 from greenroom.frames import ARKIT
 from greenroom.manifests import Model, ModelParents, Rig, RigParents
 from greenroom.registry.lineage import require_trained
+from greenroom.store.objects import decode_json
 from greenroom.store.workspace import Workspace
 
 Weights = Mapping[str, Mapping[str, float]]
@@ -46,10 +47,7 @@ def read_rig(data: bytes, channels: tuple[str, ...], *, where: str) -> tuple[str
     >>> read_rig(b'{"name": "n", "arkit": {"oh": {"jawOpen": 0.5}}}', ("oh",), where="n.json")
     ('n', {'oh': {'jawOpen': 0.5}})
     """
-    try:
-        rig = msgspec.json.decode(data, type=_File)
-    except (ValueError, msgspec.DecodeError) as error:
-        raise BadInput(str(error), where=where, then=_THEN) from None
+    rig = decode_json(data, _File, where=where, then=_THEN)
     if not rig.name.strip():
         raise BadInput("the rig has no name", where=where, then=_THEN)
     if not rig.arkit:

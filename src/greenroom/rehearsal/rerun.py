@@ -61,7 +61,9 @@ def rerun_show(workspace: Workspace, show: str, role: PerformerSpec, backend: Ba
     """
     manifest = workspace.objects.read(show, Show)
     recorded = opening_release(workspace, manifest).role.shape
-    performer = Performer(role, backend, manifest.seed, conditioning=manifest.conditioning)
+    performer = Performer(
+        role, backend, manifest.seed, conditioning=manifest.conditioning, lost=manifest.lost
+    )
     done: list[TickResult] = []
     for row in read_ledger(workspace, manifest, recorded):
         late = bool(row["late"]) or row["reason"] == ENGINE_LOST.encode()

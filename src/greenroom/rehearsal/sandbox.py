@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from greenroom.consent.gate import refusal_reason
-from greenroom.contracts import ModelShape
 from greenroom.errors import BadInput, Refused
 from greenroom.manifests import (
     Dataset,
@@ -31,7 +30,7 @@ from greenroom.metrics.sequences import relative_gain, sequence
 from greenroom.registry.lineage import splits_behind
 from greenroom.registry.release import PerformerSpec, load_release
 from greenroom.rehearsal.rerun import live_error_stats, rerun_show
-from greenroom.serving.onnx_backend import OnnxBackend
+from greenroom.serving.onnx_backend import OnnxBackend, open_model
 from greenroom.store.workspace import Workspace
 from greenroom.validation.eval_takes import EvalTake, load_eval_take
 from greenroom.validation.evaluator import EvalScope, validate
@@ -78,8 +77,6 @@ class Contender:
         if isinstance(named, ReleaseManifest):
             model = load_release(workspace, name).manifest.parents.model
         manifest = workspace.objects.read(model, Model)
-        graph = workspace.objects.get(manifest.blobs.graph)
-        backend = OnnxBackend(graph, ModelShape.load(manifest.shape))
         ancestor_splits = splits_behind(workspace, model)
         seen_takes = frozenset(
             take for splits in ancestor_splits for takes in splits.values() for take in takes
@@ -88,7 +85,7 @@ class Contender:
             name,
             model,
             manifest=manifest,
-            backend=backend,
+            backend=open_model(workspace, manifest),
             seen_takes=seen_takes,
             role=PerformerSpec.of(workspace, manifest),
         )

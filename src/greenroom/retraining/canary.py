@@ -21,7 +21,7 @@ BEFORE_S = 20
 COMES_S = 120.0
 """In which a release has to come on stage."""
 _SILENT_S = 10.0
-_ON_ITS_FEET = ("capture", "speech")
+_ON_ITS_FEET = ("capture", "speech", "idle", "free")
 
 
 class CanaryInterrupted(GreenroomError):
@@ -99,9 +99,9 @@ class _Watched:
         self.guard.update(self._figures(row, name), alerts)
         self.frames += 1
         verdict = self.guard.verdict
-        if self.on_stage and verdict.say == BACK:
+        if self.on_stage and verdict.decision == BACK:
             return verdict.reason
-        return "" if verdict.say == KEEP else None
+        return "" if verdict.decision == KEEP else None
 
     def _performs(self, row: object) -> str:
         index = int(row["release"])  # type: ignore[index]  # a record of the ring

@@ -35,12 +35,12 @@ class GuardDecision:
     """What is to be done.
 
     Attributes:
-        say: `HOLD` (watch on), `KEEP` (it stays) or `BACK` (roll it back).
+        decision: `HOLD` (watch on), `KEEP` (it stays) or `BACK` (roll it back).
         reason: one sentence.
         tick: ticks after the swap.
     """
 
-    say: str
+    decision: str
     reason: str
     tick: int
 
@@ -93,7 +93,7 @@ class Guard:
     >>> guard.swap()
     >>> for _ in range(300):
     ...     guard.update(TickHealth(0.60, True))
-    >>> guard.verdict.say, guard.verdict.tick
+    >>> guard.verdict.decision, guard.verdict.tick
     ('back', 180)
     """
 
@@ -137,7 +137,7 @@ class Guard:
             figures: of it.
             alerts: what charts raised at this tick.
         """
-        if self.verdict.say != HOLD:
+        if self.verdict.decision != HOLD:
             return
         self.tick += 1
         self._second.append(figures)
@@ -148,9 +148,9 @@ class Guard:
             return
         turned = next((alert for alert in alerts if alert.cause == "model"), None)
         if turned is not None:
-            self._say(BACK, f"the chart of {turned.signal} raised an alert on the model")
-        if self.verdict.say == HOLD and self.tick >= self.ticks:
-            self._say(KEEP, f"nothing turned in {self.ticks / SECOND:.0f} s")
+            self._decide(BACK, f"the chart of {turned.signal} raised an alert on the model")
+        if self.verdict.decision == HOLD and self.tick >= self.ticks:
+            self._decide(KEEP, f"nothing turned in {self.ticks / SECOND:.0f} s")
 
     def _judge(self, second: dict[str, float]) -> None:
         """Take what a whole second was like."""
@@ -161,11 +161,11 @@ class Guard:
                 wager = self._wagers[name]
                 wager.add(x)
                 if wager.log_capital >= -np.log(self.risk):
-                    self._say(BACK, f"{_REASONS[name]} (usual at worst: {wager.bound:.3f})")
+                    self._decide(BACK, f"{_REASONS[name]} (reference at worst: {wager.bound:.3f})")
 
-    def _say(self, say: str, reason: str) -> None:
-        if self.verdict.say == HOLD:
-            self.verdict = GuardDecision(say, reason, self.tick)
+    def _decide(self, decision: str, reason: str) -> None:
+        if self.verdict.decision == HOLD:
+            self.verdict = GuardDecision(decision, reason, self.tick)
 
 
 def _second_figures(ticks: Sequence[TickHealth]) -> dict[str, float]:

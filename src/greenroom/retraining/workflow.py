@@ -17,7 +17,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from greenroom.errors import GreenroomError, MissingExtra, Refused
+from greenroom.errors import GreenroomError, Refused
+from greenroom.extras import require
 from greenroom.retraining.pipeline import RetrainingPipeline
 from greenroom.retraining.requests import FAILED, PROMOTED, Run, runs
 from greenroom.retraining.work import Work
@@ -94,10 +95,9 @@ def _engine(
 
     Runs that a crash left go on by themselves when it is launched; starting one of these waits for it.
     """
-    try:
-        from dbos import DBOS, SetWorkflowID
-    except ModuleNotFoundError as error:
-        raise MissingExtra("greenroom retrain", "train,loop") from error
+    require("dbos", "train,loop", "greenroom retrain")
+    from dbos import DBOS, SetWorkflowID
+
     crashes: list[BaseException] = []
     workspace_id = workspace.log.leaves()[0].hex()[:16]
     config = _engine_config(workspace, workspace_id)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from greenroom.adaptation.face_refit import carry_face_adaptation
-from greenroom.contracts import ModelShape
-from greenroom.errors import MissingExtra
+from greenroom.extras import require
 from greenroom.manifests import Model
 from greenroom.registry.policy import policy_of
 from greenroom.registry.release import PerformerSpec
@@ -17,7 +16,7 @@ from greenroom.rehearsal.shadow import rows_behind, shadow
 from greenroom.retraining.canary import CanaryInterrupted, watch_canary
 from greenroom.retraining.requests import HELD, Run, rules_of
 from greenroom.retraining.work import BY, PipelineStopped, Progress, StepResults
-from greenroom.serving.onnx_backend import OnnxBackend
+from greenroom.serving.onnx_backend import open_model
 from greenroom.store.workspace import Workspace
 from greenroom.validation.evaluator import validate
 
@@ -33,12 +32,11 @@ class Workshop:
         self, workspace: Workspace, run: Run, results: StepResults, progress: Progress
     ) -> str:
         """Train with torch; see :class:`Work`."""
-        try:
-            from greenroom.networks.presets import preset_of
-            from greenroom.training.recipe import Recipe
-            from greenroom.training.train import TrainOptions, train
-        except ModuleNotFoundError as error:
-            raise MissingExtra("greenroom retrain", "train,loop") from error
+        require("lightning", "train,loop", "greenroom retrain")
+        from greenroom.networks.presets import preset_of
+        from greenroom.training.recipe import Recipe
+        from greenroom.training.train import TrainOptions, train
+
         rules = rules_of(workspace, run.actor)
         settings = {"preset": rules.preset, "steps": rules.steps, **run.job}
         preset = str(settings["preset"])
@@ -85,7 +83,8 @@ class Workshop:
 
     def validate(self, workspace: Workspace, model: str, progress: Progress) -> str:
         """Judge on the test split; see :class:`Work`."""
-        return validate(workspace, model, _backend(workspace, model), BY, progress=progress)
+        backend = open_model(workspace, workspace.objects.read(model, Model))
+        return validate(workspace, model, backend, BY, progress=progress)
 
     def compare(
         self, workspace: Workspace, challenger: str, champion: str, progress: Progress
@@ -98,7 +97,7 @@ class Workshop:
         manifest = workspace.objects.read(model, Model)
         rows, live = rows_behind(workspace, manifest.actor, SHADOW_TICKS)
         result = shadow(
-            rows, live, PerformerSpec.of(workspace, manifest), _backend(workspace, model)
+            rows, live, PerformerSpec.of(workspace, manifest), open_model(workspace, manifest)
         )
         return {**result.json(), "objection": result.objection()}
 
@@ -117,9 +116,3 @@ class Workshop:
             raise PipelineStopped(
                 f"{error.what}; {BY_HAND.format(actor, release[:12])}", HELD
             ) from error
-
-
-def _backend(workspace: Workspace, model: str) -> OnnxBackend:
-    manifest = workspace.objects.read(model, Model)
-    graph = workspace.objects.get(manifest.blobs.graph)
-    return OnnxBackend(graph, ModelShape.load(manifest.shape))

@@ -20,8 +20,10 @@ from typing import Literal
 
 import msgspec
 
+from greenroom.clock import NS_PER_S, Clock
 from greenroom.config import JOB_FOLDER
 from greenroom.errors import BadInput
+from greenroom.store import open_store
 from greenroom.store.objects import digest, write_durably
 
 _SUPERVISE = """
@@ -96,14 +98,17 @@ class Job(msgspec.Struct, frozen=True):
     progress: Progress | None
 
 
-def detach(home: Path, command: Sequence[str]) -> str:
+def detach(home: Path, command: Sequence[str], clock: Clock | None = None) -> str:
     """Start a command in a session of its own; return the job's name.
 
     Args:
         home: of the workspace.
         command: the arguments after `greenroom --home DIR`.
+        clock: stamps the start; None for the workspace's own.
     """
-    started = datetime.now(UTC).isoformat(timespec="microseconds")
+    clock = clock or open_store(str(home)).log.clock
+    start_time = datetime.fromtimestamp(clock.utc_ns() / NS_PER_S, UTC)
+    started = start_time.isoformat(timespec="microseconds")
     name = digest("\0".join([started, str(os.getpid()), *command]).encode())[:12]
     folder = home / "jobs" / name
     folder.mkdir(parents=True)

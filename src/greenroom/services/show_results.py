@@ -27,6 +27,12 @@ def show_summary(show_result: ShowResult) -> str:
     return "\n".join(lines)
 
 
+def replay_line(verdict: dict[str, Any]) -> str:
+    """Return the verdict of a replay in a process of its own, as people read it."""
+    proof = f"bit-exact {verdict['exact']}/{verdict['frames']} ({verdict['class']})"
+    return f"replay in a fresh process: {proof}"
+
+
 def replay_in_new_process(home: Path, show: str) -> dict[str, Any]:
     """Return the verdict of a replay in a process of its own, as `replay --verify --json` prints it.
 

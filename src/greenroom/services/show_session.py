@@ -13,12 +13,13 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from greenroom.capture.receivers import RECEIVERS
-from greenroom.clock import TICK_HZ
+from greenroom.clock import NS_PER_S, TICK_HZ
 from greenroom.consent.gate import refusal_reason, require_rights
 from greenroom.contracts import Alert
 from greenroom.errors import BadInput
 from greenroom.live.fallback import RUNGS
 from greenroom.live.playlist import Playlist
+from greenroom.live.show import ShowResult
 from greenroom.live.sinks import SINKS, resolve_sink
 from greenroom.monitoring.exporter import Metrics
 from greenroom.monitoring.script import ScriptScene, excused
@@ -138,21 +139,21 @@ class ShowSession:
         self.charts: DriftMonitor | None = None
         self.capture_recorder: CaptureRecorder | None = None
         self._new: set[str] = set()  # signals of a new style that go on
-        self.home = workspace.home
-        self._ends_s = time.time() + ticks / TICK_HZ
+        self.home, self.by = workspace.home, by
+        self._ends_s = workspace.log.clock.utc_ns() / NS_PER_S + ticks / TICK_HZ
         if serve is not None:
             self.handle = serve(self.hub, registry)
             self.metrics = Metrics(registry, RUNGS)
             self._counting = MetricsObserver(self.metrics, release.role.shape)
             self.observers += [PageObserver(self.hub, release, playlist.clips), self._counting]
-        self.teller = AlertRouter(
+        self.alert_router = AlertRouter(
             workspace, self.hub, metrics=self.metrics, show=uuid.uuid4().hex, by=by, warn=warned
         )
 
     def staged(self, release: Release, tick: int) -> None:
         """A release comes on stage; what it was trained on is what the charts know from then on."""
-        first = self.teller.release is None
-        self.teller.staged(release, tick)
+        first = self.alert_router.release is None
+        self.alert_router.staged(release, tick)
         if self.charts is not None and not first:
             workspace = Workspace(self.home)  # a log is read by one thread
             self.charts.renew(lambda: load_training_reference(workspace, release).channels())
@@ -184,14 +185,14 @@ class ShowSession:
         day = workspace.today()
         if alike and not any(refusal_reason(workspace, take, "train", day) for take in takes):
             who = Attribution(release.actor, *people[0])
-            name = f"captured-{self.teller.show[:8]}"
+            name = f"captured-{self.alert_router.show[:8]}"
             self.capture_recorder = CaptureRecorder(
                 workspace, who, skeleton=release.skeleton, name=name, by=by
             )
             self.observers.append(self.capture_recorder)
 
     def _alert(self, alert: Alert, begins: bool) -> None:
-        self.teller.alert(alert, begins)
+        self.alert_router.alert(alert, begins)
         if alert.cause != "new style":
             return
         (self._new.add if begins else self._new.discard)(alert.signal)
@@ -207,10 +208,14 @@ class ShowSession:
             self.hub.publish("hello", greeting)
             print(f"stage page: {self.handle.url}", file=sys.stderr, flush=True)
 
-    def say(self, kind: str, message: dict[str, Any]) -> None:
-        """Tell viewers how it ended."""
+    def publish(self, kind: str, message: dict[str, Any]) -> None:
+        """Send viewers a message of one kind: "end" or "verdict"."""
         if self.handle is not None:
             self.hub.publish(kind, msgspec.json.encode({"type": kind, **message}))
+
+    def publish_end(self, result: ShowResult) -> None:
+        """Send viewers what the show came to."""
+        self.publish("end", {key: result.json[key] for key in ("show", "frames", "late", "rungs")})
 
     def close(self, linger_s: float = 0.0) -> None:
         """Stop the server after viewers had a moment."""

@@ -17,8 +17,10 @@ import numpy as np
 from greenroom.contracts import ModelShape, golden_clip
 from greenroom.errors import BadInput, CheckFailed
 from greenroom.frames import Floats
+from greenroom.manifests import Model
 from greenroom.plugins import options_of
 from greenroom.serving import ShapedBackend
+from greenroom.store.workspace import Workspace
 
 WARM_RUNS = 20
 
@@ -115,6 +117,17 @@ def open_onnxruntime(url: str, *, graph: bytes, shape: ModelShape) -> OnnxBacken
     if not 1 <= threads <= 64:
         raise BadInput(f"'{url}' asks for {threads} threads", then="give 1 to 64")
     return OnnxBackend(graph, shape, threads)
+
+
+def open_model(workspace: Workspace, model: Model) -> OnnxBackend:
+    """Return a backend with the graph of a model.
+
+    Args:
+        workspace: where the graph is kept.
+        model: the model's manifest.
+    """
+    graph = workspace.objects.get(model.blobs.graph)
+    return OnnxBackend(graph, ModelShape.load(model.shape))
 
 
 GOLDEN = 1e-2

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from greenroom.errors import CheckFailed
+from greenroom.errors import BadInput, CheckFailed
 from greenroom.manifests import Rights, to_json
 from greenroom.store.log import Entry, Log
 
@@ -110,6 +110,16 @@ class Attributions:
         """Return the actors that a take was ingested for, sorted."""
         self._read_on()
         return tuple(sorted(self._by_take.get(take, {})))
+
+    def require_actor(self, take: str, actor: str) -> None:
+        """Pass where a take was ingested for an actor.
+
+        Raises:
+            BadInput: it is another actor's.
+        """
+        actors = self.actors(take)
+        if actor not in actors:
+            raise BadInput(f"take {take[:12]} is {', '.join(actors)}'s, not {actor}'s")
 
     def name(self, take: str, actor: str = "") -> str:
         """Return what people call a take; the first digits of its hash where it has no name."""

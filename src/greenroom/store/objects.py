@@ -27,6 +27,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 _MANIFEST_LIMIT = 64 * 1024 * 1024
 
 AnyManifest = TypeVar("AnyManifest", bound=Manifest)
+Decoded = TypeVar("Decoded")
 
 
 def digest(data: bytes | memoryview) -> str:
@@ -39,15 +40,39 @@ def digest(data: bytes | memoryview) -> str:
 
 
 def read_json_file(path: Path) -> Any:
-    """Return what a person's JSON file says.
+    """Return the content of a person's JSON file.
 
     Raises:
         BadInput: it cannot be read, is not UTF-8, is no JSON, or is nested too deep.
     """
     try:
-        return msgspec.json.decode(path.read_bytes())
-    except (ValueError, OSError, RecursionError, msgspec.DecodeError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise BadInput(f"not readable as JSON: {error}", where=str(path)) from error
+    return decode_json(data, object, where=str(path))
+
+
+def decode_json(data: bytes, kind: type[Decoded], *, where: str, then: str = "") -> Decoded:
+    """Return what a person wrote as JSON, as a value of one type.
+
+    Args:
+        data: JSON, UTF-8.
+        kind: type of the value; `object` for any.
+        where: what to call the data in errors.
+        then: an example of what to write, for errors.
+
+    Raises:
+        BadInput: it is not UTF-8, no JSON, nested too deep, or of another type.
+
+    >>> decode_json(b'{"a": ["b"]}', dict[str, list[str]], where="file.json")
+    {'a': ['b']}
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        raise BadInput(str(error), where=where, then=then) from error
+    except (ValueError, RecursionError, msgspec.DecodeError) as error:
+        raise BadInput(f"not readable as JSON: {error}", where=where, then=then) from error
 
 
 def canonical(fields: Mapping[str, Any]) -> bytes:

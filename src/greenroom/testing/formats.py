@@ -72,6 +72,7 @@ def _check_sniffing(reader: Reader, sample: bytes, foreign: AnyMapping[str, byte
 
 
 def _check_recording(reader: Reader, sample: bytes, recording: Recording) -> None:
+    assert isinstance(recording, Recording), f"read returns {recording!r}, which is no Recording"
     assert recording.seconds >= 0, f"the recording lasts {recording.seconds} seconds"
     assert recording.originals and set(recording.originals) <= set(MEDIA), (
         f"originals has {sorted(recording.originals)}; it must be some of {', '.join(MEDIA)}"

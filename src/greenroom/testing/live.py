@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import replace
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,14 +78,12 @@ def check_receiver(
     return packets
 
 
-def check_sink(
-    make: Callable[[], Sink], *, received: Callable[[], Sequence[Any]] | None = None
-) -> None:
+def check_sink(make: Callable[[], Sink], *, received: Callable[[], Sequence[Any]]) -> None:
     """Check a sink.
 
     Args:
         make: opens it.
-        received: returns what viewers received since its last call, in any form; None leaves that out.
+        received: returns what viewers received since its last call, in any form.
 
     Raises:
         AssertionError: the sink breaks a rule; the message says which.
@@ -94,7 +93,7 @@ def check_sink(
     def count() -> int:
         """Return how many things viewers have received; `received` may forget what it returned."""
         nonlocal total
-        total += 0 if received is None else len(received())
+        total += len(received())
         return total
 
     count()  # what came before is not this sink's
@@ -102,7 +101,7 @@ def check_sink(
     sink, second = make(), make()  # the engine's and the watchdog's
     try:
         _check_silence(sink, count)
-        _check_sending(sink, count if received is not None else None)
+        _check_sending(sink, count)
     finally:
         for each in (sink, second):
             _call(each.close, "close")
@@ -120,17 +119,16 @@ def _check_silence(sink: Sink, count: Callable[[], int]) -> None:
     assert count() == total, "rehearse shows a frame to viewers"
 
 
-def _check_sending(sink: Sink, count: Callable[[], int] | None) -> None:
-    before = 0 if count is None else count()
+def _check_sending(sink: Sink, count: Callable[[], int]) -> None:
+    before = count()
     no_face = replace(_frame(0), face=np.full(len(ARKIT), np.nan, dtype=np.float32))
     _call(partial(sink.send, no_face), "send of a frame whose face is missing")
     frames = [_frame(seed) for seed in range(TICKS)]
     _check_quick([_call(partial(sink.send, frame), "send") for frame in frames], "send")
-    if count is not None:
-        deadline = time.monotonic() + 2
-        while count() == before and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert count() > before, "viewers receive nothing of what is sent"
+    deadline = time.monotonic() + 2
+    while count() == before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert count() > before, "viewers receive nothing of what is sent"
     assert isinstance(sink.lost, int) and sink.lost >= 0, f"lost is {sink.lost!r}"
 
 
@@ -189,16 +187,22 @@ def _check_run(
         assert same, f"the same inputs give other bits of {name}: no show could be replayed"
 
 
-def check_observer(make: Callable[[], Observer]) -> None:
+Watcher = TypeVar("Watcher", bound=Observer)
+
+
+def check_observer(make: Callable[[], Watcher], *, recorded: Callable[[Watcher], object]) -> None:
     """Check an observer on made-up frames, some of which no model saw.
 
     Args:
         make: makes it.
+        recorded: returns what the observer has recorded or published so far, in any form that can be
+            compared; the frames must change it.
 
     Raises:
         AssertionError: the observer breaks a rule; the message says which.
     """
     observer = make()
+    before_frames = copy.deepcopy(recorded(observer))
     durations = []
     row = np.zeros((), dtype=slot_type(OBSERVER_SHAPE))
     for tick in range(TICKS):
@@ -211,6 +215,9 @@ def check_observer(make: Callable[[], Observer]) -> None:
         durations.append(_call(partial(observer.frame, row, outputs), "frame"))
         assert row.tobytes() == before, "frame changes the row that other observers see"
     _check_quick(durations, "frame")
+    assert recorded(observer) != before_frames, (
+        f"it has recorded nothing after {TICKS} frames: frame does nothing"
+    )
 
 
 @cache

@@ -36,53 +36,88 @@ def in_control(takes: int = TAKES, ticks: int = TAKE_TICKS, seed: int = 0) -> li
     return out
 
 
+def _freeze(rows: Doubles) -> Doubles:
+    rows[:, ::2] = rows[0, ::2]
+    return rows
+
+
+def _shift(rows: Doubles) -> Doubles:
+    shifted: Doubles = rows + 10 * rows.std(axis=0)
+    return shifted
+
+
+def _shake(rows: Doubles) -> Doubles:
+    noise = np.random.default_rng(2).standard_normal(rows.shape)
+    shaken: Doubles = rows + 3 * rows.std(axis=0) * noise
+    return shaken
+
+
+FAULTS: Mapping[str, Fault] = {"frozen": _freeze, "shifted": _shift, "shaken": _shake}
+"""Faults of which a detector must see one at least, where its author names none."""
+
+
 def check_detector(
     make: Callable[[Mapping[str, Sequence[int]]], Detector],
     *,
     fault: Fault | None = None,
     takes: Sequence[Doubles] | None = None,
     false_alerts: int = 2,
+    limbs: Mapping[str, Sequence[int]] = LIMBS,
 ) -> None:
     """Check a drift detector of the captured joints.
 
     Args:
-        make: makes it, given `LIMBS` (or limbs for `takes`).
-        fault: turns rows (T, F) in control into those that it must alert on within a minute.
-        takes: data in control, (T, F) each; None for :func:`in_control`.
+        make: makes it, given `limbs`.
+        fault: turns rows (T, F) in control into those that it must alert on within a minute; None for
+            `FAULTS`, on one of which at least it must alert.
+        takes: data in control, (T, F) each; None for :func:`in_control`. It is fitted on them, and then
+            gets them one after the other, repeated until ten minutes have passed.
         false_alerts: most alerts in ten minutes in control.
+        limbs: limb → its joints in the data.
 
     Raises:
         AssertionError: the detector breaks a rule; the message says which.
     """
-    takes = in_control() if takes is None else takes
-    detector = make(LIMBS)
+    fitted = in_control() if takes is None else takes
+    detector = make(limbs)
     assert detector.learning is True, "learning is not True before fit: it knows no reference yet"
-    assert detector.fit(takes) is detector, "fit does not return the detector itself"
-    assert detector.learning is False, f"learning is not False after fit on {len(takes)} takes"
+    assert detector.fit(fitted) is detector, "fit does not return the detector itself"
+    assert detector.learning is False, f"learning is not False after fit on {len(fitted)} takes"
     assert len(detector.alerts) == 0, "fit raises alerts"
-    usual = np.concatenate(in_control(60, seed=1) if len(takes[0][0]) == 18 else list(takes))
-    alerts = _alerts(detector, usual)
+    stream = _ten_minutes(in_control(seed=1) if takes is None else takes)
+    alerts = _alerts(detector, stream)
     assert len(alerts) <= false_alerts, (
         f"it raises {len(alerts)} alerts in ten minutes in control; {false_alerts} are allowed"
     )
-    missing = np.full((TICK_HZ * 10, usual.shape[1]), np.nan)
-    _alerts(detector, np.concatenate([usual[:300], missing, usual[:300]]))
+    missing = np.full((TICK_HZ * 10, stream.shape[1]), np.nan)
+    _alerts(detector, np.concatenate([stream[:300], missing, stream[:300]]))
     assert detector.lasts("no such signal") is False, "lasts is not False for an unknown signal"
-    if fault is not None:
-        _check_fault(detector, usual, fault)
+    _check_faults(detector, stream, FAULTS if fault is None else {"given": fault})
     detector.reset()
     assert len(detector.alerts) == 0, "reset leaves alerts"
     assert detector.learning is False, "reset forgets the fit"
 
 
-def _check_fault(detector: Detector, usual: Doubles, fault: Fault) -> None:
+def _ten_minutes(takes: Sequence[Doubles]) -> Doubles:
+    """Return takes one after the other, repeated until ten minutes have passed, (T, F)."""
+    rows = np.concatenate(list(takes))
+    ticks = 10 * 60 * TICK_HZ
+    return np.tile(rows, (-(-ticks // len(rows)), 1))[:ticks]
+
+
+def _check_faults(detector: Detector, stream: Doubles, faults: Mapping[str, Fault]) -> None:
+    """Check that a fault is alerted on, by equal alerts each time; one of several is enough."""
     minute = 60 * TICK_HZ
-    stream = np.concatenate([usual[:minute], fault(usual[minute : 2 * minute].copy())])
-    first = [each for each in _alerts(detector, stream) if each.tick > minute]
-    assert first, "it raises no alert within a minute of the fault"
-    assert first == [each for each in _alerts(detector, stream) if each.tick > minute], (
-        "the same stream raises other alerts after reset"
-    )
+    for fault in faults.values():
+        faulty = fault(stream[minute : 2 * minute].copy())
+        rows = np.concatenate([stream[:minute], faulty])
+        first = [each for each in _alerts(detector, rows) if each.tick > minute]
+        if first:
+            again = [each for each in _alerts(detector, rows) if each.tick > minute]
+            assert first == again, "the same stream raises other alerts after reset"
+            return
+    which = "the fault" if len(faults) == 1 else f"any fault ({', '.join(faults)})"
+    raise AssertionError(f"it raises no alert within a minute of {which}")
 
 
 def _alerts(detector: Detector, rows: Doubles) -> list[Alert]:
@@ -115,14 +150,12 @@ EVENTS: tuple[dict[str, Any], ...] = (
 """A short run, as its journal has it."""
 
 
-def check_tracker(
-    make: Callable[[], Tracker], *, received: Callable[[], int] | None = None
-) -> None:
+def check_tracker(make: Callable[[], Tracker], *, received: Callable[[], int]) -> None:
     """Check a tracker on a short run.
 
     Args:
         make: opens it.
-        received: returns how many runs it shows; None leaves that out.
+        received: returns how many runs the tracker shows.
 
     Raises:
         AssertionError: the tracker breaks a rule; the message says which.
@@ -140,6 +173,5 @@ def check_tracker(
     except BadInput as error:
         raise AssertionError(f"a correct run is refused: {error}") from error
     assert events == [dict(event) for event in EVENTS], "send changes the events"
-    if received is not None:
-        runs = received()
-        assert runs == 1, f"it shows {runs} runs after the events of one"
+    runs = received()
+    assert runs == 1, f"it shows {runs} runs after the events of one"

@@ -13,7 +13,7 @@ import torch
 from greenroom.contracts import ModelShape, golden_clip
 from greenroom.errors import CheckFailed
 from greenroom.frames import Floats
-from greenroom.networks.input_batch import zero_inputs
+from greenroom.networks.input_batch import Drivers, Observation, assemble_batch, zero_inputs
 from greenroom.networks.motion_net import MotionNet
 
 PARITY = 2e-3
@@ -79,34 +79,44 @@ def check_parity(model: MotionNet, graph: bytes, takes: Sequence[Floats]) -> flo
     for take in takes:
         if len(take) <= model.shape.history:
             continue
-        inputs = _random_inputs(model.shape, torch.from_numpy(take), random)
-        worst = max(worst, _max_difference(model, session, inputs))
-        for name in ("captured", "valid", "state", "velocity"):  # and with nothing captured
-            inputs[name] = torch.zeros_like(inputs[name])
-        worst = max(worst, _max_difference(model, session, inputs))
+        for observed in (True, False):
+            inputs = _random_inputs(model.shape, torch.from_numpy(take), random, observed)
+            worst = max(worst, _max_difference(model, session, inputs))
     return worst
 
 
 def _random_inputs(
-    shape: ModelShape, states: torch.Tensor, random: torch.Generator
+    shape: ModelShape, states: torch.Tensor, random: torch.Generator, observed: bool
 ) -> dict[str, torch.Tensor]:
-    """Return inputs at a take's first tick with a history: its states (T, D), all else random."""
-    inputs, k = zero_inputs(shape), shape.history
-    inputs["history"] = states[None, :k]
-    inputs["captured"] = (torch.rand(1, k, shape.joints, generator=random) < 0.8).float()
-    inputs["valid"] = (torch.rand(1, shape.joints, generator=random) < 0.7).float()
-    inputs["state"] = states[None, k]
-    inputs["noise"] = torch.randn(1, shape.noise, generator=random)
-    inputs["speech_mask"] = (torch.rand(1, shape.speech, generator=random) < 0.5).float()
-    captured = inputs["valid"] * inputs["captured"][:, -1]
-    step = 30 * (states[k] - states[k - 1])[None, : 6 * shape.joints]
-    inputs["velocity"] = step * captured.repeat_interleave(6, -1)
-    inputs["age"] = (1 - inputs["valid"]) * torch.rand(1, shape.joints, generator=random) / 2
-    inputs["speech"] = torch.randn(1, shape.speech, shape.speech_channels, generator=random)
-    for name in ("phonemes", "context"):
-        if name in inputs:
-            inputs[name] = (torch.rand(inputs[name].shape, generator=random) < 0.2).float()
-    return inputs
+    """Return inputs at a take's first tick with a history, with random gaps, speech and labels.
+
+    Args:
+        shape: of the model's tensors.
+        states: of the take (T, D).
+        random: of the draws.
+        observed: whether some joints are captured, or none.
+    """
+    k, joints, labels = shape.history, shape.joints, shape.phonemes + shape.context
+
+    def mask(share: float, *size: int) -> torch.Tensor:
+        return (torch.rand(1, *size, generator=random) < share).float()
+
+    captured = mask(0.8 * observed, k, joints)
+    now = Observation(
+        states[None, k],
+        states[None, k - 1],
+        valid=mask(0.7 * observed, joints),
+        previous_valid=captured[:, -1],
+        gap_ticks=torch.randint(1, 20, (1, joints), generator=random).float(),
+    )
+    drivers = Drivers(
+        speech=torch.randn(1, shape.speech, shape.speech_channels, generator=random),
+        speech_mask=mask(0.5, shape.speech),
+        conditioning=mask(0.2, shape.speech, labels),
+        noise=torch.randn(1, shape.noise, generator=random),
+    )
+    batch = assemble_batch(shape, states[None, :k], captured, now, drivers=drivers)
+    return dict(zip(shape.inputs(), batch.tensors, strict=True))
 
 
 def _max_difference(model: MotionNet, session: Any, inputs: dict[str, torch.Tensor]) -> float:

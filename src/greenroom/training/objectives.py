@@ -20,6 +20,7 @@ from greenroom.errors import BadInput
 from greenroom.frames import LIMBS
 from greenroom.networks.face import face_windows
 from greenroom.networks.input_batch import (
+    Drivers,
     Observation,
     assemble_batch,
     conditioning_inputs,
@@ -304,7 +305,11 @@ def run_network(
         gap_ticks=age[:, None],
     )
     inputs = assemble_batch(
-        model.shape, windows[:, :k], mask[:, :k], now, conditioning=conditioning
+        model.shape,
+        windows[:, :k],
+        mask[:, :k],
+        now,
+        drivers=Drivers(conditioning=conditioning),
     )
     out: tuple[Tensor, ...] = model(*inputs.tensors)
     return out

@@ -110,12 +110,12 @@ def _evaluate(model: ModelFunction, take: Floats) -> Floats:
 
 def _captured(shape: ModelShape, windows: Tensor) -> InputBatch:
     """Return the inputs of ticks at which all is captured, from windows (N, K + 1, D)."""
-    ones = torch.ones(len(windows), shape.history, shape.joints)
+    ones = windows.new_ones(len(windows), shape.history, shape.joints)
     now = Observation(
         windows[:, -1],
         windows[:, -2],
         valid=ones[:, 0],
         previous_valid=ones[:, 0],
-        gap_ticks=torch.zeros(len(windows), 1),
+        gap_ticks=windows.new_zeros(len(windows), 1),
     )
     return assemble_batch(shape, windows[:, :-1], ones, now)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from greenroom.frames import LIMBS
-from greenroom.networks.input_batch import Observation, assemble_batch, joint_mask_to_state
+from greenroom.networks.input_batch import Drivers, Observation, assemble_batch, joint_mask_to_state
 from greenroom.networks.motion_net import MotionNet
 
 
@@ -169,10 +169,8 @@ def roll_out(
         if conditioning is not None:
             labels = conditioning[:, : k + t + 1]
         now = Observation(windows[:, k + t], before, captured, previous_valid, gap_ticks=gap_ticks)
-        draw = drawn[:, None] * way
-        inputs = assemble_batch(
-            shape, history, captured_history, now, noise=draw, conditioning=labels
-        )
+        drivers = Drivers(conditioning=labels, noise=drawn[:, None] * way)
+        inputs = assemble_batch(shape, history, captured_history, now, drivers=drivers)
         pose, sigma, confidence, *_ = model(*inputs.tensors)
         history = torch.cat([history[:, 1:], pose[:, None]], 1)
         captured_history = torch.cat([captured_history[:, 1:], captured[:, None]], 1)
@@ -203,11 +201,11 @@ def free_run(model: MotionNet, history: Tensor, draws: Tensor) -> Tensor:
         draws: noise of each tick (N, T, Z).
     """
     shape, n = model.shape, len(history)
-    captured = torch.ones(n, shape.history, shape.joints)
+    captured = history.new_ones(n, shape.history, shape.joints)
     poses = []
     for t in range(draws.shape[1]):
-        now = Observation.nothing(shape, n, t + 1)
-        inputs = assemble_batch(shape, history, captured, now, noise=draws[:, t])
+        now = Observation.nothing(shape, n, t + 1, history.device)
+        inputs = assemble_batch(shape, history, captured, now, drivers=Drivers(noise=draws[:, t]))
         pose, *_ = model(*inputs.tensors)
         poses.append(pose)
         history = torch.cat([history[:, 1:], pose[:, None]], 1)

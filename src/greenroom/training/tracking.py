@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import msgspec
 
 from greenroom.consent.gate import refusal_reason
-from greenroom.errors import BadInput, GreenroomError, MissingExtra
+from greenroom.errors import BadInput, GreenroomError
+from greenroom.extras import require
 from greenroom.plugins import Registry
 from greenroom.render.clips import as_gif
 from greenroom.store.objects import write_durably
@@ -110,12 +111,9 @@ class Mlflow:
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
-        try:
-            from mlflow import MlflowClient
-            from mlflow.entities import Metric
-        except ModuleNotFoundError as error:
-            raise MissingExtra("tracking by MLflow", "track") from error
-        client = MlflowClient(tracking_uri=self.uri)
+        mlflow = require("mlflow", "track", "tracking by MLflow")
+        metric_type = require("mlflow.entities", "track", "tracking by MLflow").Metric
+        client = mlflow.MlflowClient(tracking_uri=self.uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         experiment_id = (
             experiment.experiment_id
@@ -134,7 +132,7 @@ class Mlflow:
             for key, value in event.get("parameters", {}).items():
                 client.log_param(run_id, key, value)
             for key, value in event.get("values", {}).items():
-                metrics.append(Metric(key, value, 0, event["step"]))
+                metrics.append(metric_type(key, value, 0, event["step"]))
         for start in range(0, len(metrics), 500):
             client.log_batch(run_id, metrics=metrics[start : start + 500])
         for event in events:
@@ -157,10 +155,7 @@ class Wandb:
 
     def send(self, run: str, events: Sequence[Event]) -> None:
         """Log events to the run of this name."""
-        try:
-            import wandb
-        except ModuleNotFoundError as error:
-            raise MissingExtra("tracking by Weights & Biases", "track") from error
+        wandb = require("wandb", "track", "tracking by Weights & Biases")
         mode: Any = os.environ.get("WANDB_MODE", "offline")
         opened = wandb.init(
             project=EXPERIMENT,
@@ -197,11 +192,10 @@ class TensorBoard:
 
     def send(self, run: str, events: Sequence[Event]) -> None:
         """Add scalars, tags as text, and clips as images that move: a GIF is an image to it."""
-        try:
-            from tensorboard.compat.proto.summary_pb2 import Summary
-            from torch.utils.tensorboard import SummaryWriter
-        except ModuleNotFoundError as error:
-            raise MissingExtra("tracking by TensorBoard", "track") from error
+        require("tensorboard", "track", "tracking by TensorBoard")
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from torch.utils.tensorboard import SummaryWriter
+
         writer: Any = SummaryWriter(str(self.folder / run))
         for event in events:
             for key, value in event.get("tags", {}).items():
@@ -355,7 +349,7 @@ class Mirrors:
         """Begin with every tracker."""
         self.journal, self.trackers, self.warn, self.may = journal, list(trackers), warn, may
 
-    def tell(self) -> None:
+    def send_new(self) -> None:
         """Send what is new; who cannot be reached is not asked again before the end."""
         for tracker in list(self.trackers):
             try:

@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from greenroom.capture.sequence import mirror_body
-from greenroom.consent.gate import initial_weights_refusal, merge_rights, require_rights
+from greenroom.consent.gate import initial_weights_refusal, merge_rights, require_rights_of_all
 from greenroom.contracts import STYLE_TICKS, ModelShape
 from greenroom.datasets.build import MIN_TICKS, pose_states
 from greenroom.errors import BadInput, Refused
@@ -170,12 +170,11 @@ def _require_consent(workspace: Workspace, dataset: str, start: str) -> None:
     Raises:
         Refused: one does not cover training.
     """
-    day = workspace.today()
-    for take in workspace.objects.read(dataset, Dataset).parents.takes:
-        require_rights(workspace, take, "train", day)
+    takes = workspace.objects.read(dataset, Dataset).parents.takes
+    require_rights_of_all(workspace, takes, "train")
     if not start:
         return
-    reason = initial_weights_refusal(workspace.objects.read(start, Model), day)
+    reason = initial_weights_refusal(workspace.objects.read(start, Model), workspace.today())
     if reason:
         raise Refused(
             f"nothing may begin with model {start[:12]}: {reason}", then="train without --start"

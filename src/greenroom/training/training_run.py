@@ -63,7 +63,7 @@ class TrainingRun:
     def begin(self, tags: dict[str, str], parameters: dict[str, Any]) -> None:
         """Record tags and parameters, and report them."""
         self.journal.begin(tags, parameters)
-        self._mirrors.tell()
+        self._mirrors.send_new()
         self._reported_s = time.monotonic()
 
     def recorder(self, preview: Preview | None, progress: Progress) -> Progress:
@@ -79,7 +79,7 @@ class TrainingRun:
             if preview is not None and preview.path(step).exists():
                 self.journal.clip(step, preview.path(step), preview.takes)
             if time.monotonic() - self._reported_s > REPORT_S:
-                self._mirrors.tell()
+                self._mirrors.send_new()
                 self._reported_s = time.monotonic()
             progress(step, steps, values)
 
@@ -91,7 +91,7 @@ class TrainingRun:
         tags = {"model": model, "performance_metrics": msgspec.json.encode(metrics).decode()}
         self.journal.end(tags, metrics)
         self.journal.close()
-        self._open_mirrors().tell()
+        self._open_mirrors().send_new()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
 

@@ -15,7 +15,8 @@ from typing import Any, Literal
 from msgspec import structs
 
 from greenroom.contracts import Backend
-from greenroom.errors import BadInput, MissingExtra
+from greenroom.errors import BadInput
+from greenroom.extras import require
 from greenroom.manifests import (
     CrossValidation,
     CrossValidationParents,
@@ -30,7 +31,7 @@ from greenroom.validation.evaluator import validate
 from greenroom.validation.sufficient_stats import StatsByTask, aggregate_figures, read_stats
 
 Report = Callable[[int, int], None]
-"""Told (done, of all) while it goes on, in thousandths of all folds."""
+"""Called with (done, total), in thousandths of all folds."""
 Opened = Callable[[Model], Backend]
 """Makes a model's graph run."""
 
@@ -89,10 +90,7 @@ def make_folds(
         BadInput: too few groups.
         MissingExtra: scikit-learn is not installed.
     """
-    try:
-        from sklearn.model_selection import GroupKFold
-    except ModuleNotFoundError as error:
-        raise MissingExtra("greenroom crossval", "train") from error
+    model_selection = require("sklearn.model_selection", "train", "greenroom crossval")
 
     def split(takes: list[str], parts: int) -> list[list[str]]:
         number = len({groups[take] for take in takes})
@@ -102,7 +100,7 @@ def make_folds(
                 f"{folds} folds need more groups of takes than the {group_count} there are",
                 then="fewer --folds, or ingest more takes",
             )
-        splitter = GroupKFold(parts, shuffle=True, random_state=seed)
+        splitter = model_selection.GroupKFold(parts, shuffle=True, random_state=seed)
         splits = splitter.split(takes, groups=[groups[take] for take in takes])
         return [[takes[i] for i in test] for _, test in splits]
 
@@ -209,11 +207,10 @@ def _fold(
     report_fold: Callable[[int], None],
 ) -> FoldParents:
     """Return a fold, as it is in the store or made now."""
-    try:
-        from greenroom.training.recipe import Recipe
-        from greenroom.training.train import TrainOptions, train
-    except ModuleNotFoundError as error:
-        raise MissingExtra("greenroom crossval", "train") from error
+    require("lightning", "train", "greenroom crossval")
+    from greenroom.training.recipe import Recipe
+    from greenroom.training.train import TrainOptions, train
+
     recipe = Recipe(steps=plan.steps, seed=plan.seed)
     model = find_trained_model(workspace, dataset, plan.preset, recipe.manifest())
     if model is None:

@@ -26,8 +26,8 @@ WORDS = {
     "face.r2w_adapted": "face after half a minute of the take, R²",
     "face.rounding_r_adapted": "lips after half a minute of the take, correlation",
     "face.matched": "face and sound belong together, share of pairs",
-    "style.accuracy": "styles told right, share of seconds",
-    "style.auc_unseen": "styles never seen told from known ones, AUC",
+    "style.accuracy": "correctly classified styles, share of seconds",
+    "style.auc_unseen": "unseen against known styles, AUC",
     "style.ece": "expected calibration error of a style's probability",
     "free_run.jerk": "free run: jerk, m/s³",
     "free_run.skate": "free run: slide of standing feet, mm/s",
@@ -184,4 +184,4 @@ def _verdict(task: str, figure: Figure) -> str:
     if figure.takes < 2:
         return "one take: no interval"
     low, high = figure.gain
-    return "▲ better" if low > 0 else "▼ worse" if high < 0 else "not told apart"
+    return "▲ better" if low > 0 else "▼ worse" if high < 0 else "no significant difference"

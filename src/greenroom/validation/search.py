@@ -21,7 +21,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from msgspec import structs
 
-from greenroom.errors import BadInput, MissingExtra
+from greenroom.errors import BadInput
+from greenroom.extras import require
 from greenroom.manifests import Dataset, Search
 from greenroom.store.objects import canonical, digest
 from greenroom.store.workspace import Workspace
@@ -54,13 +55,10 @@ def search(
     """
     if plan.metric.partition(".")[0] not in TASKS:
         raise BadInput(f"'{plan.metric}' is no metric", then="like infill.limb_deg")
-    try:
-        import optuna
+    optuna = require("optuna", "train", "greenroom search")
+    from greenroom.training.recipe import Recipe, code_version
+    from greenroom.validation.search_trials import Trials, TrialSetting
 
-        from greenroom.training.recipe import Recipe, code_version
-        from greenroom.validation.search_trials import Trials, TrialSetting
-    except ModuleNotFoundError as error:
-        raise MissingExtra("greenroom search", "train") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     recipe = Recipe(steps=plan.steps, seed=plan.seed)
     request = _request(dataset, plan, recipe.manifest(), code_version())

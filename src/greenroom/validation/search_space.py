@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from greenroom.contracts import Backend
 from greenroom.errors import BadInput
 from greenroom.manifests import Model
+from greenroom.store.objects import read_json_file
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,20 @@ def read_space(document: Any, where: str, defaults: Mapping[str, Any]) -> Space:
     return out
 
 
+def load_space(path: Path | None) -> Space:
+    """Return the space in a JSON file, or the default one without a file.
+
+    Raises:
+        BadInput: the file holds no space.
+    """
+    from greenroom.training.recipe import Recipe
+
+    defaults = {**Recipe().manifest(), "preset": "mini"}
+    if path is None:
+        return {name: choice for name, choice in SPACE.items() if name in defaults}
+    return read_space(read_json_file(path), str(path), defaults)
+
+
 def _read_choice(spec: Any, location: str, kind: type) -> Choice:
     if not isinstance(spec, dict) or not ({"choices"} == set(spec) or {"low", "high"} <= set(spec)):
         raise BadInput('give "choices", or "low" and "high"', where=location)
@@ -105,7 +121,7 @@ def _value(value: Any, kind: type, location: str) -> Any:
 
 
 Report = Callable[[int, int], None]
-"""Told (done, of all), in thousandths of all trials."""
+"""Called with (done, total), in thousandths of all trials."""
 Opened = Callable[[Model], Backend]
 
 

@@ -76,7 +76,7 @@ class Logistic:
     def _scaled(self, x: Doubles) -> Doubles:
         return np.concatenate([(x - self.mean) / self.std, np.ones((len(x), 1))], axis=1)
 
-    def say(self, windows: Floats) -> Doubles:
+    def predict(self, windows: Floats) -> Doubles:
         """Return probabilities (N, C)."""
         return _softmax(self._scaled(self._read(windows)) @ self.weights)
 
@@ -116,10 +116,13 @@ class StyleEvaluator:
         """Judge one take; one shorter than a second says nothing."""
         windows = second_windows(states)
         if len(windows):
-            probabilities = {"model": self._say(windows), "logistic": self.baseline.say(windows)}
+            probabilities = {
+                "model": self._predict(windows),
+                "logistic": self.baseline.predict(windows),
+            }
             self.predictions[name] = (style, probabilities)
 
-    def _say(self, windows: Floats) -> Doubles:
+    def _predict(self, windows: Floats) -> Doubles:
         inputs, everything = ModelInputs(self.shape), np.ones(self.shape.joints, np.float32)
         out = np.zeros((len(windows), self.shape.styles))
         for row, window in enumerate(windows):  # the style is of the history alone

@@ -28,7 +28,7 @@ MAX_SECONDS = 3600.0
 _ORDER = "ZXY"
 
 _SKULL = 0.175 - 0.1025 + 0.02
-"""The skull's base above the neck joint: the URDF's head is a sphere 0.175 above it, of radius 0.1025."""
+"""The skull's base above the neck joint: the URDF's head is a sphere of 0.1025, 0.175 above it."""
 
 # joint, parent, place on the parent (m), first column of its rotation, number of columns.
 _COLUMNS: tuple[tuple[str, str, tuple[float, float, float], int, int], ...] = (

@@ -24,7 +24,7 @@ class CusumBank:
     Args:
         limit: (G,), above which a sum is out of control.
         reach: ticks before a block that its evidence looks back on.
-        one: whether all sums are about one thing, so that one alert is for all of them.
+        disarm_together: whether all sums are about one thing, so that one alert is for all of them.
 
     Attributes:
         values: (G,), between nought and twice the limit.

@@ -1,0 +1,229 @@
+"""Perform an actor live, and replay a recorded show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from greenroom.clock import TICK_HZ
+from greenroom.consent.gate import require_rights_of_all
+from greenroom.errors import BadInput
+from greenroom.live.fallback import LostCapture
+from greenroom.live.inputs import open_inputs
+from greenroom.live.playlist import Playlist, show_conditioning
+from greenroom.live.replay import ReplayVerdict, export_bvh, verify
+from greenroom.live.show import ShowHooks, ShowResult, perform
+from greenroom.live.supervisor import ShowSpec
+from greenroom.manifests import Show
+from greenroom.monitoring.script import ScriptScene, read_script
+from greenroom.observers.page import welcome_message
+from greenroom.registry.promote import live_release, previous_of
+from greenroom.registry.release import Release, load_release
+from greenroom.services.show_session import (
+    ServePage,
+    ShowSession,
+    read_inputs,
+    read_outputs,
+    warned,
+)
+from greenroom.serving import DEFAULT_BACKEND
+from greenroom.store.objects import write_durably
+from greenroom.store.workspace import Workspace
+
+FACE_ONLY = "When capture is lost, it stands at ease; the voice drives the face and plain gestures."
+NOT_SPEECH = "When capture is lost, it stands at ease; a voice drives plain gestures."
+NO_RIGHTS = (
+    "Live input has no recorded rights: the show is recorded, and nothing is learned from it."
+)
+NOT_TOGETHER = "Speech and motion were not recorded together."
+REPEATS = "The takes repeat; a repeat is marked."
+
+Progress = Callable[[int, int], None]
+PageOpener = Callable[[tuple[str, int] | None], ServePage | None]
+"""Returns what serves the page at (host, port); None for no page."""
+
+
+def show_notices(release: Release, playlist: Playlist) -> list[str]:
+    """Return what viewers of a show should know about its model and its inputs."""
+    notices = [FACE_ONLY if release.role.uses_speech else NOT_SPEECH]
+    if playlist.apart:
+        notices.append(NOT_TOGETHER)
+    if playlist.repeats:
+        notices.append(REPEATS)
+    return notices
+
+
+@dataclass(frozen=True)
+class PerformRequest:
+    """A live performance.
+
+    Attributes:
+        actor: whose live release performs.
+        inputs: URLs of takes and receivers.
+        outputs: URLs of sinks and of the page.
+        seconds: length; None for that of the takes.
+        seed: of the model's noise.
+        backend: URL of what runs the model.
+        watch: whether the capture is charted for drift.
+        script: CSV file of scenes; None for none.
+        lost: what the performer does when nothing is captured.
+    """
+
+    actor: str
+    inputs: Sequence[str]
+    outputs: Sequence[str] = ()
+    seconds: float | None = None
+    seed: int = 0
+    backend: str = DEFAULT_BACKEND
+    watch: bool = True
+    script: Path | None = None
+    lost: LostCapture = "idle"
+
+
+def perform_actor(
+    workspace: Workspace,
+    request: PerformRequest,
+    by: str,
+    open_page: PageOpener,
+    progress: Progress,
+) -> ShowResult:
+    """Perform live at 30 fps and record the show.
+
+    Args:
+        workspace: the workspace.
+        request: the performance.
+        by: name for the log.
+        open_page: makes what serves the stage page.
+        progress: called with (frames, total).
+
+    Raises:
+        BadInput: an input, output or the script cannot be used, or a live input has no end.
+        Refused: a take's rights do not cover a performance.
+    """
+    script = request.script
+    scenes = [] if script is None else read_script(script.read_bytes(), str(script))
+    outputs = read_outputs(request.outputs)
+    order, playlist = _plan(workspace, request, outputs.sinks, scenes)
+    release = order.release
+    serve = open_page(outputs.page)
+    session = ShowSession(
+        workspace, release, playlist=playlist, ticks=order.ticks, serve=serve, by=by
+    )
+    notices = show_notices(release, playlist) + ([NO_RIGHTS] if order.receivers else [])
+    notices += _watch(session, workspace, order, scenes) if request.watch else []
+    try:
+        session.open(welcome_message(release, order.ticks, notices, []))
+        return perform_in_session(workspace, order, session, by, progress=progress)
+    finally:
+        session.close()
+
+
+def _plan(
+    workspace: Workspace, request: PerformRequest, sinks: list[str], scenes: list[ScriptScene]
+) -> tuple[ShowSpec, Playlist]:
+    """Return the show that a request describes, and its playlist."""
+    takes, receivers = read_inputs(workspace, request.inputs)
+    if receivers and not request.seconds:
+        raise BadInput(f"'{receivers[0]}' has no end", then="say how long: --seconds 60")
+    release = load_release(workspace, live_release(workspace, request.actor))
+    ticks = round(request.seconds * TICK_HZ) if request.seconds else None
+    urls = [*(f"take:{take}" for take in takes), *receivers]
+    playlist = open_inputs(workspace, urls, ticks).playlist
+    order = ShowSpec(
+        release,
+        takes,
+        ticks or playlist.ticks,
+        receivers=receivers,
+        sinks=sinks,
+        seed=request.seed,
+        lost=request.lost,
+        backend=request.backend,
+        previous=previous_of(workspace, request.actor),
+        conditioning=show_conditioning(playlist, scenes),
+    )
+    return order, playlist
+
+
+def _watch(
+    session: ShowSession, workspace: Workspace, order: ShowSpec, scenes: list[ScriptScene]
+) -> list[str]:
+    """Chart the capture, and keep what is new where rights allow; return notices for viewers."""
+    notices = session.watch(workspace, order.release, scenes)
+    if not order.receivers:
+        session.keep(workspace, order.release, order.takes, session.by)
+    return notices
+
+
+def perform_in_session(
+    workspace: Workspace, order: ShowSpec, session: ShowSession, by: str, progress: Progress
+) -> ShowResult:
+    """Perform a show, and publish its result on the page.
+
+    Args:
+        workspace: the workspace.
+        order: the show.
+        session: what runs beside it.
+        by: name for the log.
+        progress: called with (frames, total).
+    """
+    hooks = ShowHooks(progress=progress, warn=warned, staged=session.staged)
+    result = perform(workspace, order, by=by, observers=session.observers, hooks=hooks)
+    session.publish_end(result)
+    return result
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """What a replay found and wrote.
+
+    Attributes:
+        verdict: the comparison of every frame; None where none was asked for.
+        file: that was written; None for none.
+        bytes: size of the file.
+    """
+
+    verdict: ReplayVerdict | None
+    file: Path | None
+    bytes: int = 0
+
+    @property
+    def differs(self) -> bool:
+        """Whether a frame differs from the recorded one."""
+        verdict = self.verdict
+        return verdict is not None and (
+            verdict.exact != verdict.frames or verdict.first_difference is not None
+        )
+
+
+def replay_show(
+    workspace: Workspace,
+    show: str,
+    progress: Progress | None,
+    file: Path | None = None,
+    threads: int = 1,
+) -> ReplayResult:
+    """Compute a show again and compare, or export it.
+
+    Args:
+        workspace: the workspace.
+        show: its hash, or the beginning of it.
+        progress: called with (frames compared, total); None for no comparison.
+        file: BVH file to write; None for none.
+        threads: of the model's runtime.
+
+    Raises:
+        BadInput: neither is asked for.
+        Refused: a take's rights do not cover an export.
+    """
+    name = workspace.resolve(show, "show")
+    if progress is None and file is None:
+        raise BadInput("nothing to do", then="give --verify, or --export FILE.bvh")
+    verdict = None if progress is None else verify(workspace, name, threads, progress)
+    if file is None:
+        return ReplayResult(verdict, None)
+    takes = workspace.objects.read(name, Show).parents.takes
+    require_rights_of_all(workspace, takes, "export")
+    data = export_bvh(workspace, name)
+    write_durably(file, data)
+    return ReplayResult(verdict, file, len(data))

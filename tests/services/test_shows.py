@@ -1,0 +1,42 @@
+"""Shows as a service: what a request needs, and what a demo's replay has to be."""
+
+from pathlib import Path
+
+import pytest
+
+from greenroom import embedded
+from greenroom.demo.program import ProgramRequest
+from greenroom.errors import BadInput, CheckFailed
+from greenroom.live.show import ShowResult
+from greenroom.services.demo import DemoResult
+from greenroom.services.show_results import replay_line
+from greenroom.services.shows import ReplayResult, replay_show
+from greenroom.store.workspace import Workspace
+
+
+@pytest.mark.parametrize("exact", [90, 89])
+def test_a_demo_fails_where_a_frame_differs(exact: int) -> None:
+    replay = {"exact": exact, "frames": 90, "class": "EXACT", "first_difference": "frame 3"}
+    result = DemoResult(ShowResult("0" * 64, {"frames": 90}, {}), replay)
+    assert replay_line(replay) == f"replay in a fresh process: bit-exact {exact}/90 (EXACT)"
+    assert result.is_exact == (exact == 90)
+    if exact == 90:
+        result.check()
+        return
+    with pytest.raises(CheckFailed, match="the replay differs: frame 3"):
+        result.check()
+
+
+def test_recordings_need_their_style_and_rights() -> None:
+    ProgramRequest().check()
+    ProgramRequest([Path("a")], "new", "x_{style}", "p", "MIT").check()
+    with pytest.raises(BadInput, match="--new-style"):
+        ProgramRequest([Path("a")], None, "x_{style}", "p", "MIT").check()
+
+
+def test_a_replay_has_something_to_do(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    embedded.install(workspace)
+    with pytest.raises(BadInput, match="no show|show"):
+        replay_show(workspace, "0" * 64, progress=None)
+    assert not ReplayResult(None, None).differs
