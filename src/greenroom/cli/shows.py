@@ -17,7 +17,7 @@ from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.observers.hub import Hub
 from greenroom.registry.release import Release
 from greenroom.services.demo import DemoHooks, perform_demo
-from greenroom.services.show_results import replay_line, show_summary
+from greenroom.services.show_results import replay_line, require_no_missed_tick, show_summary
 from greenroom.services.show_session import PAGE_PORT
 from greenroom.services.shows import PerformRequest, perform_actor, replay_show
 from greenroom.serving import DEFAULT_BACKEND
@@ -109,6 +109,7 @@ def perform_command(
         progress=meter("on air", as_json),
     )
     answer(as_json, show_result.json, show_summary(show_result))
+    require_no_missed_tick(show_result.json)
 
 
 @click.command("replay", cls=Heavy)
@@ -135,7 +136,7 @@ def replay_command(
     if replayed.verdict is not None:
         verdict = replayed.verdict
         result |= verdict.json()
-        lines.append(f"bit-exact {verdict.exact}/{verdict.frames} ({verdict.kind})")
+        lines.append(replay_line(verdict.json()).removeprefix("replay in a fresh process: "))
         if verdict.first_difference:
             first = verdict.first_difference
             lines.append(

@@ -42,6 +42,7 @@ class ReplayVerdict:
         features: how many had the same input tensors.
         model: how many had the same outputs and frame.
         first_difference: {"frame", "tick", "what", "why"}, or None.
+        missed: ticks of the show without a frame.
         kind: EXACT, PORTABLE or TOLERANT: what may be promised on this machine.
     """
 
@@ -51,11 +52,14 @@ class ReplayVerdict:
     model: int
     first_difference: dict[str, Any] | None
     kind: str
+    missed: int = 0
 
     def json(self) -> dict[str, Any]:
         """Return it as people read it."""
         return {
+            "ticks": self.frames + self.missed,
             "frames": self.frames,
+            "missed": self.missed,
             "exact": self.exact,
             "first_difference": self.first_difference,
             "class": self.kind,
@@ -107,7 +111,13 @@ def verify(
     fingerprint = cast.part(0).backend.fingerprint()
     kind = replay_class(manifest.fingerprint, fingerprint, cast.operations)
     return ReplayVerdict(
-        frames, exact, features=features, model=model, first_difference=first, kind=kind
+        frames,
+        exact,
+        features=features,
+        model=model,
+        first_difference=first,
+        kind=kind,
+        missed=manifest.missed,
     )
 
 

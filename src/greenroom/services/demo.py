@@ -16,7 +16,7 @@ from greenroom.live.show import ShowResult
 from greenroom.live.supervisor import ShowSpec
 from greenroom.observers.page import welcome_message
 from greenroom.registry.release import Release, load_release
-from greenroom.services.show_results import replay_in_new_process
+from greenroom.services.show_results import replay_in_new_process, require_no_missed_tick
 from greenroom.services.show_session import ShowSession
 from greenroom.services.shows import Progress, perform_in_session, show_notices
 from greenroom.store.workspace import Workspace
@@ -58,10 +58,11 @@ class DemoResult:
         """Pass where the replay is exact.
 
         Raises:
-            CheckFailed: a frame differs.
+            CheckFailed: a frame differs, or a tick was missed.
         """
         if not self.is_exact:
             raise CheckFailed(f"the replay differs: {self.replay['first_difference']}")
+        require_no_missed_tick(self.show_result.json)
 
 
 def ensure_sample_clips(notify: Callable[[str], None]) -> None:
