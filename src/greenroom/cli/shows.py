@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from greenroom.live.fallback import RUNGS, LostCapture
 from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.observers.hub import Hub
 from greenroom.registry.release import Release
-from greenroom.services.demo import DemoHooks, perform_demo
+from greenroom.services.demo import DemoHooks, DemoResult, perform_demo
 from greenroom.services.show_results import replay_line, require_no_missed_tick, show_summary
 from greenroom.services.show_session import PAGE_PORT
 from greenroom.services.shows import PerformRequest, perform_actor, replay_show
@@ -212,16 +215,22 @@ def _plain_demo(
             headline = f"{release.actor} performs {short(release.name)} for {seconds:g} s."
             click.echo(f"{headline} {' '.join(notices)}", err=True)
 
+    def finish(result: DemoResult) -> None:
+        text = f"{show_summary(result.show_result)}\n{replay_line(result.replay)}"
+        answer(as_json, {**result.show_result.json, "replay": result.replay}, text)
+        if page is not None and not as_json and sys.stdout.isatty():
+            click.echo("The page stays, with the show to look back at, until Ctrl-C.", err=True)
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
+
     hooks = DemoHooks(
         progress=meter("on air", as_json),
         open_page=lambda: page_server(context.workspace, page),
         notify=lambda line: click.echo(line, err=True),
         starts=announce,
+        finish=finish,
     )
-    result = perform_demo(context.workspace, seconds, context.user, hooks)
-    text = f"{show_summary(result.show_result)}\n{replay_line(result.replay)}"
-    answer(as_json, {**result.show_result.json, "replay": result.replay}, text)
-    result.check()
+    perform_demo(context.workspace, seconds, context.user, hooks).check()
 
 
 @click.command("serve")

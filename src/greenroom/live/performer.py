@@ -30,13 +30,14 @@ from greenroom.live.fallback import (
     IDLE,
     IDLE_HALF_LIFE,
     PREVIOUS,
+    RETURN_HALF_LIFE,
     SPEECH,
     SWITCH_HALF_LIFE,
     Inertializer,
     LostCapture,
     rest_pose,
 )
-from greenroom.live.idle import Idle, keep_on_floor, lift
+from greenroom.live.idle import Idle, RisingFloor, keep_on_floor, lift
 from greenroom.live.kinematics import BodyKinematics
 from greenroom.live.sinks.vmc import no_face
 from greenroom.registry.release import PerformerSpec
@@ -195,6 +196,7 @@ class Performer:
         self.blender = Inertializer(rest_pose(role))
         self.body = BodyKinematics(HUMANOID.offsets if role.offsets is None else role.offsets)
         self.idle = Idle(self.body, self.blender.rest, seed)
+        self.floor = RisingFloor(self.body, None)
         self._speaking = False
         self._mouth = np.zeros(len(self.part.places), dtype=np.float32)
         self._off = np.zeros_like(self._mouth)
@@ -350,12 +352,14 @@ class Performer:
         switched = self.motion != IDLE
         self.motion = IDLE
         if switched:
+            self.floor = RisingFloor(self.body, self.blender.last)
             self.idle.start(self.blender.recent)
         before = self.blender.last
         power = math.fsum(x * x for x in sound[0].tolist()) / sound.shape[1]
         wanted = self.idle.step(math.sqrt(power))
         root, rotations = self.blender.step(wanted.root, wanted.rotations, switched, IDLE_HALF_LIFE)
         root, rotations = keep_on_floor(self.body, root, rotations, wanted.ankles)
+        root = self.floor.lift(root, rotations)
         self.blender.correct(root, rotations)
         self.placer.anchor(root, rotations[0])
         hips = None if before is None else (before[0], before[1][0])
@@ -398,12 +402,18 @@ class Performer:
             trusted = sample.validity >= self.enough
             rotations = np.where(trusted[:, None], sample.rotations, rotations)
         switched = self.motion not in ("", motion) or (sample is not None and sample.first_of_clip)
+        back = self.motion in (IDLE, HOLD) and motion == CAPTURE
+        half_life = RETURN_HALF_LIFE if back else SWITCH_HALF_LIFE
+        if motion == FREE and self.motion != FREE:
+            self.floor = RisingFloor(self.body, self.blender.last)
         self.motion = motion
         target = placer.root, rotations
-        root, rotations = self.blender.step(*target, switched, SWITCH_HALF_LIFE)
-        if self.blender.moving and motion != FREE:
+        root, rotations = self.blender.step(*target, switched, half_life)
+        if motion == FREE:
+            root = self.floor.lift(root, rotations)
+        elif self.blender.moving:
             root = lift(self.body, target, (root, rotations))
-            self.blender.correct(root, rotations)
+        self.blender.correct(root, rotations)
         return Frame(tick, root, rotations, face)
 
     def _hold(self, tick: int) -> Frame:

@@ -34,12 +34,14 @@ class DemoHooks:
         open_page: for what serves the stage page; None for no page.
         notify: with a line before something that takes long.
         starts: with the release and the notices for viewers, just before the show.
+        finish: with the result, while the page still stands; it goes when this returns.
     """
 
     progress: Progress
     open_page: Callable[[], Any]
     notify: Callable[[str], None]
     starts: Callable[[Release, list[str]], None] = lambda release, notices: None
+    finish: Callable[[DemoResult], None] = lambda result: None
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def perform_demo(workspace: Workspace, seconds: float, by: str, hooks: DemoHooks
         result = DemoResult(show_result, replay_in_new_process(workspace.home, show_result.show))
         session.publish("verdict", result.replay)
         linger_s = LINGER_S if result.is_exact else 0.0
+        hooks.finish(result)
         return result
     finally:
         session.close(linger_s)
