@@ -19,7 +19,8 @@ from greenroom.capture.formats.bvh import body_to_motion, write_bvh
 from greenroom.contracts import flat_width, get_tensors
 from greenroom.frames import Body, Floats, Frame
 from greenroom.live.engine import FOLLOWED
-from greenroom.live.performer import LoadedModel, Performer
+from greenroom.live.loaded_model import LoadedModel
+from greenroom.live.performer import Performer
 from greenroom.live.recorder import chain, read_ledger
 from greenroom.live.ring import frame_of, get_packets
 from greenroom.live.watchdog import ENGINE_LOST, Standby
@@ -108,8 +109,7 @@ def verify(
     if first is None and manifest.lost_to_recorder:
         why = "frames were lost to the recorder"
         first = {"frame": None, "tick": None, "what": "recording", "why": why}
-    fingerprint = cast.part(0).backend.fingerprint()
-    kind = replay_class(manifest.fingerprint, fingerprint, cast.operations)
+    kind = cast.replay_class(manifest)
     return ReplayVerdict(
         frames,
         exact,
@@ -154,6 +154,10 @@ class ShowReleases:
             self._parts[index] = LoadedModel(release.role, backend)
             self.operations |= set(release.model.operations)
         return self._parts[index]
+
+    def replay_class(self, show: Show) -> str:
+        """Return what may be promised on this machine of a replay of its show."""
+        return replay_class(show.fingerprint, self.part(0).backend.fingerprint(), self.operations)
 
 
 class Replayer:
