@@ -83,9 +83,23 @@ def perform(
 
     Raises:
         BadInput: a sink cannot be opened.
+        Refused: a show of this actor is on.
         GreenroomError: the engine could not start, or the show could not be kept.
     """
     retain_freed_memory()
+    with ShowNotice(workspace.home, order.release.actor) as notice:
+        return _perform(workspace, order, by=by, observers=observers, hooks=hooks, notice=notice)
+
+
+def _perform(
+    workspace: Workspace,
+    order: ShowSpec,
+    by: str,
+    observers: Sequence[Observer],
+    hooks: ShowHooks,
+    notice: ShowNotice,
+) -> ShowResult:
+    """Perform a show whose actor's stage is reserved."""
     shape = order.release.role.shape
     sinks = [resolve_sink(url) for url in order.sinks]
     ring = Ring(shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}", shape, create=True)
@@ -94,7 +108,6 @@ def perform(
     at = 0
     cast = EngineSupervisor(workspace, order, sinks, ring, warn=hooks.warn)
     stage = _RefFollower(workspace, order.release.actor, cast, by, warn=hooks.warn)
-    notice = ShowNotice(workspace.home, order.release.actor)
     showing = -1
     ended_early = False
     try:
@@ -112,12 +125,7 @@ def perform(
                 notice.put(ring, cast.releases)
                 for row in rows:
                     recorder.take(row)
-                    release = cast.releases[int(row["release"])]
-                    if showing != int(row["release"]):
-                        showing = int(row["release"])
-                        hooks.staged(release, int(row["tick"]))
-                    outputs = get_tensors(row["outputs"], release.role.shape.outputs())
-                    _show(watching, row, outputs, hooks.warn)
+                    showing = _pass_on(row, cast.releases, watching, hooks=hooks, showing=showing)
                 hooks.progress(recorder.frames, order.ticks)
                 if done and not rows:
                     break
@@ -132,6 +140,23 @@ def perform(
     ledger = latency_percentiles(recorder.stamps)
     summary = _summary(show, cast, recorder, ledger)
     return ShowResult(show, summary | {"cuts": [list(cut) for cut in order.cuts]}, ledger)
+
+
+def _pass_on(
+    row: Any,
+    releases: Sequence[Release],
+    observers: list[Observer],
+    hooks: ShowHooks,
+    showing: int,
+) -> int:
+    """Let observers see a frame, after the release that made it; return which one it is."""
+    index = int(row["release"])
+    release = releases[index]
+    if index != showing:
+        hooks.staged(release, int(row["tick"]))
+    outputs = get_tensors(row["outputs"], release.role.shape.outputs())
+    _show(observers, row, outputs, hooks.warn)
+    return index
 
 
 def _facts(order: ShowSpec, cast: EngineSupervisor) -> Show:
