@@ -21,6 +21,7 @@ from typing import Any
 from greenroom.contracts import Observer, get_tensors
 from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.features.conditioning import Conditioning
+from greenroom.live.control import act_of
 from greenroom.live.recorder import Recorder, latency_percentiles
 from greenroom.live.ring import Ring, shared_folder
 from greenroom.live.show_notice import ShowNotice
@@ -34,8 +35,8 @@ from greenroom.registry.release import Release, load_release
 from greenroom.serving import open_backend
 from greenroom.store.workspace import Workspace
 
-FOLLOW_S = 0.1
-"""How often the log is asked which release is to perform."""
+FOLLOW_S = 0.02
+"""How often the log is asked which release is to perform, and what an operator has ordered."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,7 @@ class _RefFollower:
             entries = self.workspace.log.head()[0]
             if entries == self._entries:
                 return
+            self._obey()
             for name in self.names:
                 release = self.workspace.log.ref(name)
                 if release is not None and release != self._positions[name]:
@@ -241,6 +243,14 @@ class _RefFollower:
             self._entries = entries
         except (GreenroomError, OSError) as error:  # the show goes on, and it is tried again
             self._warn(f"no release comes on stage: {error}")
+
+    def _obey(self) -> None:
+        """Do what operators have ordered, in the order of the log."""
+        for entry in self.workspace.log.entries(self._entries):
+            act = act_of(entry, self.actor)
+            if act is not None:
+                self.cast.order_control(act)
+                self.warn(f"{act}: ordered by {entry.by}")
 
     def _bring(self, ref: str, release: str) -> None:
         try:
@@ -254,7 +264,7 @@ class _RefFollower:
 
         An approval that ends meanwhile ends no show.
         """
-        new = self.workspace.log.entries()[self._entries :]
+        new = self.workspace.log.entries(self._entries)
         revoked = {entry.body["release"] for entry in new if entry.event == "revoke"}
         for release in [candidate for candidate in self.cast.releases if candidate.name in revoked]:
             try:
