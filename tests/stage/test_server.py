@@ -247,3 +247,14 @@ def test_a_busy_port_says_what_to_do() -> None:
             serve_in_thread(create_app(Hub()), port=port)
     with pytest.raises(BadInput, match="0 to 65535"):
         serve_in_thread(create_app(Hub()), port=70_000)
+
+
+def test_what_is_large_is_compressed_on_the_wire(server: ServerHandle, page: Path) -> None:
+    (page / "assets" / "large-1a2b3c.js").write_text("export const frame = 1;\n" * 4000)
+    answer = httpx.get(server.url + "assets/large-1a2b3c.js")
+    assert answer.headers["content-encoding"] == "gzip" and len(answer.content) > 90_000
+    assert int(answer.headers.get("content-length", 0)) < 9_000
+    plain = httpx.get(
+        server.url + "assets/large-1a2b3c.js", headers={"accept-encoding": "identity"}
+    )
+    assert "content-encoding" not in plain.headers and plain.content == answer.content

@@ -10,6 +10,7 @@ export type State = "connecting" | "idle" | "live" | "stale" | "offline" | "ende
 /** Without a frame for this long the page says so. */
 export const STALE_MS = 2_000;
 const COMING_BACK_MS = 1_000;
+const STARTING_MS = 30_000;
 const READABLE_AGAIN = 30;
 
 /** A stretch of an alert, for the time axis; `to` is null while it lasts. */
@@ -106,7 +107,9 @@ export class Show {
       return this.everConnected || this.retryAt !== null ? "offline" : "connecting";
     }
     if (this.hello === null || this.hello.state === "idle") return this.frame ? this.fresh(now) : "idle";
-    return this.frame === null && now - this.lastHeard <= STALE_MS ? "connecting" : this.fresh(now);
+    // A show loads for a while before its first frame: that is no fault of the engine yet.
+    const starting = this.frame === null && now - this.lastHeard <= STARTING_MS;
+    return starting ? "connecting" : this.fresh(now);
   }
 
   /** Connected again, but too short a time ago to blame the engine for its silence. */

@@ -25,6 +25,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -148,6 +149,7 @@ def create_app(
         exception_handlers={HTTPException: _problem},
     )
     open_paths = ("/healthz", ALERTS_PATH)  # the latter asks for a token of its own
+    app.add_middleware(GZipMiddleware, minimum_size=1000)
     app.add_middleware(AccessGuard, hosts=hosts, token=token, open_paths=open_paths)
     app.state.token = token
     return app
