@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,7 @@ from greenroom.extras import require
 from greenroom.frames import Body
 from greenroom.render.mannequin import Picture, draw, floor_of, frame_all, shape_of
 
-SIZE = (480, 640)
+SIZE = (360, 480)
 """Width and height, pixels; both even, as H.264 needs them."""
 
 
@@ -99,3 +100,5 @@ def write_mp4(
         if status:
             message = log.read().decode("utf-8", "replace").strip().splitlines()
             raise GreenroomError(f"ffmpeg failed: {message[-1] if message else status}")
+    with path.open("rb") as film:
+        os.fsync(film.fileno())
