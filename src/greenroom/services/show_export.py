@@ -187,7 +187,7 @@ def export_show(
         staged = []
         for kind in request.kinds:
             path = staging / (f"{stem}_png" if kind == "png" else f"{stem}.{kind}")
-            _write(kind, path, performance, notes, progress)
+            _write(kind, path, performance, notes, progress=progress)
             staged.append(ExportedFile(folder / path.name, kind, len(performance)))
         _publish(staging, [file.path for file in staged])
     finally:

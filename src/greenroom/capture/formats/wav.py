@@ -137,19 +137,17 @@ def write_broadcast_wav(samples: Floats, timecode: Timecode, description: str = 
         description: what it is, 256 bytes of ASCII at most.
     """
     pcm = np.clip(np.round(np.asarray(samples, np.float64) * 32768), -32768, 32767).astype("<i2")
-    reference = timecode.frame() * SAMPLES_PER_TICK
-    bext = struct.pack(
-        "<256s32s32s10s8sIIH254x",
-        description.encode("ascii", "replace"),
-        b"Greenroom",
-        b"",
-        timecode.day.isoformat().encode(),
-        timecode.text()[:8].encode(),
-        reference & 0xFFFFFFFF,
-        reference >> 32,
-        1,
+    texts = (  # description, originator, its reference, date, time; each padded with zeros
+        (description.encode("ascii", "replace"), 256),
+        (b"Greenroom", 32),
+        (b"", 32),
+        (timecode.day.isoformat().encode(), 10),
+        (timecode.text()[:8].encode(), 8),
     )
-    form = struct.pack("<HHIIHH", 1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16)
+    bext = b"".join(text[:size].ljust(size, b"\0") for text, size in texts)
+    bext += struct.pack("<QH254x", timecode.frame() * SAMPLES_PER_TICK, 1)
+    # PCM, one channel, samples a second, bytes a second, bytes a sample, bits a sample
+    form = np.asarray([1, 1, SAMPLE_RATE, 0, 2 * SAMPLE_RATE, 0, 2, 16], "<u2").tobytes()
     chunks = b"".join(
         struct.pack("<4sI", name, len(data)) + data
         for name, data in ((b"bext", bext), (b"fmt ", form), (b"data", pcm.tobytes()))
