@@ -62,11 +62,12 @@ def test_the_card_tells_the_manifest_s_figures(release: Release) -> None:
 
 
 def _show(release: Release, home: Workspace, seed: int, published: list[Clip]) -> np.ndarray:
-    """Return rotations (T, J, 4) of a show whose capture is cut for ten seconds."""
+    """Return rotations (T, J, 4) of a show whose capture is cut for ten seconds: the model alone."""
     clips = embedded.ingest_clips(home, "test")
     playlist = open_playlist(home, [clips[name] for name in embedded.TEST], CUT[1])
     player = playlist.player([CUT])
-    performer = Performer(release.role, OnnxBackend(release.graph, release.role.shape), seed)
+    backend = OnnxBackend(release.graph, release.role.shape)
+    performer = Performer(release.role, backend, seed, lost="free")
     frames = []
     for tick in range(CUT[1]):
         packets = [Packet(0, data) for data in player._packets(tick)]
@@ -148,9 +149,10 @@ def test_the_demo_shows_replays_and_contacts_nobody(tmp_path: Path, published: l
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["frames"] == 90 == said["replay"]["exact"]
-    assert said["rungs"]["speech"] == 10
+    assert said["rungs"]["speech"] == 10 and said["cuts"] == [[40, 50]]
+    assert said["ticks"] == said["frames"] and said["missed"] == said["replay"]["missed"] == 0
     assert set(said) == {
-        *("show", "release", "swaps", "frames", "late", "rungs"),
+        *("show", "release", "swaps", "ticks", "frames", "missed", "late", "rungs", "cuts"),
         *("frame_ms", "overhead_ms", "model_ms", "replay"),
     }
     lines = log.read_text().splitlines() if log.exists() else []

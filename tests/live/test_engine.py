@@ -10,9 +10,11 @@ from greenroom.clock import PERIOD_NS, VirtualClock, tick_ns
 from greenroom.contracts import Packet
 from greenroom.frames import Floats
 from greenroom.live.engine import REHEARSALS_NS, Engine
-from greenroom.live.performer import LoadedModel, Performer
+from greenroom.live.loaded_model import LoadedModel
+from greenroom.live.performer import Performer
 from greenroom.live.replay import Replayer
 from greenroom.live.ring import Ring, frame_of, get_packets, rung_of
+from tests import examples
 from tests.live.stand_in import SHAPE, FakeModel, KeptSink, body_packet, role, sound_packet
 
 NEVER = bool  # bool() is False
@@ -145,6 +147,6 @@ def test_a_stall_across_the_loss_of_capture_replays(ring: Ring) -> None:
     engine.receiver = CutShort()
     engine.run(0, 0, 60, NEVER)
     part = LoadedModel(role(), FakeModel())
-    again = Replayer(lambda index: part, 0, {})
+    again = Replayer(lambda index: part, examples.show("0" * 64))
     for row in ring.read(0)[0]:
         assert again.step(row)[1:] == ([], []), int(row["tick"])

@@ -12,7 +12,8 @@ from greenroom.contracts import Packet, flat_width, get_tensors
 from greenroom.features.conditioning import Vocabulary
 from greenroom.features.noise import NoiseWalk
 from greenroom.frames import ARKIT, BONES
-from greenroom.live.performer import SILENT_TICKS, LoadedModel, Performer, TickResult
+from greenroom.live.loaded_model import LoadedModel
+from greenroom.live.performer import SILENT_TICKS, Performer, TickResult
 from greenroom.rotations import angle_between
 from tests.live.stand_in import (
     FACE_SHAPE,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES
 from greenroom.contracts import ModelShape, Packet
 from greenroom.live import ring as module
+from greenroom.live.fallback import RUNGS
 from greenroom.live.ring import (
     PACKET_BYTES,
     PACKETS,
@@ -149,7 +150,7 @@ def test_of_too_many_packets_the_newest_are_kept() -> None:
 
 def test_a_frame_and_its_rung_come_out_of_a_slot(ring: Ring) -> None:
     row = np.zeros((), slot_type(SHAPE))
-    row["tick"], row["rung"] = 7, 3
+    row["tick"], row["rung"] = 7, RUNGS.index("hold")
     row["root"], row["face"] = (1, 2, 3), 0.25
     row["rotations"] = (0, 0, 0, 1)
     ring.write(row)

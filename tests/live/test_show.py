@@ -70,7 +70,8 @@ def test_every_frame_is_performed_and_accounted_for(show: tuple[Workspace, ShowR
     _, done = show
     assert done.json["frames"] == TICKS
     assert sum(done.json["rungs"].values()) == TICKS
-    assert done.json["rungs"].get("speech", 0) + done.json["rungs"].get("hold", 0) >= 15
+    assert sum(done.json["rungs"].get(name, 0) for name in ("speech", "idle", "free")) == 15
+    assert (done.json["ticks"], done.json["missed"]) == (TICKS, 0)
     assert done.json["model_ms"]["p50"] > 0
 
 
@@ -536,7 +537,7 @@ def test_ten_thousand_frames_replay_bit_for_bit_with_one_and_two_threads(
     long_show = structs.replace(facts, cuts=cuts, seed=7, ticks=ticks, engines=[0])
     named = recorder.finish(long_show, "test")
     rungs = workspace.objects.read_any(named).rungs
-    assert rungs["hold"] > 300 and rungs["capture"] > 9000
+    assert rungs["idle"] > 300 and rungs["hold"] == 10 and rungs["capture"] > 9000
     for threads in (1, 2):
         verdict = _verified(workspace, named, threads)
         assert (verdict["frames"], verdict["exact"]) == (ticks, ticks), verdict

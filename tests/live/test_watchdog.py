@@ -8,11 +8,13 @@ import pytest
 from greenroom.clock import Pacer, VirtualClock, tick_ns
 from greenroom.live.engine import Engine
 from greenroom.live.fallback import rest_pose
-from greenroom.live.performer import LoadedModel, Performer
+from greenroom.live.loaded_model import LoadedModel
+from greenroom.live.performer import Performer
 from greenroom.live.replay import Replayer
 from greenroom.live.ring import Ring, rung_of
 from greenroom.live.watchdog import ENGINE_LOST, FIRST_PATIENCE, PATIENCE, Watchdog
 from greenroom.rotations import angle_between
+from tests import examples
 from tests.live.stand_in import SHAPE, FakeModel, KeptSink, role
 
 from .test_engine import Sways
@@ -135,7 +137,7 @@ def test_a_new_engine_that_never_comes_is_given_up_too(stage: Stage) -> None:
 def differing(stage: Stage) -> list[tuple[int, list[str], list[str]]]:
     """Perform what the ring has again; return (tick, inputs, outputs) that differ."""
     part = LoadedModel(role(), FakeModel())
-    again = Replayer(lambda index: part, 0, {})
+    again = Replayer(lambda index: part, examples.show("0" * 64))
     steps = [(int(row["tick"]), *again.step(row)[1:]) for row in stage.ring.read(0)[0]]
     return [step for step in steps if step[1] or step[2]]
 

@@ -16,8 +16,9 @@ from greenroom.store.workspace import Workspace
 
 @pytest.mark.parametrize("exact", [90, 89])
 def test_a_demo_fails_where_a_frame_differs(exact: int) -> None:
-    replay = {"exact": exact, "frames": 90, "class": "EXACT", "first_difference": "frame 3"}
-    result = DemoResult(ShowResult("0" * 64, {"frames": 90}, {}), replay)
+    counts = {"ticks": 90, "frames": 90, "missed": 0}
+    replay = {**counts, "exact": exact, "class": "EXACT", "first_difference": "frame 3"}
+    result = DemoResult(ShowResult("0" * 64, counts, {}), replay)
     assert replay_line(replay) == f"replay in a fresh process: bit-exact {exact}/90 (EXACT)"
     assert result.is_exact == (exact == 90)
     if exact == 90:
@@ -25,6 +26,14 @@ def test_a_demo_fails_where_a_frame_differs(exact: int) -> None:
         return
     with pytest.raises(CheckFailed, match="the replay differs: frame 3"):
         result.check()
+
+
+def test_a_stage_that_was_dark_is_no_success() -> None:
+    counts = {"ticks": 900, "frames": 832, "missed": 68}
+    replay = {**counts, "exact": 832, "class": "EXACT", "first_difference": None}
+    assert replay_line(replay).endswith("bit-exact 832/832 (EXACT, 68 of 900 ticks missed)")
+    with pytest.raises(CheckFailed, match="68 of 900 ticks missed"):
+        DemoResult(ShowResult("0" * 64, counts, {}), replay).check()
 
 
 def test_recordings_need_their_style_and_rights() -> None:

@@ -140,7 +140,7 @@ def test_learning_says_how_far_it_is_and_when_there_is_nothing(report: Report) -
             "speech",
             "watch",
             "SPEECH",
-            "ago; playing from speech. Check the camera.",
+            "ago; standing at ease, driven by the voice. Check the camera.",
         ),
         ("previous", "watch", "PREVIOUS", "playing from the one before it"),
         ("hold", "act", "HOLD", "holding the pose. Check the capture"),

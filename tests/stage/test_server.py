@@ -243,7 +243,7 @@ def test_a_busy_port_says_what_to_do() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(BadInput, match="in use; stop what holds it"):
+        with pytest.raises(BadInput, match="in use; stop the other program"):
             serve_in_thread(create_app(Hub()), port=port)
     with pytest.raises(BadInput, match="0 to 65535"):
         serve_in_thread(create_app(Hub()), port=70_000)

@@ -72,6 +72,9 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         ),
     },
     "Perform": {
+        "doctor": Lazy(
+            "doctor", "doctor_command", "Check this machine before a show: go or no-go."
+        ),
         "demo": Lazy(
             "shows",
             "demo_command",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,8 @@ from greenroom.live.fallback import RUNGS, LostCapture
 from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.observers.hub import Hub
 from greenroom.registry.release import Release
-from greenroom.services.demo import DemoHooks, perform_demo
-from greenroom.services.show_results import replay_line, show_summary
+from greenroom.services.demo import DemoHooks, DemoResult, perform_demo
+from greenroom.services.show_results import replay_line, require_no_missed_tick, show_summary
 from greenroom.services.show_session import PAGE_PORT
 from greenroom.services.shows import PerformRequest, perform_actor, replay_show
 from greenroom.serving import DEFAULT_BACKEND
@@ -109,6 +112,7 @@ def perform_command(
         progress=meter("on air", as_json),
     )
     answer(as_json, show_result.json, show_summary(show_result))
+    require_no_missed_tick(show_result.json)
 
 
 @click.command("replay", cls=Heavy)
@@ -141,7 +145,7 @@ def replay_command(
     if replayed.verdict is not None:
         verdict = replayed.verdict
         result |= verdict.json()
-        lines.append(f"bit-exact {verdict.exact}/{verdict.frames} ({verdict.kind})")
+        lines.append(replay_line(verdict.json()).removeprefix("replay in a fresh process: "))
         if verdict.first_difference:
             first = verdict.first_difference
             lines.append(
@@ -217,16 +221,22 @@ def _plain_demo(
             headline = f"{release.actor} performs {short(release.name)} for {seconds:g} s."
             click.echo(f"{headline} {' '.join(notices)}", err=True)
 
+    def finish(result: DemoResult) -> None:
+        text = f"{show_summary(result.show_result)}\n{replay_line(result.replay)}"
+        answer(as_json, {**result.show_result.json, "replay": result.replay}, text)
+        if page is not None and not as_json and sys.stdout.isatty():
+            click.echo("The page stays, with the show to look back at, until Ctrl-C.", err=True)
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
+
     hooks = DemoHooks(
         progress=meter("on air", as_json),
         open_page=lambda: page_server(context.workspace, page),
         notify=lambda line: click.echo(line, err=True),
         starts=announce,
+        finish=finish,
     )
-    result = perform_demo(context.workspace, seconds, context.user, hooks)
-    text = f"{show_summary(result.show_result)}\n{replay_line(result.replay)}"
-    answer(as_json, {**result.show_result.json, "replay": result.replay}, text)
-    result.check()
+    perform_demo(context.workspace, seconds, context.user, hooks).check()
 
 
 @click.command("serve")

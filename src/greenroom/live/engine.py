@@ -33,7 +33,8 @@ from greenroom.frames import Floats
 from greenroom.live.fallback import RUNGS
 from greenroom.live.inputs import open_inputs
 from greenroom.live.ipc import MessageStream, send
-from greenroom.live.performer import LoadedModel, Performer, TickResult
+from greenroom.live.loaded_model import LoadedModel
+from greenroom.live.performer import Performer, TickResult
 from greenroom.live.playlist import degrade_capture
 from greenroom.live.ring import Ring, frame_of, get_packets, newest_fitting, put_packets, slot_type
 from greenroom.live.sinks import open_sink

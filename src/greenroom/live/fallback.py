@@ -31,12 +31,13 @@ LostCapture = Literal["idle", "free", "hold"]
 
 SWITCH_HALF_LIFE = 0.10
 IDLE_HALF_LIFE = 0.22
+RETURN_HALF_LIFE = 0.35
 HOLD_HALF_LIFE = 1.2
 """Half-lives of the spring's two decays, seconds: of a jump from standstill 60 % are left after one,
 a quarter after two."""
-ROOT_SPEED = 0.8
+ROOT_SPEED = 0.7
 """Metres a second at which an offset of the root dies away at most, from standstill."""
-WALK_SPEED = 1.4
+WALK_SPEED = 1.25
 """Metres a second of the root, its own and the offset's together: a brisk walk."""
 SLOWEST_RETURN = 0.2
 """Metres a second at which an offset dies away at least, beside whoever walks by himself."""

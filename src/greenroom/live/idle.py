@@ -52,6 +52,8 @@ LIFT_M = 0.05
 """Height of a step."""
 SWAY_M = 0.028
 """How far the hips go to one side when they shift their weight."""
+RISE_M = 0.02
+"""How fast somebody whom capture had below the floor comes up, metres a tick."""
 HANGING = 0.998
 """Of a leg's length, how far the hips may be from the ankle before they are lowered."""
 LOUD = 0.06
@@ -280,7 +282,7 @@ def keep_on_floor(
     rotations: Floats,
     ankles: dict[str, Point] | None,
 ) -> tuple[Floats, Floats]:
-    """Return a pose whose ankles are where they are to be, and of which nothing is below the floor.
+    """Return a pose whose ankles are where they are to be, and whose toes are not below the floor.
 
     Args:
         body: the performer.
@@ -302,8 +304,6 @@ def keep_on_floor(
             if toes < 0:
                 body.step_on(side, add(ankles[side], (0.0, -toes, 0.0)), turns, pose)
         pose = body.place(place, turns)
-    if (lowest := pose.lowest) < 0:
-        place = add(place, (0.0, -lowest, 0.0))
     return np.asarray(place, dtype=np.float32), np.asarray(turns, dtype=np.float32)
 
 
@@ -321,6 +321,31 @@ def _within_reach(
     return root[0], root[1] - drop, root[2]
 
 
+class RisingFloor:
+    """Keep whoever nobody captures off the floor, without a jump where capture had him below it.
+
+    Args:
+        body: the performer.
+        last: root (3,) and rotations (55, 4) of the last frame; None at the start of a show.
+    """
+
+    def __init__(self, body: BodyKinematics, last: tuple[Floats, Floats] | None) -> None:
+        """Begin where the last frame's lowest joint was."""
+        self.body = body
+        self.height = 0.0 if last is None else min(0.0, _lowest(body, *last))
+
+    def lift(self, root: Floats, rotations: Floats) -> Floats:
+        """Return the root (3,) of a pose of which nothing is below the floor of this tick."""
+        self.height = min(0.0, self.height + RISE_M)
+        deep = self.height - _lowest(self.body, root, rotations)
+        return root if deep <= 0 else root + np.asarray([0, deep, 0], dtype=np.float32)
+
+
+def _lowest(body: BodyKinematics, root: Floats, rotations: Floats) -> float:
+    pose = body.place(tuple(root.tolist()), [tuple(q) for q in rotations.tolist()])
+    return pose.lowest
+
+
 def lift(
     body: BodyKinematics, target: tuple[Floats, Floats], emitted: tuple[Floats, Floats]
 ) -> Floats:
@@ -331,10 +356,6 @@ def lift(
         target: root (3,) and rotations (55, 4) that it eases to.
         emitted: root and rotations on the way.
     """
-    lows = [
-        body.place(tuple(root.tolist()), [tuple(q) for q in rotations.tolist()]).lowest
-        for root, rotations in (target, emitted)
-    ]
-    deep = min(0.0, lows[0]) - lows[1]
+    deep = min(0.0, _lowest(body, *target)) - _lowest(body, *emitted)
     root = emitted[0]
     return root if deep <= 0 else root + np.asarray([0, deep, 0], dtype=np.float32)

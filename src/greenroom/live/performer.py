@@ -14,14 +14,14 @@ import numpy as np
 
 from greenroom.capture.packets import BodySample, newest_samples
 from greenroom.clock import TICK_HZ
-from greenroom.contracts import Backend, Packet, flat_width, get_tensors
+from greenroom.contracts import Backend, Packet, get_tensors
 from greenroom.features.conditioning import Conditioning, ConditioningTrack
 from greenroom.features.model_inputs import ModelInputs
 from greenroom.features.noise import NoiseWalk
 from greenroom.features.pipeline import FeaturePipeline, Features
 from greenroom.features.pose import Legs, PoseDecoder, state_features
 from greenroom.features.speech import extract_speech
-from greenroom.frames import ARKIT, BONE, BONES, HUMANOID, SAMPLES_PER_TICK, Floats, Frame
+from greenroom.frames import BONE, BONES, HUMANOID, SAMPLES_PER_TICK, Floats, Frame
 from greenroom.live.fallback import (
     CAPTURE,
     FREE,
@@ -30,14 +30,16 @@ from greenroom.live.fallback import (
     IDLE,
     IDLE_HALF_LIFE,
     PREVIOUS,
+    RETURN_HALF_LIFE,
     SPEECH,
     SWITCH_HALF_LIFE,
     Inertializer,
     LostCapture,
     rest_pose,
 )
-from greenroom.live.idle import Idle, keep_on_floor, lift
+from greenroom.live.idle import Idle, RisingFloor, keep_on_floor, lift
 from greenroom.live.kinematics import BodyKinematics
+from greenroom.live.loaded_model import LoadedModel
 from greenroom.live.sinks.vmc import no_face
 from greenroom.registry.release import PerformerSpec
 
@@ -80,70 +82,6 @@ class TickResult:
     features: Features
 
 
-class LoadedModel:
-    """A release's model, as a performer asks it.
-
-    Args:
-        role: from the release.
-        backend: runs the model.
-    """
-
-    def __init__(self, role: PerformerSpec, backend: Backend) -> None:
-        """Find where the weights that a frame can carry stand among the outputs."""
-        self.role, self.backend = role, backend
-        self._gives = tuple(role.shape.outputs())
-        first = 0
-        if role.shape.face:
-            sizes = role.shape.outputs().items()
-            first = flat_width(dict(list(sizes)[: self._gives.index("face")]))
-        gives = [n for n in ARKIT if any(n == name for _, name, _ in role.arkit)]
-        self.places = np.asarray([ARKIT.index(n) for n in gives], dtype=np.intp)
-        self._mix: Floats | None = None
-        drives = gives  # channels as they are
-        if any(channel != name or weight != 1 for channel, name, weight in role.arkit):
-            drives = [c for c in role.rig if any(c == channel for channel, _, _ in role.arkit)]
-            self._mix = np.zeros((len(drives), len(gives)), dtype=np.float32)
-            for channel, name, weight in role.arkit:
-                self._mix[drives.index(channel), gives.index(name)] = weight
-        self._driven_indices = np.asarray(
-            [first + role.rig.index(c) for c in drives], dtype=np.intp
-        )
-
-    def ask(self, inputs: dict[str, Floats]) -> tuple[Floats, bool]:
-        """Return what the model says of a tick, flat, and whether all of it is finite."""
-        tensors = self.backend.run(inputs)
-        flat = np.concatenate([tensors[name] for name in self._gives], axis=None)
-        return flat, bool(np.logical_and.reduce(np.isfinite(flat)))
-
-    def face(self, outputs: Floats) -> Floats:
-        """Return the weights that a frame can carry, as `places`, of all that the model said."""
-        driven = outputs[self._driven_indices]
-        if self._mix is None:
-            return driven
-        # Row after row: a product of matrices rounds differently on other processors.
-        mixed: Floats = np.add.reduce(driven[:, None] * self._mix, axis=0)
-        return np.clip(mixed, _ZERO, _ONE, out=mixed)
-
-    def stands_in_for(self, other: LoadedModel) -> bool:
-        """Tell whether it can be asked with another's inputs, and drives the same."""
-        mine, theirs = self.role, other.role
-        return (
-            mine.spec.hash,
-            mine.shape.inputs(),
-            mine.uses_speech,
-            mine.rig,
-            mine.words,
-            mine.arkit,
-        ) == (
-            theirs.spec.hash,
-            theirs.shape.inputs(),
-            theirs.uses_speech,
-            theirs.rig,
-            theirs.words,
-            theirs.arkit,
-        )
-
-
 class Performer:
     """Perform ticks one after another.
 
@@ -151,7 +89,6 @@ class Performer:
         role: from the release.
         backend: runs the model.
         seed: of the draws by which the model goes on without capture.
-        mark: called with "features", "inference" and "post" as each is done, to time them.
         previous: the release before, asked where this one's model says no number; it is left aside
             if it takes other inputs.
         conditioning: labels of the show: phonemes, and the scenes of its script.
@@ -164,13 +101,14 @@ class Performer:
         role: PerformerSpec,
         backend: Backend,
         seed: int,
-        mark: Callable[[str], None] = lambda name: None,
         previous: LoadedModel | None = None,
         conditioning: Conditioning = _NOTHING,
         lost: LostCapture = "idle",
     ) -> None:
         """Stand at the middle of the stage, in the rest pose."""
-        self.role, self.mark, self.lost = role, mark, lost
+        self.role, self.lost = role, lost
+        self.mark: Callable[[str], None] = lambda name: None
+        """Called with "features", "inference" and "post" as each is done, to time them."""
         self.part = LoadedModel(role, backend)
         stands_in = previous is not None and previous.stands_in_for(self.part)
         self.previous = previous if stands_in else None
@@ -195,6 +133,7 @@ class Performer:
         self.blender = Inertializer(rest_pose(role))
         self.body = BodyKinematics(HUMANOID.offsets if role.offsets is None else role.offsets)
         self.idle = Idle(self.body, self.blender.rest, seed)
+        self.floor = RisingFloor(self.body, None)
         self._speaking = False
         self._mouth = np.zeros(len(self.part.places), dtype=np.float32)
         self._off = np.zeros_like(self._mouth)
@@ -350,12 +289,14 @@ class Performer:
         switched = self.motion != IDLE
         self.motion = IDLE
         if switched:
+            self.floor = RisingFloor(self.body, self.blender.last)
             self.idle.start(self.blender.recent)
         before = self.blender.last
         power = math.fsum(x * x for x in sound[0].tolist()) / sound.shape[1]
         wanted = self.idle.step(math.sqrt(power))
         root, rotations = self.blender.step(wanted.root, wanted.rotations, switched, IDLE_HALF_LIFE)
         root, rotations = keep_on_floor(self.body, root, rotations, wanted.ankles)
+        root = self.floor.lift(root, rotations)
         self.blender.correct(root, rotations)
         self.placer.anchor(root, rotations[0])
         hips = None if before is None else (before[0], before[1][0])
@@ -398,12 +339,18 @@ class Performer:
             trusted = sample.validity >= self.enough
             rotations = np.where(trusted[:, None], sample.rotations, rotations)
         switched = self.motion not in ("", motion) or (sample is not None and sample.first_of_clip)
+        back = self.motion in (IDLE, HOLD) and motion == CAPTURE
+        half_life = RETURN_HALF_LIFE if back else SWITCH_HALF_LIFE
+        if motion == FREE and self.motion != FREE:
+            self.floor = RisingFloor(self.body, self.blender.last)
         self.motion = motion
         target = placer.root, rotations
-        root, rotations = self.blender.step(*target, switched, SWITCH_HALF_LIFE)
-        if self.blender.moving and motion != FREE:
+        root, rotations = self.blender.step(*target, switched, half_life)
+        if motion == FREE:
+            root = self.floor.lift(root, rotations)
+        elif self.blender.moving:
             root = lift(self.body, target, (root, rotations))
-            self.blender.correct(root, rotations)
+        self.blender.correct(root, rotations)
         return Frame(tick, root, rotations, face)
 
     def _hold(self, tick: int) -> Frame:

@@ -83,6 +83,11 @@ class Recorder:
             self._segments.append(self.workspace.objects.put(self._waiting[0]))
             del self._waiting[0]
 
+    def end_at(self, ticks: int) -> None:
+        """Count the ticks from the last frame to the show's end as missed."""
+        self.missed += max(0, ticks - self._next)
+        self._next = max(self._next, ticks)
+
     def finish(self, show: Show, by: str) -> str:
         """Publish the show with what was recorded of it; return its hash.
 

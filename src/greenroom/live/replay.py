@@ -18,8 +18,9 @@ from greenroom.capture.formats.bvh import body_to_motion, write_bvh
 from greenroom.contracts import flat_width, get_tensors
 from greenroom.frames import Body, Floats, Frame
 from greenroom.live.engine import FOLLOWED
+from greenroom.live.loaded_model import LoadedModel
 from greenroom.live.performance import read_performance
-from greenroom.live.performer import LoadedModel, Performer
+from greenroom.live.performer import Performer
 from greenroom.live.recorder import chain, read_ledger
 from greenroom.live.ring import frame_of, get_packets
 from greenroom.live.watchdog import ENGINE_LOST, Standby
@@ -42,6 +43,7 @@ class ReplayVerdict:
         features: how many had the same input tensors.
         model: how many had the same outputs and frame.
         first_difference: {"frame", "tick", "what", "why"}, or None.
+        missed: ticks of the show without a frame.
         kind: EXACT, PORTABLE or TOLERANT: what may be promised on this machine.
     """
 
@@ -51,11 +53,14 @@ class ReplayVerdict:
     model: int
     first_difference: dict[str, Any] | None
     kind: str
+    missed: int = 0
 
     def json(self) -> dict[str, Any]:
         """Return it as people read it."""
         return {
+            "ticks": self.frames + self.missed,
             "frames": self.frames,
+            "missed": self.missed,
             "exact": self.exact,
             "first_difference": self.first_difference,
             "class": self.kind,
@@ -104,10 +109,15 @@ def verify(
     if first is None and manifest.lost_to_recorder:
         why = "frames were lost to the recorder"
         first = {"frame": None, "tick": None, "what": "recording", "why": why}
-    fingerprint = cast.part(0).backend.fingerprint()
-    kind = replay_class(manifest.fingerprint, fingerprint, cast.operations)
+    kind = cast.replay_class(manifest)
     return ReplayVerdict(
-        frames, exact, features=features, model=model, first_difference=first, kind=kind
+        frames,
+        exact,
+        features=features,
+        model=model,
+        first_difference=first,
+        kind=kind,
+        missed=manifest.missed,
     )
 
 
@@ -144,6 +154,10 @@ class ShowReleases:
             self._parts[index] = LoadedModel(release.role, backend)
             self.operations |= set(release.model.operations)
         return self._parts[index]
+
+    def replay_class(self, show: Show) -> str:
+        """Return what may be promised on this machine of a replay of its show."""
+        return replay_class(show.fingerprint, self.part(0).backend.fingerprint(), self.operations)
 
 
 class Replayer:

@@ -96,12 +96,14 @@ def perform(
     stage = _RefFollower(workspace, order.release.actor, cast, by, warn=hooks.warn)
     notice = ShowNotice(workspace.home, order.release.actor)
     showing = -1
+    ended_early = False
     try:
         with interruptible() as interrupted:
             cast.start()
             interrupted.armed = True
             while True:
                 if interrupted.yes or hooks.enough():
+                    ended_early = True
                     cast.stop()
                 stage.look()
                 done = cast.check()
@@ -120,13 +122,16 @@ def perform(
                 if done and not rows:
                     break
                 time.sleep(0.005)
+        if not ended_early:
+            recorder.end_at(order.ticks)
     finally:
         notice.take_down()
         cast.close()
         ring.close()
     show = recorder.finish(_facts(order, cast), by)
     ledger = latency_percentiles(recorder.stamps)
-    return ShowResult(show, _summary(show, cast, recorder, ledger), ledger)
+    summary = _summary(show, cast, recorder, ledger)
+    return ShowResult(show, summary | {"cuts": [list(cut) for cut in order.cuts]}, ledger)
 
 
 def _facts(order: ShowSpec, cast: EngineSupervisor) -> Show:
@@ -302,7 +307,9 @@ def _summary(
         "show": show,
         "release": cast.performing.name,
         "swaps": [[first, cast.releases[index].name] for first, index in cast.swaps],
+        "ticks": recorder.frames + int(recorder.missed),
         "frames": recorder.frames,
+        "missed": int(recorder.missed),
         "late": int(recorder.late),
         "rungs": rungs,
     }

@@ -41,6 +41,7 @@ class LoggedAlert:
 
 
 _SAID = {
+    "capture": "Capture lost. Check the camera, the tracker and the network.",
     "missing": "{where} lost. Check the camera or the tracker.",
     "held": "{where} frozen. Check the tracker.",
     "freeze": "{where} trembling in place. Check the tracker.",

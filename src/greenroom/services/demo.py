@@ -16,7 +16,7 @@ from greenroom.live.show import ShowResult
 from greenroom.live.supervisor import ShowSpec
 from greenroom.observers.page import welcome_message
 from greenroom.registry.release import Release, load_release
-from greenroom.services.show_results import replay_in_new_process
+from greenroom.services.show_results import replay_in_new_process, require_no_missed_tick
 from greenroom.services.show_session import ShowSession
 from greenroom.services.shows import Progress, perform_in_session, show_notices
 from greenroom.store.workspace import Workspace
@@ -34,12 +34,14 @@ class DemoHooks:
         open_page: for what serves the stage page; None for no page.
         notify: with a line before something that takes long.
         starts: with the release and the notices for viewers, just before the show.
+        finish: with the result, while the page still stands; it goes when this returns.
     """
 
     progress: Progress
     open_page: Callable[[], Any]
     notify: Callable[[str], None]
     starts: Callable[[Release, list[str]], None] = lambda release, notices: None
+    finish: Callable[[DemoResult], None] = lambda result: None
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,11 @@ class DemoResult:
         """Pass where the replay is exact.
 
         Raises:
-            CheckFailed: a frame differs.
+            CheckFailed: a frame differs, or a tick was missed.
         """
         if not self.is_exact:
             raise CheckFailed(f"the replay differs: {self.replay['first_difference']}")
+        require_no_missed_tick(self.show_result.json)
 
 
 def ensure_sample_clips(notify: Callable[[str], None]) -> None:
@@ -105,6 +108,7 @@ def perform_demo(workspace: Workspace, seconds: float, by: str, hooks: DemoHooks
         result = DemoResult(show_result, replay_in_new_process(workspace.home, show_result.show))
         session.publish("verdict", result.replay)
         linger_s = LINGER_S if result.is_exact else 0.0
+        hooks.finish(result)
         return result
     finally:
         session.close(linger_s)

@@ -17,7 +17,8 @@ def show_summary(show_result: ShowResult) -> str:
     """Return what a show came to, as people read it."""
     lines = [
         f"show {show_result.show}",
-        f"  {show_result.json['frames']:,} frames, {show_result.json['late']} late, "
+        f"  {show_result.json['frames']:,} frames, {missed_text(show_result.json)}"
+        + f"{show_result.json['late']} late, "
         + ", ".join(f"{name} {count:,}" for name, count in show_result.json["rungs"].items()),
         "  milliseconds      p50      p99      max",
     ]
@@ -27,9 +28,33 @@ def show_summary(show_result: ShowResult) -> str:
     return "\n".join(lines)
 
 
+def missed_text(result: dict[str, Any]) -> str:
+    """Return how many of a show's ticks nobody performed; "" where none was missed.
+
+    >>> missed_text({"missed": 68, "ticks": 900}), missed_text({"missed": 0, "ticks": 900})
+    ('68 of 900 ticks missed, ', '')
+    """
+    return f"{result['missed']} of {result['ticks']} ticks missed, " if result["missed"] else ""
+
+
+def require_no_missed_tick(result: dict[str, Any]) -> None:
+    """Pass where every tick of a show was performed.
+
+    Raises:
+        CheckFailed: the stage was dark at some.
+    """
+    if result["missed"]:
+        raise CheckFailed(
+            f"{missed_text(result).removesuffix(', ')}: the stage was dark",
+            then="stop other work on this machine; the frames that are there are kept",
+        )
+
+
 def replay_line(verdict: dict[str, Any]) -> str:
     """Return the verdict of a replay in a process of its own, as people read it."""
-    proof = f"bit-exact {verdict['exact']}/{verdict['frames']} ({verdict['class']})"
+    missed = missed_text(verdict).removesuffix(", ")
+    kind = f"{verdict['class']}, {missed}" if missed else verdict["class"]
+    proof = f"bit-exact {verdict['exact']}/{verdict['frames']} ({kind})"
     return f"replay in a fresh process: {proof}"
 
 

@@ -26,6 +26,7 @@ from greenroom.monitoring.script import ScriptScene, excused
 from greenroom.observers import installed_observers
 from greenroom.observers.alert_router import AlertRouter
 from greenroom.observers.capture_buffer import CaptureRecorder
+from greenroom.observers.capture_loss import CaptureLossMonitor
 from greenroom.observers.drift_channels import load_training_reference
 from greenroom.observers.drift_monitor import DriftMonitor
 from greenroom.observers.hub import Hub
@@ -149,6 +150,8 @@ class ShowSession:
         self.alert_router = AlertRouter(
             workspace, self.hub, metrics=self.metrics, show=uuid.uuid4().hex, by=by, warn=warned
         )
+        self._capture_loss = CaptureLossMonitor(self.alert_router.alert)
+        self.observers.append(self._capture_loss)
 
     def staged(self, release: Release, tick: int) -> None:
         """A release comes on stage; what it was trained on is what the charts know from then on."""
@@ -175,6 +178,8 @@ class ShowSession:
         self.charts = DriftMonitor(channels, self._alert, wanted)
         self.observers.append(self.charts)
         learning = all(each.chart.learning for each in channels)
+        if not learning:  # the charts raise the same alert, and say where
+            self.observers.remove(self._capture_loss)
         return unseen + ([STILL_LEARNING] if learning else [])
 
     def keep(self, workspace: Workspace, release: Release, takes: Sequence[str], by: str) -> None:
