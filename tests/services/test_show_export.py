@@ -117,6 +117,18 @@ def test_a_place_that_is_taken_gives_back_what_was_there(
     )
 
 
+def test_an_mp4_lies_beside_its_voice(workspace: Workspace, tmp_path: Path) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    show = record_show(workspace, range(4))
+    drawn: list[int] = []
+    request = ExportRequest(("wav", "mp4"))
+    files = export_show(
+        workspace, show, tmp_path, request, progress=lambda done, total: drawn.append(done)
+    )
+    assert [file.path.suffix for file in files] == [".wav", ".mp4"] and drawn == [1, 2, 3, 4]
+    assert files[1].path.read_bytes()[4:8] == b"ftyp" and files[1].frames == 4
+
+
 def test_without_the_extra_an_mp4_is_refused_before_anything_is_written(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from greenroom.capture.formats.bvh import body_to_motion, write_bvh
 from greenroom.contracts import flat_width, get_tensors
 from greenroom.frames import Body, Floats, Frame
 from greenroom.live.engine import FOLLOWED
@@ -251,8 +250,3 @@ def performed_motion(workspace: Workspace, show: str) -> Body:
     At a tick that nobody performed (an engine was lost) the frame before stands on.
     """
     return read_performance(workspace, show).body
-
-
-def export_bvh(workspace: Workspace, show: str) -> bytes:
-    """Return a show as a BVH file."""
-    return write_bvh(body_to_motion(performed_motion(workspace, show)))

@@ -216,7 +216,7 @@ def _notes(show: str, manifest: Show, performance: Performance) -> dict[str, Any
 
 def _stem(notes: dict[str, Any], performance: Performance, request: ExportRequest) -> str:
     """Return what the files' names begin with: actor, date, six digits, and the ticks of a stretch."""
-    actor = re.sub(r"[^\w-]+", "-", notes["actor"]).strip("-") or "actor"
+    actor = re.sub(r"[^\w-]+", "-", notes["actor"]).strip("-")[:60] or "actor"
     stem = f"{actor}_{performance.timecode.day.isoformat()}_{notes['show'][:6]}"
     if request.first is None and request.last is None:
         return stem
