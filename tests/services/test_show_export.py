@@ -126,6 +126,14 @@ def test_an_mp4_lies_beside_its_voice(workspace: Workspace, tmp_path: Path) -> N
         workspace, show, tmp_path, request, progress=lambda done, total: drawn.append(done)
     )
     assert [file.path.suffix for file in files] == [".wav", ".mp4"] and drawn == [1, 2, 3, 4]
+    film = files[1].path.read_bytes()
+    drawn.clear()
+    request = ExportRequest(("mp4", "png"))
+    both = export_show(
+        workspace, show, tmp_path, request, progress=lambda done, total: drawn.append(done)
+    )
+    assert [file.kind for file in both] == ["mp4", "png"] and drawn == [1, 2, 3, 4]
+    assert both[0].path.read_bytes() == film
     assert files[1].path.read_bytes()[4:8] == b"ftyp" and files[1].frames == 4
 
 

@@ -50,6 +50,13 @@ def png_of(drawn: Picture, timecode: str) -> bytes:
     return out.getvalue()
 
 
+def read_picture(path: Path) -> Picture:
+    """Return a picture of :func:`png_of`, as it was drawn."""
+    with Image.open(path) as image:
+        drawn: Picture = np.asarray(image.convert("RGB"))
+    return drawn
+
+
 def find_encoder() -> str:
     """Return the path of ffmpeg, a program that runs by itself.
 

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,15 @@ from greenroom.consent.gate import require_rights_of_all
 from greenroom.errors import BadInput, GreenroomError
 from greenroom.live.performance import Performance, read_performance
 from greenroom.manifests import Show
-from greenroom.render.film import SIZE, find_encoder, pictures_of, png_of, write_mp4
+from greenroom.render.film import (
+    SIZE,
+    find_encoder,
+    pictures_of,
+    png_of,
+    read_picture,
+    write_mp4,
+)
+from greenroom.render.mannequin import Picture
 from greenroom.store.objects import sync_folder, write_durably
 from greenroom.store.workspace import Workspace
 
@@ -42,6 +50,8 @@ _WRITERS: dict[str, Callable[[Performance, dict[str, Any]], bytes]] = {
 }
 """Kinds that are one file of bytes; each needs nothing but the base install."""
 KINDS = (*_WRITERS, "png", "mp4")
+_ENDINGS = {"png": "_png"}
+"""What follows the common beginning of names, where it is not the kind: pictures have a folder."""
 DEFAULT_KINDS = ",".join(_WRITERS)
 _TIME = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d(?:\.\d{1,9})?)")
 
@@ -173,10 +183,7 @@ def export_show(
     """
     name = workspace.resolve(show, "show")
     manifest = _permitted(workspace, name)
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"'{folder}' is a file", then="name a folder")
-    if "mp4" in request.kinds:
-        find_encoder()
+    _check_target(folder, request)
     performance = read_performance(workspace, name, request.first, request.last)
     notes = _notes(name, manifest, performance)
     stem = _stem(notes, performance, request)
@@ -184,17 +191,30 @@ def export_show(
     folder.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
     try:
-        staged = []
-        for kind in request.kinds:
-            path = staging / (f"{stem}_png" if kind == "png" else f"{stem}.{kind}")
-            _write(kind, path, performance, notes, progress=progress)
-            staged.append(ExportedFile(folder / path.name, kind, len(performance)))
-        _publish(staging, [file.path for file in staged])
+        paths = {
+            kind: staging / f"{stem}{_ENDINGS.get(kind, '.' + kind)}" for kind in request.kinds
+        }
+        for kind in sorted(
+            paths, key=lambda kind: kind == "mp4"
+        ):  # it takes the pictures there are
+            _write(kind, paths[kind], performance, notes, progress=progress)
+        files = [
+            ExportedFile(folder / path.name, kind, len(performance)) for kind, path in paths.items()
+        ]
+        _publish(staging, [file.path for file in files])
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if is_new and not any(folder.iterdir()):
             folder.rmdir()
-    return staged
+    return files
+
+
+def _check_target(folder: Path, request: ExportRequest) -> None:
+    """Pass, or raise before anything is read: the files can be written."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"'{folder}' is a file", then="name a folder")
+    if "mp4" in request.kinds:
+        find_encoder()
 
 
 def _permitted(workspace: Workspace, show: str) -> Show:
@@ -230,13 +250,15 @@ def _write(
     """Write one kind, or raise an error that names it."""
     try:
         if kind == "mp4":
-            pictures = _counted(performance, progress)
+            drawn = sorted(path.with_name(path.stem + _ENDINGS["png"]).glob("*.png"))
+            pictures = map(read_picture, drawn) if drawn else _counted(performance, progress)
             voice = _voice(performance, notes)
             write_mp4(path, pictures, voice, performance.timecode, size=SIZE)
         elif kind == "png":
-            for tick, drawn in enumerate(_counted(performance, progress)):
-                data = png_of(drawn, performance.timecode.text(tick))
-                write_durably(path / f"{path.name.removesuffix('_png')}_{tick:06}.png", data)
+            stem = path.name.removesuffix(_ENDINGS["png"])
+            for tick, picture in enumerate(_counted(performance, progress)):
+                data = png_of(picture, performance.timecode.text(tick))
+                write_durably(path / f"{stem}_{tick:06}.png", data)
         else:
             write_durably(path, _WRITERS[kind](performance, notes))
     except Exception as error:
@@ -247,10 +269,10 @@ def _write(
         ) from error
 
 
-def _counted(performance: Performance, progress: Progress) -> Any:
-    """Yield the pictures, and tell how many there are so far."""
-    for tick, drawn in enumerate(pictures_of(performance.body), 1):
-        yield drawn
+def _counted(performance: Performance, progress: Progress) -> Iterator[Picture]:
+    """Draw and yield the pictures, and tell how many there are so far."""
+    for tick, picture in enumerate(pictures_of(performance.body), 1):
+        yield picture
         progress(tick, len(performance))
 
 
