@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from greenroom import embedded
 from greenroom.capture.discovery import InputFiles
@@ -27,6 +28,7 @@ from greenroom.frames import BONE, Array, Body
 from greenroom.live.performer import Performer
 from greenroom.live.playlist import open_playlist
 from greenroom.registry.release import Release, load_release
+from greenroom.render.mannequin import View, draw, shape_of
 from greenroom.rotations import rotate
 from greenroom.serving import DEFAULT_BACKEND, open_backend
 from greenroom.store.workspace import Workspace
@@ -124,11 +126,27 @@ def quiet_speeds(bodies: list[tuple[str, Body]]) -> None:
         print(f"{name}: {len(values)} quiet seconds, {shares.round(1).tolist()} cm/s")
 
 
+def draw_strip(release: Release, body: Body, path: Path) -> None:
+    """Draw moments of a cut in the middle of a body, from the front at the same place."""
+    cut = len(body) // 2, len(body) // 2 + 10 * TICK_HZ
+    shown, _ = perform(release, extended(body, cut[1] + AFTER), cut)
+    ends, radii = shape_of(shown)
+    moments = [cut[0] + k for k in (-8, 0, 4, 8, 14, 24, 60, 120, 200, 280)]
+    moments += [cut[1] + k for k in (8, 20)]
+    pictures = []
+    for tick in moments:
+        x, _, z = shown.root[tick].tolist()
+        view = View(200, 340, scale=175.0, centre=(x, 0.88, z), yaw=20.0)
+        pictures.append(draw(ends[tick], radii, view, 0.0))
+    Image.fromarray(np.concatenate(pictures, axis=1)).save(path, optimize=True)
+
+
 def main() -> None:
     """Read the recordings, and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recordings", nargs="*", type=Path)
     parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--picture", type=Path, help="draw the first one's cut into this PNG")
     parser.add_argument("--most", type=int, default=6, help="recordings, spread over all")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
@@ -148,6 +166,9 @@ def main() -> None:
             bodies = [("embedded test clips", body)]
         if options.quiet:
             quiet_speeds(recorded)
+            return
+        if options.picture is not None:
+            draw_strip(release, bodies[0][1], options.picture)
             return
         for name, body in bodies:
             measure(release, name, body)

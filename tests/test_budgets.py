@@ -28,7 +28,6 @@ LONG_FUNCTIONS: dict[str, str] = {
     "stage/server.py:create_app": "one route after another, each of two or three lines",
     "stage/receiver.py:routes": "one route with its checks, in the order in which they are made",
     "rehearsal/sandbox.py:compare": "the life of a comparison in its order",
-    "live/show.py:perform": "the life of a show in its order: open, start, record, close",
 }
 LARGE_CLASSES: dict[str, str] = {
     "live/supervisor.py:EngineSupervisor": "one state machine of processes",

@@ -8,7 +8,6 @@ import click
 
 from greenroom.cli.context import Context, answer, as_json
 from greenroom.services.doctor import (
-    LISTEN_S,
     DoctorRequest,
     diagnosis_json,
     examine,
@@ -33,13 +32,6 @@ from greenroom.services.doctor import (
     type=click.FloatRange(0.01, 100),
     help="Length of the evening, for the disk.",
 )
-@click.option(
-    "--listen",
-    default=LISTEN_S,
-    show_default=True,
-    type=click.FloatRange(0.1, 60),
-    help="Seconds to listen for each sender.",
-)
 @as_json
 @click.pass_context
 def doctor_command(
@@ -48,7 +40,6 @@ def doctor_command(
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
     hours: float,
-    listen: float,
     as_json: bool,
 ) -> None:
     """Check this machine before a show: go or no-go.
@@ -56,7 +47,7 @@ def doctor_command(
     Each check has a limit and says what to do. A no ends with exit status 1.
     """
     context: Context = ctx.obj
-    request = DoctorRequest(actor, inputs, outputs, hours=hours, listen_s=listen)
+    request = DoctorRequest(actor, inputs, outputs, hours=hours)
 
     def show(name: str) -> None:
         if not as_json and sys.stderr.isatty():

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
 from greenroom.demo.program import RECORDINGS_NEED
 from greenroom.errors import BadInput
+from greenroom.live.control import ACTS, Act
 from greenroom.live.fallback import RUNGS, LostCapture
 from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.observers.hub import Hub
@@ -22,7 +23,7 @@ from greenroom.registry.release import Release
 from greenroom.services.demo import DemoHooks, DemoResult, perform_demo
 from greenroom.services.show_results import replay_line, require_no_missed_tick, show_summary
 from greenroom.services.show_session import PAGE_PORT
-from greenroom.services.shows import PerformRequest, perform_actor, replay_show
+from greenroom.services.shows import PerformRequest, control_show, perform_actor, replay_show
 from greenroom.serving import DEFAULT_BACKEND
 from greenroom.stage.access import read_token, require_token
 from greenroom.stage.api import page_server
@@ -113,6 +114,21 @@ def perform_command(
     )
     answer(as_json, show_result.json, show_summary(show_result))
     require_no_missed_tick(show_result.json)
+
+
+@click.command("control")
+@click.argument("actor")
+@click.argument("act", type=click.Choice(ACTS))
+@as_json
+@click.pass_obj
+def control_command(context: Context, actor: str, act: Act, as_json: bool) -> None:
+    """Hold or cut a running show, within a frame.
+
+    hold: the pose eases to rest. resume: perform again. cut: take body and face as lost. restore: take
+    them as captured again. Each act is in the log and in the show's record.
+    """
+    control_show(context.workspace, actor, act, context.user)
+    answer(as_json, {"actor": actor, "act": act}, f"{actor}: {act}")
 
 
 @click.command("replay", cls=Heavy)
@@ -280,4 +296,4 @@ def serve_command(
             click.echo("\nstopped serving; everything in the workspace is kept", err=True)
 
 
-COMMANDS = (perform_command, replay_command, demo_command, serve_command)
+COMMANDS = (perform_command, control_command, replay_command, demo_command, serve_command)

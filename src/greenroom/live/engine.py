@@ -30,6 +30,7 @@ from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_ns
 from greenroom.contracts import ModelShape, Packet, Receiver, Sink, flat_width, get_tensors
 from greenroom.errors import GreenroomError
 from greenroom.frames import Floats
+from greenroom.live.control import NOTHING
 from greenroom.live.fallback import RUNGS
 from greenroom.live.inputs import open_inputs
 from greenroom.live.ipc import MessageStream, send
@@ -100,6 +101,8 @@ class Engine:
         self.row["release"], self.row["previous"] = billing
         self.until = self.ends = 0
         """The tick from which somebody else performs, and the one at which the show is over."""
+        self.control = NOTHING
+        """What an operator has ordered."""
         self.start_ns = 0
         self._followed = -1
         self._at = 0
@@ -149,7 +152,12 @@ class Engine:
         """Follow the frames that came since; return the last one's tick."""
         rows, self._at, _ = self.ring.read(self._at)
         for row in rows:
-            self.performer.step(int(row["tick"]), list(get_packets(row)), late=False)
+            self.performer.step(
+                int(row["tick"]),
+                list(get_packets(row)),
+                late=False,
+                control=int(row["control"]),
+            )
         self._followed += len(rows)
         return int(rows[-1]["tick"]) if rows else -1
 
@@ -189,7 +197,7 @@ class Engine:
         row["due"] = tick_ns(tick)
         packets = self._packets = newest_fitting(self.receiver.poll(now))
         row["arrival"] = packets[-1].arrival_ns if packets else now
-        outcome = self.performer.step(tick, packets, late)
+        outcome = self.performer.step(tick, packets, late, control=self.control)
         if self.until < self.ends and self.clock.now_ns() - self.start_ns >= tick_ns(self.until):
             return outcome  # the model stalled, and another engine writes by now
         for sink in self.sinks:
@@ -205,7 +213,7 @@ class Engine:
     def _fill(
         self, row: Any, tick: int, late: bool, packets: Sequence[Packet], outcome: TickResult
     ) -> None:
-        row["tick"], row["late"] = tick, late
+        row["tick"], row["late"], row["control"] = tick, late, self.control
         row["followed"], self._followed = self._followed, -1
         row["rung"] = RUNGS.index(outcome.rung)
         row["reason"] = outcome.reason.encode()[:32]
@@ -273,6 +281,8 @@ def main() -> int:
             call = calls.popleft() if calls else lines.wait()
         except GreenroomError:  # the show is over
             break
+        if "first" not in call:  # a control; the call to perform says how it stands
+            continue
         conditioning = msgspec.json.decode(Path(order["conditioning"]).read_bytes())
         performer = Performer(
             release.role,
@@ -287,6 +297,7 @@ def main() -> int:
         engine = Engine(
             performer, receiver, sinks=sinks, ring=ring, clock=WallClock(), billing=billing
         )
+        engine.control = call["control"]
         is_stopped = partial(_read_calls, engine, lines, calls)
         frames = engine.run(call["start_ns"], call["first"], order["ticks"], is_stopped)
         receiver.close()
@@ -305,6 +316,8 @@ def _read_calls(engine: Engine, lines: MessageStream, calls: deque[dict[str, Any
     for call in lines.read():
         if "until" in call:
             engine.until = min(call["until"], engine.ends)
+        elif "control" in call and "first" not in call:
+            engine.control = call["control"]
         else:  # called back before it had left
             calls.append(call)
     return lines.closed

@@ -22,6 +22,7 @@ from greenroom.features.pipeline import FeaturePipeline, Features
 from greenroom.features.pose import Legs, PoseDecoder, state_features
 from greenroom.features.speech import extract_speech
 from greenroom.frames import BONE, BONES, HUMANOID, SAMPLES_PER_TICK, Floats, Frame
+from greenroom.live.control import CUT, HELD, NOTHING
 from greenroom.live.fallback import (
     CAPTURE,
     FREE,
@@ -125,6 +126,7 @@ class Performer:
         self.state = role.rest
         self._trust: list[float] = []
         self.silent = SILENT_TICKS + 1
+        self.held = False
         self.motion = ""
         """What moved the last frame: the model, the capture, the idle or the hold."""
         # What the model drives is taken as captured only where that is fully trusted.
@@ -153,6 +155,7 @@ class Performer:
         packets: Sequence[Packet],
         late: bool,
         override: Floats | None = None,
+        control: int = NOTHING,
     ) -> TickResult:
         """Perform one tick.
 
@@ -162,8 +165,11 @@ class Performer:
             late: whether it began more than a period after it was due: then the model is not asked.
             override: input tensors to ask the model with instead of its own, laid out alike, for
                 judging a replay.
+            control: what an operator has ordered: bits of `greenroom.live.control`.
         """
+        self.held = bool(control & HELD)
         sample, sound, has_sound = self._align(packets)
+        sample = None if control & CUT else sample
         features = self._features(sample, sound, has_sound)
         self._update_inputs(tick, features)
         self.mark("features")
@@ -260,6 +266,8 @@ class Performer:
         self, outputs: Floats | None, prediction: tuple[LoadedModel, Floats] | None
     ) -> tuple[str, str, str]:
         """Return the source of this tick's frame, what moves the body, and why it is no better one."""
+        if self.held:
+            return HOLD, HOLD, "held by the operator"
         if outputs is None:
             return HOLD, HOLD, "late"
         if prediction is None:

@@ -187,7 +187,11 @@ class Replayer:
             shape = performer.role.shape
             inputs = row["inputs"][: flat_width(shape.inputs())]
             outcome = performer.step(
-                int(row["tick"]), list(get_packets(row)), bool(row["late"]), inputs
+                int(row["tick"]),
+                list(get_packets(row)),
+                bool(row["late"]),
+                inputs,
+                control=int(row["control"]),
             )
             frame = outcome.frame
             wrong_in = _differing(outcome.inputs, inputs, shape.inputs())
@@ -219,7 +223,12 @@ class Replayer:
                 lost=self.show.lost,
             )
             for past in list(self._past)[len(self._past) - max(0, int(row["followed"])) :]:
-                self.performer.step(int(past["tick"]), list(get_packets(past)), late=False)
+                self.performer.step(
+                    int(past["tick"]),
+                    list(get_packets(past)),
+                    late=False,
+                    control=int(past["control"]),
+                )
             if self.emitted:
                 self.performer.resume(self.emitted)
         return self.performer

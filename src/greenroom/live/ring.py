@@ -50,6 +50,7 @@ def slot_type(shape: ModelShape) -> np.dtype[Any]:
                 "followed",
                 "<i2",
             ),  # at an engine's first frame, how many it followed; else -1
+            ("control", "u1"),  # what an operator had ordered: bits of `greenroom.live.control`
             ("reason", "S32"),
             ("packets", "<i4"),
             ("packet_arrival", "<i8", (PACKETS,)),

@@ -21,6 +21,7 @@ from typing import Any
 from greenroom.contracts import Observer, get_tensors
 from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.features.conditioning import Conditioning
+from greenroom.live.control import act_of
 from greenroom.live.recorder import Recorder, latency_percentiles
 from greenroom.live.ring import Ring, shared_folder
 from greenroom.live.show_notice import ShowNotice
@@ -34,8 +35,8 @@ from greenroom.registry.release import Release, load_release
 from greenroom.serving import open_backend
 from greenroom.store.workspace import Workspace
 
-FOLLOW_S = 0.1
-"""How often the log is asked which release is to perform."""
+FOLLOW_S = 0.02
+"""How often the log is asked which release is to perform, and what an operator has ordered."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,23 @@ def perform(
 
     Raises:
         BadInput: a sink cannot be opened.
+        Refused: a show of this actor is on.
         GreenroomError: the engine could not start, or the show could not be kept.
     """
     retain_freed_memory()
+    with ShowNotice(workspace.home, order.release.actor) as notice:
+        return _perform(workspace, order, by=by, observers=observers, hooks=hooks, notice=notice)
+
+
+def _perform(
+    workspace: Workspace,
+    order: ShowSpec,
+    by: str,
+    observers: Sequence[Observer],
+    hooks: ShowHooks,
+    notice: ShowNotice,
+) -> ShowResult:
+    """Perform a show whose actor's stage is reserved."""
     shape = order.release.role.shape
     sinks = [resolve_sink(url) for url in order.sinks]
     ring = Ring(shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}", shape, create=True)
@@ -94,7 +109,6 @@ def perform(
     at = 0
     cast = EngineSupervisor(workspace, order, sinks, ring, warn=hooks.warn)
     stage = _RefFollower(workspace, order.release.actor, cast, by, warn=hooks.warn)
-    notice = ShowNotice(workspace.home, order.release.actor)
     showing = -1
     ended_early = False
     try:
@@ -112,12 +126,7 @@ def perform(
                 notice.put(ring, cast.releases)
                 for row in rows:
                     recorder.take(row)
-                    release = cast.releases[int(row["release"])]
-                    if showing != int(row["release"]):
-                        showing = int(row["release"])
-                        hooks.staged(release, int(row["tick"]))
-                    outputs = get_tensors(row["outputs"], release.role.shape.outputs())
-                    _show(watching, row, outputs, hooks.warn)
+                    showing = _pass_on(row, cast.releases, watching, hooks=hooks, showing=showing)
                 hooks.progress(recorder.frames, order.ticks)
                 if done and not rows:
                     break
@@ -132,6 +141,23 @@ def perform(
     ledger = latency_percentiles(recorder.stamps)
     summary = _summary(show, cast, recorder, ledger)
     return ShowResult(show, summary | {"cuts": [list(cut) for cut in order.cuts]}, ledger)
+
+
+def _pass_on(
+    row: Any,
+    releases: Sequence[Release],
+    observers: list[Observer],
+    hooks: ShowHooks,
+    showing: int,
+) -> int:
+    """Let observers see a frame, after the release that made it; return which one it is."""
+    index = int(row["release"])
+    release = releases[index]
+    if index != showing:
+        hooks.staged(release, int(row["tick"]))
+    outputs = get_tensors(row["outputs"], release.role.shape.outputs())
+    _show(observers, row, outputs, hooks.warn)
+    return index
 
 
 def _facts(order: ShowSpec, cast: EngineSupervisor) -> Show:
@@ -208,6 +234,7 @@ class _RefFollower:
             entries = self.workspace.log.head()[0]
             if entries == self._entries:
                 return
+            self._obey()
             for name in self.names:
                 release = self.workspace.log.ref(name)
                 if release is not None and release != self._positions[name]:
@@ -216,6 +243,14 @@ class _RefFollower:
             self._entries = entries
         except (GreenroomError, OSError) as error:  # the show goes on, and it is tried again
             self._warn(f"no release comes on stage: {error}")
+
+    def _obey(self) -> None:
+        """Do what operators have ordered, in the order of the log."""
+        for entry in self.workspace.log.entries(self._entries):
+            act = act_of(entry, self.actor)
+            if act is not None:
+                self.cast.order_control(act)
+                self.warn(f"{act}: ordered by {entry.by}")
 
     def _bring(self, ref: str, release: str) -> None:
         try:
@@ -229,7 +264,7 @@ class _RefFollower:
 
         An approval that ends meanwhile ends no show.
         """
-        new = self.workspace.log.entries()[self._entries :]
+        new = self.workspace.log.entries(self._entries)
         revoked = {entry.body["release"] for entry in new if entry.event == "revoke"}
         for release in [candidate for candidate in self.cast.releases if candidate.name in revoked]:
             try:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from greenroom.contracts import ModelShape
+from greenroom.errors import Refused
 from greenroom.live.ring import Ring
 from greenroom.manifests import Shape
 from greenroom.registry.release import Release
@@ -30,8 +32,33 @@ class ShowNotice:
 
     def __init__(self, home: Path, actor: str) -> None:
         """Nothing is said yet."""
+        self.actor = actor
         self.path = home / "on-air" / f"{actor}.json"
         self._published: list[str] = []
+        self._lock = FileLock(self.path.with_suffix(".lock"))
+
+    def __enter__(self) -> ShowNotice:
+        """Take the stage for this process, until the end of the block, or of the process.
+
+        Raises:
+            Refused: a show of this actor is on.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            pid = _read(self.path).get("pid")
+            who = "" if pid is None else f" in process {pid}"
+            raise Refused(
+                f"{self.actor} is on stage already{who}",
+                then="wait for its end, or end it with Ctrl-C in its terminal",
+            ) from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the stage."""
+        self.take_down()
+        self._lock.release()
 
     def put(self, ring: Ring, releases: Sequence[Release]) -> None:
         """Say it, or say it anew where a release has come."""

@@ -20,6 +20,7 @@ import msgspec
 from greenroom.clock import TICK_HZ, tick_at
 from greenroom.errors import BadInput, GreenroomError
 from greenroom.features.conditioning import Conditioning
+from greenroom.live.control import NOTHING, controlled
 from greenroom.live.fallback import LostCapture
 from greenroom.live.ipc import MessageStream, send
 from greenroom.live.ring import Ring, shape_fits
@@ -128,6 +129,7 @@ class EngineSupervisor:
         self.start_ns = self.utc_ns = self._lost_datagrams = 0
         self._end_s: float | None = None
         self._dismissed: set[str] = set()
+        self.control = NOTHING
         # A file, for a pipe holds no hour of phonemes and nobody may wait for one to be read.
         self._conditioning_path = ring.path.with_suffix(".conditioning")
         self._conditioning_path.write_bytes(msgspec.json.encode(dict(order.conditioning)))
@@ -224,7 +226,15 @@ class EngineSupervisor:
             "engine": engine.process.pid,
             "release": engine.release,
             "previous": engine.previous,
+            "control": self.control,
         }
+
+    def order_control(self, act: str) -> None:
+        """Hold, resume, cut or restore: from the next tick on, and in every engine that follows."""
+        self.control = controlled(self.control, act)
+        for engine in (self._active, self._incoming, self._standby):
+            if engine is not None and engine.process.poll() is None:
+                send(engine.process.stdin, {"control": self.control})
 
     @property
     def _tick(self) -> int:

@@ -67,7 +67,8 @@ def rerun_show(workspace: Workspace, show: str, role: PerformerSpec, backend: Ba
     done: list[TickResult] = []
     for row in read_ledger(workspace, manifest, recorded):
         late = bool(row["late"]) or row["reason"] == ENGINE_LOST.encode()
-        done.append(performer.step(int(row["tick"]), list(get_packets(row)), late))
+        tick, control = int(row["tick"]), int(row["control"])
+        done.append(performer.step(tick, list(get_packets(row)), late, control=control))
     samples = [outcome.capture for outcome in done]
     turns = [_NAN if s is None else _nan_where_missing(s.rotations, s.validity) for s in samples]
     roots = [np.full(3, np.nan, np.float32) if s is None else s.root for s in samples]

@@ -148,7 +148,9 @@ def _model(release: Release, url: str) -> Check:
         p99 <= MODEL_MS,
         f"{p99:.1f} ms p99 {provider}".strip(),
         f"{MODEL_MS:g} ms",
-        "" if p99 <= MODEL_MS else "stop other work on this machine, or perform a smaller preset",
+        then=""
+        if p99 <= MODEL_MS
+        else "stop other work on this machine, or perform a smaller preset",
     )
 
 
@@ -159,7 +161,9 @@ def _shared_memory(release: Release) -> Check:
     free = shutil.disk_usage(folder).free
     ok = free >= 2 * needed
     then = "" if ok else f"make {folder} larger: mount -o remount,size=256M {folder}"
-    return Check("shared memory", ok, f"{_mb(free)} free", f"{_mb(2 * needed)} for two shows", then)
+    return Check(
+        "shared memory", ok, f"{_mb(free)} free", f"{_mb(2 * needed)} for two shows", then=then
+    )
 
 
 def _disk(workspace: Workspace, release: Release, hours: float) -> Check:
@@ -167,7 +171,7 @@ def _disk(workspace: Workspace, release: Release, hours: float) -> Check:
     free = shutil.disk_usage(workspace.home).free
     ok = free >= needed
     then = "" if ok else "free some disk, or perform with --home on a larger one"
-    return Check("disk", ok, f"{_mb(free)} free", f"{_mb(needed)} for {hours:g} h", then)
+    return Check("disk", ok, f"{_mb(free)} free", f"{_mb(needed)} for {hours:g} h", then=then)
 
 
 def _mb(size: int) -> str:
@@ -182,7 +186,7 @@ def _pace() -> Check:
     p99 = float(np.percentile(late_ms, 99))
     ok = p99 <= LATE_MS
     then = "" if ok else "stop other work on this machine; allow real-time priority"
-    return Check("pace", ok, f"{p99:.2f} ms late p99", f"{LATE_MS:g} ms", then)
+    return Check("pace", ok, f"{p99:.2f} ms late p99", f"{LATE_MS:g} ms", then=then)
 
 
 def _priority() -> Check:
@@ -194,7 +198,9 @@ def _priority() -> Check:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
     except OSError:
         then = "allow it: sudo setcap cap_sys_nice=ep on Python, or 'rtprio 10' in limits.conf"
-        return Check("priority", False, "real-time scheduling is not allowed", "SCHED_FIFO", then)
+        return Check(
+            "priority", False, "real-time scheduling is not allowed", "SCHED_FIFO", then=then
+        )
     os.sched_setscheduler(0, before, parameters)
     return Check("priority", True, "real-time scheduling is allowed", "SCHED_FIFO")
 
@@ -206,7 +212,7 @@ def _clock() -> Check:
     drift_ms = abs(time.time_ns() - time.monotonic_ns() - start) / 1e6
     ok = drift_ms <= CLOCK_MS
     then = "" if ok else "somebody sets this machine's clock: let chrony or ntpd slew it"
-    return Check("clock", ok, f"{drift_ms:.3f} ms off", f"{CLOCK_MS:g} ms", then)
+    return Check("clock", ok, f"{drift_ms:.3f} ms off", f"{CLOCK_MS:g} ms", then=then)
 
 
 def _descriptors() -> Check:
@@ -221,7 +227,7 @@ def _descriptors() -> Check:
         ok,
         "no limit" if soft == resource.RLIM_INFINITY else str(soft),
         str(DESCRIPTORS),
-        "" if ok else "raise it: ulimit -n 1024",
+        then="" if ok else "raise it: ulimit -n 1024",
     )
 
 
@@ -231,7 +237,7 @@ def _processors() -> Check:
     )
     ok = count >= 2
     then = "" if ok else "give this machine a second processor: engine and page need one each"
-    return Check("processors", ok, f"{count}, GPU {_gpu()}", "2", then)
+    return Check("processors", ok, f"{count}, GPU {_gpu()}", "2", then=then)
 
 
 def _gpu() -> str:
@@ -257,7 +263,7 @@ def _sender(workspace: Workspace, url: str, listen_s: float) -> Check:
         receiver.close()
     rate = packets / listen_s
     then = "" if packets else f"start the sender, and check that it sends to this address: {url}"
-    return Check(url, packets > 0, f"{rate:.0f} packets a second", "1", then)
+    return Check(url, packets > 0, f"{rate:.0f} packets a second", "1", then=then)
 
 
 def _output(url: str) -> Check:

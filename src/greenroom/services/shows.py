@@ -8,11 +8,13 @@ from pathlib import Path
 
 from greenroom.clock import TICK_HZ
 from greenroom.errors import BadInput
+from greenroom.live.control import Act, record_control
 from greenroom.live.fallback import LostCapture
 from greenroom.live.inputs import open_inputs
 from greenroom.live.playlist import Playlist, show_conditioning
 from greenroom.live.replay import ReplayVerdict, verify
 from greenroom.live.show import ShowHooks, ShowResult, perform
+from greenroom.live.show_notice import find_show
 from greenroom.live.supervisor import ShowSpec
 from greenroom.monitoring.script import ScriptScene, read_script
 from greenroom.observers.page import welcome_message
@@ -115,6 +117,25 @@ def perform_actor(
         return perform_in_session(workspace, order, session, by, progress=progress)
     finally:
         session.close()
+
+
+def control_show(workspace: Workspace, actor: str, act: Act, by: str) -> None:
+    """Hold, resume, cut or restore an actor's running show.
+
+    Args:
+        workspace: the workspace.
+        actor: who performs.
+        act: what to do.
+        by: name for the log.
+
+    Raises:
+        BadInput: no show of this actor is on.
+    """
+    if find_show(workspace.home, actor) is None:
+        raise BadInput(
+            f"no show of '{actor}' is on", then="start one: greenroom perform; past ones: show list"
+        )
+    record_control(workspace, actor, act, by)
 
 
 def _plan(
