@@ -47,7 +47,6 @@ WIDE_SIGNATURES: dict[str, str] = {
 }
 POSITIONAL_CALLS: dict[str, str] = {
     "features/speech.py:np.ndarray": "NumPy's own constructor, whose arguments have no other names",
-    "render/mannequin.py:colour.reshape": "NumPy takes a shape as positions",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from dataclasses import dataclass
 from typing import Protocol
 
 TICK_HZ = 30
@@ -41,6 +42,43 @@ def tick_at(ns: int) -> int:
     (0, 0, 1, 12345)
     """
     return ((ns + 1) * TICK_HZ - 1) // NS_PER_S
+
+
+@dataclass(frozen=True)
+class Timecode:
+    """SMPTE timecode of a stretch of ticks: 30 frames a second, non-drop, of the UTC day.
+
+    The tick at which a show starts has the frame in which its start falls; each tick after it has the
+    next one, and midnight begins again at nought.
+
+    Attributes:
+        started_utc_ns: when tick 0 was, nanoseconds since 1970-01-01 UTC.
+        first: the stretch's first tick.
+
+    >>> code = Timecode(NS_PER_S * 3600 + 40_000_000, first=30)
+    >>> code.text(), code.text(29), code.frame(), code.day
+    ('01:00:01:01', '01:00:02:00', 108031, datetime.date(1970, 1, 1))
+    """
+
+    started_utc_ns: int
+    first: int = 0
+
+    def _frames(self, tick: int) -> int:
+        return self.started_utc_ns * TICK_HZ // NS_PER_S + self.first + tick
+
+    def frame(self, tick: int = 0) -> int:
+        """Return the frame of the day of a tick, counted from the stretch's first one."""
+        return self._frames(tick) % (24 * 3600 * TICK_HZ)
+
+    def text(self, tick: int = 0) -> str:
+        """Return HH:MM:SS:FF of a tick, counted from the stretch's first one."""
+        seconds, frame = divmod(self.frame(tick), TICK_HZ)
+        return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}:{frame:02}"
+
+    @property
+    def day(self) -> datetime.date:
+        """The UTC day of the stretch's first tick."""
+        return utc_day(self._frames(0) * NS_PER_S // TICK_HZ + 1)
 
 
 class Clock(Protocol):

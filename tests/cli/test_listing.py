@@ -10,12 +10,14 @@ from click.testing import CliRunner
 
 from greenroom import embedded
 from greenroom.cli import main
+from greenroom.clock import NS_PER_S
 from greenroom.manifests import Model
 from greenroom.registry import policy, signing
 from greenroom.registry.promote import live_release
 from greenroom.services.listing import rows_of
 from greenroom.store.workspace import Workspace
 from tests import examples
+from tests.live.recorded import STARTED, record_show
 from tests.people import approve, set_policy
 
 
@@ -43,6 +45,28 @@ def test_each_kind_is_listed_and_shown(home: Path, kind: str) -> None:
     assert shown[kind] == row[kind] and shown["manifest"]["kind"] == kind
     text = run(home, kind, "show", row[kind][:8])[1]
     assert all(len(line) <= 140 for line in text.splitlines()) and "actor" in text
+
+
+def test_last_nights_show_is_found_by_day_actor_and_length(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    workspace = Workspace(home)
+    first = record_show(workspace, range(3))
+    second = record_show(workspace, range(6), started=STARTED + 86_400 * NS_PER_S)
+    rows = json.loads(run(home, "show", "list", "--json")[1])["shows"]
+    assert [row["show"] for row in rows] == [first, second]
+    facts = {key: rows[1][key] for key in ("actor", "started", "frames", "seconds", "date")}
+    assert facts == {
+        "actor": "mira",
+        "started": "2024-10-05T21:00:00Z",
+        "frames": 6,
+        "seconds": 0.2,
+        "date": "2024-10-05 21:00",
+    }
+    later = json.loads(run(home, "show", "list", "--since", "2024-10-05", "--json")[1])["shows"]
+    assert [row["show"] for row in later] == [second]
+    assert run(home, "show", "list", "--since", "2024-10-06")[1].startswith("no shows")
+    assert json.loads(run(home, "show", "list", "--actor", "leo", "--json")[1]) == {"shows": []}
+    assert run(home, "show", "list", "--since", "yesterday")[0] == 2
 
 
 def test_a_release_says_whether_it_is_on_stage(home: Path) -> None:

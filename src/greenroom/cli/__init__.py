@@ -82,7 +82,7 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         ),
         "perform": Lazy("shows", "perform_command", "Perform live at 30 fps and record the show."),
         "control": Lazy("shows", "control_command", "Hold or cut a running show, within a frame."),
-        "show": Lazy("listing", "show_group", "List and show recorded shows."),
+        "show": Lazy("listing", "show_group", "List, show and export recorded shows."),
         "replay": Lazy("shows", "replay_command", "Replay a show bit for bit, or export it."),
         "serve": Lazy("shows", "serve_command", "Serve page, API and metrics over this workspace."),
     },

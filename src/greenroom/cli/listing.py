@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import click
 
 from greenroom.cli.context import Context, answer, as_json, short
+from greenroom.cli.show_export import export_command
+
+_Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+_SINCE: _Decorator = click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DATE",
+    help="Begun on this UTC day or later, such as 2026-11-30.",
+)
+
+
+def _unchanged(command: Callable[..., None]) -> Callable[..., None]:
+    return command
 
 
 def listing(group: click.Group, kind: str) -> click.Group:
@@ -15,12 +30,15 @@ def listing(group: click.Group, kind: str) -> click.Group:
 
     @group.command("list", help=f"List {kind}s in the order in which they came.")
     @click.option("--actor", default=None, help="Of this actor only.")
+    @(_SINCE if kind == "show" else _unchanged)
     @as_json
     @click.pass_obj
-    def list_command(context: Context, actor: str | None, as_json: bool) -> None:
+    def list_command(
+        context: Context, actor: str | None, as_json: bool, since: datetime | None = None
+    ) -> None:
         from greenroom.services.listing import rows_of
 
-        rows = rows_of(context.workspace, kind, actor)
+        rows = rows_of(context.workspace, kind, actor, since and since.date())
         lines = [
             f"{short(row[kind])}  {row['date']}  {row['length']:>12}  {row['actor']:12}  {row['name']}"
             for row in rows
@@ -87,9 +105,10 @@ def release_group() -> None:
 
 @click.group("show")
 def show_group() -> None:
-    """List and show recorded shows."""
+    """List, show and export recorded shows."""
 
 
 listing(model_group, "model")
 listing(release_group, "release")
 listing(show_group, "show")
+show_group.add_command(export_command)

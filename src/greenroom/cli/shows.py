@@ -134,7 +134,13 @@ def control_command(context: Context, actor: str, act: Act, as_json: bool) -> No
 @click.command("replay", cls=Heavy)
 @click.argument("show")
 @click.option("--verify", "check", is_flag=True, help="Compute every frame again and compare.")
-@click.option("--export", "export", type=click.Path(path_type=Path), help="Write the show as BVH.")
+@click.option(
+    "--export",
+    "export",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the show as FILE.bvh, .vrma, .glb, .csv or .wav.",
+)
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 64))
 @as_json
 @click.pass_context

@@ -12,14 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from greenroom.capture.formats.bvh import body_to_motion, write_bvh
 from greenroom.contracts import flat_width, get_tensors
 from greenroom.frames import Body, Floats, Frame
 from greenroom.live.engine import FOLLOWED
 from greenroom.live.loaded_model import LoadedModel
+from greenroom.live.performance import read_performance
 from greenroom.live.performer import Performer
 from greenroom.live.recorder import chain, read_ledger
 from greenroom.live.ring import frame_of, get_packets
@@ -259,22 +258,4 @@ def performed_motion(workspace: Workspace, show: str) -> Body:
 
     At a tick that nobody performed (an engine was lost) the frame before stands on.
     """
-    manifest = workspace.objects.read(show, Show)
-    release = opening_release(workspace, manifest)
-    frames: list[Frame] = [
-        frame_of(r) for r in read_ledger(workspace, manifest, release.role.shape)
-    ]
-    ticks = np.asarray([frame.tick for frame in frames])
-    indices = np.searchsorted(ticks, np.arange(ticks[0], ticks[-1] + 1), side="right") - 1
-    rotations = np.stack([frame.rotations for frame in frames])[indices]
-    return Body(
-        release.skeleton,
-        np.stack([frame.root for frame in frames])[indices],
-        rotations,
-        np.ones(rotations.shape[:2], dtype=np.float32),
-    )
-
-
-def export_bvh(workspace: Workspace, show: str) -> bytes:
-    """Return a show as a BVH file."""
-    return write_bvh(body_to_motion(performed_motion(workspace, show)))
+    return read_performance(workspace, show).body

@@ -225,12 +225,18 @@ def draw(
             tones=tones,
         )
     # Four samples a pixel are averaged as light, not as sRGB.
-    small = colour.reshape(view.height, 2, view.width, 2, 3).mean(axis=(1, 3))
-    bare = (depth == -np.inf).reshape(view.height, 2, view.width, 2).mean(axis=(1, 3))
+    small = _quarter(colour)
+    bare = _quarter((depth == -np.inf).astype(np.float64))
     small += bare[..., None] * _stage(ends, radii, view=view, floor=floor, light=light)
     srgb = 255 * np.clip(small, 0, 1) ** (1 / 2.2)
     out: Picture = np.round(srgb).astype(np.uint8)
     return out
+
+
+def _quarter(samples: Doubles) -> Doubles:
+    """Return the mean of each two by two samples (2 h, 2 w, ...) → (h, w, ...)."""
+    rows = samples[::2] + samples[1::2]
+    return np.asarray((rows[:, ::2] + rows[:, 1::2]) / 4)
 
 
 def _linear(colour: tuple[int, int, int]) -> Doubles:
@@ -247,24 +253,30 @@ def _stage(ends: Doubles, radii: Doubles, view: View, floor: float, light: Light
     up = (height / 2 - 0.5 - np.arange(height)) / view.scale
     right = (np.arange(width) + 0.5 - width / 2) / view.scale
     pitch, yaw = math.radians(view.pitch), math.radians(view.yaw)
-    # Each pixel's ray meets the floor: solve up = y cos p - towards sin p for the point on it.
+    # Each pixel's ray meets the floor: solve up = y cos p - towards sin p for the point on it. On the
+    # floor a column's and a row's directions are at right angles, so that exp(-d²) is a product of both.
     drop = floor - view.centre[1]
     deep = (drop * math.cos(pitch) - up) / max(math.sin(pitch), 1e-3)
-    x = view.centre[0] + right[None] * math.cos(yaw) + deep[:, None] * math.sin(yaw)
-    z = view.centre[2] - right[None] * math.sin(yaw) + deep[:, None] * math.cos(yaw)
-    dark = np.zeros((height, width))
-    for (a, b), (ra, rb) in zip(ends, radii, strict=True):
-        for along in (0.25, 0.75):
-            p, r = a + along * (b - a), ra + along * (rb - ra)
-            above = max(float(p[1]) - floor, 0.0)
-            if above < 0.9:
-                square = (x - p[0]) ** 2 + (z - p[2]) ** 2
-                near = (1.8 * r) ** 2 / ((1.8 * r) ** 2 + above**2)
-                spread = 0.9 * r + 0.5 * above
-                dark += 0.9 * near * np.exp(-square / (2 * spread**2))
+
+    def along(points: Doubles) -> tuple[Doubles, Doubles]:
+        x, z = points[..., 0] - view.centre[0], points[..., 2] - view.centre[2]
+        return x * math.cos(yaw) - z * math.sin(yaw), x * math.sin(yaw) + z * math.cos(yaw)
+
+    share = np.asarray([0.25, 0.75])[:, None]
+    p = (ends[:, None, 0] + share * (ends[:, None, 1] - ends[:, None, 0])).reshape(-1, 3)
+    r = (radii[:, :1] + share.T * (radii[:, 1:] - radii[:, :1])).ravel()
+    above = np.maximum(p[:, 1] - floor, 0.0)
+    p, r, above = p[above < 0.9], r[above < 0.9], above[above < 0.9]
+    near = (1.8 * r) ** 2 / ((1.8 * r) ** 2 + above**2)
+    spread = 2 * (0.9 * r + 0.5 * above) ** 2
+    column, row = along(p)
+    dark = (0.9 * near * np.exp(-((deep[:, None] - row) ** 2) / spread)) @ np.exp(
+        -((right[:, None] - column) ** 2) / spread
+    ).T
     middle = ends.mean(axis=(0, 1)) if len(ends) else np.asarray(view.centre)
-    far = np.hypot(x - middle[0], z - middle[2])
-    pool = np.exp(-((far / 1.5) ** 2))[..., None]
+    column, row = along(middle)
+    pool = np.exp(-(((deep - row) / 1.5) ** 2))[:, None, None]
+    pool = pool * np.exp(-(((right - column) / 1.5) ** 2))[:, None]
     back, ground = _linear(light.back), _linear(light.floor)
     shade = np.exp(-dark)[..., None]
     return np.asarray((back + (ground - back) * pool) * shade)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from greenroom.clock import NS_PER_S, TICK_HZ
+from greenroom.clock import NS_PER_S, TICK_HZ, utc_day
 from greenroom.errors import GreenroomError
 from greenroom.manifests import Dataset, Manifest, Model, PolicyStatement, ReleaseManifest, Show
 from greenroom.registry.approval import approval_status
@@ -19,21 +19,27 @@ Rules = Callable[[str], PolicyStatement]
 """Returns the rules in force for an actor, or raises as `policy_of` does."""
 
 
-def rows_of(workspace: Workspace, kind: str, actor: str | None = None) -> list[dict[str, Any]]:
+def rows_of(
+    workspace: Workspace, kind: str, actor: str | None = None, since: datetime.date | None = None
+) -> list[dict[str, Any]]:
     """Return a row per object of a kind, in the order of publication.
 
     Args:
         workspace: the workspace.
         kind: "dataset", "model", "release" or "show".
         actor: only of this actor; None for all.
+        since: only shows that began on this UTC day or later; None for all.
 
     Returns:
-        Rows with the object's hash under `kind`, "date" (UTC), "length", "actor", "name" and "by".
+        Rows with the object's hash under `kind`, "date" (UTC), "length", "actor", "name" and "by". A
+        show's date is that of its start; it has "started" (ISO 8601), "frames" and "seconds" too.
     """
     rows = []
     rules = cache(partial(policy_of, workspace))  # by actor: once a listing
     for row in workspace.catalog.find(kind, actor=actor):
         manifest = workspace.objects.read_any(row.object)
+        if isinstance(manifest, Show) and since and utc_day(int(manifest.started_utc_ns)) < since:
+            continue
         rows.append(
             {
                 kind: row.object,
@@ -44,7 +50,21 @@ def rows_of(workspace: Workspace, kind: str, actor: str | None = None) -> list[d
                 "by": row.by,
             }
         )
+        if isinstance(manifest, Show):
+            rows[-1] |= _show_facts(manifest)
     return rows
+
+
+def _show_facts(show: Show) -> dict[str, Any]:
+    """Return what tells last night's show from others."""
+    started_ns = int(show.started_utc_ns)
+    started = datetime.datetime.fromtimestamp(started_ns // NS_PER_S, datetime.UTC)
+    return {
+        "date": date_text(started_ns),
+        "started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "frames": show.frames,
+        "seconds": round(show.frames / TICK_HZ, 3),
+    }
 
 
 def date_text(utc_ns: int) -> str:

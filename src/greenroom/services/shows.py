@@ -7,21 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenroom.clock import TICK_HZ
-from greenroom.consent.gate import require_rights_of_all
 from greenroom.errors import BadInput
 from greenroom.live.control import Act, record_control
 from greenroom.live.fallback import LostCapture
 from greenroom.live.inputs import open_inputs
 from greenroom.live.playlist import Playlist, show_conditioning
-from greenroom.live.replay import ReplayVerdict, export_bvh, verify
+from greenroom.live.replay import ReplayVerdict, verify
 from greenroom.live.show import ShowHooks, ShowResult, perform
 from greenroom.live.show_notice import find_show
 from greenroom.live.supervisor import ShowSpec
-from greenroom.manifests import Show
 from greenroom.monitoring.script import ScriptScene, read_script
 from greenroom.observers.page import welcome_message
 from greenroom.registry.promote import live_release, previous_of
 from greenroom.registry.release import Release, load_release
+from greenroom.services.show_export import export_file, export_kind
 from greenroom.services.show_session import (
     ServePage,
     ShowSession,
@@ -30,7 +29,6 @@ from greenroom.services.show_session import (
     warned,
 )
 from greenroom.serving import DEFAULT_BACKEND
-from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
 
 FACE_ONLY = "When capture is lost, it stands at ease; the voice drives the face and plain gestures."
@@ -230,21 +228,19 @@ def replay_show(
         workspace: the workspace.
         show: its hash, or the beginning of it.
         progress: called with (frames compared, total); None for no comparison.
-        file: BVH file to write; None for none.
+        file: to write, of a kind that its ending names; None for none.
         threads: of the model's runtime.
 
     Raises:
-        BadInput: neither is asked for.
+        BadInput: neither is asked for, or no kind of file ends so.
         Refused: a take's rights do not cover an export.
     """
     name = workspace.resolve(show, "show")
     if progress is None and file is None:
         raise BadInput("nothing to do", then="give --verify, or --export FILE.bvh")
+    if file is not None:
+        export_kind(file)  # before minutes are spent on a comparison
     verdict = None if progress is None else verify(workspace, name, threads, progress)
     if file is None:
         return ReplayResult(verdict, None)
-    takes = workspace.objects.read(name, Show).parents.takes
-    require_rights_of_all(workspace, takes, "export")
-    data = export_bvh(workspace, name)
-    write_durably(file, data)
-    return ReplayResult(verdict, file, len(data))
+    return ReplayResult(verdict, file, export_file(workspace, name, file))

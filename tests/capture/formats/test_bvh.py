@@ -12,6 +12,7 @@ from greenroom.capture.formats.bvh import body_to_motion, read_bvh, write_bvh
 from greenroom.capture.skeleton.retarget import to_body
 from greenroom.errors import BadInput
 from greenroom.frames import BONES
+from tests.capture.formats.performed import asymmetric, places
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", PendingDeprecationWarning)  # of PyGLM, which bvhio imports
@@ -220,3 +221,14 @@ def test_members_of_a_zip_are_what_was_zipped(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("x/a.bvh", GOOD)
     assert list(members(tmp_path / "a.zip")) == [("x/a.bvh", GOOD)]
+
+
+def test_an_asymmetric_performance_stands_in_bvhio_where_it_stood_in_centimetres(tmp_path):
+    body = asymmetric(6)
+    data = write_bvh(body_to_motion(body))
+    names = [line.split()[1] for line in data.decode().splitlines() if "ROOT" in line]
+    names += [line.split()[1] for line in data.decode().splitlines() if "JOINT" in line]
+    theirs = bvhio_places(data, tmp_path, list(range(6))) * 0.01
+    ours, _ = places(body)
+    order = [BONES.index(name) for name in names]
+    np.testing.assert_allclose(ours[:, order], theirs, atol=1e-3)

@@ -1,4 +1,5 @@
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -6,7 +7,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.capture.formats.wav import read_audio, write_wav
+from greenroom.capture.formats.wav import read_audio, write_broadcast_wav, write_wav
+from greenroom.clock import NS_PER_S, Timecode
 from greenroom.errors import BadInput
 
 
@@ -97,3 +99,17 @@ def test_no_time_of_writing_is_in_the_bytes() -> None:
     at = plain.index(b"PEAK") + 12
     assert any(plain[at : at + 4]) and not any(data[at : at + 4])
     assert data[:at] + plain[at : at + 4] + data[at + 4 :] == plain
+
+
+def test_a_broadcast_wave_is_pcm_16_that_says_its_samples_since_midnight() -> None:
+    samples = np.linspace(-1.2, 1.2, 1600).astype(np.float32)
+    data = write_broadcast_wav(samples, Timecode(86_400 * NS_PER_S + 10 * NS_PER_S, 3), "a show")
+    with soundfile.SoundFile(io.BytesIO(data)) as file:
+        assert (file.samplerate, file.channels, file.subtype) == (24_000, 1, "PCM_16")
+        read = file.read(dtype="float64")
+    assert len(read) == 1600 and np.abs(read - samples.clip(-1, 1)).max() <= 1.01 / 32768
+    at = data.index(b"bext")
+    size, reference = struct.unpack_from("<I", data, at + 4)[0], data[at + 8 + 338 :]
+    assert size == 602 and at < data.index(b"data")
+    assert struct.unpack_from("<Q", reference)[0] == (10 * 30 + 3) * 800
+    assert data[at + 8 + 320 : at + 8 + 338] == b"1970-01-0200:00:10"

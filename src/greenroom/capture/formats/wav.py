@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 from dataclasses import dataclass
 
 import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
+from greenroom.clock import Timecode
 from greenroom.errors import BadInput
-from greenroom.frames import SAMPLE_RATE, Doubles, Floats
+from greenroom.frames import SAMPLE_RATE, SAMPLES_PER_TICK, Doubles, Floats
 
 MAX_BYTES = 2 << 30
 MAX_SAMPLES = 1 << 29
@@ -121,3 +123,33 @@ def write_wav(samples: Floats, *, rate: int = SAMPLE_RATE) -> bytes:
     if peak > 0:
         data[peak + 12 : peak + 16] = bytes(4)
     return bytes(data)
+
+
+def write_broadcast_wav(samples: Floats, timecode: Timecode, description: str = "") -> bytes:
+    """Write a Broadcast Wave of 16-bit PCM: an editor lays it at its timecode.
+
+    The chunk `bext` (EBU Tech 3285, version 1) stands before the sound. Its TimeReference counts samples
+    since midnight UTC: the first tick's frame of the day, 800 samples a frame.
+
+    Args:
+        samples: shape (S,), mono at 24 kHz; beyond full scale ±1 they are clipped.
+        timecode: of the first sample.
+        description: what it is, 256 bytes of ASCII at most.
+    """
+    pcm = np.clip(np.round(np.asarray(samples, np.float64) * 32768), -32768, 32767).astype("<i2")
+    texts = (  # description, originator, its reference, date, time; each padded with zeros
+        (description.encode("ascii", "replace"), 256),
+        (b"Greenroom", 32),
+        (b"", 32),
+        (timecode.day.isoformat().encode(), 10),
+        (timecode.text()[:8].encode(), 8),
+    )
+    bext = b"".join(text[:size].ljust(size, b"\0") for text, size in texts)
+    bext += struct.pack("<QH254x", timecode.frame() * SAMPLES_PER_TICK, 1)
+    # PCM, one channel, samples a second, bytes a second, bytes a sample, bits a sample
+    form = np.asarray([1, 1, SAMPLE_RATE, 0, 2 * SAMPLE_RATE, 0, 2, 16], "<u2").tobytes()
+    chunks = b"".join(
+        struct.pack("<4sI", name, len(data)) + data
+        for name, data in ((b"bext", bext), (b"fmt ", form), (b"data", pcm.tobytes()))
+    )
+    return struct.pack("<4sI4s", b"RIFF", 4 + len(chunks), b"WAVE") + chunks
