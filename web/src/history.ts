@@ -29,6 +29,7 @@ export class History {
   /** A release drives some of the bones, and the next one others: room for all, and for speech. */
   private readonly attention: Float32Array;
   private readonly driven = new Int16Array(KEPT_TICKS);
+  private readonly faces = new Array<Frame["face"]>(KEPT_TICKS).fill(null);
 
   constructor(private readonly bones: number) {
     const empty = () => new Float32Array(KEPT_TICKS).fill(NaN);
@@ -66,6 +67,7 @@ export class History {
     this.series.f0[i] = frame.voiced === false ? NaN : (frame.f0_hz ?? NaN);
     this.root.set(frame.root, i * 3);
     this.rotations.set(frame.rotations, i * this.bones * 4);
+    this.faces[i] = frame.face;
     this.hasGhost[i] = frame.ghost === null ? 0 : 1;
     if (frame.ghost !== null) {
       this.ghostRoot.set(frame.ghost.root, i * 3);
@@ -119,6 +121,11 @@ export class History {
       root: this.root.subarray(i * 3, i * 3 + 3),
       rotations: this.rotations.subarray(i * this.bones * 4, (i + 1) * this.bones * 4),
     };
+  }
+
+  /** Weights of the face; null where nothing drove one. */
+  faceAt(tick: number): Frame["face"] {
+    return this.has(tick) ? this.faces[tick % KEPT_TICKS] : null;
   }
 
   ghostAt(tick: number): {

@@ -16,6 +16,7 @@ import { Sketch } from "./sketch";
 import { Stage, type Moment, type Picture } from "./stage";
 import { onThemeChange, theme } from "./theme";
 import { Timeline } from "./timeline";
+import { Wardrobe } from "./wardrobe";
 
 /** Charts and figures are written ten times a second; the performer at every frame. */
 const FIGURES_MS = 100;
@@ -29,6 +30,11 @@ const progress = new Progress(show);
 const legend = new Legend(show, theme());
 const timeline = new Timeline(strip, show, theme());
 const panel = new Panel(show, theme(), (tick) => look(tick));
+const wardrobe = new Wardrobe(
+  () => picture,
+  () => show.hello?.skeleton ?? null,
+  () => show.hello?.face ?? [],
+);
 /** The moment under the pointer, and the moment at which the view was paused. */
 let hovered: number | null = null;
 let pinned: number | null = null;
@@ -82,6 +88,7 @@ function moment(tick: number): Moment | null {
     ...history.poseAt(tick),
     ghost: history.ghostAt(tick),
     attention: history.attentionAt(tick),
+    face: history.faceAt(tick),
   };
 }
 
@@ -142,6 +149,7 @@ function receive(data: unknown): void {
     if (show.history !== before && show.hello !== null) {
       [hovered, pinned, drawnTick] = [null, null, -2];
       picture.cast(show.hello.skeleton);
+      void (show.hello.avatar === null ? wardrobe.dress() : wardrobe.fetch(show.hello.avatar));
     }
     if (message.type !== "frame") figuresDue = true;
   } catch (problem) {
@@ -198,4 +206,8 @@ function start(): void {
   refresh();
 }
 
+if (location.pathname === "/overlay") {
+  document.documentElement.dataset.overlay = "";
+  byId("synthetic").hidden = !new URLSearchParams(location.search).has("notice");
+}
 start();

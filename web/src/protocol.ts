@@ -28,6 +28,10 @@ export interface Hello {
   confidence_base: number | null;
   notices: string[];
   credits: string[];
+  /** Names of a frame's face weights, in their order; none from a server that sends no face. */
+  face: string[];
+  /** Where the show's own avatar is; null where each viewer sees the mannequin. */
+  avatar: string | null;
   state: "idle" | "live" | "ended";
 }
 
@@ -45,6 +49,7 @@ export interface Frame {
   root: number[];
   rotations: number[];
   ghost: Ghost | null;
+  face: (number | null)[] | null;
   confidence: number | null;
   attention: { joints: number[]; speech: number } | null;
   ms: { features: number | null; model: number | null; post: number | null; frame: number | null };
@@ -158,6 +163,8 @@ function hello(f: Fields): Hello {
     confidence_base: optional(f.confidence_base, "hello.confidence_base", number),
     notices: texts(f.notices, "hello.notices"),
     credits: texts(f.credits, "hello.credits"),
+    face: f.face === undefined ? [] : texts(f.face, "hello.face"),
+    avatar: optional(f.avatar ?? null, "hello.avatar", text),
     state: oneOf(f.state, "hello.state", ["idle", "live", "ended"]),
   };
 }
@@ -179,6 +186,12 @@ function attention(value: unknown, driven: number): { joints: number[]; speech: 
   };
 }
 
+/** Weights of a face, null where nothing drives a channel. */
+function weights(value: unknown, name: string): (number | null)[] {
+  if (!Array.isArray(value)) throw new ProtocolError(`${name} is no list`);
+  return value.map((weight, i) => (weight === null ? null : number(weight, `${name}[${i}]`)));
+}
+
 function frame(f: Fields, shape: Shape): Frame {
   const ms = object(f.ms, "frame.ms");
   const tick = count(f.tick, "frame.tick");
@@ -191,6 +204,7 @@ function frame(f: Fields, shape: Shape): Frame {
     root: numbers(f.root, "frame.root", 3),
     rotations: numbers(f.rotations, "frame.rotations", shape.bones * 4),
     ghost: optional(f.ghost, "frame.ghost", (v) => ghost(v, shape)),
+    face: optional(f.face ?? null, "frame.face", weights),
     confidence: optional(f.confidence, "frame.confidence", number),
     attention: optional(f.attention, "frame.attention", (v) => attention(v, shape.joints(tick))),
     ms: {

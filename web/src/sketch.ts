@@ -29,6 +29,10 @@ export class Sketch implements Picture {
     this.redraw();
   }
 
+  wear(): void {
+    // A flat figure wears nothing.
+  }
+
   show(moment: Moment | null): void {
     this.moment = moment;
     this.redraw();

@@ -18,6 +18,7 @@ import {
   ShadowMaterial,
   WebGLRenderer,
 } from "three";
+import type { Avatar } from "./avatar";
 import { FollowCamera } from "./camera";
 import { GhostLines } from "./ghost";
 import { Mannequin } from "./mannequin";
@@ -34,6 +35,8 @@ export interface Moment {
   rotations: ArrayLike<number>;
   ghost: { root: ArrayLike<number>; rotations: ArrayLike<number>; valid: ArrayLike<number> } | null;
   attention: ArrayLike<number> | null;
+  /** Weights of the face by channel, null where nothing drives one; null where there is none at all. */
+  face: readonly (number | null)[] | null;
   /** The bones that attention is about, in its order; -1 for one that the skeleton lacks. */
   joints: number[];
 }
@@ -46,11 +49,15 @@ export interface Picture {
   turn(azimuth: number, elevation: number): void;
   closer(factor: number): void;
   reset(): void;
+  /** Let an avatar perform in the mannequin's place; null takes it off. */
+  wear(avatar: Avatar | null): void;
 }
 
 export class Stage implements Picture {
   /** True where the machine draws without a graphics card: then the light is simpler. */
   private readonly plain: boolean;
+  /** True where the performer is to stand on nothing: in another program's picture. */
+  private readonly overlay = location.pathname === "/overlay";
   private readonly renderer: WebGLRenderer;
   private readonly scene = new Scene();
   private readonly view: FollowCamera;
@@ -62,6 +69,8 @@ export class Stage implements Picture {
   private readonly floor: Mesh<PlaneGeometry, ShadowMaterial>;
   private mannequin: Mannequin | null = null;
   private ghost: GhostLines | null = null;
+  private avatar: Avatar | null = null;
+  private moment: Moment | null = null;
   private pose: Pose | null = null;
   private ghostPose: Pose | null = null;
   private feet: number[] = [];
@@ -126,15 +135,18 @@ export class Stage implements Picture {
 
   show(moment: Moment | null): void {
     if (this.mannequin === null || this.pose === null) return;
-    this.mannequin.mesh.visible = moment !== null;
+    this.moment = moment;
+    this.mannequin.mesh.visible = moment !== null && this.avatar === null;
+    if (this.avatar !== null) this.avatar.scene.visible = moment !== null;
     for (const contact of this.contacts) contact.visible = moment !== null;
     if (moment === null) {
       this.ghost!.hide();
     } else {
       this.pose.set(moment.root, moment.rotations);
+      this.avatar?.set(moment.root, moment.rotations, moment.face);
       this.mannequin.set(this.pose);
       this.mannequin.light(this.pose, moment.joints, moment.attention);
-      if (moment.ghost === null) this.ghost!.hide();
+      if (moment.ghost === null || this.avatar !== null || this.overlay) this.ghost!.hide();
       else {
         this.ghostPose!.set(moment.ghost.root, moment.ghost.rotations);
         this.ghost!.set(this.ghostPose!, moment.ghost.valid);
@@ -150,6 +162,7 @@ export class Stage implements Picture {
     this.ghost?.paint(new Color(theme.ghost), new Color(theme.ghostEdge));
     this.pool.material.color.set(theme.pool);
     this.pool.material.opacity = theme.dark ? 0.5 : 0.9;
+    this.pool.visible = !this.overlay;
     this.floor.material.opacity = theme.shade;
     this.rim.intensity = theme.dark ? 1.5 : 0.7;
     this.key.intensity = theme.dark ? 2.0 : 1.5;
@@ -170,9 +183,19 @@ export class Stage implements Picture {
     this.view.reset();
   }
 
+  wear(avatar: Avatar | null): void {
+    if (this.avatar !== null) {
+      this.scene.remove(this.avatar.scene);
+      this.avatar.dispose();
+    }
+    this.avatar = avatar;
+    if (avatar !== null) this.scene.add(avatar.scene);
+    this.show(this.moment);
+  }
+
   private follow(pose: Pose): void {
     const [x, z] = [pose.positions[0], pose.positions[2]];
-    this.view.aim(x, z, this.height);
+    this.view.aim(x, z, this.avatar?.height ?? this.height);
     this.pool.position.x = x;
     this.pool.position.z = z;
     this.floor.position.set(x, FLOOR, z);
@@ -229,6 +252,7 @@ export class Stage implements Picture {
     this.pending = 0;
     const moving = this.view.step(Math.min((now - this.drawnAt) / 1000, 0.25));
     this.drawnAt = now;
+    this.avatar?.step(now);
     this.renderer.render(this.scene, this.view.camera);
     if (moving) this.redraw();
   }

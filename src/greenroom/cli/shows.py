@@ -23,7 +23,13 @@ from greenroom.registry.release import Release
 from greenroom.services.demo import DemoHooks, DemoResult, perform_demo
 from greenroom.services.show_results import replay_line, require_no_missed_tick, show_summary
 from greenroom.services.show_session import PAGE_PORT
-from greenroom.services.shows import PerformRequest, control_show, perform_actor, replay_show
+from greenroom.services.shows import (
+    PerformRequest,
+    control_show,
+    perform_actor,
+    read_avatar,
+    replay_show,
+)
 from greenroom.serving import DEFAULT_BACKEND
 from greenroom.stage.access import read_token, require_token
 from greenroom.stage.api import page_server
@@ -75,6 +81,12 @@ TOKEN: dict[str, Any] = {
     show_default=True,
     help="When nothing is captured: stand at ease, move freely by the model, or return to rest.",
 )
+@click.option(
+    "--avatar",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="VRM",
+    help="Avatar that every viewer of the page sees; without one, each may drop their own.",
+)
 @click.option("--token", **TOKEN)
 @as_json
 @click.pass_obj
@@ -89,6 +101,7 @@ def perform_command(
     watch: bool,
     script: Path | None,
     lost: LostCapture,
+    avatar: Path | None,
     token: Path | None,
     as_json: bool,
 ) -> None:
@@ -103,13 +116,15 @@ def perform_command(
         watch=watch,
         script=script,
         lost=lost,
+        avatar=avatar,
     )
+    model = None if avatar is None else read_avatar(avatar)
     page_token = None if token is None else read_token(token)
     show_result = perform_actor(
         context.workspace,
         request,
         context.user,
-        open_page=lambda address: page_server(context.workspace, address, page_token),
+        open_page=lambda address: page_server(context.workspace, address, page_token, avatar=model),
         progress=meter("on air", as_json),
     )
     answer(as_json, show_result.json, show_summary(show_result))

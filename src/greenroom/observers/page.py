@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from greenroom.capture.packets import newest_samples
 from greenroom.clock import PERIOD_NS
 from greenroom.contracts import ModelShape, get_tensors
 from greenroom.features.speech import BANDS, SpeechExtractor
-from greenroom.frames import SAMPLES_PER_TICK, Floats
+from greenroom.frames import ARKIT, SAMPLES_PER_TICK, Floats
 from greenroom.live.ring import get_packets, rung_of
 from greenroom.monitoring.exporter import FrameMetrics, Metrics
 from greenroom.observers.hub import Hub
@@ -55,9 +56,23 @@ class MetricsObserver:
 
 
 def welcome_message(
-    release: Release, ticks: int | None, notices: list[str], credits: list[str], state: str = "live"
+    release: Release,
+    ticks: int | None,
+    notices: list[str],
+    credits: list[str],
+    state: str = "live",
+    avatar: str | None = None,
 ) -> bytes:
-    """Return the first message a viewer gets."""
+    """Return the first message a viewer gets.
+
+    Args:
+        release: that opens the show.
+        ticks: of the show.
+        notices: what viewers are told of it.
+        credits: of what plays.
+        state: "idle", "live" or "ended".
+        avatar: where the page finds the show's avatar; None for the mannequin.
+    """
     skeleton = release.skeleton
     return msgspec.json.encode(
         {
@@ -78,6 +93,8 @@ def welcome_message(
             "confidence_base": release.manifest.reference.confidence_mean,
             "notices": notices,
             "credits": credits,
+            "face": list(ARKIT),
+            "avatar": avatar,
             "state": state,
         }
     )
@@ -131,7 +148,7 @@ class PageObserver:
                 ),
                 "valid": _numbers(capture.validity),
             },
-            "face": None if not np.isfinite(row["face"]).all() else _numbers(row["face"]),
+            "face": _weights(row["face"]),
             "confidence": round(float(np.mean(outputs["confidence"])), 4) if model_asked else None,
             "attention": None
             if attention is None
@@ -163,6 +180,13 @@ class PageObserver:
         if not at:
             return ""
         return at[-1][1] + (" (repeat)" if at[-1][2] else "")
+
+
+def _weights(face: Floats) -> list[float | None] | None:
+    """Return a face's weights, None where nothing drives one; None where nothing drives any."""
+    if not np.isfinite(face).any():
+        return None
+    return [round(weight, 4) if math.isfinite(weight) else None for weight in face.tolist()]
 
 
 def _numbers(values: Floats) -> list[float]:

@@ -31,6 +31,9 @@ from greenroom.services.show_session import (
 from greenroom.serving import DEFAULT_BACKEND
 from greenroom.store.workspace import Workspace
 
+AVATAR_PATH = "/avatar.vrm"
+"""Where a show's page finds its avatar."""
+AVATAR_BYTES = 256 << 20
 FACE_ONLY = "When capture is lost, it stands at ease; the voice drives the face and plain gestures."
 NOT_SPEECH = "When capture is lost, it stands at ease; a voice drives plain gestures."
 NO_RIGHTS = (
@@ -68,6 +71,7 @@ class PerformRequest:
         watch: whether the capture is charted for drift.
         script: CSV file of scenes; None for none.
         lost: what the performer does when nothing is captured.
+        avatar: VRM file that every viewer of the page sees; None for the mannequin.
     """
 
     actor: str
@@ -79,6 +83,7 @@ class PerformRequest:
     watch: bool = True
     script: Path | None = None
     lost: LostCapture = "idle"
+    avatar: Path | None = None
 
 
 def perform_actor(
@@ -113,7 +118,8 @@ def perform_actor(
     notices = show_notices(release, playlist) + ([NO_RIGHTS] if order.receivers else [])
     notices += _watch(session, workspace, order, scenes) if request.watch else []
     try:
-        session.open(welcome_message(release, order.ticks, notices, []))
+        avatar = AVATAR_PATH if request.avatar is not None else None
+        session.open(welcome_message(release, order.ticks, notices, [], avatar=avatar))
         return perform_in_session(workspace, order, session, by, progress=progress)
     finally:
         session.close()
@@ -136,6 +142,24 @@ def control_show(workspace: Workspace, actor: str, act: Act, by: str) -> None:
             f"no show of '{actor}' is on", then="start one: greenroom perform; past ones: show list"
         )
     record_control(workspace, actor, act, by)
+
+
+def read_avatar(path: Path) -> bytes:
+    """Return the bytes of a VRM file.
+
+    Raises:
+        BadInput: it is no binary glTF, or too large for a page.
+    """
+    data = path.read_bytes()
+    if data[:4] != b"glTF":
+        raise BadInput("this is no VRM file", where=str(path), then="export the avatar as VRM")
+    if len(data) > AVATAR_BYTES:
+        raise BadInput(
+            f"{len(data) >> 20} MB; at most {AVATAR_BYTES >> 20}",
+            where=str(path),
+            then="export it with smaller textures",
+        )
+    return data
 
 
 def _plan(

@@ -16,6 +16,7 @@ from greenroom.manifests import KINDS as MANIFESTS
 from greenroom.manifests import to_json
 from greenroom.monitoring.alerts import alert_json, list_alerts
 from greenroom.observers.hub import Hub
+from greenroom.services.shows import AVATAR_PATH
 from greenroom.stage.access import require_token
 from greenroom.stage.server import ServerHandle, create_app, hosts_for, serve_in_thread
 from greenroom.store.workspace import Workspace
@@ -76,9 +77,18 @@ def routes(workspace: Workspace) -> list[BaseRoute]:
 
 
 def page_server(
-    workspace: Workspace, address: tuple[str, int] | None, token: bytes | None = None
+    workspace: Workspace,
+    address: tuple[str, int] | None,
+    token: bytes | None = None,
+    avatar: bytes | None = None,
 ) -> Callable[[Hub, CollectorRegistry], ServerHandle] | None:
     """Return what serves the page of a show at (host, port); None for no page.
+
+    Args:
+        workspace: the workspace.
+        address: host and port.
+        token: that viewers show; None where nobody has to.
+        avatar: a VRM file for every viewer of this show; None for the mannequin.
 
     Raises:
         BadInput: other machines reach the address, and there is no token.
@@ -89,12 +99,24 @@ def page_server(
 
     def serve(hub: Hub, registry: CollectorRegistry) -> ServerHandle:
         hosts = hosts_for(address[0])
+        shown = [] if avatar is None else [_avatar_route(avatar)]
         app = create_app(
-            hub, api_routes=routes(workspace), registry=registry, hosts=hosts, token=token
+            hub,
+            api_routes=[*routes(workspace), *shown],
+            registry=registry,
+            hosts=hosts,
+            token=token,
         )
         return serve_in_thread(app, *address)
 
     return serve
+
+
+def _avatar_route(data: bytes) -> Route:
+    async def avatar(request: Request) -> Response:
+        return Response(data, media_type="model/gltf-binary", headers={"cache-control": "no-cache"})
+
+    return Route(AVATAR_PATH, avatar)
 
 
 def _kind(request: Request) -> str:

@@ -110,7 +110,7 @@ def create_app(
         page: folder of the built page.
 
     >>> [route.path for route in create_app(Hub()).routes]
-    ['/', '/favicon.svg', '/ws', '/healthz', '/metrics', '/assets']
+    ['/', '/overlay', '/favicon.svg', '/ws', '/healthz', '/metrics', '/assets']
     """
     metrics = registry if registry is not None else CollectorRegistry()
 
@@ -139,6 +139,7 @@ def create_app(
     app = Starlette(
         routes=[
             Route("/", index),
+            Route("/overlay", index),
             Route("/favicon.svg", favicon),
             WebSocketRoute("/ws", ws),
             Route("/healthz", healthz),
