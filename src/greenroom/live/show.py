@@ -146,7 +146,7 @@ def _facts(order: ShowSpec, cast: EngineSupervisor) -> Show:
         started_utc_ns=str(cast.utc_ns),
         engines=list(cast.firsts),
         swaps=[Swap(tick=first, release=releases[index]) for first, index in cast.swaps],
-        lost_datagrams=cast.lost_datagrams,
+        lost_datagrams=cast.links.lost_datagrams,
         conditioning=_spans(order.conditioning, order.ticks),
         frames=0,
         late=0,
@@ -305,6 +305,8 @@ def _summary(
         "frames": recorder.frames,
         "late": int(recorder.late),
         "rungs": rungs,
+        "receivers": cast.links.receivers,
+        "sinks": cast.links.sinks,
     }
     for name, keys in (
         ("frame_ms", ("p50", "p99", "max")),
