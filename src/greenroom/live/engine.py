@@ -263,7 +263,6 @@ def main() -> int:
     ring = Ring(Path(order["ring"]), ModelShape.load(msgspec.convert(order["room"], Shape)))
     for first, last in order["dark"]:
         degrade_capture(inputs.playlist.body, first, last, order["seed"])
-    cuts = [tuple(cut) for cut in order["cuts"]]
     _prepare()
     send(sys.stdout.buffer, {"ready": True, "lead": lead})
     calls: deque[dict[str, Any]] = deque()

@@ -34,8 +34,9 @@ MOST_DATAGRAMS = 256
 _LONGEST = 65_536
 _RETRY_NS = NS_PER_S
 _RECEIVE_BUFFER = 1 << 20
-_BACK = 120
-"""Frames by which a late datagram is late; further back, the sender has begun anew."""
+_BACK = 30
+_LONGEST_GAP = 1200
+"""Frames that may be lost at once; more, and the sender has begun anew."""
 _DELAYS = 1800
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -65,28 +66,30 @@ class ReceiverCounts:
     _last: float | None = None
     _quickest_ns: float = float("inf")
 
-    def accept(self, number: float, step: float = 1.0, counted: bool = True) -> bool:
-        """Tell whether a frame is newer than those before; count what is lost, double or late.
+    def accept(
+        self, number: float, step: float = 1.0, counted: bool = True, back: int = _BACK
+    ) -> bool:
+        """Tell whether a frame is not older than those before; count what is lost, double or late.
 
         Args:
             number: the sender's number or time of the frame.
             step: between two frames.
             counted: whether each frame has the next number, so that a gap is a loss.
+            back: frames by which a late one may be late; further back, the sender has begun anew.
         """
         last = self._last
         if last is not None:
+            steps = round((number - last) / step)
             if number == last:
                 self.duplicated += 1
-                return False
-            steps = round((number - last) / step)
-            if -_BACK <= steps and number < last:
+            elif number < last and steps >= -back:
                 self.reordered += 1
                 return False
-            if counted and 1 < steps <= 10 * _BACK:
-                self.lost += steps - 1
-            if number < last:
+            elif number < last:
                 self._quickest_ns = float("inf")
                 self.delays_ns.clear()
+            elif counted and 1 < steps <= _LONGEST_GAP:
+                self.lost += steps - 1
         self._last = number
         return True
 

@@ -24,6 +24,8 @@ from greenroom.store.workspace import Workspace
 PORT = 11111
 VERSION = 6
 _LONGEST_NAME = 256
+_BACK = 5
+"""Frames; some senders count them within the second, and begin again at 0."""
 _TIME = struct.Struct(">ifii")
 _VALUES = len(ARKIT) + 9
 
@@ -75,7 +77,7 @@ class LiveLinkDecoder:
             weights = struct.unpack_from(f">{len(ARKIT)}f", data, offset + 1)
             if not all(-1 <= weight <= 2 for weight in weights):  # false for NaN
                 raise ValueError("a weight is absurd")
-        if not self.counts.accept(frame):
+        if not self.counts.accept(frame, back=_BACK):
             return
         self.counts.clocked(now_ns, (frame + subframe) * denominator / fps)
         if weights:

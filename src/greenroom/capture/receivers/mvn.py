@@ -1,12 +1,15 @@
 """Receive a body from Xsens MVN's network streamer: pose data with quaternions (MXTP02).
 
 Convention (source → ours): right-handed, Z up, X forward, metres, quaternions (w, x, y, z) of each
-segment in the world, identity in the T-pose → +Y up, facing +Z: (x, y, z) = (their y, z, x), and local
-rotations between segments that have a bone of ours. L5 has none.
+segment in the world → +Y up, facing +Z: (x, y, z) = (their y, z, x), and local rotations between the
+segments that have a bone of ours. L5 has none. Legs and trunk are unrotated in the T-pose. Arms are so in
+a pose with hanging arms, as MVN's own files have it, or in the T-pose: which one, the places of elbows
+tell.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 
@@ -20,7 +23,7 @@ from greenroom.capture.receivers.datagrams import (
 )
 from greenroom.capture.receivers.live_state import LiveBody, require_position, require_rotation
 from greenroom.frames import BONE, PARENTS
-from greenroom.rotations import inverse, multiply
+from greenroom.rotations import inverse, multiply, rotate
 from greenroom.store.workspace import Workspace
 
 PORT = 9763
@@ -37,6 +40,14 @@ SEGMENTS: tuple[str, ...] = (
 _LAST = 0x80
 _MOST_PARTS = 64
 _BODY = {BONE[name]: index for index, name in enumerate(SEGMENTS) if name}
+_HALF = math.sqrt(0.5)
+_T_POSE: dict[int, tuple[float, float, float, float]] = {
+    **{BONE["rightUpperArm"]: (0, 0, -_HALF, _HALF), BONE["leftUpperArm"]: (0, 0, _HALF, _HALF)},
+    **{BONE[f"right{part}"]: (0.5, 0.5, -0.5, 0.5) for part in ("LowerArm", "Hand")},
+    **{BONE[f"left{part}"]: (0.5, -0.5, 0.5, 0.5) for part in ("LowerArm", "Hand")},
+}
+"""Rotations of the T-pose of segments that are unrotated in hanging arms, ours."""
+_DOWN = 0.7
 
 
 class MvnDecoder:
@@ -80,8 +91,9 @@ class MvnDecoder:
         if sample == self._sample and part not in self._parts and len(self._parts) < _MOST_PARTS:
             self._parts.add(part)
         elif self.counts.accept(sample):
+            if sample != self._sample:
+                self.counts.clocked(now_ns, time_ms / 1000)
             self._sample, self._parts, self._segments = sample, {part}, {}
-            self.counts.clocked(now_ns, time_ms / 1000)
         else:
             return
         self._segments.update(segments)
@@ -92,6 +104,9 @@ class MvnDecoder:
         """Take the sample as a pose of local rotations."""
         segments = self._segments
         turns = {b: np.asarray(segments[i][1]) for b, i in _BODY.items() if i in segments}
+        if self._hangs():
+            for bone in turns.keys() & _T_POSE.keys():
+                turns[bone] = multiply(turns[bone], inverse(np.asarray(_T_POSE[bone])))
         local: dict[int, list[float]] = {}
         for bone, turn in turns.items():
             parent = PARENTS[bone]
@@ -102,6 +117,18 @@ class MvnDecoder:
         self._body.put(local, now_ns)
         if 0 in segments:
             self._body.put_hips(segments[0][0])
+
+    def _hangs(self) -> bool:
+        """Tell whether the arms' segments are unrotated in hanging arms, and not in the T-pose."""
+        for side in ("right", "left"):
+            upper, lower = (_BODY[BONE[f"{side}{part}Arm"]] for part in ("Upper", "Lower"))
+            if upper not in self._segments or lower not in self._segments:
+                return False
+            (begin, turn), (end, _) = self._segments[upper], self._segments[lower]
+            along = rotate(inverse(np.asarray(turn)), np.subtract(end, begin))
+            if not along[1] < -_DOWN * math.sqrt(sum(x * x for x in along.tolist())):
+                return False
+        return True
 
     def sample(self, now_ns: int) -> LiveSample:
         """Return the newest pose."""
