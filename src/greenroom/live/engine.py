@@ -281,9 +281,8 @@ def main() -> int:
             conditioning=conditioning,
             lost=order["lost"],
         )
-        receiver = inputs.receiver(
-            cuts, call["first"], float(release.role.rest[6 * release.role.shape.joints])
-        )
+        height = float(release.role.rest[6 * release.role.shape.joints])
+        receiver = inputs.receiver(order["cuts"], call["first"], height)
         billing = (call["release"], -1 if previous is None else call["previous"])
         engine = Engine(
             performer, receiver, sinks=sinks, ring=ring, clock=WallClock(), billing=billing

@@ -149,7 +149,6 @@ class Performer:
         role: from the release.
         backend: runs the model.
         seed: of the draws by which the model goes on without capture.
-        mark: called with "features", "inference" and "post" as each is done, to time them.
         previous: the release before, asked where this one's model says no number; it is left aside
             if it takes other inputs.
         conditioning: labels of the show: phonemes, and the scenes of its script.
@@ -162,13 +161,14 @@ class Performer:
         role: PerformerSpec,
         backend: Backend,
         seed: int,
-        mark: Callable[[str], None] = lambda name: None,
         previous: LoadedModel | None = None,
         conditioning: Conditioning = _NOTHING,
         lost: LostCapture = "idle",
     ) -> None:
         """Stand at the middle of the stage, in the rest pose."""
-        self.role, self.mark, self.lost = role, mark, lost
+        self.role, self.lost = role, lost
+        self.mark: Callable[[str], None] = lambda name: None
+        """Called with "features", "inference" and "post" as each is done, to time them."""
         self.part = LoadedModel(role, backend)
         stands_in = previous is not None and previous.stands_in_for(self.part)
         self.previous = previous if stands_in else None

@@ -2,9 +2,9 @@
 
 Convention (source → ours): right-handed, Z up, X forward, metres, quaternions (w, x, y, z) of each
 segment in the world → +Y up, facing +Z: (x, y, z) = (their y, z, x), and local rotations between the
-segments that have a bone of ours. L5 has none. Legs and trunk are unrotated in the T-pose. Arms are so in
-a pose with hanging arms, as MVN's own files have it, or in the T-pose: which one, the places of elbows
-tell.
+segments that have a bone of ours. L5 has none. Legs and trunk are unrotated in the T-pose. Arms are
+so in a pose with hanging arms, as MVN's own files have it, or in the T-pose: which one, the places of
+elbows tell.
 """
 
 from __future__ import annotations
