@@ -326,7 +326,7 @@ class DatagramReceiver:
             self.counts.received += 1
             try:
                 self.decoder.feed(data, now_ns)
-            except ValueError:
+            except (ValueError, ArithmeticError, LookupError):
                 self.counts.malformed += 1
         if self.address.peer is not None:
             for greeting in self.decoder.greetings(now_ns):
