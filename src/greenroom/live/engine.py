@@ -120,6 +120,7 @@ class Engine:
         pacer = Pacer(self.clock, start_ns)
         if first > 0:
             self._follow(first, pacer)
+            self.receiver.poll(self.clock.now_ns() - start_ns)  # live inputs listen from now on
         tick = first
         while tick < self.until:
             self.rehearse(tick, pacer.due_ns(tick))

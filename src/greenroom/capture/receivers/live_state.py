@@ -26,7 +26,9 @@ def require_position(numbers: Sequence[float]) -> tuple[float, ...]:
     Raises:
         ValueError: it is not a place on a stage.
     """
-    if not all(abs(number) <= FARTHEST for number in numbers):  # false for NaN
+    x, y, z = numbers
+    near = abs(x) <= FARTHEST and abs(y) <= FARTHEST and abs(z) <= FARTHEST
+    if not near:  # NaN is not
         raise ValueError("a position is absurd")
     return tuple(numbers)
 
@@ -37,10 +39,11 @@ def require_rotation(numbers: Sequence[float]) -> tuple[float, ...]:
     Raises:
         ValueError: it is nearly none.
     """
-    length = math.sqrt(sum(number * number for number in numbers))
+    x, y, z, w = numbers
+    length = math.sqrt(x * x + y * y + z * z + w * w)
     if not 0.5 < length < 2:  # false for NaN
         raise ValueError("a rotation is no unit quaternion")
-    return tuple(number / length for number in numbers)
+    return x / length, y / length, z / length, w / length
 
 
 class LiveBody:

@@ -45,14 +45,17 @@ _BONES = {_unity(name): index for index, name in enumerate(BONES)}
 
 def _floats(arguments: Sequence[Argument], first: int, count: int) -> list[float]:
     """Return numbers among a message's arguments; those that are too many are ignored."""
-    numbers = list(arguments[first : first + count])
+    numbers = arguments[first : first + count]
     if len(numbers) < count:
         raise ValueError("a message has too few arguments")
-    out = []
+    out: list[float] = []
     for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int | float):
+        if type(number) is float:
+            out.append(number)
+        elif type(number) is int:
+            out.append(float(number))
+        else:
             raise ValueError("a message has text where a number belongs")
-        out.append(float(number))
     return out
 
 
