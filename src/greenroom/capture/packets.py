@@ -1,9 +1,9 @@
 """What a receiver hands to the engine: raw packets with arrival times; and a player of takes.
 
 A packet keeps the bytes as they came, because a replay starts from them. Greenroom's own packets
-(little-endian) begin with `GR`, a kind (1 body, 2 audio), flags (1: first of a clip) and the tick as
-u32. A body follows with root 3 f32 (metres), 55 × 4 f32 rotations (xyzw, NaN where missing) and 55 f32
-validity; audio with 800 f32 samples.
+(little-endian) begin with `GR`, a kind (1 body, 2 audio, 3 face), flags (1: first of a clip) and the
+tick as u32. A body follows with root 3 f32 (metres), 55 × 4 f32 rotations (xyzw, NaN where missing) and
+55 f32 validity; audio with 800 f32 samples; a face with 52 f32 ARKit weights (NaN where missing).
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from greenroom.clock import tick_ns
 from greenroom.contracts import Packet
 from greenroom.errors import BadInput
-from greenroom.frames import BONES, SAMPLES_PER_TICK, Body, Floats
+from greenroom.frames import ARKIT, BONES, SAMPLES_PER_TICK, Body, Floats
 
-BODY, AUDIO = 1, 2
+BODY, AUDIO, FACE = 1, 2, 3
 FIRST_OF_CLIP = 1
 _HEAD = struct.Struct("<2sBBI")
 _MAGIC = b"GR"
@@ -30,6 +31,7 @@ _ONE, _ZERO = np.float32(1), np.float32(0)
 _FARTHEST = 1000.0
 """Metres from the middle of the stage; farther off is a fault."""
 AUDIO_BYTES = _HEAD.size + 4 * SAMPLES_PER_TICK
+FACE_BYTES = _HEAD.size + 4 * len(ARKIT)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,27 @@ class BodySample:
     root: Floats
     rotations: Floats
     validity: Floats
+
+
+@dataclass(frozen=True)
+class FaceSample:
+    """One tick of a captured face: ARKit weights (52,) in [0, 1], NaN where missing."""
+
+    tick: int
+    weights: Floats
+
+
+class NewestSamples(NamedTuple):
+    """The last sample of each kind in a tick's packets; None where there is none."""
+
+    body: BodySample | None = None
+    sound: Floats | None = None
+    face: FaceSample | None = None
+
+
+def is_body(data: bytes) -> bool:
+    """Tell whether a packet is one of ours with a body in it."""
+    return len(data) == BODY_BYTES and data[:3] == _MAGIC + bytes([BODY])
 
 
 def encode_body(tick: int, root: Floats, rotations: Floats, validity: Floats, flags: int) -> bytes:
@@ -64,8 +87,13 @@ def encode_audio(tick: int, samples: Floats) -> bytes:
     return _HEAD.pack(_MAGIC, AUDIO, 0, tick) + np.ascontiguousarray(samples, "<f4").tobytes()
 
 
-def decode(data: bytes) -> BodySample | Floats:
-    """Return a packet's body sample, or its audio (800,).
+def encode_face(tick: int, weights: Floats) -> bytes:
+    """Return the packet of one captured face: weights (52,), NaN where missing."""
+    return _HEAD.pack(_MAGIC, FACE, 0, tick) + np.ascontiguousarray(weights, "<f4").tobytes()
+
+
+def decode(data: bytes) -> BodySample | FaceSample | Floats:
+    """Return a packet's body sample, its face sample, or its audio (800,).
 
     Raises:
         BadInput: it is not one of ours, or cut short.
@@ -93,13 +121,18 @@ def decode(data: bytes) -> BodySample | Floats:
         if not np.logical_and.reduce(np.isfinite(sound)):
             raise BadInput("the sound of a packet is not finite")
         return sound
+    if kind == FACE and len(data) == FACE_BYTES:
+        weights = np.frombuffer(data, _F4, offset=_HEAD.size)
+        weights = np.where(np.isfinite(weights), np.clip(weights, _ZERO, _ONE), np.float32(np.nan))
+        return FaceSample(tick, weights)
     raise BadInput(f"a packet of kind {kind} with {len(data)} bytes is damaged")
 
 
-def newest_samples(packets: Iterable[Packet]) -> tuple[BodySample | None, Floats | None]:
-    """Return the last body sample and the last sound (800,); damaged packets are passed over."""
+def newest(packets: Iterable[Packet]) -> NewestSamples:
+    """Return the last sample of each kind; damaged packets are passed over."""
     body: BodySample | None = None
     sound: Floats | None = None
+    face: FaceSample | None = None
     for packet in packets:
         try:
             content = decode(packet.data)
@@ -107,8 +140,16 @@ def newest_samples(packets: Iterable[Packet]) -> tuple[BodySample | None, Floats
             continue
         if isinstance(content, BodySample):
             body = content
+        elif isinstance(content, FaceSample):
+            face = content
         else:
             sound = content
+    return NewestSamples(body, sound, face)
+
+
+def newest_samples(packets: Iterable[Packet]) -> tuple[BodySample | None, Floats | None]:
+    """Return the last body sample and the last sound (800,); damaged packets are passed over."""
+    body, sound, _ = newest(packets)
     return body, sound
 
 

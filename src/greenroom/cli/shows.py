@@ -45,14 +45,26 @@ TOKEN: dict[str, Any] = {
 @click.command("perform")
 @click.argument("actor")
 @click.option(
-    "--in", "inputs", multiple=True, required=True, metavar="URL", help="take:HASH; repeatable."
+    "--in",
+    "inputs",
+    multiple=True,
+    required=True,
+    metavar="URL",
+    help="take:HASH, vmc://:39540, livelink://:11111, ifacialmocap://PHONE, mvn://:9763, wav:FILE, "
+    "mic:// or of a plug-in, each with ?use=body,root,face,voice; repeatable, the first one wins.",
+)
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="NETWORK",
+    help="Who may send to a live input at an address of the network: 192.168.1.0/24; repeatable.",
 )
 @click.option(
     "--out",
     "outputs",
     multiple=True,
     metavar="URL",
-    help="vmc://HOST:PORT, ws://HOST:PORT, or of a plug-in; repeatable.",
+    help="vmc://HOST:PORT, ws://HOST:PORT, null:, or of a plug-in; repeatable.",
 )
 @click.option(
     "--seconds", type=click.FloatRange(min=0.1), help="How long; takes repeat until then."
@@ -94,6 +106,7 @@ def perform_command(
     context: Context,
     actor: str,
     inputs: tuple[str, ...],
+    allow: tuple[str, ...],
     outputs: tuple[str, ...],
     seconds: float | None,
     seed: int,
@@ -117,6 +130,7 @@ def perform_command(
         script=script,
         lost=lost,
         avatar=avatar,
+        allow=allow,
     )
     model = None if avatar is None else read_avatar(avatar)
     page_token = None if token is None else read_token(token)

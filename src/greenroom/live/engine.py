@@ -38,7 +38,7 @@ from greenroom.live.loaded_model import LoadedModel
 from greenroom.live.performer import Performer, TickResult
 from greenroom.live.playlist import degrade_capture
 from greenroom.live.ring import Ring, frame_of, get_packets, newest_fitting, put_packets, slot_type
-from greenroom.live.sinks import open_sink
+from greenroom.live.sinks import open_sink, sink_report
 from greenroom.manifests import Shape
 from greenroom.registry.release import PerformerSpec, load_release
 from greenroom.serving import ShapedBackend, open_backend
@@ -124,6 +124,7 @@ class Engine:
         pacer = Pacer(self.clock, start_ns)
         if first > 0:
             self._follow(first, pacer)
+            self.receiver.poll(self.clock.now_ns() - start_ns)  # live inputs listen from now on
         tick = first
         while tick < self.until:
             self.rehearse(tick, pacer.due_ns(tick))
@@ -272,10 +273,10 @@ def main() -> int:
     ring = Ring(Path(order["ring"]), ModelShape.load(msgspec.convert(order["room"], Shape)))
     for first, last in order["dark"]:
         degrade_capture(inputs.playlist.body, first, last, order["seed"])
-    cuts = [tuple(cut) for cut in order["cuts"]]
     _prepare()
     send(sys.stdout.buffer, {"ready": True, "lead": lead})
     calls: deque[dict[str, Any]] = deque()
+    performed = 0
     while not lines.closed:
         try:
             call = calls.popleft() if calls else lines.wait()
@@ -292,7 +293,8 @@ def main() -> int:
             conditioning=conditioning,
             lost=order["lost"],
         )
-        receiver = inputs.receiver(cuts, call["first"])
+        height = float(release.role.rest[6 * release.role.shape.joints])
+        receiver = inputs.receiver(order["cuts"], call["first"], height)
         billing = (call["release"], -1 if previous is None else call["previous"])
         engine = Engine(
             performer, receiver, sinks=sinks, ring=ring, clock=WallClock(), billing=billing
@@ -301,14 +303,26 @@ def main() -> int:
         is_stopped = partial(_read_calls, engine, lines, calls)
         frames = engine.run(call["start_ns"], call["first"], order["ticks"], is_stopped)
         receiver.close()
-        lost = sum(sink.lost for sink in sinks)
-        report = {"frames": frames, "lost_datagrams": lost}
-        send(sys.stdout.buffer, report)
+        performed += frames
+        send(sys.stdout.buffer, _report(receiver, sinks, frames, performed))
         if engine.until == order["ticks"]:
             break
     for sink in sinks:
         sink.close()
     return 0
+
+
+def _report(
+    receiver: Receiver, sinks: Sequence[Sink], frames: int, performed: int
+) -> dict[str, Any]:
+    """Return what became of a stretch: of its inputs in it, of the sinks since the process began."""
+    reports = getattr(receiver, "reports", list)
+    return {
+        "frames": frames,
+        "lost_datagrams": sum(sink.lost for sink in sinks),
+        "receivers": reports(),
+        "sinks": [sink_report(sink, performed) for sink in sinks],
+    }
 
 
 def _read_calls(engine: Engine, lines: MessageStream, calls: deque[dict[str, Any]]) -> bool:

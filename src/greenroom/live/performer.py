@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from greenroom.capture.packets import BodySample, newest_samples
-from greenroom.clock import TICK_HZ
+from greenroom.capture.packets import BodySample, newest
 from greenroom.contracts import Backend, Packet, get_tensors
 from greenroom.features.conditioning import Conditioning, ConditioningTrack
 from greenroom.features.model_inputs import ModelInputs
@@ -23,6 +22,7 @@ from greenroom.features.pose import Legs, PoseDecoder, state_features
 from greenroom.features.speech import extract_speech
 from greenroom.frames import BONE, BONES, HUMANOID, SAMPLES_PER_TICK, Floats, Frame
 from greenroom.live.control import CUT, HELD, NOTHING
+from greenroom.live.face import FaceBlender
 from greenroom.live.fallback import (
     CAPTURE,
     FREE,
@@ -41,14 +41,12 @@ from greenroom.live.fallback import (
 from greenroom.live.idle import Idle, RisingFloor, keep_on_floor, lift
 from greenroom.live.kinematics import BodyKinematics
 from greenroom.live.loaded_model import LoadedModel
-from greenroom.live.sinks.vmc import no_face
 from greenroom.registry.release import PerformerSpec
 
 SILENT_TICKS = 15
 """Without a sound for this long, there is no voice."""
 CONFIDENT = 0.5
 """While its mean confidence is at least this, the model carries on a movement that capture lost."""
-_FACE_FADE = np.float32(0.5 ** (1 / (SWITCH_HALF_LIFE * TICK_HZ)))
 _NAN3 = np.full(3, np.nan, dtype=np.float32)
 _NAN4 = np.full((len(BONES), 4), np.nan, dtype=np.float32)
 _NONE = np.zeros(len(BONES), dtype=np.float32)
@@ -136,9 +134,7 @@ class Performer:
         self.body = BodyKinematics(HUMANOID.offsets if role.offsets is None else role.offsets)
         self.idle = Idle(self.body, self.blender.rest, seed)
         self.floor = RisingFloor(self.body, None)
-        self._speaking = False
-        self._mouth = np.zeros(len(self.part.places), dtype=np.float32)
-        self._off = np.zeros_like(self._mouth)
+        self.face = FaceBlender(self.part.places)
         if role.uses_speech:  # what came before the first packet was silence
             silence = extract_speech(np.zeros(SAMPLES_PER_TICK, dtype=np.float32))
             self.inputs.set_speech(silence, mask=0.0)
@@ -169,7 +165,8 @@ class Performer:
         """
         self.held = bool(control & HELD)
         sample, sound, has_sound = self._align(packets)
-        sample = None if control & CUT else sample
+        if control & CUT:
+            sample, self.face.captured = None, None
         features = self._features(sample, sound, has_sound)
         self._update_inputs(tick, features)
         self.mark("features")
@@ -193,7 +190,8 @@ class Performer:
 
     def _align(self, packets: Sequence[Packet]) -> tuple[BodySample | None, Floats, bool]:
         """Return the newest body sample, this tick's sound, and whether any was heard."""
-        sample, sound = newest_samples(packets)
+        sample, sound, face = newest(packets)
+        self.face.captured = None if face is None else face.weights
         if sound is None:
             return sample, _SILENCE, False
         return sample, sound[None], True
@@ -251,7 +249,7 @@ class Performer:
             self.state = np.where(np.isfinite(now), now, self.state)
         else:
             part, flat_outputs = prediction
-            face = self._face(part.face(flat_outputs))
+            face = self.face.step(part.face(flat_outputs), self.inputs.is_speaking)
             if motion == IDLE:
                 frame = self._stand_by(tick, face, sound)
             else:
@@ -312,25 +310,6 @@ class Performer:
         self.state = np.nan_to_num(state)  # the first frame of a show has no speeds
         return Frame(tick, root, rotations, face)
 
-    def _face(self, weights: Floats | None) -> Floats:
-        """Return the face's weights (52,): missing where nothing drives them, at rest without a voice.
-
-        What begins or ends is eased like the bones: the difference at the change dies away.
-
-        Args:
-            weights: the predicted weights that a frame can carry; None where nobody speaks.
-        """
-        if not self._mouth.size:
-            return no_face()
-        speaking = weights is not None and self.inputs.is_speaking
-        target = weights if weights is not None and speaking else np.zeros_like(self._mouth)
-        self._off = self._mouth - target if speaking != self._speaking else self._off * _FACE_FADE
-        self._speaking = speaking
-        self._mouth = np.clip(target + self._off, 0, 1)
-        face = no_face().copy()
-        face[self.part.places] = self._mouth
-        return face
-
     def _perform(
         self, tick: int, motion: str, sample: BodySample | None, state: Floats, face: Floats
     ) -> Frame:
@@ -370,4 +349,4 @@ class Performer:
         self.motion = HOLD
         rest = rest_pose(self.role, self.placer.heading)
         root, rotations = self.blender.step(root, rest, switched, HOLD_HALF_LIFE)
-        return Frame(tick, root, rotations, self._face(None))
+        return Frame(tick, root, rotations, self.face.step(None, speaking=False))

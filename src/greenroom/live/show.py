@@ -177,7 +177,7 @@ def _facts(order: ShowSpec, cast: EngineSupervisor) -> Show:
         started_utc_ns=str(cast.utc_ns),
         engines=list(cast.firsts),
         swaps=[Swap(tick=first, release=releases[index]) for first, index in cast.swaps],
-        lost_datagrams=cast.lost_datagrams,
+        lost_datagrams=cast.links.lost_datagrams,
         conditioning=_spans(order.conditioning, order.ticks),
         frames=0,
         late=0,
@@ -347,6 +347,8 @@ def _summary(
         "missed": int(recorder.missed),
         "late": int(recorder.late),
         "rungs": rungs,
+        "receivers": cast.links.receivers,
+        "sinks": cast.links.sinks,
     }
     for name, keys in (
         ("frame_ms", ("p50", "p99", "max")),

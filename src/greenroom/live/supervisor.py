@@ -19,13 +19,12 @@ import msgspec
 
 from greenroom.clock import TICK_HZ, tick_at
 from greenroom.errors import BadInput, GreenroomError
-from greenroom.features.conditioning import Conditioning
 from greenroom.live.control import NOTHING, controlled
-from greenroom.live.fallback import LostCapture
 from greenroom.live.ipc import MessageStream, send
 from greenroom.live.ring import Ring, shape_fits
+from greenroom.live.show_spec import LinkReports
+from greenroom.live.show_spec import ShowSpec as ShowSpec
 from greenroom.registry.release import Release
-from greenroom.serving import DEFAULT_BACKEND
 from greenroom.store.workspace import Workspace
 
 LEAD_NS = 50_000_000
@@ -36,39 +35,6 @@ LEAD_TICKS = 12
 """Between a new engine's being called and its first tick, if it did not say how long it needs."""
 GRACE_S = 5
 """Seconds that an engine may take to end."""
-
-
-@dataclass(frozen=True)
-class ShowSpec:
-    """What to perform.
-
-    Attributes:
-        release: the release that opens the show, loaded.
-        takes: hashes of the takes that play, in order.
-        ticks: for how long.
-        cuts: (first, one past the last) ticks without capture.
-        dark: (first, one past the last) ticks in which the light fails: see `degrade_capture`.
-        receivers: URLs of live inputs beside the takes.
-        sinks: URLs of the outputs.
-        seed: of the draws by which the performer goes on without capture.
-        backend: URL of what runs the model.
-        previous: the release that was on stage before it: its rung, and where a rollback goes.
-        conditioning: what models that know words are told of its ticks: `show_conditioning`.
-        lost: what the performer does when nothing is captured.
-    """
-
-    release: Release
-    takes: Sequence[str]
-    ticks: int
-    cuts: Sequence[tuple[int, int]] = ()
-    dark: Sequence[tuple[int, int]] = ()
-    receivers: Sequence[str] = ()
-    sinks: Sequence[str] = ()
-    seed: int = 0
-    backend: str = DEFAULT_BACKEND
-    previous: Release | None = None
-    conditioning: Conditioning = field(default_factory=dict)
-    lost: LostCapture = "idle"
 
 
 @dataclass
@@ -82,7 +48,6 @@ class _Engine:
         previous: which stands behind it; -1 for none.
         asked_s: when it was started, monotonic.
         lead: ticks that it needs between being called and performing; 0 until it is ready.
-        lost: datagrams that it could not send, until it said so last.
     """
 
     process: subprocess.Popen[bytes]
@@ -91,7 +56,6 @@ class _Engine:
     previous: int = -1
     asked_s: float = field(default_factory=time.monotonic)
     lead: int = 0
-    lost: int = 0
 
 
 class EngineSupervisor:
@@ -108,6 +72,7 @@ class EngineSupervisor:
         releases: the show's, in the order in which they were first asked for.
         firsts: the first tick of each engine.
         swaps: (first tick, which release) of each change of release.
+        links: what became of the live inputs and of the outputs, as engines reported it.
     """
 
     def __init__(
@@ -126,7 +91,8 @@ class EngineSupervisor:
             self.releases.append(previous)
         self.firsts: list[int] = []
         self.swaps: list[tuple[int, int]] = []
-        self.start_ns = self.utc_ns = self._lost_datagrams = 0
+        self.links = LinkReports()
+        self.start_ns = self.utc_ns = 0
         self._end_s: float | None = None
         self._dismissed: set[str] = set()
         self.control = NOTHING
@@ -135,7 +101,7 @@ class EngineSupervisor:
         self._conditioning_path.write_bytes(msgspec.json.encode(dict(order.conditioning)))
         self._engine_order = {
             "store": str(workspace.home),
-            "inputs": [*(f"take:{take}" for take in order.takes), *order.receivers],
+            "inputs": order.inputs,
             "ticks": order.ticks,
             "cuts": [list(cut) for cut in order.cuts],
             "dark": [list(stretch) for stretch in order.dark],
@@ -178,11 +144,6 @@ class EngineSupervisor:
         return [e for e in (self._active, self._incoming, self._standby) if e is not None]
 
     @property
-    def lost_datagrams(self) -> int:
-        """Datagrams that no socket took, of every engine that could say so."""
-        return self._lost_datagrams + sum(engine.lost for engine in self._engines())
-
-    @property
     def performing(self) -> Release:
         """The release that performs."""
         return self.releases[self._last_active.release]
@@ -211,7 +172,7 @@ class EngineSupervisor:
         if "ready" in line:
             engine.lead = line.get("lead", LEAD_TICKS)
         else:
-            engine.lost = line["lost_datagrams"]
+            self.links.add(engine.process.pid, line)
 
     def _call(self, engine: _Engine, first: int) -> None:
         """Let an engine perform from a tick on."""
@@ -389,8 +350,8 @@ class EngineSupervisor:
                 process.stdin.close()
 
     def _drop(self, engine: _Engine) -> None:
-        self._lost_datagrams += engine.lost
-        engine.lost = 0
+        for line in engine.lines.read():  # it may have reported and ended since
+            self._hear(engine, line)
         _close(engine.process)
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_at, tick_ns
 from greenroom.contracts import ModelShape, Sink
 from greenroom.features.pose import heading_of
 from greenroom.frames import Frame
+from greenroom.live.face import FADE as FACE_FADE
 from greenroom.live.fallback import HOLD, HOLD_HALF_LIFE, RUNGS, Inertializer, rest_pose
 from greenroom.live.ipc import MessageStream
 from greenroom.live.ring import Ring, frame_of, slot_type
@@ -55,7 +56,7 @@ class Standby:
         root = np.asarray([0, role.rest[6 * role.shape.joints], 0], dtype=np.float32)
         frames = frames or [Frame(0, root, rest_pose(role), no_face())]
         last = frames[-1]
-        self.root = last.root
+        self.root, self.face = last.root, last.face
         self.rest = rest_pose(role, heading_of(last.rotations[0]))
         self.blender = Inertializer(self.rest)
         self.blender.resume(frames)
@@ -65,7 +66,8 @@ class Standby:
         """Return the next frame."""
         root, rotations = self.blender.step(self.root, self.rest, not self.started, HOLD_HALF_LIFE)
         self.started = True
-        return Frame(tick, root, rotations, no_face())
+        self.face = self.face * FACE_FADE  # viewers keep what they are sent last
+        return Frame(tick, root, rotations, self.face)
 
 
 class Watchdog:

@@ -12,6 +12,8 @@ import msgspec
 from greenroom.errors import CheckFailed
 from greenroom.live.show import ShowResult
 
+_FAULTS = ("lost", "duplicated", "reordered", "malformed", "refused")
+
 
 def show_summary(show_result: ShowResult) -> str:
     """Return what a show came to, as people read it."""
@@ -25,6 +27,7 @@ def show_summary(show_result: ShowResult) -> str:
     for name, values in show_result.ledger.items():
         row = "".join(f"{values[key]:9.3f}" for key in ("p50", "p99", "max"))
         lines.append(f"  {name.removesuffix('_ms'):12}{row}")
+    lines += [f"  {line}" for line in link_faults(show_result.json)]
     return "\n".join(lines)
 
 
@@ -48,6 +51,30 @@ def require_no_missed_tick(result: dict[str, Any]) -> None:
             f"{missed_text(result).removesuffix(', ')}: the stage was dark",
             then="stop other work on this machine; the frames that are there are kept",
         )
+
+
+def link_faults(result: dict[str, Any]) -> list[str]:
+    """Return a line for each input and output of a show of which something was lost.
+
+    Args:
+        result: what `perform --json` prints.
+    """
+    lines = []
+    for sink in result["sinks"]:
+        if sink["failed"]:
+            total = sink["sent"] + sink["failed"]
+            lines.append(f"{sink['url']}: {sink['failed']:,} of {total:,} were not sent")
+    for receiver in result["receivers"]:
+        faults = [f"{receiver[name]:,} {name}" for name in _FAULTS if receiver[name]]
+        if not receiver["received"]:
+            lines.append(f"{receiver['url']}: nothing was received{_listed(faults)}")
+        elif faults:
+            lines.append(f"{receiver['url']}: {receiver['received']:,} received{_listed(faults)}")
+    return lines
+
+
+def _listed(faults: list[str]) -> str:
+    return "".join(f", {fault}" for fault in faults)
 
 
 def replay_line(verdict: dict[str, Any]) -> str:

@@ -7,12 +7,13 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from greenroom.capture.receivers import RECEIVERS
+from greenroom.capture.receivers import LISTENING, RECEIVERS, try_receiver
+from greenroom.capture.receivers.datagrams import with_allowed
 from greenroom.clock import NS_PER_S, TICK_HZ
 from greenroom.consent.gate import refusal_reason, require_rights
 from greenroom.contracts import Alert
@@ -70,28 +71,54 @@ def read_outputs(urls: Sequence[str]) -> Outputs:
     return out
 
 
-def read_inputs(workspace: Workspace, urls: Sequence[str]) -> tuple[list[str], list[str]]:
+class InputUrls(NamedTuple):
+    """Where a show comes from.
+
+    Attributes:
+        takes: their hashes.
+        receivers: URLs of live inputs.
+        rank: how many of these were named before the first take: they win over it.
+    """
+
+    takes: list[str]
+    receivers: list[str]
+    rank: int
+
+
+def read_inputs(workspace: Workspace, urls: Sequence[str], allow: Sequence[str] = ()) -> InputUrls:
     """Return the takes that `--in` URLs name, each allowed to be performed, and the live inputs.
 
+    Args:
+        workspace: where takes are.
+        urls: of takes and live inputs.
+        allow: networks that may send to live inputs which other machines reach.
+
     Raises:
-        BadInput: another scheme, or no such take.
+        BadInput: another scheme, no such take, or a live input that cannot be opened.
         Refused: a take whose rights do not cover a performance.
     """
-    takes, receivers = [], []
+    takes: list[str] = []
+    receivers: list[str] = []
+    rank: int | None = None
     for url in urls:
         if not url.startswith("take:"):
             if scheme_of(url) not in RECEIVERS.names():
-                others = "".join(f", {name}:" for name in RECEIVERS.plug_ins())
+                others = "".join(f", {name}:" for name in RECEIVERS.names() if name != "take")
                 raise BadInput(
                     f"'{url}' is no input",
                     then=f"known: take:HASH{others}; for takes see greenroom take list",
                 )
-            receivers.append(url)
+            live = with_allowed(url, allow) if scheme_of(url) in LISTENING else url
+            if live in receivers:
+                raise BadInput(f"'{url}' is given twice", then="give it once")
+            try_receiver(live, workspace)
+            receivers.append(live)
             continue
         name = workspace.resolve(url.removeprefix("take:"), "take")
         require_rights(workspace, name, "perform", workspace.today())
         takes.append(name)
-    return takes, receivers
+        rank = len(receivers) if rank is None else rank
+    return InputUrls(takes, receivers, len(receivers) if rank is None else rank)
 
 
 class PageServer(Protocol):

@@ -72,6 +72,7 @@ class PerformRequest:
         script: CSV file of scenes; None for none.
         lost: what the performer does when nothing is captured.
         avatar: VRM file that every viewer of the page sees; None for the mannequin.
+        allow: networks that may send to live inputs which other machines reach.
     """
 
     actor: str
@@ -84,6 +85,7 @@ class PerformRequest:
     script: Path | None = None
     lost: LostCapture = "idle"
     avatar: Path | None = None
+    allow: Sequence[str] = ()
 
 
 def perform_actor(
@@ -166,7 +168,7 @@ def _plan(
     workspace: Workspace, request: PerformRequest, sinks: list[str], scenes: list[ScriptScene]
 ) -> tuple[ShowSpec, Playlist]:
     """Return the show that a request describes, and its playlist."""
-    takes, receivers = read_inputs(workspace, request.inputs)
+    takes, receivers, rank = read_inputs(workspace, request.inputs, request.allow)
     if receivers and not request.seconds:
         raise BadInput(f"'{receivers[0]}' has no end", then="say how long: --seconds 60")
     release = load_release(workspace, live_release(workspace, request.actor))
@@ -178,6 +180,7 @@ def _plan(
         takes,
         ticks or playlist.ticks,
         receivers=receivers,
+        rank=rank,
         sinks=sinks,
         seed=request.seed,
         lost=request.lost,

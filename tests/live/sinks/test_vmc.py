@@ -107,7 +107,7 @@ def test_a_filled_template_forgets_the_frame_before() -> None:
 
 def test_no_datagram_is_over_the_limit() -> None:
     datagrams = VmcTemplate(HUMANOID.offsets).fill(frame(0), 0.0)
-    assert all(len(data) <= 1500 for data in datagrams) and len(datagrams) <= 5
+    assert all(len(data) <= 1472 for data in datagrams) and len(datagrams) <= 5
 
 
 def test_every_bone_and_weight_is_there_once_and_the_frame_ends_it() -> None:
@@ -128,13 +128,32 @@ def test_nobody_can_write_into_the_missing_face() -> None:
     assert np.isnan(no_face()).all()
 
 
-def test_missing_weights_are_sent_as_zero() -> None:
+def test_missing_weights_are_not_sent_and_the_others_keep_their_names() -> None:
     made = frame(4)
-    quiet = Frame(made.tick, made.root, made.rotations, no_face())
-    template = VmcTemplate(HUMANOID.offsets)
-    template.fill(made, 0.0)
-    sent = messages(template.fill(quiet, 0.0))
-    assert {m.params[1] for m in sent if m.address == "/VMC/Ext/Blend/Val"} == {0.0}
+    face = made.face.copy()
+    face[[0, 17]] = np.nan
+    present = [name for i, name in enumerate(ARKIT) if i not in (0, 17)]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(5)
+        sink = VmcSink("127.0.0.1", receiver.getsockname()[1])
+        for weights, names in ((face, present), (no_face(), []), (made.face, list(ARKIT))):
+            before = sink.sent
+            sink.send(Frame(made.tick, made.root, made.rotations, weights))
+            sent = messages([receiver.recv(4096) for _ in range(sink.sent - before)])
+            values = {m.params[0]: m.params[1] for m in sent if m.address == "/VMC/Ext/Blend/Val"}
+            assert list(values) == names
+            assert all(values[n] == weights[ARKIT.index(n)] for n in names)
+            assert len([m for m in sent if m.address == "/VMC/Ext/Bone/Pos"]) == len(BONES)
+        sink.close()
+
+
+def test_it_may_send_to_a_whole_network() -> None:
+    sink = VmcSink("255.255.255.255", 39539)
+    sink.send(frame(1))
+    sink.close()
+    assert sink.sent + sink.lost == len(expected(frame(1), 0.0))
+    assert sink._socket.fileno() == -1
 
 
 def test_the_performers_left_is_unitys_left() -> None:

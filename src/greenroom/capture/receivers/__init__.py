@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from greenroom.capture.receivers.selection import SelectedReceiver, split_use
 from greenroom.contracts import Receiver
 from greenroom.plugins import Registry, scheme_of
 from greenroom.store.workspace import Workspace
@@ -16,21 +17,49 @@ class OpenReceiver(Protocol):
         """Return the open receiver of a URL, which begins at the show's tick `first`."""
 
 
+_HERE = "greenroom.capture.receivers"
 RECEIVERS: Registry[OpenReceiver] = Registry(
-    "greenroom.receivers", {"take": "greenroom.capture.receivers.take:open_take"}
+    "greenroom.receivers",
+    {
+        "take": f"{_HERE}.take:open_take",
+        "vmc": f"{_HERE}.vmc:open_vmc_receiver",
+        "livelink": f"{_HERE}.live_link:open_live_link",
+        "ifacialmocap": f"{_HERE}.ifacialmocap:open_ifacialmocap",
+        "mvn": f"{_HERE}.mvn:open_mvn",
+        "wav": f"{_HERE}.sound_file:open_sound_file",
+        "mic": f"{_HERE}.microphone:open_microphone",
+    },
 )
 """Scheme → what opens it."""
+LISTENING = ("vmc", "livelink", "mvn")
+"""Schemes of our own that listen at a port, to whom `allow` says who may send."""
 
 
 def open_receiver(url: str, workspace: Workspace, first: int = 0) -> Receiver:
     """Return the open receiver of a URL.
 
     Args:
-        url: such as "take:HASH".
+        url: such as "take:HASH", or "vmc://:39540?use=body,root".
         workspace: where takes are.
         first: the show's tick at which it begins.
 
     Raises:
         BadInput: the scheme is not known, or the receiver cannot be opened.
     """
-    return RECEIVERS.get(scheme_of(url) or url)(url, workspace=workspace, first=first)
+    plain, kinds = split_use(url)
+    receiver = RECEIVERS.get(scheme_of(plain) or plain)(plain, workspace=workspace, first=first)
+    return SelectedReceiver(receiver, kinds, url) if kinds else receiver
+
+
+def try_receiver(url: str, workspace: Workspace) -> None:
+    """Open a receiver for a moment, so that what cannot be opened is known before a show starts.
+
+    Raises:
+        BadInput: the scheme is not known, or the receiver cannot be opened.
+    """
+    receiver = open_receiver(url, workspace)
+    try:
+        if hasattr(receiver, "try_open"):
+            receiver.try_open()
+    finally:
+        receiver.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from greenroom.contracts import Sink
 from greenroom.frames import HUMANOID, Array
@@ -17,7 +17,8 @@ class OpenSink(Protocol):
 
 
 SINKS: Registry[OpenSink] = Registry(
-    "greenroom.sinks", {"vmc": "greenroom.live.sinks.vmc:open_vmc"}
+    "greenroom.sinks",
+    {"vmc": "greenroom.live.sinks.vmc:open_vmc", "null": "greenroom.live.sinks.null:open_null"},
 )
 """Scheme → what opens it."""
 
@@ -45,3 +46,13 @@ def resolve_sink(url: str) -> str:
     resolved = sink.url
     sink.close()
     return resolved
+
+
+def sink_report(sink: Sink, frames: int) -> dict[str, Any]:
+    """Return what a sink sent and could not send, as `perform --json` prints it.
+
+    Args:
+        sink: any; `sent` of our own counts datagrams.
+        frames: that were given to it.
+    """
+    return {"url": sink.url, "sent": int(getattr(sink, "sent", frames)), "failed": int(sink.lost)}

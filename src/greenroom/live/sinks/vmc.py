@@ -2,7 +2,8 @@
 
 Convention, ours → VMC (Unity): left-handed, +Y up, +Z forward, metres: positions (-x, y, z),
 quaternions (x, -y, -z, w). Bones are Unity's HumanBodyBones names, local to the parent; face weights are
-ARKit's names ("perfect sync"). Every datagram is at most 1500 bytes; each is an OSC bundle.
+ARKit's names ("perfect sync"). Every datagram is an OSC bundle of at most 1472 bytes, which fits
+into a packet of Ethernet. A face weight that is missing is not sent.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from greenroom.errors import BadInput
 from greenroom.frames import ARKIT, BONES, HUMANOID, Array, Floats, Frame
 from greenroom.plugins import host_port
 
-DATAGRAM_LIMIT = 1500
+DATAGRAM_LIMIT = 1472
+"""Ethernet's 1500 bytes less the heads of IPv4 and UDP."""
+_TEMPLATES = 8
+"""Templates that are kept, each for one set of face weights."""
 PORT = 39539
 """Of a Marionette."""
 _FLIP = np.asarray([-1, 1, 1, 1, -1, -1, 1], dtype=np.float32)
@@ -79,18 +83,19 @@ class VmcTemplate:
         poses[0, 6] = 1
         self._hips, self._turns = poses[1, :3], poses[1:, 3:]
         self._face = self._values[poses.size : -1]
+        self._weights = np.asarray([ARKIT.index(name) for name in face], dtype=np.intp)
 
     def fill(self, frame: Frame, seconds: float) -> list[memoryview]:
         """Return the datagrams of a frame; the same buffers each time.
 
         Args:
-            frame: what to send; NaN face weights are sent as 0.
+            frame: what to send; a NaN among the template's face weights is sent as 0.
             seconds: the sender's time.
         """
         values = self._values
         np.multiply(frame.root, _FLIP[:3], out=self._hips)
         np.multiply(frame.rotations, _FLIP[3:], out=self._turns)
-        np.fmax(frame.face, 0, out=self._face)  # what is missing is 0
+        np.fmax(frame.face[self._weights], 0, out=self._face)
         values[-1] = seconds
         values += 0  # no negative zero
         self._numbers[self._places] = values
@@ -158,7 +163,8 @@ class VmcSink:
 
     Attributes:
         url: its address and port.
-        lost: datagrams that the network did not take at once.
+        sent: datagrams that the network took.
+        lost: those that it did not take at once.
     """
 
     def __init__(self, host: str, port: int, offsets: Array = HUMANOID.offsets) -> None:
@@ -167,26 +173,40 @@ class VmcSink:
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        self._template = VmcTemplate(offsets)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        self._offsets = offsets
+        self._templates = {np.ones(len(ARKIT), dtype=bool).tobytes(): VmcTemplate(offsets)}
         self._mirror = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._mirror.bind(("127.0.0.1", 0))
         self._mirror.setblocking(False)
         self._here = self._mirror.getsockname()
         host, port = self._address
         self.url = f"vmc://[{host}]:{port}" if ":" in host else f"vmc://{host}:{port}"
-        self.lost = 0
+        self.sent = self.lost = 0
 
     def send(self, frame: Frame) -> None:
         """Send every datagram; what the network does not take at once is counted as lost."""
-        for datagram in self._template.fill(frame, frame.tick / 30):
+        for datagram in self._fill(frame):
             try:
                 self._socket.sendto(datagram, self._address)
+                self.sent += 1
             except OSError:
                 self.lost += 1
 
+    def _fill(self, frame: Frame) -> list[memoryview]:
+        """Return the datagrams of a frame, without the face weights that are missing."""
+        present = np.isfinite(frame.face)
+        key = present.tobytes()
+        if key not in self._templates:
+            if len(self._templates) >= _TEMPLATES:
+                del self._templates[next(iter(self._templates))]
+            names = [name for name, is_there in zip(ARKIT, present, strict=True) if is_there]
+            self._templates[key] = VmcTemplate(self._offsets, names)
+        return self._templates[key].fill(frame, frame.tick / 30)
+
     def rehearse(self, frame: Frame) -> None:
         """Send every datagram to a socket of this sink's own, and take it back."""
-        for datagram in self._template.fill(frame, frame.tick / 30):
+        for datagram in self._fill(frame):
             with suppress(OSError):
                 self._mirror.sendto(datagram, self._here)
                 self._mirror.recv(DATAGRAM_LIMIT)

@@ -1,0 +1,366 @@
+"""Receive datagrams from the network: who may send, what is counted, and what a tick gets of them.
+
+A receiver binds its port when it is first polled, and not when it is made: while one engine takes over
+from another, only who performs listens. Arrival is the time of the poll that found the datagram.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from greenroom.capture.packets import FIRST_OF_CLIP as FIRST_OF_CLIP
+from greenroom.capture.packets import encode_body, encode_face
+from greenroom.clock import NS_PER_S, tick_at
+from greenroom.contracts import Packet
+from greenroom.errors import BadInput
+from greenroom.frames import Floats
+from greenroom.plugins import options_of
+
+HOLD_NS = 150_000_000
+"""How long the last pose stands in for one that is late: senders are no metronomes."""
+FRESH_NS = 500_000_000
+"""How long a bone or a weight counts that was not sent again."""
+MOST_DATAGRAMS = 256
+"""Read in one poll; the others wait for the next one."""
+_LONGEST = 65_536
+_RETRY_NS = NS_PER_S
+_RECEIVE_BUFFER = 1 << 20
+_BACK = 30
+_LONGEST_GAP = 1200
+"""Frames that may be lost at once; more, and the sender has begun anew."""
+_DELAYS = 1800
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass
+class ReceiverCounts:
+    """What became of the datagrams of one receiver.
+
+    Attributes:
+        received: that came from an allowed sender.
+        lost: that never came, by the sender's own numbers.
+        duplicated: that came twice.
+        reordered: that came after a later one, and were passed over.
+        malformed: that could not be read, or held numbers that no body has.
+        refused: from senders that are not allowed.
+        delays_ns: arrival less the sender's clock, of the last minute.
+    """
+
+    received: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    malformed: int = 0
+    refused: int = 0
+    delays_ns: deque[float] = field(default_factory=lambda: deque(maxlen=_DELAYS))
+    _last: float | None = None
+    _quickest_ns: float = float("inf")
+
+    def accept(
+        self, number: float, step: float = 1.0, counted: bool = True, back: int = _BACK
+    ) -> bool:
+        """Tell whether a frame is not older than those before; count what is lost, double or late.
+
+        Args:
+            number: the sender's number or time of the frame.
+            step: between two frames.
+            counted: whether each frame has the next number, so that a gap is a loss.
+            back: frames by which a late one may be late; further back, the sender has begun anew.
+        """
+        last = self._last
+        if last is not None:
+            steps = round((number - last) / step)
+            if number == last:
+                self.duplicated += 1
+            elif number < last and steps >= -back:
+                self.reordered += 1
+                return False
+            elif number < last:
+                self._quickest_ns = float("inf")
+                self.delays_ns.clear()
+            elif counted and 1 < steps <= _LONGEST_GAP:
+                self.lost += steps - 1
+        self._last = number
+        return True
+
+    def clocked(self, now_ns: int, sent_s: float) -> None:
+        """Note when a frame arrived that the sender made at `sent_s` of its own clock."""
+        delay = now_ns - sent_s * NS_PER_S
+        self._quickest_ns = min(self._quickest_ns, delay)
+        self.delays_ns.append(delay)
+
+    def report(self, url: str) -> dict[str, Any]:
+        """Return the counts as `perform --json` prints them; the delay is beyond the quickest's."""
+        delay = None
+        if self.delays_ns:
+            median = float(np.median(self.delays_ns))
+            delay = round((median - self._quickest_ns) / 1e6, 3)
+        return {
+            "url": url,
+            "received": self.received,
+            "lost": self.lost,
+            "duplicated": self.duplicated,
+            "reordered": self.reordered,
+            "malformed": self.malformed,
+            "refused": self.refused,
+            "delay_ms": delay,
+        }
+
+
+@dataclass(frozen=True)
+class LiveSample:
+    """What a decoder knows at one tick.
+
+    Attributes:
+        root: position of the hips (3,), metres; NaN where missing.
+        rotations: (55, 4), unit quaternions xyzw; NaN where missing.
+        validity: (55,).
+        weights: (52,), NaN where missing.
+    """
+
+    root: Floats | None = None
+    rotations: Floats | None = None
+    validity: Floats | None = None
+    weights: Floats | None = None
+
+
+class DatagramDecoder(Protocol):
+    """Read one protocol's datagrams; keep the newest body and face."""
+
+    gives: tuple[str, ...]
+
+    def feed(self, data: bytes, now_ns: int) -> None:
+        """Take one datagram.
+
+        Raises:
+            ValueError: it cannot be read, or holds numbers that no body has.
+        """
+
+    def sample(self, now_ns: int) -> LiveSample:
+        """Return what is known at `now_ns`, not older than `HOLD_NS`."""
+
+    def greetings(self, now_ns: int) -> Sequence[bytes]:
+        """Return what is to be sent to the sender now, so that it begins or goes on."""
+
+
+@dataclass(frozen=True)
+class ListenAddress:
+    """Where a receiver listens, and to whom.
+
+    Attributes:
+        host: an address of this machine.
+        port: of it.
+        allowed: networks whose senders are heard; empty for this machine alone.
+        peer: address and port of the one sender that is greeted; None for none.
+    """
+
+    host: str
+    port: int
+    allowed: tuple[Network, ...] = ()
+    peer: tuple[str, int] | None = None
+
+
+def is_local(host: str) -> bool:
+    """Tell whether an address is of the loopback network.
+
+    >>> is_local("127.0.0.1"), is_local("localhost"), is_local("0.0.0.0"), is_local("::1")
+    (True, True, False, True)
+    """
+    if host == "localhost":
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def read_networks(text: str, where: str) -> tuple[Network, ...]:
+    """Return the networks of a comma-separated list such as "192.168.1.0/24,10.0.0.7".
+
+    Raises:
+        BadInput: one is none.
+    """
+    networks = []
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        try:
+            networks.append(ipaddress.ip_network(part, strict=False))
+        except ValueError:
+            raise BadInput(
+                f"'{part}' is no network", where=where, then="write it like 192.168.1.0/24"
+            ) from None
+    return tuple(networks)
+
+
+def read_listen_url(
+    url: str, default: int, types: Mapping[str, type] | None = None
+) -> tuple[ListenAddress, dict[str, Any]]:
+    """Return where a URL such as vmc://:39540?allow=192.168.1.0/24 listens, and its other options.
+
+    Args:
+        url: SCHEME://[HOST]:PORT; without HOST, this machine alone is heard.
+        default: port of a URL that has none.
+        types: name → type of options beside `allow`.
+
+    Raises:
+        BadInput: no port, no network, or an address that others reach without an `allow`.
+    """
+    parts, options = options_of(url, {"allow": str, **(types or {})})
+    example = f"like {parts.scheme}://127.0.0.1:{default}"
+    try:
+        port = default if parts.port is None else parts.port
+    except ValueError:
+        port = 0
+    if not port:
+        raise BadInput(f"'{url}' has no usable port", then=example)
+    host = parts.hostname or "127.0.0.1"
+    allowed = read_networks(options.pop("allow", ""), url)
+    if not is_local(host) and not allowed:
+        raise BadInput(
+            f"'{url}' is reached by other machines, and nobody said which may send",
+            then="give --allow 192.168.1.0/24, or leave the host out",
+        )
+    return ListenAddress("127.0.0.1" if host == "localhost" else host, port, allowed), options
+
+
+def with_allowed(url: str, networks: Sequence[str]) -> str:
+    """Return a URL that names who may send, where others reach it and it does not say so itself.
+
+    >>> with_allowed("vmc://0.0.0.0:39540?use=body", ["10.0.0.0/8"])
+    'vmc://0.0.0.0:39540?use=body&allow=10.0.0.0/8'
+    >>> with_allowed("vmc://:39540", ["10.0.0.0/8"])
+    'vmc://:39540'
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not networks or not host or is_local(host) or "allow=" in parts.query:
+        return url
+    return f"{url}{'&' if parts.query else '?'}allow={','.join(networks)}"
+
+
+class DatagramReceiver:
+    """A live input over UDP.
+
+    Args:
+        url: its own, for errors and reports.
+        address: where it listens.
+        decoder: reads what comes.
+        counts: shared with the decoder.
+    """
+
+    def __init__(
+        self, url: str, address: ListenAddress, decoder: DatagramDecoder, counts: ReceiverCounts
+    ) -> None:
+        """Store what it is; the port is bound at the first poll."""
+        self.url, self.address = url, address
+        self.decoder, self.counts = decoder, counts
+        self.gives = decoder.gives
+        self._socket: socket.socket | None = None
+        self._next_try_ns = -(1 << 62)
+        self._closed = False
+        self._had_body = False
+
+    def try_open(self) -> None:
+        """Bind the port for a moment, alone.
+
+        Raises:
+            BadInput: somebody has it, or the address is not this machine's.
+        """
+        try:
+            self._bind(shared=False).close()
+        except (OSError, OverflowError, UnicodeError) as error:
+            what = getattr(error, "strerror", None) or str(error)
+            raise BadInput(
+                f"{self.address.host}:{self.address.port} cannot be listened at: {what}",
+                where=self.url,
+                then="end the program that has the port, or give another host or port",
+            ) from error
+
+    def _bind(self, shared: bool) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.address.host else socket.AF_INET
+        opened = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            if shared:  # the engine that leaves may not have closed it yet
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            opened.bind((self.address.host, self.address.port))
+            opened.setblocking(False)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    def poll(self, now_ns: int) -> list[Packet]:
+        """Return this tick's body and face, at most one of each."""
+        if self._closed:
+            return []
+        if self._socket is None and now_ns >= self._next_try_ns:
+            try:
+                self._socket = self._bind(shared=True)
+            except OSError:  # tried before the show; it may come back
+                self._next_try_ns = now_ns + _RETRY_NS
+        if self._socket is not None:
+            self._drain(self._socket, now_ns)
+        return self._packets(now_ns)
+
+    def _drain(self, opened: socket.socket, now_ns: int) -> None:
+        for _ in range(MOST_DATAGRAMS):
+            try:
+                data, sender = opened.recvfrom(_LONGEST)
+            except BlockingIOError:
+                break
+            except OSError:  # such as an answer that nobody was there
+                continue
+            if not self._is_allowed(str(sender[0])):
+                self.counts.refused += 1
+                continue
+            self.counts.received += 1
+            try:
+                self.decoder.feed(data, now_ns)
+            except (ValueError, ArithmeticError, LookupError):
+                self.counts.malformed += 1
+        if self.address.peer is not None:
+            for greeting in self.decoder.greetings(now_ns):
+                with suppress(OSError):
+                    opened.sendto(greeting, self.address.peer)
+
+    def _is_allowed(self, host: str) -> bool:
+        if not self.address.allowed:
+            return True  # the socket is bound to this machine alone
+        address = ipaddress.ip_address(host.partition("%")[0])
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self.address.allowed)
+
+    def _packets(self, now_ns: int) -> list[Packet]:
+        out, tick = [], tick_at(max(0, now_ns)) & 0xFFFFFFFF
+        sample = self.decoder.sample(now_ns)
+        if sample.rotations is not None and sample.root is not None and sample.validity is not None:
+            flags = 0 if self._had_body else FIRST_OF_CLIP
+            validity = sample.validity
+            data = encode_body(tick, sample.root, sample.rotations, validity=validity, flags=flags)
+            out.append(Packet(now_ns, data))
+        self._had_body = bool(out)
+        if sample.weights is not None:
+            out.append(Packet(now_ns, encode_face(tick, sample.weights)))
+        return out
+
+    def reports(self) -> list[dict[str, Any]]:
+        """Return what became of the datagrams."""
+        return [self.counts.report(self.url)]
+
+    def close(self) -> None:
+        """Let go of the port; nothing is received afterwards."""
+        self._closed = True
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None

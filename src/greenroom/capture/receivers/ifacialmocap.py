@@ -1,0 +1,137 @@
+"""Receive a face from iFacialMocap (a telephone that is greeted, and then sends text over UDP).
+
+Convention (source → ours): weights by ARKit's names with _L and _R for the sides, whole numbers 0 to
+100 → [0, 1], in any order; head and eye angles follow and are not used. Version 1 separates name and
+value by "-", version 2 by "&". There is no time in it: arrival is taken. The same text twice means that
+the telephone has lost the face.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import socket
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from greenroom.capture.receivers.datagrams import (
+    DatagramReceiver,
+    ListenAddress,
+    LiveSample,
+    ReceiverCounts,
+)
+from greenroom.capture.receivers.face_names import arkit_index
+from greenroom.capture.receivers.live_state import NEVER, LiveFace
+from greenroom.clock import NS_PER_S
+from greenroom.errors import BadInput
+from greenroom.plugins import options_of
+from greenroom.store.workspace import Workspace
+
+PORT = 49983
+HELLO = b"iFacialMocap_sahuasouryya9218sauhuiayeta91555dy3719|sendDataVersion=v2"
+AGAIN_NS = NS_PER_S
+"""How long nothing comes until the telephone is greeted again."""
+_LEAST = 5
+"""Weights that a packet has at least; fewer is something else."""
+
+
+def _read_weights(text: str) -> dict[int, float]:
+    """Return the weights of one packet by index.
+
+    Raises:
+        ValueError: a value is no number, or too few have a known name.
+    """
+    out: dict[int, float] = {}
+    for entry in text.partition("=head")[0].split("|"):
+        name, mark, value = entry.partition("&")
+        if not mark:
+            name, mark, value = entry.partition("-")
+        index = arkit_index(name.strip())
+        if not mark or index is None:
+            continue
+        weight = float(value) / 100
+        if not (math.isfinite(weight) and -1 <= weight <= 2):
+            raise ValueError("a weight is absurd")
+        out[index] = weight
+    if len(out) < _LEAST:
+        raise ValueError("not a packet of iFacialMocap")
+    return out
+
+
+class FacialMocapDecoder:
+    """Decode iFacialMocap.
+
+    Args:
+        counts: of the receiver.
+    """
+
+    gives: tuple[str, ...] = ("face",)
+
+    def __init__(self, counts: ReceiverCounts) -> None:
+        """Begin with nothing."""
+        self.counts = counts
+        self._face = LiveFace()
+        self._last = b""
+        self._last_ns = self._greeted_ns = NEVER
+
+    def feed(self, data: bytes, now_ns: int) -> None:
+        """Take one datagram.
+
+        Raises:
+            ValueError: it is no text of iFacialMocap.
+        """
+        if data == self._last:
+            self.counts.duplicated += 1
+            return
+        weights = _read_weights(data.decode())
+        self._last, self._last_ns = data, now_ns
+        self._face.put(weights.items(), now_ns)
+
+    def sample(self, now_ns: int) -> LiveSample:
+        """Return the newest face."""
+        return LiveSample(weights=self._face.sample(now_ns))
+
+    def greetings(self, now_ns: int) -> Sequence[bytes]:
+        """Return the greeting at the start, and each second in which nothing came."""
+        if now_ns - max(self._last_ns, self._greeted_ns) < AGAIN_NS:
+            return ()
+        self._greeted_ns = now_ns
+        return (HELLO,)
+
+
+def open_ifacialmocap(url: str, *, workspace: Workspace, first: int) -> DatagramReceiver:
+    """Return the receiver of ifacialmocap://PHONE[:49983]; nobody but the telephone is heard.
+
+    Args:
+        url: with ?listen=PORT where the telephone answers to another port than 49983.
+        workspace: not needed.
+        first: not needed.
+
+    Raises:
+        BadInput: there is no telephone in it, or an option cannot be used.
+    """
+    parts, options = options_of(url, {"listen": int})
+    try:
+        port = PORT if parts.port is None else parts.port
+    except ValueError:
+        port = 0
+    listen = options.get("listen", PORT)
+    if not (port and 0 < listen < 65536):
+        raise BadInput(f"'{url}' has no usable port", then=f"leave it out for {PORT}")
+    if not parts.hostname:
+        raise BadInput(
+            f"'{url}' does not say which telephone", then="like ifacialmocap://192.168.1.20"
+        )
+    phone = _resolve(urlsplit(url).hostname or "", port)
+    network = ipaddress.ip_network(phone)
+    host = "127.0.0.1" if network.is_loopback else ("::" if network.version == 6 else "0.0.0.0")
+    address = ListenAddress(host, listen, (network,), (phone, port))
+    counts = ReceiverCounts()
+    return DatagramReceiver(url, address, FacialMocapDecoder(counts), counts)
+
+
+def _resolve(host: str, port: int) -> str:
+    try:
+        return str(socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][4][0])
+    except (OSError, UnicodeError) as error:
+        raise BadInput(f"the telephone '{host}' has no address", then="give its address") from error

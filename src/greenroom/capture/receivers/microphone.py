@@ -1,0 +1,133 @@
+"""Hear a microphone through PortAudio, with the extra `sound`."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from greenroom.capture.packets import encode_audio
+from greenroom.clock import tick_at
+from greenroom.contracts import Packet
+from greenroom.errors import BadInput
+from greenroom.extras import require
+from greenroom.frames import SAMPLE_RATE, SAMPLES_PER_TICK
+from greenroom.store.workspace import Workspace
+
+MOST_TICKS = 3
+"""Ticks of sound that may wait; older sound is dropped, so that the voice is never late."""
+
+
+class Microphone:
+    """Give one tick of sound at a time.
+
+    Args:
+        url: mic://[DEVICE], for reports.
+        device: number or name of the input; None for the system's own.
+        portaudio: the module `sounddevice`.
+    """
+
+    gives = ("voice",)
+
+    def __init__(self, url: str, device: int | str | None, portaudio: Any) -> None:
+        """Store what it is; the device is opened at the first poll."""
+        self.url, self.device, self._portaudio = url, device, portaudio
+        self._stream: Any = None
+        self._blocks: deque[np.ndarray[Any, np.dtype[np.float32]]] = deque(maxlen=4 * MOST_TICKS)
+        self._received = self._lost = self._faults = 0
+        self._closed = False
+
+    def try_open(self) -> None:
+        """Ask the system whether the device gives 24 kHz mono.
+
+        Raises:
+            BadInput: it does not, or there is none.
+        """
+        try:
+            self._portaudio.check_input_settings(
+                device=self.device, channels=1, samplerate=SAMPLE_RATE, dtype="float32"
+            )
+        except Exception as error:  # PortAudio's own, and ValueError for an unknown name
+            raise BadInput(
+                f"the microphone cannot be opened: {error}",
+                where=self.url,
+                then="give another: mic://NUMBER, as `python -m sounddevice` lists them",
+            ) from error
+
+    def _hear(self, samples: Any, frames: int, time: Any, status: Any) -> None:
+        """Take a block; called in a thread of PortAudio's."""
+        self._faults += bool(status)
+        self._blocks.append(np.array(samples[:, 0], dtype=np.float32))
+
+    def poll(self, now_ns: int) -> list[Packet]:
+        """Return this tick's sound, where it has come."""
+        if self._closed:
+            return []
+        if self._stream is None:
+            self._open()
+        while len(self._blocks) > MOST_TICKS:
+            self._blocks.popleft()
+            self._lost += 1
+        if not self._blocks:
+            return []
+        samples = self._blocks.popleft()
+        if len(samples) != SAMPLES_PER_TICK or not np.isfinite(samples).all():
+            self._faults += 1
+            return []
+        self._received += 1
+        return [Packet(now_ns, encode_audio(tick_at(max(0, now_ns)) & 0xFFFFFFFF, samples))]
+
+    def _open(self) -> None:
+        try:
+            self._stream = self._portaudio.InputStream(
+                samplerate=SAMPLE_RATE,
+                blocksize=SAMPLES_PER_TICK,
+                device=self.device,
+                channels=1,
+                dtype="float32",
+                callback=self._hear,
+            )
+            self._stream.start()
+        except Exception:  # tried before the show; the show goes on without a voice
+            self._faults += 1
+            self._closed = True
+
+    def reports(self) -> list[dict[str, Any]]:
+        """Return how many ticks were heard, and how many came too late."""
+        counts = {"received": self._received, "lost": self._lost, "malformed": self._faults}
+        zeros = {"duplicated": 0, "reordered": 0, "refused": 0}
+        return [{"url": self.url, **counts, **zeros, "delay_ms": None}]
+
+    def close(self) -> None:
+        """Let go of the device."""
+        self._closed = True
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            stream.close()
+
+
+def open_microphone(url: str, *, workspace: Workspace, first: int) -> Microphone:
+    """Return the microphone of mic://[DEVICE].
+
+    Args:
+        url: DEVICE is a number or a name, as PortAudio lists them; without it, the system's own.
+        workspace: not needed.
+        first: not needed.
+
+    Raises:
+        MissingExtra: the extra is not installed.
+        BadInput: the system has no PortAudio.
+    """
+    name = unquote(urlsplit(url).netloc)
+    device: int | str | None = int(name) if name.isdecimal() else (name or None)
+    try:
+        portaudio = require("sounddevice", "sound", "a microphone")
+    except OSError as error:
+        raise BadInput(
+            "this system has no PortAudio, through which microphones are heard",
+            where=url,
+            then="install it (Debian: apt-get install libportaudio2)",
+        ) from error
+    return Microphone(url, device, portaudio)
