@@ -153,7 +153,7 @@ def test_the_demo_shows_replays_and_contacts_nobody(tmp_path: Path, published: l
     assert said["ticks"] == said["frames"] and said["missed"] == said["replay"]["missed"] == 0
     assert set(said) == {
         *("show", "release", "swaps", "ticks", "frames", "missed", "late", "rungs", "cuts"),
-        *("frame_ms", "overhead_ms", "model_ms", "replay"),
+        *("frame_ms", "overhead_ms", "model_ms", "replay", "receivers", "sinks"),
     }
     lines = log.read_text().splitlines() if log.exists() else []
     assert [line for line in lines if "127.0.0.1" not in line] == []
