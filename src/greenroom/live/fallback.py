@@ -46,7 +46,7 @@ SOFT = 4.0
 TURN_SPEED = 6.0
 """Radians a second at which an offset of a joint does."""
 _DT = np.float32(1 / TICK_HZ)
-_SETTLED = 1e-4
+_SETTLED, _BENT = 1e-4, 2e-3
 _SMALL = np.float32(1e-6)
 
 
@@ -89,9 +89,12 @@ class Inertializer:
         return [pose for pose in (self._before, self._last) if pose is not None]
 
     @property
-    def moving(self) -> bool:
-        """Whether an offset is still dying away."""
-        return self._moving
+    def bending(self) -> bool:
+        """Whether an offset of a joint or of the height is dying away; a slide over the floor is none."""
+        if not self._moving:
+            return False
+        offset = self._offset
+        return bool(np.abs(offset[:-1]).max() > _BENT or abs(offset[-1, 1]) > _BENT)
 
     def correct(self, root: Floats, rotations: Floats) -> None:
         """Note that something else than `step` returned was emitted."""

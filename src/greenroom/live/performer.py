@@ -335,7 +335,7 @@ class Performer:
         root, rotations = self.blender.step(*target, switched, half_life)
         if motion == FREE:
             root = self.floor.lift(root, rotations)
-        elif self.blender.moving:
+        elif self.blender.bending:
             root = lift(self.body, target, (root, rotations))
         self.blender.correct(root, rotations)
         return Frame(tick, root, rotations, face)
