@@ -12,6 +12,7 @@ from greenroom.contracts import Packet, flat_width, get_tensors
 from greenroom.features.conditioning import Vocabulary
 from greenroom.features.noise import NoiseWalk
 from greenroom.frames import ARKIT, BONES
+from greenroom.live.control import HELD
 from greenroom.live.loaded_model import LoadedModel
 from greenroom.live.performer import SILENT_TICKS, Performer, TickResult
 from greenroom.rotations import angle_between
@@ -154,6 +155,63 @@ def test_hold_returns_to_rest_and_no_switch_is_a_jump() -> None:
     rest = performer.blender.rest
     assert angle_between(held[-1].frame.rotations[INDEX[1:]], rest[INDEX[1:]]).max() < 1
     assert steepest(held[-1:] + back) < 8  # eased: the way back is 20 degrees
+
+
+def test_who_stands_at_ease_goes_on_standing_after_a_late_tick_and_a_take_over() -> None:
+    performer = Performer(walker(), FakeModel(shape=WALKER_SHAPE, confidence=0.3), 0)
+    play(performer, range(10), sound=False)
+    idle = play(performer, range(10, 40), sound=False, lost=None)
+    performer.part.backend.confidence = 0.9  # type: ignore[attr-defined]
+    performer.step(40, [], late=True)
+    assert set(sources(play(performer, range(41, 60), sound=False, lost=None))) == {"idle"}
+    performer.resume([outcome.frame for outcome in idle[-2:]])
+    assert set(sources(play(performer, range(60, 80), sound=False, lost=None))) == {"idle"}
+
+
+def test_a_bone_that_drops_out_or_returns_does_not_jump() -> None:
+    """A finger that the model does not drive, bent by 1.2 radians, lost for ten ticks."""
+    finger = BONES.index("leftIndexProximal")
+    performer, turns = Performer(role(), FakeModel(), 0), []
+    bent = np.asarray([0, 0, np.sin(0.6), np.cos(0.6)], np.float32)
+    for tick in range(60):
+        body = np.frombuffer(body_packet(0), "<f4", offset=8).copy()
+        rotations, validity = body[3:223].reshape(55, 4), body[223:]
+        rotations[finger], validity[finger] = bent, float(not 20 <= tick < 30)
+        data = encode_body(tick, body[:3], rotations, validity, 0)
+        turns.append(performer.step(tick, [Packet(0, data)], late=False).frame.rotations)
+    moved = angle_between(np.stack(turns)[1:, finger], np.stack(turns)[:-1, finger])
+    assert 2 < moved.max() < 12
+    np.testing.assert_allclose(turns[-1][finger], bent, atol=1e-3)
+
+
+def test_a_hold_sinks_nobody_into_the_floor_and_slides_nobody_away() -> None:
+    performer = Performer(walker(), FakeModel(shape=WALKER_SHAPE), 0)
+    for tick in range(20):
+        body = np.frombuffer(body_packet(tick), "<f4", offset=8).copy()
+        root = np.asarray([1.3 * tick / 30, 0.5, 0], np.float32)
+        data = encode_body(tick, root, body[3:223].reshape(55, 4), body[223:], 0)
+        last = performer.step(tick, [Packet(0, data)], late=False).frame
+    held = [performer.step(tick, [], late=False, control=HELD).frame for tick in range(20, 320)]
+    lows = [
+        performer.body.place(
+            tuple(frame.root.tolist()), [tuple(q) for q in frame.rotations.tolist()]
+        ).lowest
+        for frame in held
+    ]
+    assert min(lows[30:]) > -0.001
+    assert np.linalg.norm((held[-1].root - last.root)[[0, 2]]) < 0.4
+
+
+def test_a_face_is_eased_where_another_engine_takes_over() -> None:
+    performer = Performer(speaker(), FakeModel(shape=FACE_SHAPE), 0)
+    before = play(performer, range(40))
+    other = Performer(speaker(), FakeModel(shape=FACE_SHAPE), 0)
+    play(other, range(40))
+    closed = [replace(outcome.frame, face=outcome.frame.face * 0) for outcome in before[-2:]]
+    other.resume(closed)
+    jaw = ARKIT.index("jawOpen")
+    first, *_, last = play(other, range(40, 60))
+    assert first.frame.face[jaw] < 0.15 < last.frame.face[jaw]
 
 
 def test_an_output_that_is_not_finite_is_held_and_never_emitted() -> None:

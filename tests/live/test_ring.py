@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES
 from greenroom.contracts import ModelShape, Packet
 from greenroom.live import ring as module
+from greenroom.live.control import CUT
 from greenroom.live.fallback import RUNGS
 from greenroom.live.ring import (
     PACKET_BYTES,
@@ -18,8 +19,10 @@ from greenroom.live.ring import (
     get_packets,
     put_packets,
     rung_of,
+    samples_of,
     slot_type,
 )
+from tests.live.stand_in import body_packet, sound_packet
 
 SHAPE = ModelShape(joints=2, state=16, speech_channels=3, history=2, speech=2, noise=1, lags=(1, 2))
 SLOTS = 8
@@ -159,3 +162,12 @@ def test_a_frame_and_its_rung_come_out_of_a_slot(ring: Ring) -> None:
     assert frame.tick == 7 and frame.root.tolist() == [1, 2, 3]
     assert frame.rotations.shape == (55, 4) and (frame.face == 0.25).all()
     assert rung_of(slot) == "hold"
+
+
+def test_what_an_operator_cut_is_captured_by_nobody() -> None:
+    row = np.zeros((), slot_type(SHAPE))
+    put_packets(row, [Packet(0, body_packet(3)), Packet(0, sound_packet(3))])
+    assert samples_of(row).body is not None
+    row["control"] = CUT
+    cut = samples_of(row)
+    assert cut.body is None and cut.face is None and cut.sound is not None

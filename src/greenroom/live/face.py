@@ -14,7 +14,7 @@ LEAVE_TICKS = 30
 """Ticks in which a weight that nothing drives any more goes back to 0 before it is missing."""
 FADE = np.float32(0.5 ** (1 / (SWITCH_HALF_LIFE * TICK_HZ)))
 """What is left of a difference after one tick."""
-_MISSING, _LEAVING, _REST, _MODEL, _CAPTURED = range(5)
+_MISSING, _LEAVING, _REST, _MODEL, _CAPTURED, _OTHERS = range(6)
 
 
 class FaceBlender:
@@ -37,6 +37,11 @@ class FaceBlender:
         self._weights = np.zeros(len(ARKIT), dtype=np.float32)
         self._offset = np.zeros_like(self._weights)
         self._left = np.zeros(len(ARKIT), dtype=np.int16)
+
+    def resume(self, face: Floats) -> None:
+        """Go on from the weights (52,) that somebody else emitted last: the difference dies away."""
+        self._weights = np.nan_to_num(face).astype(np.float32)
+        self._source[:] = _OTHERS
 
     def step(self, weights: Floats | None, speaking: bool) -> Floats:
         """Return the face's weights (52,): missing where nothing drives them.

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from greenroom.clock import TICK_HZ
 from greenroom.features.pose import AHEAD, Heading, PoseDecoder
@@ -33,6 +34,7 @@ SWITCH_HALF_LIFE = 0.10
 IDLE_HALF_LIFE = 0.22
 RETURN_HALF_LIFE = 0.35
 HOLD_HALF_LIFE = 1.2
+STAND_HALF_LIFE = 0.35
 """Half-lives of the spring's two decays, seconds: of a jump from standstill 60 % are left after one,
 a quarter after two."""
 ROOT_SPEED = 0.7
@@ -58,6 +60,16 @@ def rest_pose(role: PerformerSpec, heading: Heading = AHEAD) -> Floats:
     return rotations
 
 
+def rest_root(role: PerformerSpec, last: tuple[Floats, Floats] | None) -> Floats:
+    """Return where the hips (3,) rest: over where they were in the last frame, as high as at rest."""
+    x, z = (0.0, 0.0) if last is None else (last[0][0], last[0][2])
+    return np.asarray([x, role.rest[6 * role.shape.joints], z], dtype=np.float32)
+
+
+def _decay_of(half_life: float) -> np.float32:
+    return np.float32(2 * math.log(2) / half_life)
+
+
 class Inertializer:
     """Ease from what was emitted to what is wanted.
 
@@ -72,8 +84,8 @@ class Inertializer:
         self._before: tuple[Floats, Floats] | None = None
         self._offset: Floats = np.zeros((len(BONES) + 1, 3), dtype=np.float32)
         self._speed: Floats = np.zeros_like(self._offset)
-        self._decay: Floats = np.ones((len(BONES) + 1, 1), dtype=np.float32)
-        self._fade = self._decay
+        self._decay: Floats = np.ones_like(self._offset)
+        self._fade: Floats = np.ones_like(self._offset)
         self._targets: tuple[Floats, Floats] | None = None
         self._moving = self._holding = self._first = False
         self._most = ROOT_SPEED
@@ -90,7 +102,7 @@ class Inertializer:
 
     @property
     def bending(self) -> bool:
-        """Whether an offset of a joint or of the height is dying away; a slide over the floor is none."""
+        """Whether an offset of a joint or of the height is dying away; a slide is none."""
         if not self._moving:
             return False
         offset = self._offset
@@ -99,6 +111,23 @@ class Inertializer:
     def correct(self, root: Floats, rotations: Floats) -> None:
         """Note that something else than `step` returned was emitted."""
         self._last = root, rotations
+
+    def ease_bones(self, rotations: Floats, changed: NDArray[np.bool_]) -> None:
+        """Ease into bones that come from elsewhere than a frame before.
+
+        Args:
+            rotations: wanted (55, 4).
+            changed: which bones (55,).
+        """
+        if self._last is None or not changed.any():
+            return
+        if not self._moving:
+            self._offset[:], self._speed[:] = 0, 0
+        rows = np.flatnonzero(changed)
+        off = to_vector(multiply(self._last[1][rows], inverse(rotations[rows])))
+        self._offset[rows], self._speed[rows] = off, 0
+        self._spring(rows, np.sqrt(np.einsum("ji,ji->j", off, off)), SWITCH_HALF_LIFE)
+        self._moving = True
 
     def resume(self, frames: Sequence[Frame]) -> None:
         """Go on from the last two frames that somebody else emitted, or the last one."""
@@ -135,18 +164,25 @@ class Inertializer:
         self._offset[-1] = old_root - root
         self._speed[:-1] = to_vector(multiply(old, inverse(before))) / _DT
         self._speed[-1] = (old_root - before_root) / _DT
-        # From standstill the offset's fastest is y x0 / e, with y = 2 ln 2 / half-life.
-        sizes = np.sqrt(np.einsum("ji,ji->j", self._offset, self._offset))
-        quickest = np.float32(2 * math.log(2) / half_life)
-        fastest = np.float32(math.e * TURN_SPEED) / np.maximum(sizes, _SMALL)
-        self._decay = np.minimum(quickest, fastest)[:, None]
-        self._decay[-1] = quickest
-        # One number after the other: an exponential of an array rounds differently elsewhere.
-        fades = [[math.exp(-y / TICK_HZ)] for y in self._decay[:, 0].tolist()]
-        self._fade = np.asarray(fades, dtype=np.float32)
+        sizes = np.sqrt(np.einsum("ji,ji->j", self._offset[:-1], self._offset[:-1]))
+        self._spring(np.arange(len(BONES)), sizes, half_life)
+        # Over the floor nobody slides for longer than it takes to stand.
+        self._decay[-1] = _decay_of(half_life)
+        self._decay[-1, ::2] = _decay_of(min(half_life, STAND_HALF_LIFE))
+        self._fade[-1] = [math.exp(-y / TICK_HZ) for y in self._decay[-1].tolist()]
         self._most = ROOT_SPEED
         self._holding = half_life >= HOLD_HALF_LIFE
         self._moving = True
+
+    def _spring(self, rows: NDArray[np.intp], sizes: Floats, half_life: float) -> None:
+        """Set the springs of bones whose offsets have these sizes, radians."""
+        # From standstill an offset's fastest is y x0 / e.
+        fastest = np.float32(math.e * TURN_SPEED) / np.maximum(sizes, _SMALL)
+        decays = np.minimum(_decay_of(half_life), fastest)
+        self._decay[rows] = decays[:, None]
+        # One number after the other: an exponential of an array rounds differently elsewhere.
+        fades = [math.exp(-y / TICK_HZ) for y in decays.tolist()]
+        self._fade[rows] = np.asarray(fades, dtype=np.float32)[:, None]
 
     def _follow(
         self, root: Floats, rotations: Floats, root_before: Floats, rotations_before: Floats
@@ -171,7 +207,8 @@ class Inertializer:
         offset = (fade * (self._offset + push * _DT)).astype(np.float32)
         speed = (fade * (self._speed - y * push * _DT)).astype(np.float32)
         distance = math.sqrt(sum(x * x for x in self._offset[-1].tolist()))
-        if distance * float(y[-1, 0]) > 2 * self._most:  # far away u is no faster than that
+        # Far away u is no faster than that; on `hold` nobody goes anywhere.
+        if not self._holding and distance * float(y[-1, 0]) > 2 * self._most:
             back = self._offset[-1] * np.float32(-self._most / distance)
             calm = np.float32(math.exp(-2 * min(float(y[-1, 0]), SOFT) / TICK_HZ))
             speed[-1] = back + (self._speed[-1] - back) * calm
@@ -179,5 +216,6 @@ class Inertializer:
         self._offset, self._speed = offset, speed
         if float(np.abs(self._offset).max()) < _SETTLED and not self._holding:
             self._moving = False
-        turned = multiply(from_vector(self._offset[:-1]), rotations)
-        return root + self._offset[-1], normalise(turned).astype(np.float32)
+        turned = normalise(multiply(from_vector(self._offset[:-1]), rotations)).astype(np.float32)
+        eased = np.any(self._offset[:-1] != 0, axis=1, keepdims=True)  # the others stay, to the bit
+        return root + self._offset[-1], np.where(eased, turned, rotations)

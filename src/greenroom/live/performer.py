@@ -37,6 +37,7 @@ from greenroom.live.fallback import (
     Inertializer,
     LostCapture,
     rest_pose,
+    rest_root,
 )
 from greenroom.live.idle import Idle, RisingFloor, keep_on_floor, lift
 from greenroom.live.kinematics import BodyKinematics
@@ -124,7 +125,8 @@ class Performer:
         self.state = role.rest
         self._trust: list[float] = []
         self.silent = SILENT_TICKS + 1
-        self.held = False
+        self.held = self.standing = False
+        self._captured = np.zeros(len(BONES), dtype=np.bool_)
         self.motion = ""
         """What moved the last frame: the model, the capture, the idle or the hold."""
         # What the model drives is taken as captured only where that is fully trusted.
@@ -134,6 +136,7 @@ class Performer:
         self.body = BodyKinematics(HUMANOID.offsets if role.offsets is None else role.offsets)
         self.idle = Idle(self.body, self.blender.rest, seed)
         self.floor = RisingFloor(self.body, None)
+        self._held_at = rest_root(role, None)
         self.face = FaceBlender(self.part.places)
         if role.uses_speech:  # what came before the first packet was silence
             silence = extract_speech(np.zeros(SAMPLES_PER_TICK, dtype=np.float32))
@@ -144,6 +147,8 @@ class Performer:
         self.blender.resume(frames)
         self.placer.anchor(frames[-1].root, frames[-1].rotations[0])
         self.motion = "somebody else"  # whatever comes next is eased into
+        self.standing = not any(self._trust)
+        self.face.resume(frames[-1].face)
 
     def step(
         self,
@@ -280,7 +285,7 @@ class Performer:
         if self.lost == HOLD:
             return HOLD, HOLD, reason
         # Who stands at ease goes on standing: a model that grows sure of itself moves nobody.
-        sure = self.motion != IDLE and self._confidence(prediction[1]) >= CONFIDENT
+        sure = not self.standing and self._confidence(prediction[1]) >= CONFIDENT
         moved = FREE if self.lost == FREE or (sure and self.blender.last is not None) else IDLE
         source = SPEECH if voice else moved
         return (source if prediction[0] is self.part else PREVIOUS), moved, reason
@@ -293,7 +298,7 @@ class Performer:
     def _stand_by(self, tick: int, face: Floats, sound: Floats) -> Frame:
         """Return a frame of the idle, and note it as the body's own past."""
         switched = self.motion != IDLE
-        self.motion = IDLE
+        self.motion, self.standing = IDLE, True
         if switched:
             self.floor = RisingFloor(self.body, self.blender.last)
             self.idle.start(self.blender.recent)
@@ -318,20 +323,25 @@ class Performer:
             placer.anchor(sample.root, sample.rotations[0])
         else:
             placer.move(state)
-        rotations = self.blender.rest
+        rotations, captured = self.blender.rest, self._captured
         if min(self._trust) < 1:
             rotations = rotations.copy()
             rotations[self.index] = placer.upright(state, joints)
         if sample is not None:
-            trusted = sample.validity >= self.enough
-            rotations = np.where(trusted[:, None], sample.rotations, rotations)
+            captured = sample.validity >= self.enough
+            rotations = np.where(captured[:, None], sample.rotations, rotations)
         switched = self.motion not in ("", motion) or (sample is not None and sample.first_of_clip)
         back = self.motion in (IDLE, HOLD) and motion == CAPTURE
         half_life = RETURN_HALF_LIFE if back else SWITCH_HALF_LIFE
         if motion == FREE and self.motion != FREE:
             self.floor = RisingFloor(self.body, self.blender.last)
         self.motion = motion
+        if motion == CAPTURE:
+            self.standing = False
         target = placer.root, rotations
+        if not switched:  # a bone that is lost, or that returns, is eased by itself
+            self.blender.ease_bones(rotations, captured != self._captured)
+        self._captured = captured
         root, rotations = self.blender.step(*target, switched, half_life)
         if motion == FREE:
             root = self.floor.lift(root, rotations)
@@ -341,12 +351,14 @@ class Performer:
         return Frame(tick, root, rotations, face)
 
     def _hold(self, tick: int) -> Frame:
-        root = self.placer.root if self.blender.last is None else self.blender.last[0]
-        if self.blender.last is None:
-            root = np.asarray([0, self.role.rest[6 * self.role.shape.joints], 0], np.float32)
         self.placer.lift()
         switched = self.motion != HOLD
         self.motion = HOLD
-        rest = rest_pose(self.role, self.placer.heading)
+        if switched:
+            self.floor = RisingFloor(self.body, self.blender.last)
+            self._held_at = rest_root(self.role, self.blender.last)
+        rest, root = rest_pose(self.role, self.placer.heading), self._held_at
         root, rotations = self.blender.step(root, rest, switched, HOLD_HALF_LIFE)
+        root = self.floor.lift(root, rotations)
+        self.blender.correct(root, rotations)
         return Frame(tick, root, rotations, self.face.step(None, speaking=False))

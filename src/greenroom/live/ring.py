@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES
+from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES, NewestSamples, newest
 from greenroom.contracts import ModelShape, Packet, flat_width
 from greenroom.frames import ARKIT, BONES, Frame
+from greenroom.live.control import CUT
 from greenroom.live.fallback import RUNGS
 
 SLOTS = 1800
@@ -167,6 +168,14 @@ def put_packets(row: NDArray[Any], packets: Sequence[Packet]) -> None:
             packet.data, np.uint8
         )
         offset += len(packet.data)
+
+
+def samples_of(row: NDArray[Any]) -> NewestSamples:
+    """Return what was captured at a row's tick: without body and face where an operator had cut them."""
+    samples = newest(get_packets(row))
+    if row["control"] & CUT:
+        return samples._replace(body=None, face=None)
+    return samples
 
 
 def get_packets(row: NDArray[Any]) -> Iterator[Packet]:

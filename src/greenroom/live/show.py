@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenroom.contracts import Observer, get_tensors
-from greenroom.errors import BadInput, GreenroomError, Refused
+from greenroom.errors import BadInput, CheckFailed, GreenroomError, Refused
 from greenroom.features.conditioning import Conditioning
 from greenroom.live.control import act_of
 from greenroom.live.recorder import Recorder, latency_percentiles
@@ -221,7 +221,7 @@ class _RefFollower:
         self.names = (live_ref(actor), canary_ref(actor))
         self._positions = {name: workspace.log.ref(name) for name in self.names}
         self._next_s = 0.0
-        self._entries = workspace.log.head()[0]
+        self._entries = self._obeyed = workspace.log.head()[0]
         self._last_warning = ""
 
     def look(self) -> None:
@@ -246,7 +246,8 @@ class _RefFollower:
 
     def _obey(self) -> None:
         """Do what operators have ordered, in the order of the log."""
-        for entry in self.workspace.log.entries(self._entries):
+        for entry in self.workspace.log.entries(self._obeyed):
+            self._obeyed += 1  # each once, whatever fails afterwards
             act = act_of(entry, self.actor)
             if act is not None:
                 self.cast.order_control(act)
@@ -255,7 +256,7 @@ class _RefFollower:
     def _bring(self, ref: str, release: str) -> None:
         try:
             self.cast.swap(load_release(self.workspace, release))
-        except BadInput as error:  # it may not perform, or not in this show: asking again is no use
+        except (BadInput, CheckFailed) as error:  # it may not perform here: asking again is no use
             self._warn(f"no release comes on stage: {error}")
         self._positions[ref] = release
 

@@ -25,7 +25,14 @@ from greenroom.contracts import ModelShape, Sink
 from greenroom.features.pose import heading_of
 from greenroom.frames import Frame
 from greenroom.live.face import FADE as FACE_FADE
-from greenroom.live.fallback import HOLD, HOLD_HALF_LIFE, RUNGS, Inertializer, rest_pose
+from greenroom.live.fallback import (
+    HOLD,
+    HOLD_HALF_LIFE,
+    RUNGS,
+    Inertializer,
+    rest_pose,
+    rest_root,
+)
 from greenroom.live.ipc import MessageStream
 from greenroom.live.ring import Ring, frame_of, slot_type
 from greenroom.live.sinks import open_sink
@@ -56,7 +63,7 @@ class Standby:
         root = np.asarray([0, role.rest[6 * role.shape.joints], 0], dtype=np.float32)
         frames = frames or [Frame(0, root, rest_pose(role), no_face())]
         last = frames[-1]
-        self.root, self.face = last.root, last.face
+        self.root, self.face = rest_root(role, (last.root, last.rotations)), last.face
         self.rest = rest_pose(role, heading_of(last.rotations[0]))
         self.blender = Inertializer(self.rest)
         self.blender.resume(frames)

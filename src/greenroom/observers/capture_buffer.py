@@ -14,10 +14,10 @@ import numpy as np
 
 from greenroom.capture.formats.bvh import body_to_motion, write_bvh
 from greenroom.capture.ingest import store_take
-from greenroom.capture.packets import BodySample, newest_samples
+from greenroom.capture.packets import BodySample
 from greenroom.capture.readers import read_recording
 from greenroom.frames import Body, Skeleton
-from greenroom.live.ring import get_packets
+from greenroom.live.ring import samples_of
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
@@ -73,7 +73,7 @@ class CaptureRecorder:
 
     def frame(self, row: Any, outputs: dict[str, Any]) -> None:
         """See one frame."""
-        sample, _ = newest_samples(get_packets(row))
+        sample = samples_of(row).body
         tick = int(row["tick"])
         if sample is None:
             self._flush()

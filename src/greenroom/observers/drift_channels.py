@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from greenroom.capture.annotations import dataset_tiers
 from greenroom.capture.ingest import load_take
-from greenroom.capture.packets import newest_samples
 from greenroom.contracts import Detector
 from greenroom.features.speech import SpeechExtractor
 from greenroom.frames import BONE, SAMPLES_PER_TICK, Body, Doubles, Floats
-from greenroom.live.ring import get_packets
+from greenroom.live.ring import samples_of
 from greenroom.manifests import Dataset, Take
 from greenroom.monitoring.angles import JOINTS, limbs, mean_pose, rotation_vectors
 from greenroom.monitoring.charts.motion import MotionChart
@@ -50,7 +49,7 @@ def motion_channels(
     nothing = np.full(3 * len(joints), np.nan, dtype=np.float32)
 
     def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Floats:
-        sample, _ = newest_samples(get_packets(row))
+        sample = samples_of(row).body
         if sample is None:
             return nothing
         rotations = np.where(sample.validity[:, None] > 0, sample.rotations, np.nan)
@@ -76,7 +75,7 @@ def voice_channel(sounds: Mapping[str, Floats]) -> MonitoredChannel:
     nothing = np.full(len(VOICE), np.nan)
 
     def read(row: NDArray[Any], outputs: Mapping[str, Floats]) -> Doubles:
-        _, sound = newest_samples(get_packets(row))
+        sound = samples_of(row).sound
         if sound is None:
             return nothing
         (now,) = voice_rows(hearing.run(sound[None], validity), sound[None])

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from greenroom.capture.packets import newest_samples
 from greenroom.contracts import REFERENCE_TICKS, flat_width, get_tensors
 from greenroom.frames import BONE, Doubles, Floats
-from greenroom.live.ring import get_packets
+from greenroom.live.ring import samples_of
 from greenroom.metrics.motion import AHEAD
 from greenroom.monitoring.angles import limbs
 from greenroom.monitoring.charts.signals import (
@@ -58,7 +57,7 @@ class _Steady:
 
     def see(self, row: NDArray[Any]) -> NDArray[np.bool_]:
         """Return (J,): whose whole history in the model is captured."""
-        sample, _ = newest_samples(get_packets(row))
+        sample = samples_of(row).body
         if sample is None or sample.first_of_clip:
             self.ticks[:] = 0
         if sample is not None:

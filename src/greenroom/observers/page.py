@@ -11,12 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from greenroom.capture.packets import newest_samples
 from greenroom.clock import PERIOD_NS
 from greenroom.contracts import ModelShape, get_tensors
 from greenroom.features.speech import BANDS, SpeechExtractor
 from greenroom.frames import ARKIT, SAMPLES_PER_TICK, Floats
-from greenroom.live.ring import get_packets, rung_of
+from greenroom.live.ring import rung_of, samples_of
 from greenroom.monitoring.exporter import FrameMetrics, Metrics
 from greenroom.observers.hub import Hub
 from greenroom.registry.release import Release
@@ -123,7 +122,7 @@ class PageObserver:
         self.frames += 1
         self.late += bool(row["emit"] > row["due"] + PERIOD_NS)
         self.rungs[rung_of(row)] += 1
-        capture, sound = newest_samples(get_packets(row))
+        capture, sound, _ = samples_of(row)
         if sound is None:
             sound = np.zeros(SAMPLES_PER_TICK, dtype=np.float32)
         level, log_f0, voicing = self._hear(sound)

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from greenroom.capture.packets import newest_samples
 from greenroom.errors import BadInput
 from greenroom.frames import Doubles
 from greenroom.live.recorder import read_ledger
 from greenroom.live.replay import opening_release
-from greenroom.live.ring import get_packets
+from greenroom.live.ring import samples_of
 from greenroom.manifests import Show
 from greenroom.monitoring.angles import JOINTS, mean_pose, rotation_vectors
 from greenroom.monitoring.charts.angles import SUBGROUP, JointCharts, joint_charts
@@ -99,7 +98,7 @@ def control_charts(workspace: Workspace, show: str) -> ControlCharts:
     captured = []
     nothing = np.full(len(joints), np.nan)
     for row in read_ledger(workspace, manifest, release.role.shape):
-        sample, _ = newest_samples(get_packets(row))
+        sample = samples_of(row).body
         if sample is None:
             captured.append(nothing)
         else:
