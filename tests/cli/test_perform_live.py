@@ -1,6 +1,7 @@
 """`perform` on live inputs, as a user runs it: python-osc sends, and the replay is exact."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -143,3 +144,44 @@ def test_who_may_send_can_be_an_option(home: Path) -> None:
     done = greenroom(home, "perform", "mira", "--in", url, *network)
     assert done.returncode == 0, done.stderr
     assert "nothing was received" in done.stdout and time.monotonic() - start < 60
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--seconds", "nan"),
+        ("--seconds", "inf"),
+        ("--seconds", "1e300"),
+        ("--seconds", "1", "--seed", "-1"),
+        ("--seconds", "1", "--seed", "99999999999999999999999"),
+        ("--seconds", "1", "--backend", "junk://"),
+        ("--seconds", "1", "--allow", "10.0.0.0/8"),
+    ],
+)
+def test_what_no_show_can_be_is_refused_in_one_line_before_it_starts(
+    home: Path, words: tuple[str, ...]
+) -> None:
+    done = greenroom(home, "perform", "mira", "--in", f"vmc://:{free_port()}", *words)
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert Workspace(home).catalog.find("show") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGHUP])
+def test_an_impatient_end_keeps_the_show(home: Path, wish: signal.Signals) -> None:
+    """Asked twice, as by somebody who presses Ctrl-C again, or whose terminal is closed."""
+    command = [sys.executable, "-m", "greenroom", "--home", str(home), "perform", "mira"]
+    words = ["--in", f"vmc://:{free_port()}", "--seconds", "60", "--json"]
+    process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    notice = home / "on-air" / "mira.json"
+    while not notice.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(1)
+    for pause in (0.05, 0.1, 0):
+        process.send_signal(wish)
+        time.sleep(pause)
+    output, _ = process.communicate(timeout=60)
+    result = json.loads(output)
+    assert process.returncode == 0 and result["frames"] > 10 and result["missed"] == 0
+    assert len(Workspace(home).catalog.find("show")) == 1

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from greenroom.live.ring import (
     rung_of,
     samples_of,
     slot_type,
+    sweep_shared_memory,
 )
 from tests.live.stand_in import body_packet, sound_packet
 
@@ -171,3 +175,19 @@ def test_what_an_operator_cut_is_captured_by_nobody() -> None:
     row["control"] = CUT
     cut = samples_of(row)
     assert cut.body is None and cut.face is None and cut.sound is not None
+
+
+def test_what_a_dead_process_left_in_memory_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "shared_folder", lambda: tmp_path)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = [tmp_path / f"greenroom-{gone.pid}-0a{end}" for end in ("", ".conditioning")]
+    mine = tmp_path / f"greenroom-{os.getpid()}-0a"
+    other = tmp_path / "greenroom-x-1"
+    for path in (*left, mine, other):
+        path.write_bytes(b"x")
+    assert sweep_shared_memory() == [gone.pid]
+    assert sorted(tmp_path.iterdir()) == sorted([mine, other])
+    assert sweep_shared_memory() == []

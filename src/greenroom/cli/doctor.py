@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from greenroom.cli.context import Context, answer, as_json
+from greenroom.cli.context import Context, FiniteRange, answer, as_json
 from greenroom.services.doctor import (
     DoctorRequest,
     diagnosis_json,
@@ -29,7 +29,7 @@ from greenroom.services.doctor import (
     "--hours",
     default=3.0,
     show_default=True,
-    type=click.FloatRange(0.01, 100),
+    type=FiniteRange(0.01, 100),
     help="Length of the evening, for the disk.",
 )
 @as_json

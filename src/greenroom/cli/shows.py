@@ -12,7 +12,7 @@ from typing import Any
 import click
 from prometheus_client import CollectorRegistry
 
-from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
+from greenroom.cli.context import Context, FiniteRange, Heavy, answer, as_json, meter, short
 from greenroom.demo.program import RECORDINGS_NEED
 from greenroom.errors import BadInput
 from greenroom.live.control import ACTS, Act
@@ -35,6 +35,8 @@ from greenroom.stage.access import read_token, require_token
 from greenroom.stage.api import page_server
 from greenroom.stage.server import create_app, hosts_for, serve_in_thread
 
+LONGEST_S = 7 * 24 * 3600.0
+"""Of one show."""
 TOKEN: dict[str, Any] = {
     "type": click.Path(path_type=Path),
     "metavar": "FILE",
@@ -67,9 +69,17 @@ TOKEN: dict[str, Any] = {
     help="vmc://HOST:PORT, ws://HOST:PORT, null:, or of a plug-in; repeatable.",
 )
 @click.option(
-    "--seconds", type=click.FloatRange(min=0.1), help="How long; takes repeat until then."
+    "--seconds",
+    type=FiniteRange(min=0.1, max=LONGEST_S),
+    help="How long; takes repeat until then.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of how it goes on without capture.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**53 - 1),
+    help="Of how it goes on without capture.",
+)
 @click.option(
     "--backend",
     default=DEFAULT_BACKEND,
@@ -200,12 +210,13 @@ def replay_command(
         result |= {"file": str(replayed.file), "bytes": replayed.bytes}
         lines.append(f"wrote {replayed.file}")
     answer(as_json, result, "\n".join(lines))
-    if replayed.differs:
+    nothing = replayed.verdict is not None and not replayed.verdict.frames
+    if replayed.differs or nothing:
         ctx.exit(1)
 
 
 @click.command("demo")
-@click.option("--seconds", default=90.0, show_default=True, type=click.FloatRange(3, 3600))
+@click.option("--seconds", default=90.0, show_default=True, type=FiniteRange(3, 3600))
 @click.option("--headless", is_flag=True, help="No page, for scripts.")
 @click.option("--port", default=PAGE_PORT, show_default=True, help="Of the page.")
 @click.option("--loop", is_flag=True, help="Let the light fail and the style change; learn it.")

@@ -6,8 +6,10 @@ written last; a reader that finds another number than it expects was overtaken a
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,24 @@ def shared_folder() -> Path:
     """Return a folder in memory where there is one."""
     memory = Path("/dev/shm")
     return memory if memory.is_dir() else Path(tempfile.gettempdir())
+
+
+def sweep_shared_memory() -> list[int]:
+    """Remove what shows of processes that are gone have left in shared memory; return their numbers."""
+    gone = set()
+    for path in shared_folder().glob("greenroom-*-*"):
+        number = path.name.split("-")[1]
+        if not number.isdecimal():
+            continue
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
+            with suppress(OSError):
+                path.unlink()
+                gone.add(int(number))
+        except OSError:  # somebody else's, and alive
+            continue
+    return sorted(gone)
 
 
 class Ring:

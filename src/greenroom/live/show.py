@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from greenroom.contracts import Observer, get_tensors
@@ -23,7 +23,7 @@ from greenroom.errors import BadInput, CheckFailed, GreenroomError, Refused
 from greenroom.features.conditioning import Conditioning
 from greenroom.live.control import act_of
 from greenroom.live.recorder import Recorder, latency_percentiles
-from greenroom.live.ring import Ring, shared_folder
+from greenroom.live.ring import Ring, shared_folder, sweep_shared_memory
 from greenroom.live.show_notice import ShowNotice
 from greenroom.live.sinks import resolve_sink
 from greenroom.live.supervisor import EngineSupervisor, ShowSpec
@@ -58,12 +58,14 @@ class ShowHooks:
         staged: with a release and its first tick when it comes on stage, before the observers get its
             first frame.
         enough: for whether the show is to end before its time.
+        started: when the engine performs: from then on an interruption ends the show and keeps it.
     """
 
     progress: Callable[[int, int], None] = lambda done, total: None
     warn: Callable[[str], None] = lambda what: None
     staged: Callable[[Release, int], None] = lambda release, tick: None
     enough: Callable[[], bool] = lambda: False
+    started: Callable[[], None] = lambda: None
 
 
 def perform(
@@ -88,8 +90,16 @@ def perform(
         GreenroomError: the engine could not start, or the show could not be kept.
     """
     retain_freed_memory()
-    with ShowNotice(workspace.home, order.release.actor) as notice:
-        return _perform(workspace, order, by=by, observers=observers, hooks=hooks, notice=notice)
+    for pid in sweep_shared_memory():
+        hooks.warn(f"a show of process {pid} was cut off; what it held in memory is gone")
+    # Interruptions are waited with until the record is written, however many come.
+    with ShowNotice(workspace.home, order.release.actor) as notice, interruptible() as interrupted:
+        inner = replace(
+            hooks,
+            enough=lambda: interrupted.yes or hooks.enough(),
+            started=interrupted.arm,
+        )
+        return _perform(workspace, order, by=by, observers=observers, hooks=inner, notice=notice)
 
 
 def _perform(
@@ -112,25 +122,24 @@ def _perform(
     showing = -1
     ended_early = False
     try:
-        with interruptible() as interrupted:
-            cast.start()
-            interrupted.armed = True
-            while True:
-                if interrupted.yes or hooks.enough():
-                    ended_early = True
-                    cast.stop()
-                stage.look()
-                done = cast.check()
-                rows, at, lost = ring.read(at)
-                recorder.lost += lost
-                notice.put(ring, cast.releases)
-                for row in rows:
-                    recorder.take(row)
-                    showing = _pass_on(row, cast.releases, watching, hooks=hooks, showing=showing)
-                hooks.progress(recorder.frames, order.ticks)
-                if done and not rows:
-                    break
-                time.sleep(0.005)
+        cast.start()
+        hooks.started()
+        while True:
+            if hooks.enough():
+                ended_early = True
+                cast.stop()
+            stage.look()
+            done = cast.check()
+            rows, at, lost = ring.read(at)
+            recorder.lost += lost
+            notice.put(ring, cast.releases)
+            for row in rows:
+                recorder.take(row)
+                showing = _pass_on(row, cast.releases, watching, hooks=hooks, showing=showing)
+            hooks.progress(recorder.frames, order.ticks)
+            if done and not rows:
+                break
+            time.sleep(0.005)
         if not ended_early:
             recorder.end_at(order.ticks)
     finally:
@@ -301,6 +310,10 @@ class InterruptFlag:
     armed: bool = False
     yes: bool = False
 
+    def arm(self) -> None:
+        """Take it as a wish from now on."""
+        self.armed = True
+
 
 @contextmanager
 def interruptible() -> Iterator[InterruptFlag]:
@@ -315,7 +328,10 @@ def interruptible() -> Iterator[InterruptFlag]:
     if threading.current_thread() is not threading.main_thread():
         yield state
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    asked = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP"):  # a terminal that is closed ends a show, and keeps it
+        asked.append(signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in asked}
     try:
         yield state
     finally:

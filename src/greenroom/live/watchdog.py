@@ -22,6 +22,7 @@ import numpy as np
 
 from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_at, tick_ns
 from greenroom.contracts import ModelShape, Sink
+from greenroom.errors import GreenroomError
 from greenroom.features.pose import heading_of
 from greenroom.frames import Frame
 from greenroom.live.face import FADE as FACE_FADE
@@ -177,7 +178,10 @@ def main() -> int:
     sinks = [open_sink(url, release.skeleton.offsets) for url in order["sinks"]]
     ring = Ring(Path(order["ring"]), ModelShape.load(msgspec.convert(order["room"], Shape)))
     clock = WallClock()
-    call = lines.wait()
+    try:
+        call = lines.wait()
+    except GreenroomError:  # whoever started the show is gone before it began
+        return 1
     watchdog = Watchdog(release.role, ring, sinks=sinks, clock=clock, kill=grip(call["engine"]))
     watchdog.start_ns = call["start_ns"]
     with suppress(OSError, AttributeError):

@@ -37,9 +37,11 @@ def sign_approval(
     """Sign an approval of a release and enter it in the log; return the approval's hash.
 
     Raises:
-        BadInput: this person has no key here.
+        BadInput: this person has no key here, or the last day is over.
         Refused: the policy does not name this person.
     """
+    if until is not None and until < workspace.today():
+        raise BadInput(f"--until {until} is over", then="give today or a later day")
     manifest = workspace.objects.read(release, ReleaseManifest)
     rules = policy_of(workspace, manifest.actor)
     if rules.approvers and by not in rules.approvers:

@@ -118,6 +118,11 @@ def read_inputs(workspace: Workspace, urls: Sequence[str], allow: Sequence[str] 
         require_rights(workspace, name, "perform", workspace.today())
         takes.append(name)
         rank = len(receivers) if rank is None else rank
+    if allow and not any("allow=" in url for url in receivers):
+        raise BadInput(
+            f"--allow {allow[0]}: no input is reached by other machines",
+            then="name an address that they reach: vmc://0.0.0.0:39540",
+        )
     return InputUrls(takes, receivers, len(receivers) if rank is None else rank)
 
 

@@ -28,7 +28,7 @@ from greenroom.services.show_session import (
     read_outputs,
     warned,
 )
-from greenroom.serving import DEFAULT_BACKEND
+from greenroom.serving import DEFAULT_BACKEND, open_backend
 from greenroom.store.workspace import Workspace
 
 AVATAR_PATH = "/avatar.vrm"
@@ -141,7 +141,8 @@ def control_show(workspace: Workspace, actor: str, act: Act, by: str) -> None:
     """
     if find_show(workspace.home, actor) is None:
         raise BadInput(
-            f"no show of '{actor}' is on", then="start one: greenroom perform; past ones: show list"
+            f"no show of '{actor}' is on",
+            then="start one: greenroom perform; past ones: greenroom show list",
         )
     record_control(workspace, actor, act, by)
 
@@ -172,6 +173,7 @@ def _plan(
     if receivers and not request.seconds:
         raise BadInput(f"'{receivers[0]}' has no end", then="say how long: --seconds 60")
     release = load_release(workspace, live_release(workspace, request.actor))
+    open_backend(request.backend, release.graph, release.role.shape)  # before anything is started
     ticks = round(request.seconds * TICK_HZ) if request.seconds else None
     urls = [*(f"take:{take}" for take in takes), *receivers]
     playlist = open_inputs(workspace, urls, ticks).playlist
