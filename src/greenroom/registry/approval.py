@@ -13,7 +13,7 @@ import datetime
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from greenroom.errors import GreenroomError, Refused
+from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.manifests import (
     Approval,
     ApprovalParents,

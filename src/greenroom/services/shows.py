@@ -142,7 +142,7 @@ def control_show(workspace: Workspace, actor: str, act: Act, by: str) -> None:
     if find_show(workspace.home, actor) is None:
         raise BadInput(
             f"no show of '{actor}' is on",
-            then="start one: greenroom perform; past ones: greenroom show list",
+            then=f"start one: greenroom perform {actor} --in take:TAKE; past ones: greenroom show list",
         )
     record_control(workspace, actor, act, by)
 
