@@ -219,6 +219,25 @@ def test_a_release_of_a_revoked_releases_model_does_not_go_on_stage(
     assert load_release(home, copy) and load_release(home, release)
 
 
+def test_a_copy_waits_until_as_many_approved_the_revoked_release_as_its_policy_asks(
+    home: Workspace, model: str
+) -> None:
+    release = approve(home, another(home, model, "b"), "Ada")
+    for name in ("Bob", "Cy"):
+        make_key(home, name)
+    set_policy(home, "mira", "Ada", needed=2, approvers=["Ada", "Bob"])
+    approval.revoke(home, release, "Eve", "it stumbles")
+    manifest = home.objects.read(release, ReleaseManifest)
+    copy = home.publish(structs.replace(manifest, blobs={}), by="Ada")
+    for name in ("Ada", "Bob"):
+        approval.sign_approval(home, copy, name)
+    pass_days(home, 1)
+    approval.sign_approval(home, release, "Ada")
+    refused(home, copy, f"that of release {release[:12]}, which was revoked, and only 1 of 2")
+    approval.sign_approval(home, release, "Bob")
+    assert load_release(home, copy) and load_release(home, release)
+
+
 def test_a_clock_that_is_set_back_revives_no_expired_key(home: Workspace, model: str) -> None:
     make_key(home, "Ada", expires=datetime.date(2026, 12, 31))
     pass_days(home, 365)
