@@ -6,6 +6,7 @@ from another, only who performs listens. Arrival is the time of the poll that fo
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from collections import deque
@@ -278,6 +279,8 @@ class DatagramReceiver:
             self._bind(shared=False).close()
         except (OSError, OverflowError, UnicodeError) as error:
             what = getattr(error, "strerror", None) or str(error)
+            if getattr(error, "errno", None) == errno.EADDRINUSE:
+                what = "it is in use"
             raise BadInput(
                 f"{self.address.host}:{self.address.port} cannot be listened at: {what}",
                 where=self.url,
