@@ -28,7 +28,7 @@ from greenroom.store.merkle import Tree, leaf_hash
 from greenroom.store.objects import canonical, sync_folder, write_durably
 
 _AHEAD_NS = 86_400 * NS_PER_S
-"""How far the log's newest time may be ahead of the clock: machines that share it may differ a little."""
+"""How far the log's newest time may be ahead of the clock: machines that share it differ a little."""
 
 
 class Moved(CheckFailed):
