@@ -107,7 +107,7 @@ class ReceiverCounts:
         self.delays_ns.append(now_ns - sent_s * NS_PER_S)
 
     def report(self, url: str) -> dict[str, Any]:
-        """Return the counts as `perform --json` prints them; the delay is beyond the last minute's least."""
+        """Return the counts as `perform --json` prints them; the delay is beyond the minute's least."""
         delay = None
         if self.delays_ns:
             median = float(np.median(self.delays_ns))

@@ -3,7 +3,8 @@
 Convention, VMC (Unity, source) → ours: left-handed, +Y up, +Z forward, metres → right-handed: positions
 (-x, y, z), quaternions (x, -y, -z, w). Bones are Unity's HumanBodyBones names, local to the parent. The
 hips' place is Root/Pos with the hips' Bone/Pos in it. Face weights: ARKit's names ("perfect sync"), else
-VRM 0 and VRM 1.0 expressions, mapped by eye. A frame counts when its time (T) has come; one with a bad bone not at all.
+VRM 0 and VRM 1.0 expressions, mapped by eye. A frame counts when its time (T) has come; one
+with a bad bone does not.
 """
 
 from __future__ import annotations
