@@ -1,11 +1,17 @@
 """Several live inputs as one: the first one wins while it is valid, one packet of each kind a tick."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pytest
+import soundfile
 
 from greenroom.capture.packets import NewestSamples, encode_audio, encode_body, encode_face, newest
+from greenroom.capture.receivers import sound_file
 from greenroom.clock import tick_ns
 from greenroom.contracts import Packet
-from greenroom.live.inputs import MergedReceiver
+from greenroom.live.inputs import MergedReceiver, open_inputs
 
 NAN3 = np.full(3, np.nan, np.float32)
 
@@ -88,3 +94,17 @@ def test_all_are_closed_and_counted() -> None:
     assert all(script.is_closed for script in scripts)
     [report] = merged.reports()
     assert (report["url"], report["received"], report["malformed"]) == ("wav:a", 1, 0)
+
+
+def test_what_takes_long_is_done_before_an_engine_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "voice.wav", np.full(48_000, 0.25), 48_000)
+    unused: Any = None
+    inputs = open_inputs(unused, [f"wav:{tmp_path / 'voice.wav'}?use=voice"], 60)
+    inputs.prepare()
+    monkeypatch.setattr(sound_file, "read_audio", None)  # nothing is decoded from now on
+    for first in (0, 10):  # an engine may be called back
+        receiver = inputs.receiver((), first)
+        assert len(receiver.poll(tick_ns(20))) == 1
+        receiver.close()

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from greenroom import embedded
 from greenroom.clock import VirtualClock
-from greenroom.errors import BadInput, CorruptObject, Refused
+from greenroom.errors import BadInput, CheckFailed, CorruptObject, Refused
 from greenroom.manifests import (
     Approval,
     ApprovalParents,
@@ -25,7 +25,7 @@ from greenroom.manifests import (
     ReleaseParents,
     to_json,
 )
-from greenroom.registry import approval, signing
+from greenroom.registry import approval, auto_approval, signing
 from greenroom.registry import release as release_of
 from greenroom.registry.card import model_card
 from greenroom.registry.policy import (
@@ -50,6 +50,7 @@ from greenroom.registry.signing import (
     sign_key,
     verify,
 )
+from greenroom.store.log import Log
 from greenroom.store.workspace import Workspace
 from tests import examples
 from tests.people import approve, set_policy, with_key
@@ -219,15 +220,69 @@ def test_a_release_of_a_revoked_releases_model_does_not_go_on_stage(
     assert load_release(home, copy) and load_release(home, release)
 
 
-def test_a_clock_that_is_set_back_revives_no_expired_key(home: Workspace, model: str) -> None:
+def test_a_copy_waits_until_as_many_approved_the_revoked_release_as_its_policy_asks(
+    home: Workspace, model: str
+) -> None:
+    release = approve(home, another(home, model, "b"), "Ada")
+    for name in ("Bob", "Cy"):
+        make_key(home, name)
+    set_policy(home, "mira", "Ada", needed=2, approvers=["Ada", "Bob"])
+    approval.revoke(home, release, "Eve", "it stumbles")
+    manifest = home.objects.read(release, ReleaseManifest)
+    copy = home.publish(structs.replace(manifest, blobs={}), by="Ada")
+    for name in ("Ada", "Bob"):
+        approval.sign_approval(home, copy, name)
+    pass_days(home, 1)
+    approval.sign_approval(home, release, "Ada")
+    refused(home, copy, f"that of release {release[:12]}, which was revoked, and only 1 of 2")
+    approval.sign_approval(home, release, "Bob")
+    assert load_release(home, copy) and load_release(home, release)
+
+
+def test_a_clock_that_is_set_back_revives_no_expired_key(
+    home: Workspace, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_key(home, "Ada", expires=datetime.date(2026, 12, 31))
     pass_days(home, 365)
     home.log.append("note", {}, by="anybody")  # the log has seen a later day
     pass_days(home, -365)
+    monkeypatch.setattr(Log, "require_clock", lambda log: None)  # as who sets a clock back has it
     assert make_key(home, "Cy").trust == ""
     entry = home.log.append("note", {}, by="Ada")
     with pytest.raises(Refused, match="the key of Ada expired"):
         verify(home, sign(home, "Ada", {"a": 1}), entry)
+
+
+def test_nothing_is_signed_while_the_logs_newest_time_is_from_the_future(
+    home: Workspace, model: str
+) -> None:
+    make_key(home, "Ada", expires=datetime.date(2030, 12, 31))
+    release = approve(home, another(home, model, "b"), "Ada")
+    pass_days(home, 3650)
+    entry = home.log.append("note", {}, by="Bob")  # whose clock is ten years ahead
+    pass_days(home, -3650)
+    size = len(home.log.entries())
+    for act in (
+        lambda: make_key(home, "Cy"),
+        lambda: sign(home, "Ada", {"a": 1}),
+        lambda: sign_key(home, private_keys(home, "Ada")[0].stem[-8:]),
+        lambda: set_policy(home, "mira", "Ada"),
+        lambda: auto_approval.auto_approve(home, release, "retrain", "Ada"),
+    ):
+        with pytest.raises(CheckFailed, match=f"entry {entry.index} of the log, by Bob, is of 20"):
+            act()
+    assert len(home.log.entries()) == size and not private_keys(home, "Cy")
+    approval.revoke(home, release, "Eve", "it stumbles")  # is never kept from anybody
+    refused(home, release, "Eve revoked it")
+
+
+def test_a_key_that_an_expired_root_signs_is_no_success(home: Workspace, model: str) -> None:
+    today = datetime.datetime.fromtimestamp(home.log.clock.utc_ns() / 1e9, datetime.UTC).date()
+    make_key(home, "Ada", expires=today)
+    pass_days(home, 1)
+    cy = make_key(home, "Cy")
+    with pytest.raises(Refused, match="the key of Cy still does not count"):
+        sign_key(home, cy.public)
 
 
 def test_a_person_counts_once_with_two_keys_or_two_spellings(home: Workspace, model: str) -> None:

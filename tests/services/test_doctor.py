@@ -1,18 +1,28 @@
 """Go only where a show can be given; each no says what to do."""
 
+import errno
 import json
 import os
+import re
 import socket
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner
 
 from greenroom import embedded
+from greenroom.capture.receivers import open_receiver
 from greenroom.cli import main
+from greenroom.errors import BadInput
+from greenroom.registry.promote import live_release
+from greenroom.registry.release import load_release
 from greenroom.services import doctor
 from greenroom.services.doctor import Check, Diagnosis, DoctorRequest, examine, lines_of
 from greenroom.store.workspace import Workspace
+from tests.capture.receivers.senders import free_port
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +80,59 @@ def test_a_page_port_in_use_is_a_no(workspace: Workspace) -> None:
         url = f"ws://127.0.0.1:{other.getsockname()[1]}"
         check = named(examine(workspace, DoctorRequest("mira", outputs=[url])), url)
     assert not check.ok and "choose another port" in check.then
+
+
+def test_what_another_program_hears_is_not_taken_from_it(workspace: Workspace) -> None:
+    url = f"vmc://127.0.0.1:{free_port()}"
+    running: Any = open_receiver(url, workspace)
+    running.poll(0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        request = DoctorRequest("mira", inputs=[url], listen_s=0.1)
+        check = named(examine(workspace, request), url)
+        assert not check.ok and "in use" in check.value and check.then
+        sender.sendto(b"anything", ("127.0.0.1", running.address.port))
+    running.poll(1)
+    assert running.reports()[0]["received"] == 1
+    running.close()
+
+
+def test_inputs_are_not_tried_while_a_show_of_the_actor_is_on(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "find_show", lambda home, actor: object())
+    monkeypatch.setattr(doctor, "open_receiver", None)
+    check = doctor._sender(
+        workspace, DoctorRequest("mira", inputs=["vmc://:39540"]), "vmc://:39540"
+    )
+    assert not check.ok and "a show of mira is on" in check.value and check.then
+
+
+def test_a_sender_is_counted_by_the_polls_in_which_it_is_heard(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    port = free_port()
+    url = f"vmc://0.0.0.0:{port}"
+    request = DoctorRequest("mira", listen_s=0.1, allow=["127.0.0.1"])
+    check = doctor._sender(workspace, request, url)
+    assert not check.ok and re.fullmatch(r"heard in 0 of \d+ polls", check.value)
+    with pytest.raises(BadInput, match="nobody said which may send"):
+        doctor._sender(workspace, DoctorRequest("mira"), url)
+    soundfile.write(tmp_path / "a.wav", np.zeros(24_000), 24_000)
+    check = doctor._sender(workspace, request, f"wav:{tmp_path / 'a.wav'}")
+    assert check.ok and check.limit == "1 poll"
+
+
+def test_shared_memory_is_really_allocated(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    release = load_release(workspace, live_release(workspace, "mira"))
+    assert doctor._shared_memory(release).ok
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    check = doctor._shared_memory(release)
+    assert not check.ok and "No space left" in check.value and "remount" in check.then
 
 
 def test_a_screen_is_read_at_a_glance() -> None:

@@ -1,6 +1,7 @@
 """A show for post-production: all of its files or none, the same ticks in each, rights asked."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -206,3 +207,26 @@ def test_a_folder_that_is_a_file_is_refused(workspace: Workspace, tmp_path: Path
         export_show(
             workspace, record_show(workspace, [0]), tmp_path / "out", ExportRequest(("csv",))
         )
+
+
+def test_a_live_show_is_exported_only_with_somebodys_rights(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    show, out = record_show(workspace, range(3), receivers=["vmc://:39540"]), tmp_path / "out"
+    with pytest.raises(Refused, match="the person of vmc://:39540 allows; .*--participant NAME"):
+        export_show(workspace, show, out, ExportRequest(("bvh",)))
+    with pytest.raises(Refused, match="greenroom show export"):
+        export_file(workspace, show, tmp_path / "a.bvh")
+    with pytest.raises(BadInput, match="belong together"):
+        export_show(workspace, show, out, ExportRequest(("bvh",), participant="ann"))
+    record = tmp_path / "ann.json"
+    for purposes in (["perform"], ["perform", "export"]):
+        days = {"start": "2020-01-01", "expiry": "2099-01-01"}
+        facts = {"participant": "ann", "purposes": purposes, "document_sha256": "ab" * 32}
+        record.write_text(json.dumps(facts | days))
+        request = ExportRequest(("bvh",), participant="ann", rights=str(record))
+        if "export" not in purposes:
+            with pytest.raises(Refused, match="do not cover 'export'"):
+                export_show(workspace, show, out, request)
+            assert not out.exists()
+    assert len(export_show(workspace, show, out, request)) == 1

@@ -18,6 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 from greenroom.errors import BadInput
 from greenroom.observers.hub import KEPT_SWAPS, PATIENCE, QUEUE_FRAMES
 from greenroom.stage import Hub, ServerHandle, create_app, serve_in_thread
+from greenroom.stage.api import _avatar_route
 from tests.stage.synthetic_show import frame, hello
 
 
@@ -258,3 +259,11 @@ def test_what_is_large_is_compressed_on_the_wire(server: ServerHandle, page: Pat
         server.url + "assets/large-1a2b3c.js", headers={"accept-encoding": "identity"}
     )
     assert "content-encoding" not in plain.headers and plain.content == answer.content
+
+
+def test_an_avatar_is_sent_as_it_is(hub: Hub, page: Path) -> None:
+    sent = b"glTF" + bytes(100_000)
+    app = create_app(hub, api_routes=[_avatar_route(sent)], page=page)
+    with serve_in_thread(app) as handle:
+        answer = httpx.get(handle.url + "avatar.vrm")
+    assert "content-encoding" not in answer.headers and answer.content == sent

@@ -37,9 +37,16 @@ export class Wardrobe {
 
   /** Wear the avatar at an address of this server. */
   async fetch(url: string): Promise<void> {
-    const answer = await fetch(url);
-    if (answer.ok) await this.wear("the show's avatar", await answer.arrayBuffer());
-    else this.say(`The show's avatar cannot be fetched: ${answer.status}.`);
+    let data: ArrayBuffer;
+    try {
+      const answer = await fetch(url);
+      if (!answer.ok) throw new Error(String(answer.status));
+      data = await answer.arrayBuffer();
+    } catch (problem) {
+      this.say(`The show's avatar cannot be fetched: ${problem instanceof Error ? problem.message : String(problem)}.`);
+      return;
+    }
+    await this.wear("the show's avatar", data);
   }
 
   private async take(file: File): Promise<void> {

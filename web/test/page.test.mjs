@@ -11,6 +11,7 @@ const { Releases } = await load("./src/releases.ts");
 const { Learning } = await load("./src/learning.ts");
 const { Show } = await load("./src/show.ts");
 const { tell, tellRun, causeCue } = await load("./src/sentences.ts");
+const { Wardrobe } = await load("./src/wardrobe.ts");
 const { clock, span } = await load("./src/format.ts");
 
 const HELLO = {
@@ -160,4 +161,26 @@ test("time is written plainly", () => {
   assert.equal(clock(22830, 30), "0:12:41");
   assert.equal(clock(3, 30, true), "0:00:00.1");
   assert.deepEqual([3, 119, 4000].map(span), ["3 s", "1 min", "1 h 6 min"]);
+});
+
+test("an avatar that cannot be fetched is a note, and no unhandled rejection", async () => {
+  const elements = new Map();
+  const element = (id) => {
+    if (!elements.has(id)) elements.set(id, { textContent: "", hidden: true, addEventListener: () => undefined });
+    return elements.get(id);
+  };
+  const [document, fetch] = [globalThis.document, globalThis.fetch];
+  globalThis.document = { getElementById: element, addEventListener: () => undefined };
+  try {
+    const wardrobe = new Wardrobe(() => null, () => null, () => []);
+    globalThis.fetch = () => Promise.reject(new TypeError("network error"));
+    await wardrobe.fetch("/avatar.vrm");
+    assert.equal(element("avatar-note").textContent, "The show's avatar cannot be fetched: network error.");
+    assert.equal(element("avatar-note").hidden, false);
+    globalThis.fetch = () => Promise.resolve({ ok: false, status: 404 });
+    await wardrobe.fetch("/avatar.vrm");
+    assert.match(element("avatar-note").textContent, /fetched: 404\.$/);
+  } finally {
+    [globalThis.document, globalThis.fetch] = [document, fetch];
+  }
 });

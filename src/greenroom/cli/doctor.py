@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -24,6 +25,12 @@ from greenroom.services.doctor import (
     metavar="URL",
     help="A live input as perform is to have it; its sender is listened for.",
 )
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="NETWORK",
+    help="Who may send to a live input, as perform is to have it; repeatable.",
+)
 @click.option("--out", "outputs", multiple=True, metavar="URL", help="An output of the show.")
 @click.option(
     "--hours",
@@ -34,20 +41,13 @@ from greenroom.services.doctor import (
 )
 @as_json
 @click.pass_context
-def doctor_command(
-    ctx: click.Context,
-    actor: str,
-    inputs: tuple[str, ...],
-    outputs: tuple[str, ...],
-    hours: float,
-    as_json: bool,
-) -> None:
+def doctor_command(ctx: click.Context, actor: str, as_json: bool, **asked: Any) -> None:
     """Check this machine before a show: go or no-go.
 
     Each check has a limit and says what to do. A no ends with exit status 1.
     """
     context: Context = ctx.obj
-    request = DoctorRequest(actor, inputs, outputs, hours=hours)
+    request = DoctorRequest(actor, **asked)
 
     def show(name: str) -> None:
         if not as_json and sys.stderr.isatty():

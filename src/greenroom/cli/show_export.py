@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,6 +35,10 @@ from greenroom.services.show_export import (
 @click.option(
     "--humanoid", is_flag=True, help="The humanoid of 55 bones; every show is one already."
 )
+@click.option("--participant", default="", help="Who was heard live, or a pseudonym.")
+@click.option(
+    "--rights", default="", metavar="FILE|LICENCE", help="What that person allows, as at ingest."
+)
 @as_json
 @click.pass_obj
 def export_command(
@@ -44,21 +49,20 @@ def export_command(
     kinds: str,
     humanoid: bool,
     as_json: bool,
-    **span: str | None,
+    **asked: Any,
 ) -> None:
     """Write a show, or a stretch of it, for post-production.
 
     One file a kind, all of the same ticks, with SMPTE timecode of 30 frames a second, non-drop. All are
-    written, or none.
+    written, or none. A show with live inputs needs the rights of who was heard.
     """
-    first, last = (
-        None if text is None else parse_tick(text) for text in (span["first"], span["last"])
-    )
+    for end in ("first", "last"):
+        asked[end] = None if asked[end] is None else parse_tick(asked[end])
     exported = export_show(
         context.workspace,
         show,
         folder,
-        ExportRequest(parse_kinds(kinds), first, last),
+        ExportRequest(parse_kinds(kinds), **asked),
         progress=meter("drawing", as_json),
     )
     lines = [f"{file.kind:5}{file.frames:>8,} frames  {file.path}" for file in exported]

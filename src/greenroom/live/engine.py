@@ -258,6 +258,23 @@ def _behind(workspace: Workspace, name: str | None, backend: str) -> LoadedModel
     return LoadedModel(release.role, open_backend(backend, release.graph, release.role.shape))
 
 
+def _performer(
+    order: dict[str, Any],
+    role: PerformerSpec,
+    backend: ShapedBackend,
+    previous: LoadedModel | None,
+) -> Performer:
+    """Return who performs, as the show's words are by now."""
+    return Performer(
+        role,
+        backend,
+        order["seed"],
+        previous=previous,
+        conditioning=msgspec.json.decode(Path(order["conditioning"]).read_bytes()),
+        lost=order["lost"],
+    )
+
+
 def main() -> int:
     """Read the order from standard input, perform when told, and report on standard output."""
     lines = MessageStream(sys.stdin.fileno())
@@ -269,6 +286,7 @@ def main() -> int:
     lead = _lead(backend)
     previous = _behind(workspace, order["previous"], order["backend"])
     inputs = open_inputs(workspace, order["inputs"], order["ticks"])
+    inputs.prepare()
     sinks = [open_sink(url, release.skeleton.offsets) for url in order["sinks"]]
     ring = Ring(Path(order["ring"]), ModelShape.load(msgspec.convert(order["room"], Shape)))
     for first, last in order["dark"]:
@@ -284,15 +302,7 @@ def main() -> int:
             break
         if "first" not in call:  # a control; the call to perform says how it stands
             continue
-        conditioning = msgspec.json.decode(Path(order["conditioning"]).read_bytes())
-        performer = Performer(
-            release.role,
-            backend,
-            order["seed"],
-            previous=previous,
-            conditioning=conditioning,
-            lost=order["lost"],
-        )
+        performer = _performer(order, release.role, backend, previous)
         height = float(release.role.rest[6 * release.role.shape.joints])
         receiver = inputs.receiver(order["cuts"], call["first"], height)
         billing = (call["release"], -1 if previous is None else call["previous"])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from greenroom.capture.packets import FIRST_OF_CLIP, is_body
-from greenroom.capture.receivers import open_receiver
+from greenroom.capture.receivers import open_receiver, prepare_receiver
 from greenroom.capture.receivers.datagrams import ReceiverCounts
 from greenroom.capture.receivers.selection import has_pose, kind_of, root_of, with_root
 from greenroom.capture.receivers.take import SCHEME
@@ -150,6 +150,15 @@ class Inputs:
     playlist: Playlist
     urls: tuple[str, ...] = ()
     rank: int = 0
+
+    def prepare(self) -> None:
+        """Decode and load what live receivers need; no port is bound and no device opened.
+
+        Raises:
+            BadInput: a receiver cannot be opened.
+        """
+        for url in self.urls:
+            prepare_receiver(url, self.workspace)
 
     def receiver(
         self,

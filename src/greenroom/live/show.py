@@ -178,6 +178,7 @@ def _facts(order: ShowSpec, cast: EngineSupervisor) -> Show:
         actor=release.actor,
         parents=ShowParents(releases=releases, takes=sorted(set(order.takes))),
         playlist=list(order.takes),
+        receivers=list(order.receivers),
         ticks=order.ticks,
         cuts=[(first, last) for first, last in order.cuts],
         seed=order.seed,

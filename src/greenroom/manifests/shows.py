@@ -78,6 +78,7 @@ class Show(Manifest, tag="show", frozen=True, kw_only=True):
         digest: chained hash of every frame.
         blobs: the recorded segments.
         conditioning: tier → stretches of ticks with their value.
+        receivers: URLs of live inputs, of which nobody's rights are recorded.
         parents: releases and takes.
     """
 
@@ -101,6 +102,7 @@ class Show(Manifest, tag="show", frozen=True, kw_only=True):
     lost_datagrams: Count = 0
     lost: Literal["idle", "free", "hold"] = "idle"
     conditioning: dict[str, list[tuple[Ticks, Ticks, str]]] = {}
+    receivers: list[str] = []
 
 
 class SurveyParents(Part, frozen=True, kw_only=True):

@@ -112,15 +112,23 @@ class Approver(NamedTuple):
 def _count_approvals(workspace: Workspace, release: str) -> tuple[list[Approver], list[str]]:
     """Return whose approvals count, and why the others do not.
 
-    None counts while another release of the same model is revoked: a copy is no way around it.
+    None counts while another release of the same model is revoked and not yet approved again by as
+    many as its policy asks: a copy is no way around it.
     """
     model = workspace.objects.read(release, ReleaseManifest).parents.model
     for other in sorted(_decisions(workspace).revoked - {release}):
         if auto_approval.model_of(workspace, other) == model:
             approvers, faults = _count_own(workspace, other)
-            if not approvers:
+            rules = policy_of(workspace, workspace.objects.read(other, ReleaseManifest).actor)
+            counting, missing = _counting(rules, approvers)
+            if missing:
+                reason = (
+                    f"of which {faults[0]}"
+                    if faults and not counting
+                    else f"which was revoked, and only {len(counting)} of {rules.needed} gave it back"
+                )
                 return [], [
-                    f"its model is that of release {other[:12]}, of which {faults[0]}; "
+                    f"its model is that of release {other[:12]}, {reason}; "
                     "approve that one again first"
                 ]
     return _count_own(workspace, release)

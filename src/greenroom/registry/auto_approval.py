@@ -88,7 +88,9 @@ def auto_approve(workspace: Workspace, release: str, kind: str, by: str) -> str:
 
     Raises:
         Refused: there is no such policy, it is over or spent for today, or the release breaks a bound.
+        CheckFailed: the log's newest time is from the future (see `Log.require_clock`).
     """
+    workspace.log.require_clock()
     manifest = workspace.objects.read(release, ReleaseManifest)
     policy = workspace.log.ref(policy_ref(manifest.actor))
     if policy is None:

@@ -192,7 +192,9 @@ def make_key(
 
     Raises:
         BadInput: the name cannot be a key's owner's (see `check_owner`).
+        CheckFailed: the log's newest time is from the future (see `Log.require_clock`).
     """
+    workspace.log.require_clock()
     check_owner(owner, _owners(workspace))
     private = Ed25519PrivateKey.generate()
     key = Key(private.public_key().public_bytes(*_RAW).hex(), owner, expires)
@@ -241,7 +243,10 @@ def sign_key(workspace: Workspace, public: str) -> Key:
 
     Raises:
         BadInput: there is no such key, or the root's private key is not here.
+        Refused: the root itself does not count any more, and so the key does not either.
+        CheckFailed: the log's newest time is from the future (see `Log.require_clock`).
     """
+    workspace.log.require_clock()
     matches = [key for key in keys_of(workspace).values() if key.public.startswith(public)]
     if len(public) < 6 or len(matches) != 1:
         raise BadInput(f"{len(matches)} keys begin with '{public}'", then="greenroom key list")
@@ -254,7 +259,13 @@ def sign_key(workspace: Workspace, public: str) -> Key:
             then="run this where it is; greenroom key list names the root",
         )
     workspace.log.append("key", {**key.statement(), **signature}, by=root.owner if root else "")
-    return keys_of(workspace)[key.public]
+    signed = keys_of(workspace)[key.public]
+    if not signed.trust:
+        raise Refused(
+            f"the key of {key.owner} still does not count: the root's own key is revoked or expired",
+            then="greenroom key list shows it; the keys that it signed before count still",
+        )
+    return signed
 
 
 def add_package_key(workspace: Workspace, public: str, owner: str, by: str) -> None:
@@ -318,7 +329,9 @@ def sign(workspace: Workspace, owner: str, statement: dict[str, Any]) -> dict[st
     Raises:
         BadInput: no name was given, or no private key of that person is here or readable.
         Refused: none of the keys counts today.
+        CheckFailed: the log's newest time is from the future (see `Log.require_clock`).
     """
+    workspace.log.require_clock()
     if not owner.strip():
         raise BadInput("a signature needs a name", then="give --by NAME")
     refusal: Refused | None = None

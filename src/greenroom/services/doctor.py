@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from greenroom.capture.receivers import open_receiver
+from greenroom.capture.receivers import LISTENING, open_receiver, try_receiver
+from greenroom.capture.receivers.datagrams import with_allowed
 from greenroom.clock import NS_PER_S, PERIOD_NS, TICK_HZ, Pacer, WallClock
 from greenroom.errors import GreenroomError
 from greenroom.live.ring import SLOTS, shared_folder, slot_type
+from greenroom.live.show_notice import find_show
 from greenroom.live.sinks import resolve_sink
-from greenroom.plugins import host_port
+from greenroom.plugins import host_port, scheme_of
 from greenroom.registry.promote import live_release
 from greenroom.registry.release import Release, load_release
 from greenroom.services.show_session import PAGE_PORT
@@ -37,7 +40,7 @@ LATE_MS, MODEL_MS = 5.0, 15.0
 """Of a tick's start and of the model: the 99th percentile that leaves time for the rest of a frame."""
 DESCRIPTORS = 256
 CLOCK_MS = 1.0
-"""How far the clock of the day may run away from the steady one within a second."""
+"""How far the clock of the day may run away from the steady one within half a second."""
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -72,6 +75,7 @@ class DoctorRequest:
     Attributes:
         actor: whose live release performs.
         inputs: URLs of live inputs.
+        allow: networks that may send to live inputs which other machines reach.
         outputs: URLs of sinks and of the page.
         hours: for how long there must be disk.
         backend: URL of what runs the model.
@@ -84,6 +88,7 @@ class DoctorRequest:
     hours: float = 3.0
     backend: str = DEFAULT_BACKEND
     listen_s: float = LISTEN_S
+    allow: Sequence[str] = ()
 
 
 def examine(
@@ -127,7 +132,7 @@ def examine(
     make("processors", _processors)
     for url in request.inputs:
         if not url.startswith("take:"):
-            make(url, lambda url=url: _sender(workspace, url, request.listen_s))  # type: ignore[misc]
+            make(url, lambda url=url: _sender(workspace, request, url))  # type: ignore[misc]
     for url in request.outputs:
         make(url, lambda url=url: _output(url))  # type: ignore[misc]
     return Diagnosis(all(check.ok for check in checks), checks)
@@ -155,15 +160,21 @@ def _model(release: Release, url: str) -> Check:
 
 
 def _shared_memory(release: Release) -> Check:
-    """Allocate what a ring needs, so that it is there and not only promised."""
-    needed = slot_type(release.role.shape).itemsize * SLOTS
-    folder = shared_folder()
-    free = shutil.disk_usage(folder).free
-    ok = free >= 2 * needed
-    then = "" if ok else f"make {folder} larger: mount -o remount,size=256M {folder}"
-    return Check(
-        "shared memory", ok, f"{_mb(free)} free", f"{_mb(2 * needed)} for two shows", then=then
-    )
+    """Allocate what the rings of two shows need, so that it is there and not only promised."""
+    needed = 2 * slot_type(release.role.shape).itemsize * SLOTS
+    folder, limit = shared_folder(), f"{_mb(needed)} for two shows"
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, needed)
+            else:  # such as macOS: written, it is there too
+                file.write(bytes(needed))
+                file.flush()
+    except OSError as error:
+        then = f"make {folder} larger: mount -o remount,size=256M {folder}"
+        value = f"{error.strerror or error}; {_mb(shutil.disk_usage(folder).free)} free"
+        return Check("shared memory", False, value, limit, then=then)
+    return Check("shared memory", True, f"{_mb(needed)} allocated", limit)
 
 
 def _disk(workspace: Workspace, release: Release, hours: float) -> Check:
@@ -190,7 +201,7 @@ def _pace() -> Check:
 
 
 def _priority() -> Check:
-    """Ask for real-time scheduling in a process of its own, and let it go again."""
+    """Ask for real-time scheduling for this process, and let it go again."""
     if not hasattr(os, "sched_setscheduler"):
         return Check("priority", True, "this system has no real-time scheduling to ask for")
     before, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
@@ -251,19 +262,28 @@ def _gpu() -> str:
     return ", ".join(names) or "none"
 
 
-def _sender(workspace: Workspace, url: str, listen_s: float) -> Check:
-    """Listen for a moment: an open port is not enough, somebody has to send."""
+def _sender(workspace: Workspace, request: DoctorRequest, url: str) -> Check:
+    """Listen for a moment: an open port is not enough, somebody has to send.
+
+    A show that is on is left alone: what is heard here, it would not hear.
+    """
+    if find_show(workspace.home, request.actor) is not None:
+        then = "ask again after its end; what it hears is on its page"
+        return Check(url, False, f"not tried: a show of {request.actor} is on", then=then)
+    if scheme_of(url) in LISTENING:
+        url = with_allowed(url, request.allow)
+    try_receiver(url, workspace)
     receiver = open_receiver(url, workspace)
-    start_ns, packets = time.monotonic_ns(), 0
+    start_ns, polls, heard = time.monotonic_ns(), 0, 0
     try:
-        while (elapsed := time.monotonic_ns() - start_ns) < listen_s * NS_PER_S:
-            packets += len(receiver.poll(elapsed))
+        while (elapsed := time.monotonic_ns() - start_ns) < request.listen_s * NS_PER_S:
+            heard += bool(receiver.poll(elapsed))
+            polls += 1
             time.sleep(1 / TICK_HZ)
     finally:
         receiver.close()
-    rate = packets / listen_s
-    then = "" if packets else f"start the sender, and check that it sends to this address: {url}"
-    return Check(url, packets > 0, f"{rate:.0f} packets a second", "1", then=then)
+    then = "" if heard else f"start the sender, and check that it sends to this address: {url}"
+    return Check(url, heard > 0, f"heard in {heard} of {polls} polls", "1 poll", then=then)
 
 
 def _output(url: str) -> Check:

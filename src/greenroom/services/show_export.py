@@ -17,8 +17,9 @@ from greenroom.capture.formats.live_link_csv import write_live_link_csv
 from greenroom.capture.formats.vrma import write_vrma
 from greenroom.capture.formats.wav import write_broadcast_wav
 from greenroom.clock import TICK_HZ
-from greenroom.consent.gate import require_rights_of_all
-from greenroom.errors import BadInput, GreenroomError
+from greenroom.consent.gate import require_rights_of_all, rights_refusal
+from greenroom.consent.records import read_rights
+from greenroom.errors import BadInput, GreenroomError, Refused
 from greenroom.live.performance import Performance, read_performance
 from greenroom.manifests import Show
 from greenroom.render.film import (
@@ -83,11 +84,15 @@ class ExportRequest:
         kinds: of `KINDS`.
         first: first tick; None for the show's first frame.
         last: one past the last tick; None for the show's end.
+        participant: whom the live inputs recorded; "" where the show had none.
+        rights: what that person allows: a licence, or the path of a JSON record.
     """
 
     kinds: Sequence[str]
     first: int | None = None
     last: int | None = None
+    participant: str = ""
+    rights: str = ""
 
 
 def parse_kinds(text: str) -> tuple[str, ...]:
@@ -149,7 +154,7 @@ def export_file(workspace: Workspace, show: str, file: Path) -> int:
 
     Raises:
         BadInput: its ending is not known.
-        Refused: a take's rights do not cover an export.
+        Refused: a take's rights do not cover an export, or the show had live inputs.
     """
     kind = export_kind(file)
     manifest = _permitted(workspace, show)
@@ -178,11 +183,11 @@ def export_show(
     Raises:
         BadInput: there is no such show, or no such ticks.
         MissingExtra: an MP4 needs `video`.
-        Refused: a take's rights do not cover an export.
+        Refused: a take's rights, or the given ones of who was heard live, do not cover an export.
         GreenroomError: a kind could not be written; nothing was.
     """
     name = workspace.resolve(show, "show")
-    manifest = _permitted(workspace, name)
+    manifest = _permitted(workspace, name, request.participant, request.rights)
     _check_target(folder, request)
     performance = read_performance(workspace, name, request.first, request.last)
     notes = _notes(name, manifest, performance)
@@ -217,10 +222,23 @@ def _check_target(folder: Path, request: ExportRequest) -> None:
         find_encoder()
 
 
-def _permitted(workspace: Workspace, show: str) -> Show:
-    """Return a show's manifest, if each of its takes may be exported today."""
+def _permitted(workspace: Workspace, show: str, participant: str = "", rights: str = "") -> Show:
+    """Return a show's manifest, if who is in its takes and its live inputs allows an export today."""
     manifest = workspace.objects.read(show, Show)
     require_rights_of_all(workspace, manifest.parents.takes, "export")
+    if bool(participant) != bool(rights):
+        raise BadInput("--participant and --rights belong together", then="give both")
+    if rights:
+        reason = rights_refusal(read_rights(rights, participant), "export", workspace.today())
+    elif manifest.receivers:
+        reason = f"nobody recorded what the person of {manifest.receivers[0]} allows"
+    else:
+        reason = ""
+    if reason:
+        raise Refused(
+            f"show {show[:12]} may not be exported: {reason}",
+            then=f"greenroom show export {show[:12]} DIR --participant NAME --rights FILE|LICENCE",
+        )
     return manifest
 
 

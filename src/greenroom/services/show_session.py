@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from greenroom.capture.receivers import LISTENING, RECEIVERS, try_receiver
+from greenroom.capture.receivers import LISTENING, RECEIVERS, resolve_receiver, try_receiver
 from greenroom.capture.receivers.datagrams import with_allowed
 from greenroom.clock import NS_PER_S, TICK_HZ
 from greenroom.consent.gate import refusal_reason, require_rights
@@ -108,7 +108,9 @@ def read_inputs(workspace: Workspace, urls: Sequence[str], allow: Sequence[str] 
                     f"'{url}' is no input",
                     then=f"known: take:HASH{others}; for takes see greenroom take list",
                 )
-            live = with_allowed(url, allow) if scheme_of(url) in LISTENING else url
+            live = (
+                with_allowed(url, allow) if scheme_of(url) in LISTENING else resolve_receiver(url)
+            )
             if live in receivers:
                 raise BadInput(f"'{url}' is given twice", then="give it once")
             try_receiver(live, workspace)

@@ -30,6 +30,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from greenroom.errors import BadInput
@@ -55,6 +56,16 @@ class _Assets(StaticFiles):
         response = super().file_response(*args, **kwargs)
         response.headers["cache-control"] = "public, max-age=31536000, immutable"
         return response
+
+
+class _Compressor(GZipMiddleware):
+    """Compress what is large, but no avatar: its pictures are compressed, and each viewer would wait."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].endswith(".vrm"):
+            await self.app(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def _same_origin(connection: HTTPConnection) -> bool:
@@ -150,7 +161,7 @@ def create_app(
         exception_handlers={HTTPException: _problem},
     )
     open_paths = ("/healthz", ALERTS_PATH)  # the latter asks for a token of its own
-    app.add_middleware(GZipMiddleware, minimum_size=1000)
+    app.add_middleware(_Compressor, minimum_size=1000)
     app.add_middleware(AccessGuard, hosts=hosts, token=token, open_paths=open_paths)
     app.state.token = token
     return app

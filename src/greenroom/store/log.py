@@ -22,10 +22,13 @@ from typing import Any
 import msgspec
 from filelock import FileLock
 
-from greenroom.clock import Clock, WallClock
+from greenroom.clock import NS_PER_S, Clock, WallClock, utc_day
 from greenroom.errors import CheckFailed, GreenroomError
 from greenroom.store.merkle import Tree, leaf_hash
 from greenroom.store.objects import canonical, sync_folder, write_durably
+
+_AHEAD_NS = 86_400 * NS_PER_S
+"""How far the log's newest time may be ahead of the clock: machines that share it differ a little."""
 
 
 class Moved(CheckFailed):
@@ -122,6 +125,27 @@ class Log:
         """
         with self._locked():
             return unless(self._entries) or self._append(event, body, by)
+
+    def require_clock(self) -> None:
+        """Pass, or raise where what is signed now would be dated by somebody's wrong clock.
+
+        Revocations and recordings do not ask: they are kept whatever the clock says.
+
+        Raises:
+            CheckFailed: the log's newest time is more than a day ahead of this machine's clock.
+        """
+        entries = self.entries()
+        if not entries or entries[-1].latest_ns - self.clock.utc_ns() <= _AHEAD_NS:
+            return
+        newest = max(entries, key=lambda entry: entry.at_ns)
+        raise CheckFailed(
+            f"entry {newest.index} of the log, by {newest.by}, is of {utc_day(newest.at_ns)}, but this "
+            f"machine's clock says {utc_day(self.clock.utc_ns())}: one of them is wrong, and nothing "
+            "is signed before it is known which",
+            where=str(self.path),
+            then="set this machine's clock; if that entry is from the future, go back to a backup of "
+            "before it",
+        )
 
     def move(self, ref: str, new: str, *, expect: str | None, by: str) -> Entry:
         """Point `ref` at `new`, provided it is at `expect` (None: not yet there).

@@ -1,6 +1,7 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.capture.packets import newest
-from greenroom.capture.receivers import open_receiver
+from greenroom.capture.receivers import open_receiver, resolve_receiver
 from greenroom.capture.receivers.datagrams import ReceiverCounts
 from greenroom.capture.receivers.ifacialmocap import HELLO, FacialMocapDecoder
 from greenroom.clock import tick_ns
 from greenroom.errors import BadInput
 from greenroom.frames import ARKIT
+from greenroom.services.show_session import read_inputs
 from greenroom.testing import check_receiver
 from tests.capture.receivers.senders import free_port
 
@@ -127,3 +129,21 @@ def test_it_conforms(phone: Phone) -> None:
         lambda: open_receiver(phone.url, None),  # type: ignore[arg-type]
         feed=lambda tick: phone.send(v1(**{**FACE, "jawOpen": tick})),
     )
+
+
+def test_a_telephones_name_is_looked_up_when_the_show_is_ordered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def look_up(host: str, port: int, **options: object) -> list[object]:
+        assert host in ("phone.local", "127.0.0.1")
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (answer, port))]
+
+    unused: Any = None
+    answer = "127.0.0.1"
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    url = f"ifacialmocap://phone.local:49984?use=face&listen={free_port()}"
+    found = read_inputs(unused, [url], ()).receivers
+    assert found == [url.replace("phone.local", "127.0.0.1")]
+    answer = "fe80::1"
+    assert resolve_receiver("ifacialmocap://phone.local:7") == "ifacialmocap://[fe80::1]:7"
+    assert resolve_receiver("ifacialmocap://phone.local") == "ifacialmocap://[fe80::1]"

@@ -52,6 +52,36 @@ def test_each_tick_gets_its_sound_and_old_sound_is_dropped(portaudio: SimpleName
     assert receiver.poll(tick_ns(9)) == []
 
 
+def test_a_device_that_fails_at_first_is_tried_again_each_second(
+    portaudio: SimpleNamespace,
+) -> None:
+    class Busy(FakeStream):
+        tries = 0
+        closed = 0
+
+        def start(self) -> None:
+            Busy.tries += 1
+            if Busy.tries < 3:
+                raise OSError("device busy")
+
+        def close(self) -> None:
+            Busy.closed += 1
+
+    portaudio.InputStream = Busy
+    receiver: Any = open_receiver("mic://", None)  # type: ignore[arg-type]
+    tries = []
+    for tick in range(0, 90, 10):
+        receiver.poll(tick_ns(tick))
+        if receiver._opening is not None:
+            receiver._opening.join()
+        tries.append(Busy.tries)
+    assert tries == [1, 1, 1, 2, 2, 2, 3, 3, 3] and Busy.closed == 2
+    Busy.last.give(0.1)
+    assert len(receiver.poll(tick_ns(91))) == 1
+    assert receiver.reports()[0]["malformed"] == 2
+    receiver.close()
+
+
 def test_it_conforms(portaudio: SimpleNamespace) -> None:
     def feed(tick: int) -> None:
         if tick:

@@ -124,7 +124,7 @@ def test_a_sample_in_two_datagrams_is_one_pose(line: Line) -> None:
 def test_lost_double_and_late_samples_are_counted(line: Line) -> None:
     for sample in (1, 2, 2, 5, 4):
         line.send(packet(sample, *standing()))
-    line.poll()
+        line.poll()
     report = line.report
     assert (report["lost"], report["duplicated"], report["reordered"]) == (2, 1, 1)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.capture.receivers import open_receiver, try_receiver
+from greenroom.capture.receivers import datagrams, open_receiver, try_receiver
 from greenroom.capture.receivers.datagrams import ReceiverCounts
 from greenroom.capture.receivers.vmc import VmcDecoder
 from greenroom.errors import BadInput
@@ -126,8 +126,57 @@ def test_a_body_with_absurd_numbers_is_passed_over_and_counted(line: Line, bad: 
     assert after.root.tolist() == first.root.tolist() and line.report["malformed"] == 1
 
 
+def test_what_follows_a_bad_bone_is_passed_over_until_the_next_time(line: Line) -> None:
+    line.send(*pose())
+    first = line.poll().body
+    line.send(bundle(bone("Hips"), bone("Head", (0.0, math.nan, 0.0))))
+    line.send(bundle(bone("Spine", turn=(HALF, 0.0, 0.0, HALF)), ("/VMC/Ext/T", [1.5])))
+    after = line.poll().body
+    assert first is not None and after is not None
+    np.testing.assert_array_equal(after.rotations, first.rotations)
+    line.send(bundle(bone("Spine", turn=(HALF, 0.0, 0.0, HALF)), ("/VMC/Ext/T", [2.0])))
+    good = line.poll().body
+    assert good is not None and abs(good.rotations[BONE["spine"]][0]) > 0.5
+
+
+def test_a_bad_bone_of_a_sender_without_time_spoils_its_tick_alone(line: Line) -> None:
+    line.send(bundle(bone("Head", (0.0, math.nan, 0.0))))
+    assert line.poll().body is None
+    line.send(bundle(bone("Hips"), bone("Head")))
+    assert line.poll().body is not None
+
+
+def test_decoding_ends_in_time_and_is_never_more_than_a_tick_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def feed(data: bytes, now_ns: int) -> None:
+        fed.append(data[0])
+
+    fed: list[int] = []
+    line = Line("vmc")
+    line.receiver.decoder.feed = feed
+    monkeypatch.setattr(datagrams.time, "thread_time_ns", lambda: 1_000_000 * len(fed))
+    polls = []
+    for tick in range(4):
+        fed_before = len(fed)
+        line.send(*(bytes([10 * tick + number]) for number in range(10 if tick < 3 else 0)))
+        line.poll()
+        polls.append((fed[fed_before:], line.report["lost"]))
+    line.close()
+    assert polls == [([0, 1, 2], 0), ([17, 18, 19], 14), ([20, 21, 22], 14), ([27, 28, 29], 18)]
+
+
+def test_the_delay_of_a_sender_with_a_slow_clock_does_not_grow() -> None:
+    counts = ReceiverCounts()
+    for frame in range(3 * 3600 * 30):
+        sent_s = frame / 30
+        counts.clocked(round(sent_s * 1.0001 * 1e9) + 5_000_000 * (frame % 2), sent_s)
+    assert counts.report("vmc:")["delay_ms"] < 10
+
+
 def test_what_cannot_be_read_is_counted_and_the_next_is_heard(line: Line) -> None:
-    line.send(b"", b"\0", b"hello", b"#bundle\0", pose()[0][:-3], bundle(bone("Hips", (0.0,))))
+    line.send(b"", b"\0", b"hello", b"#bundle\0", pose()[0][:-3])
+    line.send(bundle(bone("Hips", (0.0,)), ("/VMC/Ext/T", [0.5])))
     line.send(bundle(("/VMC/Ext/Blend/Val", ["A"])), bundle(("/Else/Where", [1])), *pose())
     assert line.poll().body is not None
     assert line.report["received"] == 10 and line.report["malformed"] == 7

@@ -33,6 +33,8 @@ RECEIVERS: Registry[OpenReceiver] = Registry(
 """Scheme → what opens it."""
 LISTENING = ("vmc", "livelink", "mvn")
 """Schemes of our own that listen at a port, to whom `allow` says who may send."""
+_SLOW = ("wav", "mic")
+"""Schemes of our own whose first opening takes long: to decode a file, to load PortAudio."""
 
 
 def open_receiver(url: str, workspace: Workspace, first: int = 0) -> Receiver:
@@ -49,6 +51,31 @@ def open_receiver(url: str, workspace: Workspace, first: int = 0) -> Receiver:
     plain, kinds = split_use(url)
     receiver = RECEIVERS.get(scheme_of(plain) or plain)(plain, workspace=workspace, first=first)
     return SelectedReceiver(receiver, kinds, url) if kinds else receiver
+
+
+def prepare_receiver(url: str, workspace: Workspace) -> None:
+    """Do what takes long when a receiver is opened, so that it is opened in no time when it is called.
+
+    No port and no device is touched: somebody else may perform from it meanwhile.
+
+    Raises:
+        BadInput: it cannot be opened.
+    """
+    if scheme_of(url) in _SLOW:
+        open_receiver(url, workspace).close()
+
+
+def resolve_receiver(url: str) -> str:
+    """Return the URL with an address in place of a name, so that none is looked up during a show.
+
+    Raises:
+        BadInput: the name has no address.
+    """
+    if scheme_of(url) != "ifacialmocap":
+        return url
+    from greenroom.capture.receivers.ifacialmocap import resolve_phone
+
+    return resolve_phone(url)
 
 
 def try_receiver(url: str, workspace: Workspace) -> None:

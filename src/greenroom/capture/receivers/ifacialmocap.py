@@ -130,6 +130,24 @@ def open_ifacialmocap(url: str, *, workspace: Workspace, first: int) -> Datagram
     return DatagramReceiver(url, address, FacialMocapDecoder(counts), counts)
 
 
+def resolve_phone(url: str) -> str:
+    """Return the URL with the telephone's address in place of its name; as it is where it has none.
+
+    Raises:
+        BadInput: the name has no address.
+
+    >>> resolve_phone("ifacialmocap://127.0.0.1:49983?use=face")
+    'ifacialmocap://127.0.0.1:49983?use=face'
+    """
+    parts = urlsplit(url)
+    if not parts.hostname:
+        return url
+    address = _resolve(parts.hostname, PORT)
+    host = f"[{address}]" if ":" in address else address
+    _, colon, port = parts.netloc.rpartition("]")[2].partition(":")
+    return parts._replace(netloc=f"{host}{colon}{port}").geturl()
+
+
 def _resolve(host: str, port: int) -> str:
     try:
         return str(socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][4][0])

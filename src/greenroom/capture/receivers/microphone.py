@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
 from greenroom.capture.packets import encode_audio
-from greenroom.clock import tick_at
+from greenroom.clock import NS_PER_S, tick_at
 from greenroom.contracts import Packet
 from greenroom.errors import BadInput
 from greenroom.extras import require
@@ -38,6 +40,8 @@ class Microphone:
         self._blocks: deque[np.ndarray[Any, np.dtype[np.float32]]] = deque(maxlen=4 * MOST_TICKS)
         self._received = self._lost = self._faults = 0
         self._closed = False
+        self._next_try_ns: int | None = None
+        self._opening: threading.Thread | None = None
 
     def try_open(self) -> None:
         """Ask the system whether the device gives 24 kHz mono.
@@ -66,7 +70,7 @@ class Microphone:
         if self._closed:
             return []
         if self._stream is None:
-            self._open()
+            self._try(now_ns)
         while len(self._blocks) > MOST_TICKS:
             self._blocks.popleft()
             self._lost += 1
@@ -79,9 +83,21 @@ class Microphone:
         self._received += 1
         return [Packet(now_ns, encode_audio(tick_at(max(0, now_ns)) & 0xFFFFFFFF, samples))]
 
+    def _try(self, now_ns: int) -> None:
+        """Open the device; where that failed, each second anew, beside the show and not in its way."""
+        if self._next_try_ns is None:
+            self._open()
+        elif now_ns >= self._next_try_ns and not (self._opening and self._opening.is_alive()):
+            self._opening = threading.Thread(target=self._open, daemon=True)
+            self._opening.start()
+        else:
+            return
+        self._next_try_ns = now_ns + NS_PER_S
+
     def _open(self) -> None:
+        stream = None
         try:
-            self._stream = self._portaudio.InputStream(
+            stream = self._portaudio.InputStream(
                 samplerate=SAMPLE_RATE,
                 blocksize=SAMPLES_PER_TICK,
                 device=self.device,
@@ -89,10 +105,17 @@ class Microphone:
                 dtype="float32",
                 callback=self._hear,
             )
-            self._stream.start()
-        except Exception:  # tried before the show; the show goes on without a voice
+            stream.start()
+        except Exception:  # tried before the show; it goes on without a voice, which may come back
             self._faults += 1
-            self._closed = True
+            if stream is not None:
+                with suppress(Exception):
+                    stream.close()
+            return
+        if self._closed:  # meanwhile
+            stream.close()
+        else:
+            self._stream = stream
 
     def reports(self) -> list[dict[str, Any]]:
         """Return how many ticks were heard, and how many came too late."""

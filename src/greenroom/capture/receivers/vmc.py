@@ -3,7 +3,8 @@
 Convention, VMC (Unity, source) → ours: left-handed, +Y up, +Z forward, metres → right-handed: positions
 (-x, y, z), quaternions (x, -y, -z, w). Bones are Unity's HumanBodyBones names, local to the parent. The
 hips' place is Root/Pos with the hips' Bone/Pos in it. Face weights: ARKit's names ("perfect sync"), else
-VRM 0 and VRM 1.0 expressions, mapped by eye. A frame counts when its time (T) has come.
+VRM 0 and VRM 1.0 expressions, mapped by eye. A frame counts when its time (T) has come; one
+with a bad bone does not.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class VmcDecoder:
         self._hips: tuple[float, ...] | None = None
         self._expressions: dict[str, float] = {}
         self._timed_ns = NEVER
-        self._waited = False
+        self._waited = self._is_spoilt = False
         self._is_loaded = self._is_tracked = True
         self._handlers: dict[str, Callable[[list[Argument], int], None]] = {
             "/VMC/Ext/Bone/Pos": self._on_bone,
@@ -119,13 +120,12 @@ class VmcDecoder:
 
     def _on_bone(self, arguments: list[Argument], now_ns: int) -> None:
         bone = _BONES.get(_text(arguments).lower())
-        if bone is None:
+        if bone is None or self._is_spoilt:
             return
         try:
             position, rotation = _pose(arguments)
         except ValueError:
-            self._bones.clear()  # the whole pose is passed over
-            self._hips = None
+            self._bones, self._hips, self._is_spoilt = {}, None, True  # until the next time
             raise
         self._bones[bone] = rotation
         if bone == 0:
@@ -165,11 +165,15 @@ class VmcDecoder:
         if self._hips is not None:
             self._body.put_hips(self._hips)
         self._bones, self._hips, self._waited = {}, None, False
+        self._is_spoilt = False
 
     def sample(self, now_ns: int) -> LiveSample:
         """Return the newest pose and face; a pose whose time is late is waited for, one tick long."""
+        is_untimed = now_ns - self._timed_ns > NS_PER_S
+        if is_untimed:
+            self._is_spoilt = False  # each tick is a pose where no time is sent
         if self._bones:
-            if self._waited or now_ns - self._timed_ns > NS_PER_S:
+            if self._waited or is_untimed:
                 self._commit(now_ns)
             else:
                 self._waited = True
