@@ -46,7 +46,8 @@ test: setup
 # leave each one thread.
 test-all: setup
 	timeout 1500 $(PYTEST) -m "slow and not train"
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev,docs]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,docs,video]'
+	timeout 600 $(PYTEST) tests/render/test_film.py tests/services/test_show_export.py
 	NO_MKDOCS_2_WARNING=1 timeout 300 $(BIN)/mkdocs build -q
 	test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
 	.venv-train/bin/pip install -q -c constraints.txt -e '.[dev,train,track,loop]'

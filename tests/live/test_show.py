@@ -148,7 +148,7 @@ def test_the_show_goes_on_when_the_engine_dies_or_hangs(
     manifest = workspace.objects.read_any(before.show)
     release = load_release(workspace, manifest.parents.releases[0])
     warnings: list[str] = []
-    order = ShowSpec(release, manifest.playlist, 210)
+    order = ShowSpec(release, manifest.playlist, 300)
     done = perform(
         workspace, order, "test", [Strikes(30, number)], hooks=ShowHooks(warn=warnings.append)
     )
@@ -156,11 +156,11 @@ def test_the_show_goes_on_when_the_engine_dies_or_hangs(
     rungs = done.json["rungs"]
     missed = workspace.objects.read_any(done.show).missed
     assert rungs["capture"] > 60 and rungs["hold"] > 5 and 0 < missed < 30
-    assert done.json["frames"] + missed == 210
+    assert done.json["frames"] + missed == 300
     verdict = verify(workspace, done.show)
     assert (verdict.exact, verdict.first_difference) == (verdict.frames, None)
     body = performed_motion(workspace, done.show)
-    assert len(body) == 210
+    assert len(body) == 300
     assert angle_between(body.rotations[1:], body.rotations[:-1]).max() < 30
 
 

@@ -41,7 +41,7 @@ from greenroom.services.doctor import (
 )
 @as_json
 @click.pass_context
-def doctor_command(ctx: click.Context, actor: str, as_json: bool, **asked: Any) -> None:
+def doctor_command(ctx: click.Context, /, actor: str, as_json: bool, **asked: Any) -> None:
     """Check this machine before a show: go or no-go.
 
     Each check has a limit and says what to do. A no ends with exit status 1.
