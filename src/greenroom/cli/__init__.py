@@ -161,8 +161,8 @@ class _Group(click.Group):
             click.echo(f"greenroom: {with_home(str(error))}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as error:
-            kept = str(error) or "interrupted; what was finished is kept"
-            click.echo(f"greenroom: {kept}", err=True)
+            message = str(error) or "interrupted; what was finished is kept"
+            click.echo(f"greenroom: {message}", err=True)
             ctx.exit(130)
         except OSError as error:
             click.echo(f"greenroom: {error.filename or ''}: {error.strerror or error}", err=True)

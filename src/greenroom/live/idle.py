@@ -192,8 +192,8 @@ class Idle:
             loudness: of the voice at this tick, root mean square.
         """
         self.ticks += 1
-        heard = min(1.0, loudness / LOUD)
-        self.voice += (heard - self.voice) * (0.25 if heard > self.voice else 0.04)
+        volume = min(1.0, loudness / LOUD)
+        self.voice += (volume - self.voice) * (0.25 if volume > self.voice else 0.04)
         t = self.ticks / TICK_HZ
         sin, cos = self.heading
         facing = about((0.0, 1.0, 0.0), math.atan2(sin, cos))

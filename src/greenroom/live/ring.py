@@ -79,7 +79,7 @@ def shared_folder() -> Path:
 
 def sweep_shared_memory() -> list[int]:
     """Remove what shows of processes that are gone have left in shared memory; return their numbers."""
-    gone = set()
+    dead_pids = set()
     for path in shared_folder().glob("greenroom-*-*"):
         number = path.name.split("-")[1]
         if not number.isdecimal():
@@ -89,10 +89,10 @@ def sweep_shared_memory() -> list[int]:
         except ProcessLookupError:
             with suppress(OSError):
                 path.unlink()
-                gone.add(int(number))
+                dead_pids.add(int(number))
         except OSError:  # somebody else's, and alive
             continue
-    return sorted(gone)
+    return sorted(dead_pids)
 
 
 class Ring:

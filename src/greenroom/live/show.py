@@ -329,10 +329,10 @@ def interruptible() -> Iterator[InterruptFlag]:
     if threading.current_thread() is not threading.main_thread():
         yield state
         return
-    asked = [signal.SIGINT, signal.SIGTERM]
+    numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP"):  # a terminal that is closed ends a show, and keeps it
-        asked.append(signal.SIGHUP)
-    before = {number: signal.signal(number, ask) for number in asked}
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield state
     finally:

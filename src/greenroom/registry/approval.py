@@ -153,19 +153,19 @@ _READ: WeakKeyDictionary[Log, _Decisions] = WeakKeyDictionary()
 
 def _decisions(workspace: Workspace) -> _Decisions:
     """Return the approvals and revocations of the log; what was read before is not read again."""
-    known = _READ.get(workspace.log) or _Decisions(0, {}, set())
-    fresh = workspace.log.entries(known.size)
+    cached = _READ.get(workspace.log) or _Decisions(0, {}, set())
+    fresh = workspace.log.entries(cached.size)
     if not fresh:
-        return known
-    of_release = {name: list(entries) for name, entries in known.of_release.items()}
-    revoked = set(known.revoked)
+        return cached
+    of_release = {name: list(entries) for name, entries in cached.of_release.items()}
+    revoked = set(cached.revoked)
     for entry in fresh:
         if entry.event in ("approve", "revoke"):
             release = str(entry.body.get("release"))
             of_release.setdefault(release, []).append(entry)
             if entry.event == "revoke":
                 revoked.add(release)
-    read = _Decisions(known.size + len(fresh), of_release, revoked)
+    read = _Decisions(cached.size + len(fresh), of_release, revoked)
     _READ[workspace.log] = read
     return read
 
@@ -196,7 +196,7 @@ def _count_own(workspace: Workspace, release: str) -> tuple[list[Approver], list
         except GreenroomError as error:
             faults.append(error.what)
         else:
-            if not any(approver[:2] == known[:2] for known in approvers):
+            if not any(approver[:2] == other[:2] for other in approvers):
                 approvers.append(approver)
     return approvers, faults
 

@@ -145,12 +145,12 @@ def keys_of(workspace: Workspace, before: int | None = None) -> dict[str, Key]:
         before: only entries of the log before this index count; None for all.
     """
     entries = workspace.log.entries()[:before]
-    known = _KEYS.setdefault(workspace.log, {})
-    if len(entries) not in known:
-        if len(known) >= _KEYS_KEPT:
-            known.clear()
-        known[len(entries)] = read_keys(entries)
-    return dict(known[len(entries)])
+    keys_by_size = _KEYS.setdefault(workspace.log, {})
+    if len(entries) not in keys_by_size:
+        if len(keys_by_size) >= _KEYS_KEPT:
+            keys_by_size.clear()
+        keys_by_size[len(entries)] = read_keys(entries)
+    return dict(keys_by_size[len(entries)])
 
 
 _KEYS: WeakKeyDictionary[Log, dict[int, dict[str, Key]]] = WeakKeyDictionary()

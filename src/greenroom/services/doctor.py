@@ -274,16 +274,16 @@ def _sender(workspace: Workspace, request: DoctorRequest, url: str) -> Check:
         url = with_allowed(url, request.allow)
     try_receiver(url, workspace)
     receiver = open_receiver(url, workspace)
-    start_ns, polls, heard = time.monotonic_ns(), 0, 0
+    start_ns, polls, answered = time.monotonic_ns(), 0, 0
     try:
         while (elapsed := time.monotonic_ns() - start_ns) < request.listen_s * NS_PER_S:
-            heard += bool(receiver.poll(elapsed))
+            answered += bool(receiver.poll(elapsed))
             polls += 1
             time.sleep(1 / TICK_HZ)
     finally:
         receiver.close()
-    then = "" if heard else f"start the sender, and check that it sends to this address: {url}"
-    return Check(url, heard > 0, f"heard in {heard} of {polls} polls", "1 poll", then=then)
+    then = "" if answered else f"start the sender, and check that it sends to this address: {url}"
+    return Check(url, answered > 0, f"heard in {answered} of {polls} polls", "1 poll", then=then)
 
 
 def _output(url: str) -> Check:

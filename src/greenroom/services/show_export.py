@@ -139,8 +139,8 @@ def export_kind(file: Path) -> str:
     """
     kind = file.suffix.lower().removeprefix(".")
     if kind not in _WRITERS:
-        known = ", ".join(f".{name}" for name in _WRITERS)
-        raise BadInput(f"a show is not exported as '{file.name}'", then=f"end it in {known}")
+        endings = ", ".join(f".{name}" for name in _WRITERS)
+        raise BadInput(f"a show is not exported as '{file.name}'", then=f"end it in {endings}")
     return kind
 
 

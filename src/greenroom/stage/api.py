@@ -99,10 +99,10 @@ def page_server(
 
     def serve(hub: Hub, registry: CollectorRegistry) -> ServerHandle:
         hosts = hosts_for(address[0])
-        shown = [] if avatar is None else [_avatar_route(avatar)]
+        avatar_routes = [] if avatar is None else [_avatar_route(avatar)]
         app = create_app(
             hub,
-            api_routes=[*routes(workspace), *shown],
+            api_routes=[*routes(workspace), *avatar_routes],
             registry=registry,
             hosts=hosts,
             token=token,

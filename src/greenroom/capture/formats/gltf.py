@@ -177,5 +177,5 @@ def held_weights(weights: Array) -> Array:
     """
     driven = np.isfinite(weights)
     rows = np.where(driven, np.arange(len(weights))[:, None], 0)
-    held = np.take_along_axis(weights, np.maximum.accumulate(rows, axis=0), axis=0)
-    return np.where(np.isfinite(held), held, 0).clip(0, 1)
+    carried = np.take_along_axis(weights, np.maximum.accumulate(rows, axis=0), axis=0)
+    return np.where(np.isfinite(carried), carried, 0).clip(0, 1)

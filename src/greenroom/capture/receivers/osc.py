@@ -60,9 +60,9 @@ def _read_packet(data: bytes, messages: list[Message], depth: int) -> None:
 
 def _read_message(data: bytes) -> Message:
     for numbers, unpack in _USUAL:  # what a frame has a hundred of: known by its head
-        known = _HEADS.get(data[:-numbers])
-        if known is not None and known[2] == numbers:
-            return known[0], [known[1], *unpack(data, len(data) - numbers)]
+        cached = _HEADS.get(data[:-numbers])
+        if cached is not None and cached[2] == numbers:
+            return cached[0], [cached[1], *unpack(data, len(data) - numbers)]
     if data[:1] != b"/" or len(data) % 4:
         raise ValueError("not an OSC message")
     address, offset = _read_text(data, 0)
