@@ -12,6 +12,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,11 +190,30 @@ def _mb(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
+@contextmanager
+def _real_time() -> Iterator[bool]:
+    """Run this process at the engine's priority for a moment; yield whether that is allowed."""
+    if not hasattr(os, "sched_setscheduler"):
+        yield False
+        return
+    before, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+    except OSError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        os.sched_setscheduler(0, before, parameters)
+
+
 def _pace() -> Check:
-    """Wake at ticks as the engine does, and see how late."""
+    """Wake at ticks as the engine does, at its priority, and see how late."""
     clock = WallClock()
-    pacer = Pacer(clock, clock.now_ns() + PERIOD_NS)
-    late_ms = [pacer.wait(tick) / 1e6 for tick in range(PACED_TICKS)]
+    with _real_time():
+        pacer = Pacer(clock, clock.now_ns() + PERIOD_NS)
+        late_ms = [pacer.wait(tick) / 1e6 for tick in range(PACED_TICKS)]
     p99 = float(np.percentile(late_ms, 99))
     ok = p99 <= LATE_MS
     then = "" if ok else "stop other work on this machine; allow real-time priority"
@@ -201,19 +221,13 @@ def _pace() -> Check:
 
 
 def _priority() -> Check:
-    """Ask for real-time scheduling for this process, and let it go again."""
+    """Ask for real-time scheduling, and let it go again."""
     if not hasattr(os, "sched_setscheduler"):
         return Check("priority", True, "this system has no real-time scheduling to ask for")
-    before, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-    except OSError:
-        then = "allow it: sudo setcap cap_sys_nice=ep on Python, or 'rtprio 10' in limits.conf"
-        return Check(
-            "priority", False, "real-time scheduling is not allowed", "SCHED_FIFO", then=then
-        )
-    os.sched_setscheduler(0, before, parameters)
-    return Check("priority", True, "real-time scheduling is allowed", "SCHED_FIFO")
+    with _real_time() as is_allowed:
+        value = f"real-time scheduling is {'' if is_allowed else 'not '}allowed"
+    then = "allow it: sudo setcap cap_sys_nice=ep on Python, or 'rtprio 10' in limits.conf"
+    return Check("priority", is_allowed, value, "SCHED_FIFO", then="" if is_allowed else then)
 
 
 def _clock() -> Check:
