@@ -183,5 +183,7 @@ def test_an_impatient_end_keeps_the_show(home: Path, wish: signal.Signals) -> No
         time.sleep(pause)
     output, _ = process.communicate(timeout=60)
     result = json.loads(output)
-    assert process.returncode == 0 and result["frames"] > 10 and result["missed"] == 0
+    # The last one may come when all is written: then it ends what is left of the process.
+    assert process.returncode in (0, -wish)
+    assert result["frames"] > 10 and result["missed"] == 0
     assert len(Workspace(home).catalog.find("show")) == 1

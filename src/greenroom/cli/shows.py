@@ -17,6 +17,7 @@ from greenroom.demo.program import RECORDINGS_NEED
 from greenroom.errors import BadInput
 from greenroom.live.control import ACTS, Act
 from greenroom.live.fallback import RUNGS, LostCapture
+from greenroom.live.show import ignore_interruptions, interruptible
 from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.observers.hub import Hub
 from greenroom.registry.release import Release
@@ -142,16 +143,32 @@ def perform_command(
         avatar=avatar,
         allow=allow,
     )
-    model = None if avatar is None else read_avatar(avatar)
-    page_token = None if token is None else read_token(token)
-    show_result = perform_actor(
-        context.workspace,
-        request,
-        context.user,
-        open_page=lambda address: page_server(context.workspace, address, page_token, avatar=model),
-        progress=meter("on air", as_json),
-    )
-    answer(as_json, show_result.json, show_summary(show_result))
+    _perform(context, request, None if token is None else read_token(token), as_json)
+
+
+def _perform(context: Context, request: PerformRequest, token: bytes | None, as_json: bool) -> None:
+    """Perform a show, and print what it came to.
+
+    From the first frame on, the show and its record are finished however often the end is asked for.
+    """
+    avatar = None if request.avatar is None else read_avatar(request.avatar)
+    show = meter("on air", as_json)
+    with interruptible() as interrupted:
+
+        def progress(done: int, total: int) -> None:
+            interrupted.arm()
+            show(done, total)
+
+        show_result = perform_actor(
+            context.workspace,
+            request,
+            context.user,
+            open_page=lambda address: page_server(context.workspace, address, token, avatar=avatar),
+            progress=progress,
+        )
+        answer(as_json, show_result.json, show_summary(show_result))
+    if interrupted.yes:
+        ignore_interruptions()  # all is done, and this process ends
     require_no_missed_tick(show_result.json)
 
 

@@ -316,6 +316,17 @@ class InterruptFlag:
         self.armed = True
 
 
+_ENDS = [signal.SIGINT, signal.SIGTERM]
+if hasattr(signal, "SIGHUP"):  # a terminal that is closed ends a show, and keeps it
+    _ENDS.append(signal.SIGHUP)
+
+
+def ignore_interruptions() -> None:
+    """Let no interruption change how this process ends: for who was interrupted, and is done."""
+    for number in _ENDS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def interruptible() -> Iterator[InterruptFlag]:
     """Let an interrupt or a termination end a show between two frames, never within one."""
@@ -329,10 +340,7 @@ def interruptible() -> Iterator[InterruptFlag]:
     if threading.current_thread() is not threading.main_thread():
         yield state
         return
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP"):  # a terminal that is closed ends a show, and keeps it
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, ask) for number in numbers}
+    before = {number: signal.signal(number, ask) for number in _ENDS}
     try:
         yield state
     finally:
