@@ -15,6 +15,7 @@ def watch(captured: list[bool]) -> list[tuple[int, bool]]:
     seen = []
     for tick, here in enumerate(captured):
         monitor.frame(np.asarray((tick, here), dtype=kind), {})
+        assert all(alert.tick == tick for alert, _ in out)  # the page draws it from and to here
         seen += [(tick, begins) for _, begins in out]
         out.clear()
     return seen

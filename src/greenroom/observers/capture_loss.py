@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -50,5 +51,5 @@ class CaptureLossMonitor:
             )
             self._alert(self._active, True)
         elif captured and self._active is not None and lasted >= BACK_TICKS:
-            self._alert(self._active, False)
+            self._alert(replace(self._active, tick=tick), False)  # until now
             self._active = None
