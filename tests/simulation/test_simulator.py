@@ -214,7 +214,7 @@ def test_a_consent_that_ends_while_a_run_goes_on(
     made.work = fakes.FakeWork(0, at=late)
     requests.request_run(made.workspace, "mira", "a test", "test")
     if careless:
-        monkeypatch.setattr(fakes, "_may_learn", lambda workspace, takes: None)
+        monkeypatch.setattr(fakes, "require_rights_of_all", lambda *asked: None)
         caught(made, made.night, "is in a model, and the consent of somebody expired")
         return
     made.do(made.night)
