@@ -15,9 +15,8 @@ from greenroom.live.kinematics import (
     norm,
     shortest,
     subtract,
-    turn,
 )
-from greenroom.rotations import angle_between, from_vector, multiply, rotate
+from greenroom.rotations import angle_between, from_vector, multiply, rotate, turn_point
 
 BODY = BodyKinematics(HUMANOID.offsets)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -40,11 +39,11 @@ def test_the_small_quaternions_are_those_of_the_arrays(seed: int) -> None:
     a, b = from_vector(rng.normal(size=(2, 3)))
     v = rng.normal(size=3)
     np.testing.assert_allclose(compose(tuple(a), tuple(b)), multiply(a, b), atol=1e-12)
-    np.testing.assert_allclose(turn(tuple(a), tuple(v)), rotate(a, v), atol=1e-12)
-    back = turn(conjugate(tuple(a)), turn(tuple(a), tuple(v)))
+    np.testing.assert_allclose(turn_point(tuple(a), tuple(v)), rotate(a, v), atol=1e-12)
+    back = turn_point(conjugate(tuple(a)), turn_point(tuple(a), tuple(v)))
     np.testing.assert_allclose(back, v, atol=1e-9)
     w = rng.normal(size=3)
-    turned = np.asarray(turn(shortest(tuple(v), tuple(w)), tuple(v)))
+    turned = np.asarray(turn_point(shortest(tuple(v), tuple(w)), tuple(v)))
     np.testing.assert_allclose(turned / np.linalg.norm(turned), w / np.linalg.norm(w), atol=1e-6)
 
 
@@ -98,6 +97,6 @@ def test_a_straight_knee_bends_forwards(side: str) -> None:
 
 def test_half_a_turn_about_an_axis_is_its_opposite() -> None:
     np.testing.assert_allclose(
-        turn(about((0.0, 1.0, 0.0), np.pi), (1.0, 0.0, 0.0)), (-1, 0, 0), atol=1e-12
+        turn_point(about((0.0, 1.0, 0.0), np.pi), (1.0, 0.0, 0.0)), (-1, 0, 0), atol=1e-12
     )
     assert BODY.hips == pytest.approx(HUMANOID.offsets[BONE["hips"], 1])

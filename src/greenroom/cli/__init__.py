@@ -81,7 +81,9 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
             "Perform the embedded release, lose the capture, replay the show.",
         ),
         "perform": Lazy("shows", "perform_command", "Perform live at 30 fps and record the show."),
-        "control": Lazy("shows", "control_command", "Hold or cut a running show, within a frame."),
+        "control": Lazy(
+            "shows", "control_command", "Hold or cut a running show, within two frames."
+        ),
         "show": Lazy("listing", "show_group", "List, show and export recorded shows."),
         "replay": Lazy("shows", "replay_command", "Replay a show bit for bit, or export it."),
         "serve": Lazy("shows", "serve_command", "Serve page, API and metrics over this workspace."),

@@ -17,7 +17,7 @@ from greenroom.demo.program import RECORDINGS_NEED
 from greenroom.errors import BadInput
 from greenroom.live.control import ACTS, Act
 from greenroom.live.fallback import RUNGS, LostCapture
-from greenroom.live.show import ignore_interruptions, interruptible
+from greenroom.live.show import interruptible
 from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.observers.hub import Hub
 from greenroom.registry.release import Release
@@ -167,8 +167,6 @@ def _perform(context: Context, request: PerformRequest, token: bytes | None, as_
             progress=progress,
         )
         answer(as_json, show_result.json, show_summary(show_result))
-    if interrupted.yes:
-        ignore_interruptions()  # all is done, and this process ends
     require_no_missed_tick(show_result.json)
 
 
@@ -178,7 +176,7 @@ def _perform(context: Context, request: PerformRequest, token: bytes | None, as_
 @as_json
 @click.pass_obj
 def control_command(context: Context, actor: str, act: Act, as_json: bool) -> None:
-    """Hold or cut a running show, within a frame.
+    """Hold or cut a running show, within two frames.
 
     hold: the pose eases to rest. resume: perform again. cut: take body and face as lost. restore: take
     them as captured again. Each act is in the log and in the show's record.

@@ -20,7 +20,7 @@ import numpy as np
 from greenroom.clock import TICK_HZ
 from greenroom.errors import BadInput
 from greenroom.frames import BONE, Array, Floats, other_side
-from greenroom.rotations import from_six, to_six
+from greenroom.rotations import from_six, to_six, turn_point
 
 ROOT_CHANNELS = ("height", "velocity_x", "velocity_z", "turn_rate")
 Heading = tuple[float, float]
@@ -157,16 +157,9 @@ class Legs:
             x = y = z = 0.0
             for joint, offset in zip(reversed(turning), reversed(offsets), strict=True):
                 # From the foot up: what is below a joint turns with it.
-                x, y, z = _turn(turns[joint], offset[0] + x, offset[1] + y, offset[2] + z)
+                x, y, z = turn_point(turns[joint], (offset[0] + x, offset[1] + y, offset[2] + z))
             feet.append((x, y, z))
         return feet
-
-
-def _turn(q: Sequence[float], x: float, y: float, z: float) -> tuple[float, float, float]:
-    """Return a vector turned by a unit quaternion (x, y, z, w)."""
-    a, b, c, w = q
-    s, t, u = 2 * (b * z - c * y), 2 * (c * x - a * z), 2 * (a * y - b * x)
-    return x + w * s + b * u - c * t, y + w * t + c * s - a * u, z + w * u + a * t - b * s
 
 
 @dataclass

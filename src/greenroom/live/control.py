@@ -35,7 +35,7 @@ def controlled(state: int, act: str) -> int:
 
 
 def record_control(workspace: Workspace, actor: str, act: Act, by: str) -> None:
-    """Enter an act in the log; the actor's show reads it there within a frame."""
+    """Enter an act in the log; the actor's show reads it there within two frames."""
     workspace.log.append(EVENT, {"actor": actor, "act": act}, by=by)
 
 

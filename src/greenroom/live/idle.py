@@ -111,15 +111,8 @@ class _FootPlan:
         x, _, z = feet[standing]
         sign = 1.0 if standing == "left" else -1.0
         middle = x - sign * body.half_stance * lateral[0], z - sign * body.half_stance * lateral[1]
-        apart = math.hypot(feet["left"][0] - feet["right"][0], feet["left"][2] - feet["right"][2])
-        across = sum(
-            d * way
-            for d, way in zip(
-                (feet["left"][0] - feet["right"][0], feet["left"][2] - feet["right"][2]),
-                lateral,
-                strict=True,
-            )
-        )
+        gap_x, _, gap_z = subtract(feet["left"], feet["right"])
+        apart, across = math.hypot(gap_x, gap_z), gap_x * lateral[0] + gap_z * lateral[1]
         self.targets = {standing: (x, body.ankle, z)}
         if max(heights.values()) < PLANTED_M and apart < WIDEST_M and across > NARROWEST_M:
             fx, _, fz = feet[other]
@@ -280,7 +273,7 @@ def keep_on_floor(
     body: BodyKinematics,
     root: Floats,
     rotations: Floats,
-    ankles: dict[str, Point] | None,
+    ankles: dict[str, Point],
 ) -> tuple[Floats, Floats]:
     """Return a pose whose ankles are where they are to be, and whose toes are not below the floor.
 
@@ -288,22 +281,19 @@ def keep_on_floor(
         body: the performer.
         root: (3,), metres.
         rotations: (55, 4), local.
-        ankles: where they are to be; None to leave the legs alone.
+        ankles: where they are to be.
     """
     place: Point = tuple(root.tolist())
     turns: list[Quaternion] = [tuple(q) for q in rotations.tolist()]
+    place = _within_reach(body, place, body.place(place, turns), ankles)
     pose = body.place(place, turns)
-    if ankles is not None:
-        place = _within_reach(body, place, pose, ankles)
-        pose = body.place(place, turns)
-        for side in SIDES:
-            body.step_on(side, ankles[side], turns, pose)
-        pose = body.place(place, turns)
-        for side in SIDES:  # a foot that still tilts is lifted by what its toes lack
-            toes = pose.places[body.legs[side][3]][1]
-            if toes < 0:
-                body.step_on(side, add(ankles[side], (0.0, -toes, 0.0)), turns, pose)
-        pose = body.place(place, turns)
+    for side in SIDES:
+        body.step_on(side, ankles[side], turns, pose)
+    pose = body.place(place, turns)
+    for side in SIDES:  # a foot that still tilts is lifted by what its toes lack
+        toes = pose.places[body.legs[side][3]][1]
+        if toes < 0:
+            body.step_on(side, add(ankles[side], (0.0, -toes, 0.0)), turns, pose)
     return np.asarray(place, dtype=np.float32), np.asarray(turns, dtype=np.float32)
 
 

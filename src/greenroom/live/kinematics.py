@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from greenroom.frames import BONE, PARENTS, Array
+from greenroom.rotations import turn_point
 
 Quaternion = tuple[float, float, float, float]
 Point = tuple[float, float, float]
@@ -40,14 +41,6 @@ def compose(a: Quaternion, b: Quaternion) -> Quaternion:
 def conjugate(q: Quaternion) -> Quaternion:
     """Return the rotation back."""
     return -q[0], -q[1], -q[2], q[3]
-
-
-def turn(q: Quaternion, v: Point) -> Point:
-    """Return a vector turned by a rotation."""
-    a, b, c, w = q
-    x, y, z = v
-    s, t, u = 2 * (b * z - c * y), 2 * (c * x - a * z), 2 * (a * y - b * x)
-    return x + w * s + b * u - c * t, y + w * t + c * s - a * u, z + w * u + a * t - b * s
 
 
 def about(axis: Point, angle: float) -> Quaternion:
@@ -144,7 +137,7 @@ class BodyKinematics:
         turns: dict[int, Quaternion] = {0: rotations[0]}
         for bone in _MOVING[1:]:
             above = PARENTS[bone]
-            places[bone] = add(places[above], turn(turns[above], self.offsets[bone]))
+            places[bone] = add(places[above], turn_point(turns[above], self.offsets[bone]))
             turns[bone] = compose(turns[above], rotations[bone])
         return PlacedPose(places, turns)
 
@@ -162,7 +155,7 @@ class BodyKinematics:
             pose: where the rotations place the bones.
         """
         upper, lower, foot, _ = self.legs[side]
-        thigh, shank = self.offsets[lower], turn(rotations[lower], self.offsets[foot])
+        thigh, shank = self.offsets[lower], turn_point(rotations[lower], self.offsets[foot])
         long, short = norm(thigh), norm(shank)
         wanted = subtract(target, pose.places[upper])
         reach = min(max(norm(wanted), abs(long - short) + 0.05), (long + short) * STRAIGHT)
@@ -174,7 +167,7 @@ class BodyKinematics:
         length = norm(axis)
         hinge = about((axis[0] / length, axis[1] / length, axis[2] / length), bend_wanted - bend)
         knee = compose(hinge, rotations[lower])
-        now = turn(pose.turns[upper], add(thigh, turn(knee, self.offsets[foot])))
+        now = turn_point(pose.turns[upper], add(thigh, turn_point(knee, self.offsets[foot])))
         thigh_turn = compose(shortest(now, wanted), pose.turns[upper])
         rotations[upper] = compose(conjugate(pose.turns[PARENTS[upper]]), thigh_turn)
         rotations[lower] = knee

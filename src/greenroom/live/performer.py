@@ -51,7 +51,6 @@ CONFIDENT = 0.5
 _NAN3 = np.full(3, np.nan, dtype=np.float32)
 _NAN4 = np.full((len(BONES), 4), np.nan, dtype=np.float32)
 _NONE = np.zeros(len(BONES), dtype=np.float32)
-_ZERO, _ONE = np.float32(0), np.float32(1)
 _NOTHING: Conditioning = {}
 _SILENCE = np.zeros((1, SAMPLES_PER_TICK), dtype=np.float32)
 _NO_NUMBER = "the model's output is not finite"
@@ -125,7 +124,7 @@ class Performer:
         self.state = role.rest
         self._trust: list[float] = []
         self.silent = SILENT_TICKS + 1
-        self.held = self.standing = False
+        self._is_held = self._is_standing = False
         self._captured = np.zeros(len(BONES), dtype=np.bool_)
         self.motion = ""
         """What moved the last frame: the model, the capture, the idle or the hold."""
@@ -147,7 +146,7 @@ class Performer:
         self.blender.resume(frames)
         self.placer.anchor(frames[-1].root, frames[-1].rotations[0])
         self.motion = "somebody else"  # whatever comes next is eased into
-        self.standing = not any(self._trust)
+        self._is_standing = not any(self._trust)
         self.face.resume(frames[-1].face)
 
     def step(
@@ -168,7 +167,7 @@ class Performer:
                 judging a replay.
             control: what an operator has ordered: bits of `greenroom.live.control`.
         """
-        self.held = bool(control & HELD)
+        self._is_held = bool(control & HELD)
         sample, sound, has_sound = self._align(packets)
         if control & CUT:
             sample, self.face.captured = None, None
@@ -269,7 +268,7 @@ class Performer:
         self, outputs: Floats | None, prediction: tuple[LoadedModel, Floats] | None
     ) -> tuple[str, str, str]:
         """Return the source of this tick's frame, what moves the body, and why it is no better one."""
-        if self.held:
+        if self._is_held:
             return HOLD, HOLD, "held by the operator"
         if outputs is None:
             return HOLD, HOLD, "late"
@@ -285,7 +284,7 @@ class Performer:
         if self.lost == HOLD:
             return HOLD, HOLD, reason
         # Who stands at ease goes on standing: a model that grows sure of itself moves nobody.
-        sure = not self.standing and self._confidence(prediction[1]) >= CONFIDENT
+        sure = not self._is_standing and self._confidence(prediction[1]) >= CONFIDENT
         moved = FREE if self.lost == FREE or (sure and self.blender.last is not None) else IDLE
         source = SPEECH if voice else moved
         return (source if prediction[0] is self.part else PREVIOUS), moved, reason
@@ -298,7 +297,7 @@ class Performer:
     def _stand_by(self, tick: int, face: Floats, sound: Floats) -> Frame:
         """Return a frame of the idle, and note it as the body's own past."""
         switched = self.motion != IDLE
-        self.motion, self.standing = IDLE, True
+        self.motion, self._is_standing = IDLE, True
         if switched:
             self.floor = RisingFloor(self.body, self.blender.last)
             self.idle.start(self.blender.recent)
@@ -337,7 +336,7 @@ class Performer:
             self.floor = RisingFloor(self.body, self.blender.last)
         self.motion = motion
         if motion == CAPTURE:
-            self.standing = False
+            self._is_standing = False
         target = placer.root, rotations
         if not switched:  # a bone that is lost, or that returns, is eased by itself
             self.blender.ease_bones(rotations, captured != self._captured)

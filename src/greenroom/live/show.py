@@ -58,14 +58,12 @@ class ShowHooks:
         staged: with a release and its first tick when it comes on stage, before the observers get its
             first frame.
         enough: for whether the show is to end before its time.
-        started: when the engine performs: from then on an interruption ends the show and keeps it.
     """
 
     progress: Callable[[int, int], None] = lambda done, total: None
     warn: Callable[[str], None] = lambda what: None
     staged: Callable[[Release, int], None] = lambda release, tick: None
     enough: Callable[[], bool] = lambda: False
-    started: Callable[[], None] = lambda: None
 
 
 def perform(
@@ -92,13 +90,17 @@ def perform(
     retain_freed_memory()
     for pid in sweep_shared_memory():
         hooks.warn(f"a show of process {pid} was cut off; what it held in memory is gone")
-    # Interruptions are waited with until the record is written, however many come.
+    # From the first look at the stage on, interruptions wait until the record is written.
     with ShowNotice(workspace.home, order.release.actor) as notice, interruptible() as interrupted:
-        inner = replace(
-            hooks,
-            enough=lambda: interrupted.yes or hooks.enough(),
-            started=interrupted.arm,
-        )
+
+        def progress(frames: int, ticks: int) -> None:
+            interrupted.arm()
+            hooks.progress(frames, ticks)
+
+        def enough() -> bool:
+            return interrupted.yes or hooks.enough()
+
+        inner = replace(hooks, progress=progress, enough=enough)
         return _perform(workspace, order, by=by, observers=observers, hooks=inner, notice=notice)
 
 
@@ -123,7 +125,6 @@ def _perform(
     ended_early = False
     try:
         cast.start()
-        hooks.started()
         while True:
             if hooks.enough():
                 ended_early = True
@@ -148,8 +149,7 @@ def _perform(
         ring.close()
     show = recorder.finish(_facts(order, cast), by)
     ledger = latency_percentiles(recorder.stamps)
-    summary = _summary(show, cast, recorder, ledger)
-    return ShowResult(show, summary | {"cuts": [list(cut) for cut in order.cuts]}, ledger)
+    return ShowResult(show, _summary(show, cast, recorder, ledger), ledger)
 
 
 def _pass_on(
@@ -321,12 +321,6 @@ if hasattr(signal, "SIGHUP"):  # a terminal that is closed ends a show, and keep
     _ENDS.append(signal.SIGHUP)
 
 
-def ignore_interruptions() -> None:
-    """Let no interruption change how this process ends: for who was interrupted, and is done."""
-    for number in _ENDS:
-        signal.signal(number, signal.SIG_IGN)
-
-
 @contextmanager
 def interruptible() -> Iterator[InterruptFlag]:
     """Let an interrupt or a termination end a show between two frames, never within one."""
@@ -373,6 +367,7 @@ def _summary(
         "missed": int(recorder.missed),
         "late": int(recorder.late),
         "rungs": rungs,
+        "cuts": [list(cut) for cut in cast.order.cuts],
         "receivers": cast.links.receivers,
         "sinks": cast.links.sinks,
     }

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from greenroom.capture.receivers import LISTENING, open_receiver, try_receiver
-from greenroom.capture.receivers.datagrams import with_allowed
+from greenroom.capture.receivers.addresses import with_allowed
 from greenroom.clock import NS_PER_S, PERIOD_NS, TICK_HZ, Pacer, WallClock
 from greenroom.errors import GreenroomError
 from greenroom.live.ring import SLOTS, shared_folder, slot_type

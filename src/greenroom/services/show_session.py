@@ -13,7 +13,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from greenroom.capture.receivers import LISTENING, RECEIVERS, resolve_receiver, try_receiver
-from greenroom.capture.receivers.datagrams import with_allowed
+from greenroom.capture.receivers.addresses import with_allowed
 from greenroom.clock import NS_PER_S, TICK_HZ
 from greenroom.consent.gate import refusal_reason, require_rights
 from greenroom.contracts import Alert

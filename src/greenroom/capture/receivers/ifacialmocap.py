@@ -14,9 +14,9 @@ import socket
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from greenroom.capture.receivers.addresses import ListenAddress
 from greenroom.capture.receivers.datagrams import (
     DatagramReceiver,
-    ListenAddress,
     LiveSample,
     ReceiverCounts,
 )

@@ -15,7 +15,7 @@ from greenroom.capture.receivers.datagrams import (
     DatagramReceiver,
     LiveSample,
     ReceiverCounts,
-    read_listen_url,
+    listen,
 )
 from greenroom.capture.receivers.live_state import LiveFace
 from greenroom.frames import ARKIT
@@ -105,6 +105,4 @@ def open_live_link(url: str, *, workspace: Workspace, first: int) -> DatagramRec
     Raises:
         BadInput: the address or an option cannot be used.
     """
-    address, _ = read_listen_url(url, PORT)
-    counts = ReceiverCounts()
-    return DatagramReceiver(url, address, LiveLinkDecoder(counts), counts)
+    return listen(url, PORT, LiveLinkDecoder)

@@ -19,7 +19,7 @@ from greenroom.capture.receivers.datagrams import (
     DatagramReceiver,
     LiveSample,
     ReceiverCounts,
-    read_listen_url,
+    listen,
 )
 from greenroom.capture.receivers.live_state import LiveBody, require_position, require_rotation
 from greenroom.frames import BONE, PARENTS
@@ -150,6 +150,4 @@ def open_mvn(url: str, *, workspace: Workspace, first: int) -> DatagramReceiver:
     Raises:
         BadInput: the address or an option cannot be used.
     """
-    address, _ = read_listen_url(url, PORT)
-    counts = ReceiverCounts()
-    return DatagramReceiver(url, address, MvnDecoder(counts), counts)
+    return listen(url, PORT, MvnDecoder)

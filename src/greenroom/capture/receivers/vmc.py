@@ -15,7 +15,7 @@ from greenroom.capture.receivers.datagrams import (
     DatagramReceiver,
     LiveSample,
     ReceiverCounts,
-    read_listen_url,
+    listen,
 )
 from greenroom.capture.receivers.face_names import arkit_weights
 from greenroom.capture.receivers.live_state import (
@@ -202,6 +202,4 @@ def open_vmc_receiver(url: str, *, workspace: Workspace, first: int) -> Datagram
     Raises:
         BadInput: the address or an option cannot be used.
     """
-    address, _ = read_listen_url(url, PORT)
-    counts = ReceiverCounts()
-    return DatagramReceiver(url, address, VmcDecoder(counts), counts)
+    return listen(url, PORT, VmcDecoder)
