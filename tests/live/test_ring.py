@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES
 from greenroom.contracts import ModelShape, Packet
+from greenroom.errors import GreenroomError
 from greenroom.live import ring as module
 from greenroom.live.control import CUT
 from greenroom.live.fallback import RUNGS
@@ -30,6 +32,26 @@ from tests.live.stand_in import body_packet, sound_packet
 
 SHAPE = ModelShape(joints=2, state=16, speech_channels=3, history=2, speech=2, noise=1, lags=(1, 2))
 SLOTS = 8
+
+
+def test_its_memory_is_this_users_alone_and_all_there(tmp_path: Path) -> None:
+    path = tmp_path / "ring"
+    Ring(path, SHAPE, create=True)
+    facts = path.stat()
+    assert facts.st_mode & 0o777 == 0o600
+    assert facts.st_blocks * 512 >= slot_type(SHAPE).itemsize * module.SLOTS
+
+
+def test_where_there_is_no_room_the_show_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(GreenroomError, match="MB of shared memory: No space left"):
+        Ring(tmp_path / "ring", SHAPE, create=True)
+    assert not (tmp_path / "ring").exists()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -11,6 +12,8 @@ import click
 
 from greenroom.cli.context import Context, answer, as_json, short
 from greenroom.cli.show_export import export_command
+from greenroom.errors import CheckFailed
+from greenroom.services.shows import cut_off_shows, recover_cut_off
 
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 _SINCE: _Decorator = click.option(
@@ -44,6 +47,9 @@ def listing(group: click.Group, kind: str) -> click.Group:
             for row in rows
         ]
         answer(as_json, {f"{kind}s": rows}, "\n".join(lines) or f"no {kind}s yet: greenroom")
+        if kind == "show" and (cut_off := cut_off_shows(context.workspace)):
+            note = f"{cut_off} more cut off before its end; to keep it: greenroom show recover"
+            click.echo(note, err=True)
 
     @group.command("show", help=f"Show a {kind}: its manifest, and what it was made from.")
     @click.argument(kind)
@@ -112,3 +118,22 @@ listing(model_group, "model")
 listing(release_group, "release")
 listing(show_group, "show")
 show_group.add_command(export_command)
+
+
+@show_group.command("recover")
+@as_json
+@click.pass_obj
+def recover_command(context: Context, as_json: bool) -> None:
+    """Finish the record of shows that were cut off.
+
+    The next show does the same when it starts.
+    """
+    shows, faults = recover_cut_off(context.workspace)
+    lines = [f"{each.show}  {each.actor}, {each.frames:,} frames" for each in shows]
+    result = {"recovered": [dataclasses.asdict(each) for each in shows], "faults": faults}
+    answer(as_json, result, "\n".join([*lines, *faults]) or "no show was cut off")
+    if faults:
+        raise CheckFailed(
+            f"{len(faults)} could not be finished",
+            then="the lines above say why; all that was recorded is still there",
+        )

@@ -292,7 +292,8 @@ def main() -> int:
     for first, last in order["dark"]:
         degrade_capture(inputs.playlist.body, first, last, order["seed"])
     _prepare()
-    send(sys.stdout.buffer, {"ready": True, "lead": lead})
+    fingerprint = backend.fingerprint()
+    send(sys.stdout.buffer, {"ready": True, "lead": lead, "fingerprint": fingerprint})
     calls: deque[dict[str, Any]] = deque()
     performed = 0
     while not lines.closed:

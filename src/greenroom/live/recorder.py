@@ -1,4 +1,4 @@
-"""Keep a show: what came in, what was decided, what went out, in segments of ten seconds.
+"""Keep a show: what came in, what was decided, what went out, in segments of a second.
 
 A segment is a blob: the ring's rows, packed and compressed. The chained digest over every emitted tensor
 (SHA-256 of the last digest and the frame's bytes) is what a replay has to reach.
@@ -20,11 +20,13 @@ from greenroom.contracts import ModelShape
 from greenroom.errors import GreenroomError
 from greenroom.frames import Frame
 from greenroom.live.fallback import RUNGS
-from greenroom.live.ring import STAMPS, frame_of, rung_of, slot_type
+from greenroom.live.journal import JournalLine, ShowJournal, Totals
+from greenroom.live.ring import frame_of, rung_of, slot_type
 from greenroom.manifests import Show, ShowBlobs
 from greenroom.store.workspace import Workspace
 
-SEGMENT = 300
+SEGMENT = 30
+"""Frames of a segment: a second."""
 
 
 def chain(before: bytes, frame: Frame) -> bytes:
@@ -40,63 +42,97 @@ class Recorder:
 
     Args:
         workspace: where the segments go.
-        warn: told when a segment cannot be kept; it waits in memory and is tried again.
+        warn: called when a segment cannot be kept; it waits in memory and is tried again.
+        journal: where each segment is noted, so that another recorder can go on; None for nowhere.
     """
 
     def __init__(
-        self, workspace: Workspace, warn: Callable[[str], None] = lambda what: None
+        self,
+        workspace: Workspace,
+        warn: Callable[[str], None] = lambda what: None,
+        journal: ShowJournal | None = None,
     ) -> None:
         """Begin an empty show."""
-        self.workspace, self.warn = workspace, warn
+        self.workspace, self.warn, self.journal = workspace, warn, journal
         self.digest = b""
         self.frames = self.late = self.lost = self.missed = 0
         """Kept, emitted too late, overwritten before they were kept, and ticks without a frame."""
-        self._next = 0
+        self._next_tick = self._next_number = 0
         self.rungs = dict.fromkeys(RUNGS, 0)
-        self.stamps: list[tuple[int, ...]] = []
         self._rows: list[NDArray[Any]] = []
         self._segments: list[str] = []
-        self._waiting: list[bytes] = []
+        self._waiting: list[tuple[bytes, Totals]] = []
+
+    def resume(self) -> int:
+        """Go on after the last segment of the journal; return the ring's number to read from."""
+        lines = [] if self.journal is None else self.journal.lines()
+        self._segments = [line.segment for line in lines]
+        if lines:
+            totals = lines[-1].totals
+            self.frames, self.late, self.missed = totals.frames, totals.late, totals.missed
+            self.lost, self.digest = totals.lost, bytes.fromhex(totals.digest)
+            self.rungs |= totals.rungs
+            self._next_tick, self._next_number = totals.next_tick, totals.next_number
+        return self._next_number
 
     def take(self, row: NDArray[Any]) -> None:
         """Keep one row."""
         self.digest = chain(self.digest, frame_of(row))
         self.frames += 1
-        self.missed += max(0, int(row["tick"]) - self._next)
-        self._next = int(row["tick"]) + 1
-        stamps = tuple(int(row[stamp]) for stamp in STAMPS)
-        self.stamps.append(stamps)
-        self.late += int(stamps[-1] > stamps[0] + PERIOD_NS)
+        self.missed += max(0, int(row["tick"]) - self._next_tick)
+        self._next_tick, self._next_number = int(row["tick"]) + 1, int(row["seq"]) + 1
+        self.late += int(row["emit"] > row["due"] + PERIOD_NS)
         self.rungs[rung_of(row)] += 1
         self._rows.append(row)
         if len(self._rows) == SEGMENT:
-            try:
-                self._flush()
-            except (GreenroomError, OSError) as error:  # the show goes on
-                self.warn(f"the show is not being kept: {error}")
+            self.keep()
+
+    def keep(self) -> None:
+        """Write what was taken since the last segment; where that fails, warn, and try again later."""
+        try:
+            self._flush()
+        except (GreenroomError, OSError) as error:  # the show goes on
+            self.warn(f"the show is not being kept: {error}")
 
     def _flush(self) -> None:
         if self._rows:
-            self._waiting.append(zlib.compress(np.stack(self._rows).tobytes(), 1))
+            packed = zlib.compress(np.stack(self._rows).tobytes(), 1)
+            self._waiting.append((packed, self.totals()))
             self._rows = []
         while self._waiting:
-            self._segments.append(self.workspace.objects.put(self._waiting[0]))
+            data, totals = self._waiting[0]
+            segment = self.workspace.objects.put(data)
+            if self.journal is not None:
+                self.journal.append(JournalLine(segment=segment, totals=totals))
+            self._segments.append(segment)
             del self._waiting[0]
+
+    def totals(self) -> Totals:
+        """Return what was taken so far."""
+        return Totals(
+            frames=self.frames,
+            late=self.late,
+            missed=self.missed,
+            lost=self.lost,
+            rungs=dict(self.rungs),
+            digest=self.digest.hex(),
+            next_tick=self._next_tick,
+            next_number=self._next_number,
+        )
 
     def end_at(self, ticks: int) -> None:
         """Count the ticks from the last frame to the show's end as missed."""
-        self.missed += max(0, ticks - self._next)
-        self._next = max(self._next, ticks)
+        self.missed += max(0, ticks - self._next_tick)
+        self._next_tick = max(self._next_tick, ticks)
 
-    def finish(self, show: Show, by: str) -> str:
-        """Publish the show with what was recorded of it; return its hash.
+    def recorded(self, show: Show) -> Show:
+        """Return a show's manifest with what was recorded of it, all of it kept.
 
-        Args:
-            show: its manifest, but for what the recorder counted.
-            by: who performed it.
+        Raises:
+            GreenroomError: a segment could not be written.
         """
         self._flush()
-        recorded = msgspec.structs.replace(
+        return msgspec.structs.replace(
             show,
             frames=int(self.frames),
             late=int(self.late),
@@ -106,7 +142,15 @@ class Recorder:
             digest=self.digest.hex(),
             blobs=ShowBlobs(segments=self._segments),
         )
-        return self.workspace.publish(recorded, by=by)
+
+    def finish(self, show: Show, by: str) -> str:
+        """Publish the show with what was recorded of it; return its hash.
+
+        Args:
+            show: its manifest, but for what the recorder counted.
+            by: who performed it.
+        """
+        return self.workspace.publish(self.recorded(show), by=by)
 
 
 def read_ledger(workspace: Workspace, show: Show, shape: ModelShape) -> Iterator[NDArray[Any]]:
@@ -126,11 +170,15 @@ def read_ledger(workspace: Workspace, show: Show, shape: ModelShape) -> Iterator
         yield from np.frombuffer(data, dtype=kind)
 
 
-def latency_percentiles(stamps: list[tuple[int, ...]]) -> dict[str, dict[str, float]]:
-    """Return milliseconds a frame: whole, without the model, the model alone, and each section."""
-    stamps_ms = np.asarray(stamps, dtype=np.float64) / 1e6
-    if not len(stamps_ms):
+def latency_percentiles(stamps: NDArray[np.int64]) -> dict[str, dict[str, float]]:
+    """Return milliseconds a frame: whole, without the model, the model alone, and each section.
+
+    Args:
+        stamps: of each frame (N, 6), nanoseconds, in the order of `STAMPS`.
+    """
+    if not len(stamps):
         return {}
+    stamps_ms = stamps / 1e6
     due, arrival, features, inference, post, emit = stamps_ms.T
     model = inference - features
     total = emit - due

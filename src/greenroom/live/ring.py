@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES, NewestSamples, newest
 from greenroom.contracts import ModelShape, Packet, flat_width
+from greenroom.errors import GreenroomError
 from greenroom.frames import ARKIT, BONES, Frame
 from greenroom.live.control import CUT
 from greenroom.live.fallback import RUNGS
@@ -95,6 +96,29 @@ def sweep_shared_memory() -> list[int]:
     return sorted(dead_pids)
 
 
+def allocate(path: Path, size: int) -> None:
+    """Make a file that this user alone can open, all of it reserved.
+
+    Raises:
+        GreenroomError: there is no room; without this, the show would die where it writes.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle, 0, size)
+        else:
+            os.ftruncate(handle, size)
+    except OSError as error:
+        path.unlink()
+        raise GreenroomError(
+            f"a show needs {size >> 20} MB of shared memory: {error.strerror}",
+            where=str(path.parent),
+            then="make room there, or give the container more: --shm-size=256m",
+        ) from error
+    finally:
+        os.close(handle)
+
+
 class Ring:
     """Slots in a shared file.
 
@@ -108,8 +132,9 @@ class Ring:
         """Map the file."""
         self.path, self.shape = path, shape
         kind = slot_type(shape)
-        mode: Any = "w+" if create else "r+"
-        self.slots: NDArray[Any] = np.memmap(path, dtype=kind, mode=mode, shape=(SLOTS,))
+        if create:
+            allocate(path, SLOTS * kind.itemsize)
+        self.slots: NDArray[Any] = np.memmap(path, dtype=kind, mode="r+", shape=(SLOTS,))
         if create:
             self.slots["seq"] = -1
         self.written = 0

@@ -1,9 +1,9 @@
-"""Put a show together: engine and watchdog in their own processes, recorder and observers in this one.
+"""Put a show together: engine, watchdog and recorder in their own processes, observers in this one.
 
-The engine is started, told what to perform, and left alone. This side reads the ring, keeps the show,
-and feeds whoever watches. If the engine dies, the watchdog leads the performer back to rest until a new
-engine takes over. Where the actor's live ref moves while the show runs, the stage follows; where what
-performs is revoked, it goes back.
+The engine is started, told what to perform, and left alone. This side reads the ring and feeds whoever
+watches; the recorder keeps the show, also where this side is killed. If the engine dies, the watchdog
+leads the performer back to rest until a new engine takes over. Where the actor's live ref moves while
+the show runs, the stage follows; where what performs is revoked, it goes back.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ import signal
 import threading
 import time
 import uuid
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from greenroom.contracts import Observer, get_tensors
-from greenroom.errors import BadInput, CheckFailed, GreenroomError, Refused
 from greenroom.features.conditioning import Conditioning
-from greenroom.live.control import act_of
-from greenroom.live.recorder import Recorder, latency_percentiles
-from greenroom.live.ring import Ring, shared_folder, sweep_shared_memory
+from greenroom.live.journal import Totals
+from greenroom.live.recorder import latency_percentiles
+from greenroom.live.recording import ShowRecording
+from greenroom.live.recovery import recover_shows
+from greenroom.live.ref_follower import RefFollower
+from greenroom.live.ring import STAMPS, Ring, shared_folder, sweep_shared_memory
 from greenroom.live.show_notice import ShowNotice
 from greenroom.live.sinks import resolve_sink
 from greenroom.live.supervisor import EngineSupervisor, ShowSpec
 from greenroom.manifests import Show, ShowBlobs, ShowParents, Swap
 from greenroom.platform import retain_freed_memory
-from greenroom.registry.approval import require_approved
-from greenroom.registry.promote import canary_active, canary_ref, live_ref, rollback
-from greenroom.registry.release import Release, load_release
-from greenroom.serving import open_backend
+from greenroom.registry.release import Release
 from greenroom.store.workspace import Workspace
-
-FOLLOW_S = 0.02
-"""How often the log is asked which release is to perform, and what an operator has ordered."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,12 @@ def perform(
         GreenroomError: the engine could not start, or the show could not be kept.
     """
     retain_freed_memory()
+    for kept in recover_shows(workspace, hooks.warn):
+        hooks.warn(
+            f"a show of {kept.actor} was cut off; its {kept.frames} frames are kept: {kept.show}"
+        )
     for pid in sweep_shared_memory():
-        hooks.warn(f"a show of process {pid} was cut off; what it held in memory is gone")
+        hooks.warn(f"a show of process {pid} was cut off; its memory is freed")
     # From the first look at the stage on, interruptions wait until the record is written.
     with ShowNotice(workspace.home, order.release.actor) as notice, interruptible() as interrupted:
 
@@ -116,40 +120,88 @@ def _perform(
     shape = order.release.role.shape
     sinks = [resolve_sink(url) for url in order.sinks]
     ring = Ring(shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}", shape, create=True)
-    recorder = Recorder(workspace, hooks.warn)
-    watching = list(observers)
-    at = 0
-    cast = EngineSupervisor(workspace, order, sinks, ring, warn=hooks.warn)
-    stage = _RefFollower(workspace, order.release.actor, cast, by, warn=hooks.warn)
-    showing = -1
-    ended_early = False
+    recording = ShowRecording(workspace, ring, by, hooks.warn)
+    cast: EngineSupervisor | None = None
     try:
+        cast = EngineSupervisor(workspace, order, sinks, ring, warn=hooks.warn)
+        stage = RefFollower(workspace, order.release.actor, cast, by, warn=hooks.warn)
         cast.start()
-        while True:
-            if hooks.enough():
-                ended_early = True
-                cast.stop()
-            stage.look()
-            done = cast.check()
-            rows, at, lost = ring.read(at)
-            recorder.lost += lost
-            notice.put(ring, cast.releases)
-            for row in rows:
-                recorder.take(row)
-                showing = _pass_on(row, cast.releases, watching, hooks=hooks, showing=showing)
-            hooks.progress(recorder.frames, order.ticks)
-            if done and not rows:
-                break
-            time.sleep(0.005)
-        if not ended_early:
-            recorder.end_at(order.ticks)
+        watching = _Watching(ring, list(observers), hooks)
+        ended_early = _run(
+            order, cast, stage, recording=recording, watching=watching, notice=notice
+        )
+    except BaseException:
+        recording.abandon()
+        ring.close()
+        raise
     finally:
         notice.take_down()
-        cast.close()
-        ring.close()
-    show = recorder.finish(_facts(order, cast), by)
-    ledger = latency_percentiles(recorder.stamps)
-    return ShowResult(show, _summary(show, cast, recorder, ledger), ledger)
+        if cast is not None:
+            cast.close()
+    show, totals = recording.finish(show_facts(order, cast), None if ended_early else order.ticks)
+    ring.close()
+    ledger = latency_percentiles(watching.stamps())
+    return ShowResult(show, _summary(show, cast, totals, ledger), ledger)
+
+
+class _Watching:
+    """Pass each frame to the observers, and keep its times.
+
+    Args:
+        ring: the frames.
+        observers: who sees them.
+        hooks: called while the show runs.
+    """
+
+    def __init__(self, ring: Ring, observers: list[Observer], hooks: ShowHooks) -> None:
+        self.ring, self.observers, self.hooks = ring, observers, hooks
+        self.frames = 0
+        self._at, self._showing = 0, -1
+        self._stamps = array("q")
+
+    def look(self, releases: Sequence[Release]) -> bool:
+        """Take the frames that came; tell whether there were any."""
+        rows, self._at, _ = self.ring.read(self._at)
+        for row in rows:
+            self.frames += 1
+            self._stamps.extend(int(row[stamp]) for stamp in STAMPS)
+            self._showing = _pass_on(
+                row, releases, self.observers, hooks=self.hooks, showing=self._showing
+            )
+        return bool(rows)
+
+    def stamps(self) -> NDArray[np.int64]:
+        """Return the times of each frame (N, 6), nanoseconds."""
+        return np.frombuffer(self._stamps, dtype=np.int64).reshape(-1, len(STAMPS))
+
+
+def _run(
+    order: ShowSpec,
+    cast: EngineSupervisor,
+    stage: RefFollower,
+    recording: ShowRecording,
+    watching: _Watching,
+    notice: ShowNotice,
+) -> bool:
+    """Perform until the end; tell whether it was ended before its time."""
+    hooks, described, ended_early = watching.hooks, (0, 0, 0), False
+    while True:
+        facts = len(cast.releases), len(cast.firsts), len(cast.swaps)
+        if facts != described:
+            recording.describe(show_facts(order, cast))
+            described = facts
+        if hooks.enough():
+            ended_early = True
+            cast.stop()
+        stage.look()
+        done = cast.check()
+        recording.check()
+        heard = watching.look(cast.releases)
+        notice.put(watching.ring, cast.releases)
+        hooks.progress(watching.frames, order.ticks)
+        if done and not heard:
+            return ended_early
+        time.sleep(0.005)
 
 
 def _pass_on(
@@ -169,10 +221,9 @@ def _pass_on(
     return index
 
 
-def _facts(order: ShowSpec, cast: EngineSupervisor) -> Show:
+def show_facts(order: ShowSpec, cast: EngineSupervisor) -> Show:
     """Return a show's manifest, but for what its recorder counted."""
     release = order.release
-    backend = open_backend(order.backend, release.graph, release.role.shape)
     releases = [candidate.name for candidate in cast.releases]
     return Show(
         actor=release.actor,
@@ -183,7 +234,7 @@ def _facts(order: ShowSpec, cast: EngineSupervisor) -> Show:
         cuts=[(first, last) for first, last in order.cuts],
         seed=order.seed,
         lost=order.lost,
-        fingerprint=backend.fingerprint(),
+        fingerprint=cast.fingerprint,
         started_utc_ns=str(cast.utc_ns),
         engines=list(cast.firsts),
         swaps=[Swap(tick=first, release=releases[index]) for first, index in cast.swaps],
@@ -205,103 +256,6 @@ def _spans(conditioning: Conditioning, ticks: int) -> dict[str, list[tuple[int, 
         tier: [(0, ticks, label)] if isinstance(label, str) else list(label)
         for tier, label in conditioning.items()
     }
-
-
-class _RefFollower:
-    """Follow an actor's refs: where `live` or `canary` moves while the show runs, the stage follows.
-
-    Args:
-        workspace: whose log says where the ref is.
-        actor: whose.
-        cast: the show's processes.
-        by: whose show it is, for the log.
-        warn: told why a release does not come on stage, or leaves it.
-    """
-
-    def __init__(
-        self,
-        workspace: Workspace,
-        actor: str,
-        cast: EngineSupervisor,
-        by: str,
-        warn: Callable[[str], None],
-    ) -> None:
-        """Note where the ref is: it is only followed from there."""
-        self.workspace, self.actor, self.cast, self.by, self.warn = workspace, actor, cast, by, warn
-        self.names = (live_ref(actor), canary_ref(actor))
-        self._positions = {name: workspace.log.ref(name) for name in self.names}
-        self._next_s = 0.0
-        self._entries = self._obeyed = workspace.log.head()[0]
-        self._last_warning = ""
-
-    def look(self) -> None:
-        """Bring a release on stage where the ref has moved to it."""
-        now = time.monotonic()
-        if now < self._next_s:
-            return
-        self._next_s = now + FOLLOW_S
-        try:
-            entries = self.workspace.log.head()[0]
-            if entries == self._entries:
-                return
-            self._obey()
-            for name in self.names:
-                release = self.workspace.log.ref(name)
-                if release is not None and release != self._positions[name]:
-                    self._bring(name, release)
-            self._withdraw()
-            self._entries = entries
-        except (GreenroomError, OSError) as error:  # the show goes on, and it is tried again
-            self._warn(f"no release comes on stage: {error}")
-
-    def _obey(self) -> None:
-        """Do what operators have ordered, in the order of the log."""
-        for entry in self.workspace.log.entries(self._obeyed):
-            self._obeyed += 1  # each once, whatever fails afterwards
-            act = act_of(entry, self.actor)
-            if act is not None:
-                self.cast.order_control(act)
-                self.warn(f"{act}: ordered by {entry.by}")
-
-    def _bring(self, ref: str, release: str) -> None:
-        try:
-            self.cast.swap(load_release(self.workspace, release))
-        except (BadInput, CheckFailed) as error:  # it may not perform here: asking again is no use
-            self._warn(f"no release comes on stage: {error}")
-        self._positions[ref] = release
-
-    def _withdraw(self) -> None:
-        """Where somebody revoked a release, let it wait no more, and leave the stage if it is there.
-
-        An approval that ends meanwhile ends no show.
-        """
-        new = self.workspace.log.entries(self._entries)
-        revoked = {entry.body["release"] for entry in new if entry.event == "revoke"}
-        for release in [candidate for candidate in self.cast.releases if candidate.name in revoked]:
-            try:
-                require_approved(self.workspace, release.name, release.manifest)
-            except Refused as error:
-                if self.cast.dismiss(release.name):
-                    self._leave(release.name, error.what)
-
-    def _leave(self, release: str, why: str) -> None:
-        """Go back from a release that may not perform any more, unless another comes already."""
-        live, trying = (self.workspace.log.ref(name) for name in self.names)
-        if release != live and not (
-            release == trying and canary_active(self.workspace, self.actor)
-        ):
-            return
-        try:
-            back, _ = rollback(self.workspace, self.actor, self.by)
-        except Refused as error:
-            self._warn(f"what performs may not: {why}; it goes on, for {error.what}")
-        else:
-            self._warn(f"what performs may not: {why}; going back to release {back[:12]}")
-
-    def _warn(self, message: str) -> None:
-        if message != self._last_warning:
-            self._last_warning = message
-            self.warn(message)
 
 
 @dataclass
@@ -355,17 +309,17 @@ def _show(
 
 
 def _summary(
-    show: str, cast: EngineSupervisor, recorder: Recorder, ledger: dict[str, dict[str, float]]
+    show: str, cast: EngineSupervisor, totals: Totals, ledger: dict[str, dict[str, float]]
 ) -> dict[str, Any]:
-    rungs = {name: count for name, count in recorder.rungs.items() if count}
+    rungs = {name: count for name, count in totals.rungs.items() if count}
     out: dict[str, Any] = {
         "show": show,
         "release": cast.performing.name,
         "swaps": [[first, cast.releases[index].name] for first, index in cast.swaps],
-        "ticks": recorder.frames + int(recorder.missed),
-        "frames": recorder.frames,
-        "missed": int(recorder.missed),
-        "late": int(recorder.late),
+        "ticks": totals.frames + totals.missed,
+        "frames": totals.frames,
+        "missed": totals.missed,
+        "late": totals.late,
         "rungs": rungs,
         "cuts": [list(cut) for cut in cast.order.cuts],
         "receivers": cast.links.receivers,

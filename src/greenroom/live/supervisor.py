@@ -6,9 +6,7 @@ show, and takes over at a tick that both know. The one before stays loaded as th
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,6 +19,7 @@ from greenroom.clock import TICK_HZ, tick_at
 from greenroom.errors import BadInput, GreenroomError
 from greenroom.live.control import NOTHING, controlled
 from greenroom.live.ipc import MessageStream, send
+from greenroom.live.processes import end_process, start_process
 from greenroom.live.ring import Ring, shape_fits
 from greenroom.live.show_spec import LinkReports
 from greenroom.live.show_spec import ShowSpec as ShowSpec
@@ -73,6 +72,7 @@ class EngineSupervisor:
         firsts: the first tick of each engine.
         swaps: (first tick, which release) of each change of release.
         links: what became of the live inputs and of the outputs, as engines reported it.
+        fingerprint: of the backend of the engine that opened the show: what decides the bits.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class EngineSupervisor:
         self.firsts: list[int] = []
         self.swaps: list[tuple[int, int]] = []
         self.links = LinkReports()
+        self.fingerprint: dict[str, str] = {}
         self.start_ns = self.utc_ns = 0
         self._end_s: float | None = None
         self._dismissed: set[str] = set()
@@ -113,32 +114,22 @@ class EngineSupervisor:
             "ring": str(ring.path),
             "room": order.release.role.shape.manifest(),
         }
-        self._watchdog, _ = self._process("watchdog", {"release": order.release.name})
+        self._watchdog = self._start_watchdog()
         self._active: _Engine | None = self._engine(0, 1 if len(self.releases) > 1 else -1)
         self._incoming: _Engine | None = None
         self._standby: _Engine | None = None
         self._last_active = self._active  # whoever performs or performed last
-
-    def _process(
-        self, module: str, more: dict[str, Any]
-    ) -> tuple[subprocess.Popen[bytes], MessageStream]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"greenroom.live.{module}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"},
-            start_new_session=True,  # an interrupt from the keyboard is this side's to handle
-        )
-        send(process.stdin, {**self._engine_order, **more})
-        assert process.stdout is not None
-        return process, MessageStream(process.stdout.fileno())
 
     def _engine(self, release: int, previous: int) -> _Engine:
         if previous >= 0 and self.releases[previous].name in self._dismissed:
             previous = -1
         behind = None if previous < 0 else self.releases[previous].name
         names = {"release": self.releases[release].name, "previous": behind}
-        return _Engine(*self._process("engine", names), release, previous)
+        return _Engine(*start_process("engine", {**self._engine_order, **names}), release, previous)
+
+    def _start_watchdog(self) -> subprocess.Popen[bytes]:
+        release = {"release": self.order.release.name}
+        return start_process("watchdog", {**self._engine_order, **release})[0]
 
     def _engines(self) -> list[_Engine]:
         return [e for e in (self._active, self._incoming, self._standby) if e is not None]
@@ -171,6 +162,7 @@ class EngineSupervisor:
     def _hear(self, engine: _Engine, line: dict[str, Any]) -> None:
         if "ready" in line:
             engine.lead = line.get("lead", LEAD_TICKS)
+            self.fingerprint = self.fingerprint or line.get("fingerprint", {})
         else:
             self.links.add(engine.process.pid, line)
 
@@ -335,8 +327,8 @@ class EngineSupervisor:
 
     def _replace_watchdog(self) -> None:
         self.warn(f"the watchdog ended with status {self._watchdog.poll()}; starting another")
-        _close(self._watchdog)
-        self._watchdog, _ = self._process("watchdog", {"release": self.order.release.name})
+        end_process(self._watchdog)
+        self._watchdog = self._start_watchdog()
         send(self._watchdog.stdin, self._go(self._last_active, self.firsts[-1]))
 
     def stop(self) -> None:
@@ -344,6 +336,7 @@ class EngineSupervisor:
         if self._end_s is not None:
             return
         self._end_s = time.monotonic()
+        send(self._watchdog.stdin, {"end": True})  # else it eases to rest, as after a crash
         for process in (self._watchdog, *(engine.process for engine in self._engines())):
             assert process.stdin is not None
             with suppress(BrokenPipeError):
@@ -352,20 +345,11 @@ class EngineSupervisor:
     def _drop(self, engine: _Engine) -> None:
         for line in engine.lines.read():  # it may have reported and ended since
             self._hear(engine, line)
-        _close(engine.process)
+        end_process(engine.process)
 
     def close(self) -> None:
         """Let nothing run on."""
-        _close(self._watchdog)
+        end_process(self._watchdog)
         for engine in self._engines():
             self._drop(engine)
         self._conditioning_path.unlink(missing_ok=True)
-
-
-def _close(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        with suppress(BrokenPipeError):
-            if pipe is not None:
-                pipe.close()

@@ -2,9 +2,9 @@
 
 It owns what the sinks show last. It sees every frame in the ring; when none came for `PATIENCE` of its
 own ticks it kills the engine (so that there is never more than one writer), eases from the last frames
-to the rest pose at 30 Hz, and goes on until a new engine was told at which tick to take over. Silence
-is counted in ticks at which the watchdog itself was awake: a machine that stalls as a whole loses no
-engine.
+to the rest pose at 30 Hz, and goes on until a new engine was told at which tick to take over. Silence is
+counted in ticks at which the watchdog itself was awake: a machine that stalls loses no engine by that.
+Where whoever supervises the show is gone, it leads the performer to rest within three seconds, and ends.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from greenroom.live.fallback import (
     rest_root,
 )
 from greenroom.live.ipc import MessageStream
+from greenroom.live.recovery import forget_ring
 from greenroom.live.ring import Ring, frame_of, slot_type
 from greenroom.live.sinks import open_sink
 from greenroom.live.sinks.vmc import no_face
@@ -47,6 +48,8 @@ PATIENCE = 8
 """Ticks of silence, each seen awake, before the engine is given up: 0.27 s."""
 FIRST_PATIENCE = 60
 """The same before the first frame, which comes as late as the machine starts processes."""
+EASE_TICKS = 90
+"""In which a performer whose show lost its supervisor comes to rest: 3 s."""
 _OFFSET_NS = PERIOD_NS // 2
 """It wakes half a period after the engine is due, out of its way."""
 
@@ -109,6 +112,7 @@ class Watchdog:
         """Which of the show's releases that one performs."""
         self.frames_seen = 0
         self.silent = 0
+        self._is_alone = False
         self.standby: Standby | None = None
         self._row = np.zeros((), dtype=slot_type(ring.shape))
         self._row["followed"] = self._row["previous"] = -1
@@ -127,7 +131,7 @@ class Watchdog:
             end = self.ring.end(self.frames_seen)
             self.silent = 0 if end > self.frames_seen else self.silent + 1
             self.frames_seen = end
-            if self.silent < (PATIENCE if end else FIRST_PATIENCE):
+            if self.silent < (PATIENCE if end else FIRST_PATIENCE) and not self._is_alone:
                 return
             self.kill()
             self.frames_seen = self.ring.end(self.frames_seen)
@@ -135,6 +139,13 @@ class Watchdog:
             self.standby = Standby(self.role, frames)
             self.ring.written = self.frames_seen
         self._perform(tick, self.standby)
+
+    def take_over(self) -> None:
+        """Perform from the next tick on, for good: nobody is left who could call an engine."""
+        if self.until is not None:
+            self.until = None
+            self.next_kill()
+        self._is_alone = True
 
     def _perform(self, tick: int, standby: Standby) -> None:
         row = self._row
@@ -170,6 +181,25 @@ def grip(engine: int) -> Callable[[], None]:
     return end
 
 
+def _watch(watchdog: Watchdog, lines: MessageStream, ticks: int) -> bool:
+    """Look each tick until the show's end; tell whether whoever supervised it was lost."""
+    pacer = Pacer(watchdog.clock, watchdog.start_ns + _OFFSET_NS)
+    tick, orphaned = 0, False
+    while tick < ticks:
+        pacer.wait(tick)
+        for call in lines.read():
+            if "end" in call:
+                return False
+            watchdog.until, watchdog.next_kill = call["first"], grip(call["engine"])
+            watchdog.next_release = call["release"]
+        if lines.closed and not orphaned:  # every engine ends too; lead the performer to rest
+            orphaned, ticks = True, tick + EASE_TICKS
+            watchdog.take_over()
+        watchdog.tick(tick)
+        tick = max(tick, tick_at(max(0, watchdog.clock.now_ns() - pacer.start_ns))) + 1
+    return orphaned
+
+
 def main() -> int:
     """Read the order and then what the supervisor says, a JSON line each; end when told."""
     lines = MessageStream(sys.stdin.fileno())
@@ -186,15 +216,8 @@ def main() -> int:
     watchdog.start_ns = call["start_ns"]
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-    pacer = Pacer(clock, watchdog.start_ns + _OFFSET_NS)
-    tick = 0
-    while tick < order["ticks"] and not lines.closed:
-        pacer.wait(tick)
-        for call in lines.read():
-            watchdog.until, watchdog.next_kill = call["first"], grip(call["engine"])
-            watchdog.next_release = call["release"]
-        watchdog.tick(tick)
-        tick = max(tick, tick_at(max(0, clock.now_ns() - pacer.start_ns))) + 1
+    if _watch(watchdog, lines, order["ticks"]):
+        forget_ring(ring.path)
     for sink in sinks:
         sink.close()
     return 0

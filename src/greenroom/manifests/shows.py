@@ -50,7 +50,7 @@ class ShowParents(Part, frozen=True, kw_only=True):
 
 
 class ShowBlobs(Part, frozen=True, kw_only=True):
-    """Segments of ten seconds of frames, compressed."""
+    """Segments of about a second of frames, compressed."""
 
     segments: list[Hash]
 
@@ -79,6 +79,7 @@ class Show(Manifest, tag="show", frozen=True, kw_only=True):
         blobs: the recorded segments.
         conditioning: tier → stretches of ticks with their value.
         receivers: URLs of live inputs, of which nobody's rights are recorded.
+        recovered: whether its processes were killed, and it is what was recorded until then.
         parents: releases and takes.
     """
 
@@ -103,6 +104,7 @@ class Show(Manifest, tag="show", frozen=True, kw_only=True):
     lost: Literal["idle", "free", "hold"] = "idle"
     conditioning: dict[str, list[tuple[Ticks, Ticks, str]]] = {}
     receivers: list[str] = []
+    recovered: bool = False
 
 
 class SurveyParents(Part, frozen=True, kw_only=True):

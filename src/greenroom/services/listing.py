@@ -91,7 +91,8 @@ def _description(workspace: Workspace, name: str, manifest: Manifest, rules: Rul
         kind = "update" if manifest.update else "start" if manifest.parents.start else "trained"
         return f"{manifest.preset}, {kind} on dataset {manifest.parents.dataset[:12]}"
     if isinstance(manifest, Show):
-        return f"release {manifest.parents.releases[0][:12]}, {manifest.late} late"
+        cut_off = ", cut off" if manifest.recovered else ""
+        return f"release {manifest.parents.releases[0][:12]}, {manifest.late} late{cut_off}"
     if isinstance(manifest, ReleaseManifest):
         return f"model {manifest.parents.model[:12]}, {_status(workspace, name, manifest, rules)}"
     return ""

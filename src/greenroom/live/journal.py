@@ -1,0 +1,160 @@
+"""Keep track of a show that is being recorded, in files that survive the death of every process.
+
+A folder under HOME/recording: `show.json` says what the show is, and each line of `segments.jsonl` names
+one segment that is in the object store, with the totals up to it. A line is written after its segment,
+so that what the journal names is there. A last line that was cut off in the middle is ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from filelock import FileLock
+
+from greenroom.errors import GreenroomError
+from greenroom.manifests import Show
+from greenroom.manifests.codec import from_json
+from greenroom.store.objects import write_durably
+
+FOLDER = "recording"
+"""Under a workspace's home."""
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """What was recorded up to a frame.
+
+    Attributes:
+        frames: recorded.
+        late: of them, emitted too late.
+        missed: ticks without a frame.
+        lost: frames that were overwritten before they were recorded.
+        rungs: frames by source.
+        digest: chained hash of the frames, hex.
+        next_tick: one past the last frame's tick.
+        next_number: the ring's number of the next frame.
+    """
+
+    frames: int
+    late: int
+    missed: int
+    lost: int
+    rungs: dict[str, int]
+    digest: str
+    next_tick: int
+    next_number: int
+
+
+class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment's hash, and the totals up to its end."""
+
+    segment: str
+    totals: Totals
+
+
+class JournalHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """What the show is, as far as it is known.
+
+    Attributes:
+        show: its manifest as JSON; what the recorder counts is 0 until the show is `final`.
+        by: who performs it, for the log.
+        ring: path of the shared memory through which its frames pass.
+        room: shape of the model that opened it, which lays out the ring.
+        pid: of the process that supervises the show.
+        final: whether the manifest only waits to be published.
+    """
+
+    show: dict[str, Any]
+    by: str
+    ring: str
+    room: dict[str, Any]
+    pid: int
+    final: bool = False
+
+
+class ShowJournal:
+    """The journal in one folder.
+
+    Args:
+        folder: made by the first `describe`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is written yet."""
+        self.folder = folder
+        self.lock = FileLock(folder / "lock")
+        """Held by the process that records."""
+
+    def open(self) -> None:
+        """Make the folder, and lock it.
+
+        Raises:
+            filelock.Timeout: somebody else has it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.lock.acquire(timeout=0)
+
+    def describe(self, header: JournalHeader) -> None:
+        """Write what the show is; whoever reads sees the old text or the new one."""
+        write_durably(self.folder / "show.json", msgspec.json.encode(header))
+
+    def header(self) -> JournalHeader | None:
+        """Return what the show is; None where nothing was written.
+
+        Raises:
+            GreenroomError: it cannot be read.
+        """
+        path = self.folder / "show.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=JournalHeader)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError) as error:
+            raise GreenroomError(
+                f"the journal of a show cannot be read: {error}",
+                where=str(path),
+                then="move its folder away to go on without that show",
+            ) from error
+
+    def append(self, line: JournalLine) -> None:
+        """Add a segment, durably."""
+        with (self.folder / "segments.jsonl").open("ab") as file:
+            file.write(msgspec.json.encode(line) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def lines(self) -> list[JournalLine]:
+        """Return the segments so far."""
+        path = self.folder / "segments.jsonl"
+        if not path.exists():
+            return []
+        *whole, _ = path.read_bytes().split(b"\n")
+        out = []
+        for text in whole:
+            try:
+                out.append(msgspec.json.decode(text, type=JournalLine))
+            except msgspec.DecodeError:  # cut off, and written after since
+                continue
+        return out
+
+    def remove(self) -> None:
+        """The show is published: let go of the folder."""
+        self.lock.release(force=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def show_of(header: JournalHeader) -> Show:
+    """Return the manifest of a header."""
+    show = from_json(header.show)
+    if not isinstance(show, Show):
+        raise GreenroomError("the journal of a show names something else")
+    return show
+
+
+def journals(home: Path) -> list[ShowJournal]:
+    """Return every journal of a workspace, oldest first."""
+    folders = [path for path in (home / FOLDER).glob("*") if path.is_dir()]
+    return [ShowJournal(path) for path in sorted(folders, key=lambda path: path.stat().st_mtime)]
