@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from greenroom.capture.discovery import open_recordings
+from greenroom.capture.formats.pose_stream import write_pose_stream
 from greenroom.capture.formats.wav import write_wav
+from greenroom.capture.packets import BodySample
 from greenroom.capture.readers import FORMATS, Recording, Refusal, find_reader
 from greenroom.capture.skeleton.mapping import Mapping
+from greenroom.frames import BONES
 from greenroom.testing import check_format
 
 MAPPING = Mapping(channels=("jawOpen", "blink"))
@@ -23,12 +26,16 @@ def samples(person) -> dict[str, bytes]:
     frames = [[1 / 30, *REST], [1 / 30, *REST], [0.0, *REST]]
     weights = io.BytesIO()
     np.save(weights, np.float32([[0.0, 0.5], [np.nan, 1.0]]))
+    turns = np.tile(np.float32([0, 0, 0, 1]), (len(BONES), 1))
+    whole = np.ones(len(BONES), dtype=np.float32)
+    pose = BodySample(0, False, np.float32([0, 1, 0]), turns, whole)
     tone = np.sin(np.arange(2400) / 10).astype(np.float32) / 2
     return {
         "bvh": person(frames=4),
         "deepmimic": json.dumps({"Loop": "none", "Frames": frames}).encode(),
         "audio": write_wav(tone),
         "npy": weights.getvalue(),
+        "poses": write_pose_stream([(0, pose), (2, pose)]),
     }
 
 

@@ -23,9 +23,9 @@ from greenroom.capture.ingest import store_take
 from greenroom.capture.readers import read_recording
 from greenroom.consent.records import read_rights
 from greenroom.errors import GreenroomError
-from greenroom.live.journal import JournalHeader, ShowJournal, journals
+from greenroom.live.journal import JournalHeader, RecordingJournal, journals
 from greenroom.live.recorder import SEGMENT, Recorder, read_ledger
-from greenroom.live.recovery import is_cut_off, recover_shows
+from greenroom.live.recovery import is_cut_off, recover_recordings
 from greenroom.live.replay import verify
 from greenroom.live.ring import Ring, shared_folder
 from greenroom.manifests import Show, ShowParents
@@ -39,9 +39,11 @@ GONE = 2**22 + 1
 """A process number that Linux does not give."""
 
 
-def journal_of(workspace: Workspace, ticks: int, ring: Path, name: str = "show-1") -> ShowJournal:
+def journal_of(
+    workspace: Workspace, ticks: int, ring: Path, name: str = "show-1"
+) -> RecordingJournal:
     """Record some ticks of an empty show with a journal, and leave it as a crash would."""
-    journal = ShowJournal(workspace.home / "recording" / name)
+    journal = RecordingJournal(workspace.home / "recording" / name)
     journal.open()
     show = examples.show("0" * 64, parents=ShowParents(releases=[]))
     room = to_json(stand_in.SHAPE.manifest())
@@ -67,19 +69,19 @@ def test_a_show_is_finished_from_its_journal_and_its_memory(tmp_path: Path) -> N
     workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
     ticks = 2 * SEGMENT + 11
     assert is_cut_off(journal_of(workspace, ticks, ring))
-    [kept] = recover_shows(workspace)
-    assert (kept.frames, frames_of(workspace, kept.show)) == (ticks, list(range(ticks)))
-    assert workspace.objects.read(kept.show, Show).recovered
+    [kept] = recover_recordings(workspace)
+    assert (kept.frames, frames_of(workspace, kept.name)) == (ticks, list(range(ticks)))
+    assert workspace.objects.read(kept.name, Show).recovered
     assert journals(workspace.home) == [] and not ring.exists()
-    assert recover_shows(workspace) == []
+    assert recover_recordings(workspace) == []
 
 
 def test_without_its_memory_all_but_the_last_second_is_kept(tmp_path: Path) -> None:
     workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
     journal_of(workspace, 2 * SEGMENT + 11, ring)
     ring.unlink()
-    [kept] = recover_shows(workspace)
-    assert frames_of(workspace, kept.show) == list(range(2 * SEGMENT))
+    [kept] = recover_recordings(workspace)
+    assert frames_of(workspace, kept.name) == list(range(2 * SEGMENT))
 
 
 def test_a_show_that_was_being_published_is_published_once(
@@ -88,16 +90,16 @@ def test_a_show_that_was_being_published_is_published_once(
     workspace = Workspace(tmp_path / "home")
     journal_of(workspace, SEGMENT, tmp_path / "ring")
 
-    def killed(journal: ShowJournal) -> None:
+    def killed(journal: RecordingJournal) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(ShowJournal, "remove", killed)
-        recover_shows(workspace)
+        patch.setattr(RecordingJournal, "remove", killed)
+        recover_recordings(workspace)
     for journal in journals(workspace.home):
         journal.lock.release(force=True)
-    [kept] = recover_shows(workspace)
-    assert [row.object for row in workspace.catalog.find("show")] == [kept.show]
+    [kept] = recover_recordings(workspace)
+    assert [row.object for row in workspace.catalog.find("show")] == [kept.name]
 
 
 def test_a_show_that_is_recorded_is_left_alone(tmp_path: Path) -> None:
@@ -106,16 +108,16 @@ def test_a_show_that_is_recorded_is_left_alone(tmp_path: Path) -> None:
     header = journal.header()
     assert header is not None
     journal.describe(replace(header, pid=os.getpid()))
-    with ShowJournal(journal.folder).lock:
-        assert recover_shows(workspace) == []
+    with RecordingJournal(journal.folder).lock:
+        assert recover_recordings(workspace) == []
     assert journals(workspace.home) and ring.exists()
 
 
 def test_a_journal_that_cannot_be_read_is_told_and_stays(tmp_path: Path) -> None:
     workspace, warnings = Workspace(tmp_path / "home"), list[str]()
     journal = journal_of(workspace, SEGMENT, tmp_path / "ring")
-    (journal.folder / "show.json").write_text("{")
-    assert recover_shows(workspace, warnings.append) == [] and is_cut_off(journal)
+    (journal.folder / "record.json").write_text("{")
+    assert recover_recordings(workspace, warnings.append) == [] and is_cut_off(journal)
     assert len(warnings) == 1 and str(journal.folder) in warnings[0]
     assert journal.folder.exists()
 
@@ -131,11 +133,11 @@ def test_a_full_disk_leaves_all_that_is_needed_to_try_again(
 
     with monkeypatch.context() as patch:
         patch.setattr("greenroom.store.objects.Objects.put", full)
-        assert recover_shows(workspace, warnings.append) == []
+        assert recover_recordings(workspace, warnings.append) == []
     assert "no space left" in warnings[0]
     for journal in journals(workspace.home):
         journal.lock.release(force=True)
-    [kept] = recover_shows(workspace)
+    [kept] = recover_recordings(workspace)
     assert kept.frames == SEGMENT + 7
 
 
@@ -151,9 +153,9 @@ def test_a_journal_cut_off_anywhere_gives_whole_segments(
     text = path.read_bytes() if path.exists() else b""
     path.write_bytes(text[: max(0, len(text) - cut)])
     whole = text[: max(0, len(text) - cut)].count(b"\n")
-    kept = recover_shows(workspace)
+    kept = recover_recordings(workspace)
     assert [each.frames for each in kept] == ([whole * SEGMENT] if whole else [])
-    assert [frames_of(workspace, each.show) for each in kept] == [
+    assert [frames_of(workspace, each.name) for each in kept] == [
         list(range(whole * SEGMENT)) for _ in kept
     ]
 

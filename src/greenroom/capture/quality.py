@@ -50,7 +50,7 @@ def check_body(body: Body) -> list[Finding]:
     turns = body.filled()[:, had].astype(np.float64)
     steps = angle_between(turns[:-1], turns[1:])
     still = (steps < 1e-4).all(axis=1) & (np.abs(np.diff(body.root, axis=0)) < 1e-6).all(axis=1)
-    frozen = _longest(still) / TICK_HZ
+    frozen = longest_run(still) / TICK_HZ
     jumps = float((steps > JUMP_DEG).any(axis=1).sum())
     places, _ = body.skeleton.world(
         body.skeleton.rest_translations(len(body), body.root), body.filled()
@@ -61,7 +61,7 @@ def check_body(body: Body) -> list[Finding]:
         Finding("missing", missing, 0.2, f"{missing:.1%} of the bones' ticks are missing"),
         Finding("frozen", frozen, FROZEN_TICKS / TICK_HZ, f"longest freeze {frozen:.2f} s"),
         Finding(
-            "jumps", jumps, 0.0, f"{jumps:.0f} ticks in which a bone turns over {JUMP_DEG:.0f}°"
+            "jumps", jumps, 0.0, f"a bone turns over {JUMP_DEG:.0f}° in a tick, {jumps:.0f} times"
         ),
         Finding("floor", -lowest, -FLOOR_M, f"lowest ankle at {lowest:.2f} m"),
     ]
@@ -87,10 +87,10 @@ def check_audio(samples: Floats) -> list[Finding]:
     ]
 
 
-def _longest(mask: NDArray[np.bool_] | np.bool_) -> int:
+def longest_run(mask: NDArray[np.bool_] | np.bool_) -> int:
     """Return the length of the longest run of True.
 
-    >>> _longest(np.array([True, True, False, True]))
+    >>> longest_run(np.array([True, True, False, True]))
     2
     """
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))

@@ -16,7 +16,9 @@ from typing import Protocol
 from greenroom.capture.formats.bvh import read_bvh
 from greenroom.capture.formats.deepmimic import read_deepmimic
 from greenroom.capture.formats.face_npy import is_face, read_face_npy, to_face
+from greenroom.capture.formats.pose_stream import read_pose_stream
 from greenroom.capture.formats.wav import Audio, read_audio
+from greenroom.capture.packets import BODY_BYTES, is_body
 from greenroom.capture.skeleton.mapping import AUTOMATIC, Mapping
 from greenroom.capture.skeleton.retarget import humanoid_error, to_body
 from greenroom.errors import BadInput
@@ -239,6 +241,25 @@ class FaceReader:
         return Recording(originals, len(rows) / rate, face=face, face_rate=rate, facts=facts)
 
 
+class PoseStreamReader:
+    """A body that was recorded live (source → ours: it is ours already, with its gaps)."""
+
+    name = "poses"
+    suffixes: tuple[str, ...] = (".poses",)
+
+    def sniff(self, head: bytes, path: str) -> bool:
+        """Return whether the file starts as a body packet."""
+        return is_body(head[:BODY_BYTES])
+
+    def read(self, data: bytes, where: str, mapping: Mapping) -> Recording:
+        """Return the body; the mapping says nothing about it."""
+        body = read_pose_stream(data, where=where)
+        missing = round(1 - float((body.validity > 0).mean()), 4)
+        facts: dict[str, str | int | float] = {"ticks": len(body), "missing": missing}
+        originals = {"body": Original(self.name, where, data)}
+        return Recording(originals, len(body) / TICK_HZ, body=body, facts=facts)
+
+
 class _PlugInReader:
     """A plug-in's reader that fails only as BadInput."""
 
@@ -274,6 +295,7 @@ FORMATS: Registry[Callable[[], Reader]] = Registry(
         "deepmimic": f"{_HERE}:DeepMimicReader",
         "audio": f"{_HERE}:AudioReader",
         "npy": f"{_HERE}:FaceReader",
+        "poses": f"{_HERE}:PoseStreamReader",
     },
 )
 """Name → class of a reader."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -124,14 +123,14 @@ show_group.add_command(export_command)
 @as_json
 @click.pass_obj
 def recover_command(context: Context, as_json: bool) -> None:
-    """Finish the record of shows that were cut off.
+    """Finish shows and recorded takes that were cut off.
 
     The next show does the same when it starts.
     """
     shows, faults = recover_cut_off(context.workspace)
-    lines = [f"{each.show}  {each.actor}, {each.frames:,} frames" for each in shows]
-    result = {"recovered": [dataclasses.asdict(each) for each in shows], "faults": faults}
-    answer(as_json, result, "\n".join([*lines, *faults]) or "no show was cut off")
+    lines = [f"{e.kind} {e.name}  {e.actor}, {e.frames:,} frames" for e in shows]
+    result = {"recovered": [each.json() for each in shows], "faults": faults}
+    answer(as_json, result, "\n".join([*lines, *faults]) or "nothing was cut off")
     if faults:
         raise CheckFailed(
             f"{len(faults)} could not be finished",

@@ -1,6 +1,6 @@
-"""Keep track of a show that is being recorded, in files that survive the death of every process.
+"""Keep track of a show or take that is being recorded, in files that survive the death of every process.
 
-A folder under HOME/recording: `show.json` says what the show is, and each line of `segments.jsonl` names
+A folder under HOME/recording: `record.json` says what it is, and each line of `segments.jsonl` names
 one segment that is in the object store, with the totals up to it. A line is written after its segment,
 so that what the journal names is there. A last line that was cut off in the middle is ignored.
 """
@@ -18,6 +18,7 @@ from filelock import FileLock
 from greenroom.errors import GreenroomError
 from greenroom.manifests import Show
 from greenroom.manifests.codec import from_json
+from greenroom.store.attribution import Attribution
 from greenroom.store.objects import write_durably
 
 FOLDER = "recording"
@@ -56,18 +57,20 @@ class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JournalHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """What the show is, as far as it is known.
+    """What is recorded, as far as it is known.
 
     Attributes:
-        show: its manifest as JSON; what the recorder counts is 0 until the show is `final`.
-        by: who performs it, for the log.
-        ring: path of the shared memory through which its frames pass.
-        room: shape of the model that opened it, which lays out the ring.
-        pid: of the process that supervises the show.
-        final: whether the manifest only waits to be published.
+        show: a show's manifest as JSON; what the recorder counts is 0 until the show is `final`.
+        take: whose a take is; None for a show.
+        by: who records it, for the log.
+        ring: path of the shared memory through which frames pass.
+        room: shape of the model that opened the show, which lays out the ring.
+        pid: of the process that supervises it.
+        final: whether the show's manifest only waits to be published.
     """
 
-    show: dict[str, Any]
+    show: dict[str, Any] | None = None
+    take: Attribution | None = None
     by: str
     ring: str
     room: dict[str, Any]
@@ -75,7 +78,7 @@ class JournalHeader(msgspec.Struct, frozen=True, kw_only=True):
     final: bool = False
 
 
-class ShowJournal:
+class RecordingJournal:
     """The journal in one folder.
 
     Args:
@@ -98,25 +101,25 @@ class ShowJournal:
         self.lock.acquire(timeout=0)
 
     def describe(self, header: JournalHeader) -> None:
-        """Write what the show is; whoever reads sees the old text or the new one."""
-        write_durably(self.folder / "show.json", msgspec.json.encode(header))
+        """Write what is recorded; whoever reads sees the old text or the new one."""
+        write_durably(self.folder / "record.json", msgspec.json.encode(header))
 
     def header(self) -> JournalHeader | None:
-        """Return what the show is; None where nothing was written.
+        """Return what is recorded; None where nothing was written.
 
         Raises:
             GreenroomError: it cannot be read.
         """
-        path = self.folder / "show.json"
+        path = self.folder / "record.json"
         try:
             return msgspec.json.decode(path.read_bytes(), type=JournalHeader)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.DecodeError) as error:
             raise GreenroomError(
-                f"the journal of a show cannot be read: {error}",
+                f"the journal of a recording cannot be read: {error}",
                 where=str(path),
-                then="move its folder away to go on without that show",
+                then="move its folder away to go on without that recording",
             ) from error
 
     def append(self, line: JournalLine) -> None:
@@ -141,20 +144,26 @@ class ShowJournal:
         return out
 
     def remove(self) -> None:
-        """The show is published: let go of the folder."""
+        """What it names is published: let go of the folder."""
         self.lock.release(force=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def show_of(header: JournalHeader) -> Show:
-    """Return the manifest of a header."""
-    show = from_json(header.show)
+    """Return the manifest of a show's header.
+
+    Raises:
+        GreenroomError: it is of something else.
+    """
+    show = from_json(header.show or {})
     if not isinstance(show, Show):
         raise GreenroomError("the journal of a show names something else")
     return show
 
 
-def journals(home: Path) -> list[ShowJournal]:
+def journals(home: Path) -> list[RecordingJournal]:
     """Return every journal of a workspace, oldest first."""
     folders = [path for path in (home / FOLDER).glob("*") if path.is_dir()]
-    return [ShowJournal(path) for path in sorted(folders, key=lambda path: path.stat().st_mtime)]
+    return [
+        RecordingJournal(path) for path in sorted(folders, key=lambda path: path.stat().st_mtime)
+    ]

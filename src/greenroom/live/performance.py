@@ -74,7 +74,7 @@ def read_performance(
         roots.append(row["root"].copy())
         rotations.append(row["rotations"].copy())
         faces.append(row["face"].copy())
-        _place_sounds(sounds, tick, list(_sounds(row)))
+        place_sounds(sounds, tick, list(sounds_of(row)))
     if not ticks:
         raise BadInput(f"show {show[:12]} has no frames", then="export another show")
     first, last = _stretch(ticks, first, last)
@@ -109,7 +109,7 @@ def _stretch(ticks: list[int], first: int | None, last: int | None) -> tuple[int
     return first, last
 
 
-def _sounds(row: NDArray[Any]) -> Iterator[Floats]:
+def sounds_of(row: NDArray[Any]) -> Iterator[Floats]:
     """Yield the sounds (800,) of a row's packets, as they arrived; damaged ones are passed over."""
     for packet in get_packets(row):
         try:
@@ -120,7 +120,7 @@ def _sounds(row: NDArray[Any]) -> Iterator[Floats]:
             yield content
 
 
-def _place_sounds(sounds: dict[int, Floats], tick: int, arrived: list[Floats]) -> None:
+def place_sounds(sounds: dict[int, Floats], tick: int, arrived: list[Floats]) -> None:
     """Lay the newest sound at its row's tick, and earlier ones at the silent ticks just before it."""
     for sound in reversed(arrived):
         if tick < 0 or tick in sounds:

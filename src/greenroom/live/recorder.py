@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -20,7 +20,7 @@ from greenroom.contracts import ModelShape
 from greenroom.errors import GreenroomError
 from greenroom.frames import Frame
 from greenroom.live.fallback import RUNGS
-from greenroom.live.journal import JournalLine, ShowJournal, Totals
+from greenroom.live.journal import JournalLine, RecordingJournal, Totals
 from greenroom.live.ring import frame_of, rung_of, slot_type
 from greenroom.manifests import Show, ShowBlobs
 from greenroom.store.workspace import Workspace
@@ -50,7 +50,7 @@ class Recorder:
         self,
         workspace: Workspace,
         warn: Callable[[str], None] = lambda what: None,
-        journal: ShowJournal | None = None,
+        journal: RecordingJournal | None = None,
     ) -> None:
         """Begin an empty show."""
         self.workspace, self.warn, self.journal = workspace, warn, journal
@@ -90,11 +90,16 @@ class Recorder:
     def keep(self) -> None:
         """Write what was taken since the last segment; where that fails, warn, and try again later."""
         try:
-            self._flush()
+            self.flush()
         except (GreenroomError, OSError) as error:  # the show goes on
-            self.warn(f"the show is not being kept: {error}")
+            self.warn(f"what is recorded is not being kept: {error}")
 
-    def _flush(self) -> None:
+    def flush(self) -> list[str]:
+        """Keep all that was taken; return the hashes of all segments.
+
+        Raises:
+            GreenroomError: a segment could not be written; the next call tries it again.
+        """
         if self._rows:
             packed = zlib.compress(np.stack(self._rows).tobytes(), 1)
             self._waiting.append((packed, self.totals()))
@@ -106,6 +111,7 @@ class Recorder:
                 self.journal.append(JournalLine(segment=segment, totals=totals))
             self._segments.append(segment)
             del self._waiting[0]
+        return list(self._segments)
 
     def totals(self) -> Totals:
         """Return what was taken so far."""
@@ -131,7 +137,7 @@ class Recorder:
         Raises:
             GreenroomError: a segment could not be written.
         """
-        self._flush()
+        segments = self.flush()
         return msgspec.structs.replace(
             show,
             frames=int(self.frames),
@@ -140,7 +146,7 @@ class Recorder:
             lost_to_recorder=int(self.lost),
             rungs=self.rungs,
             digest=self.digest.hex(),
-            blobs=ShowBlobs(segments=self._segments),
+            blobs=ShowBlobs(segments=segments),
         )
 
     def finish(self, show: Show, by: str) -> str:
@@ -164,8 +170,19 @@ def read_ledger(workspace: Workspace, show: Show, shape: ModelShape) -> Iterator
     Raises:
         CorruptObject: a byte changed.
     """
+    return read_segments(workspace, show.blobs.segments, shape)
+
+
+def read_segments(
+    workspace: Workspace, segments: Iterable[str], shape: ModelShape
+) -> Iterator[NDArray[Any]]:
+    """Yield the rows of segments, each verified.
+
+    Raises:
+        CorruptObject: a byte changed.
+    """
     kind = slot_type(shape)
-    for name in show.blobs.segments:
+    for name in segments:
         data = zlib.decompress(workspace.objects.get(name))
         yield from np.frombuffer(data, dtype=kind)
 

@@ -1,4 +1,4 @@
-"""The recorder's process: it has no socket, reads the ring, and keeps the show a second at a time.
+"""The recorder's process: it has no socket, reads the ring, and keeps a show or take second by second.
 
 It outlives whoever supervises the show: when that is gone, it records what the watchdog still performs,
 and publishes the show. If it is lost itself, another one goes on where the journal ends, for the ring
@@ -19,12 +19,13 @@ import msgspec
 from greenroom.contracts import ModelShape
 from greenroom.errors import GreenroomError
 from greenroom.live.ipc import MessageStream, send
-from greenroom.live.journal import JournalHeader, ShowJournal
+from greenroom.live.journal import JournalHeader, RecordingJournal
 from greenroom.live.recorder import Recorder
-from greenroom.live.recovery import forget_ring, publish_recorded, recover_show
+from greenroom.live.recovery import forget_ring, publish_recorded, recover_recording
 from greenroom.live.ring import Ring
 from greenroom.manifests import Shape
 from greenroom.store import open_store
+from greenroom.store.attribution import Attribution
 
 _POLL_S = 0.02
 _LONGEST_S = 1.2
@@ -41,7 +42,7 @@ class _Recording:
         self.order, self.warn = order, warn
         shape = ModelShape.load(msgspec.convert(order["room"], Shape))
         self.ring = Ring(Path(order["ring"]), shape)
-        self.journal = ShowJournal(Path(order["journal"]))
+        self.journal = RecordingJournal(Path(order["journal"]))
         self.journal.open()
         self.recorder = Recorder(self.workspace, warn, self.journal)
         self._at = self.recorder.resume()
@@ -65,10 +66,11 @@ class _Recording:
         """Tell whether no frame has come for a while."""
         return time.monotonic() - self._heard_s > QUIET_S
 
-    def describe(self, show: dict[str, Any]) -> None:
-        """Note what the show is."""
+    def describe(self, record: dict[str, Any]) -> None:
+        """Note what is recorded: a show's manifest, or whose a take is."""
         header = JournalHeader(
-            show=show,
+            show=record.get("show"),
+            take=msgspec.convert(record.get("take"), Attribution | None),
             by=self.order["by"],
             ring=self.order["ring"],
             room=self.order["room"],
@@ -77,13 +79,13 @@ class _Recording:
         self.journal.describe(header)
 
     def finish(self, ticks: int | None) -> dict[str, Any]:
-        """Publish the show of the header; return its hash and what was counted."""
+        """Publish what the header names; return its hash and what was counted."""
         if ticks is not None:
             self.recorder.end_at(ticks)
         header = self.journal.header()
         assert header is not None
         name = publish_recorded(self.workspace, self.journal, self.recorder, header)
-        return {"show": name, "totals": self.recorder.totals()}
+        return {"name": name, "totals": self.recorder.totals()}
 
 
 def main() -> int:
@@ -99,8 +101,8 @@ def main() -> int:
     finish: dict[str, Any] | None = None
     while True:
         for message in lines.read():
-            if "show" in message:
-                recording.describe(message["show"])
+            if "record" in message:
+                recording.describe(message["record"])
             finish = message if "finish" in message else finish
         heard = recording.look()
         if finish is not None and not heard:
@@ -116,7 +118,7 @@ def main() -> int:
 
 def _end_alone(recording: _Recording) -> int:
     """Finish the show of a supervisor that is gone."""
-    recover_show(recording.workspace, recording.journal, recording.ring)
+    recover_recording(recording.workspace, recording.journal, recording.ring)
     forget_ring(recording.ring.path)
     return 0
 

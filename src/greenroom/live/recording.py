@@ -1,4 +1,4 @@
-"""Keep a recorder's process at work for a show, and start another one where it is lost."""
+"""Keep a recorder's process at work, and start another one where it is lost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 
@@ -16,6 +17,7 @@ from greenroom.live.processes import end_process, start_process
 from greenroom.live.ring import Ring
 from greenroom.manifests import Show
 from greenroom.manifests.codec import to_json
+from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
 _FINISH_S = 120.0
@@ -24,13 +26,13 @@ _MOST_STARTS = 5
 """Of recorders in a row that end without a message: a restart does not mend what is wrong then."""
 
 
-class ShowRecording:
-    """The recorder's process of one show.
+class RecorderHandle:
+    """The recorder's process of one show or take.
 
     Args:
-        workspace: where the show goes.
+        workspace: where it goes.
         ring: its frames.
-        by: who performs it, for the log.
+        by: who records it, for the log.
         warn: called with what went wrong.
     """
 
@@ -39,7 +41,7 @@ class ShowRecording:
     ) -> None:
         """Start the process; it reads from the ring's first frame."""
         self.warn = warn
-        journal = workspace.home / FOLDER / f"show-{uuid.uuid4().hex}"
+        journal = workspace.home / FOLDER / uuid.uuid4().hex
         self._order = {
             "store": str(workspace.home),
             "journal": str(journal),
@@ -48,20 +50,21 @@ class ShowRecording:
             "by": by,
             "pid": os.getpid(),
         }
-        self._show: Show | None = None
+        self._record: dict[str, Any] | None = None
         self._starts = 0
         self._start()
 
     def _start(self) -> None:
         self._starts += 1
         self._process, self._lines = start_process("recorder_process", self._order)
-        if self._show is not None:
-            send(self._process.stdin, {"show": to_json(self._show)})
+        if self._record is not None:
+            send(self._process.stdin, {"record": self._record})
 
-    def describe(self, show: Show) -> None:
-        """Tell the recorder what the show is, as far as it is known."""
-        self._show = show
-        send(self._process.stdin, {"show": to_json(show)})
+    def describe(self, what: Show | Attribution) -> None:
+        """Tell the recorder what the show is, as far as it is known, or whose a take is."""
+        record = {"show": to_json(what)} if isinstance(what, Show) else {"take": what}
+        self._record = msgspec.to_builtins(record)
+        send(self._process.stdin, {"record": self._record})
 
     def check(self) -> None:
         """Replace a recorder that is gone; the ring holds a minute of frames for the next one."""
@@ -74,20 +77,20 @@ class ShowRecording:
             end_process(self._process)
             self._start()
             if self._starts == _MOST_STARTS:
-                self.warn("the recorder cannot stay up; the show goes on, and may not be kept")
+                self.warn("the recorder cannot stay up; this goes on, and may not be kept")
 
-    def finish(self, show: Show, ticks: int | None) -> tuple[str, Totals]:
-        """Return the published show's hash, and what was recorded.
+    def finish(self, what: Show | Attribution, ticks: int | None) -> tuple[str, Totals]:
+        """Return the hash of the published show or take, and what was counted.
 
         Args:
-            show: its manifest, but for what is counted.
+            what: the show's manifest, but for what is counted, or whose the take is.
             ticks: its length, so that ticks without a frame up to there are missed; None for a show
                 that was ended early.
 
         Raises:
             GreenroomError: it cannot be published; what was recorded stays, for `show recover`.
         """
-        self.describe(show)
+        self.describe(what)
         failure = "the recorder ended"
         for _ in range(_MOST_STARTS):
             send(self._process.stdin, {"finish": ticks})
@@ -99,22 +102,22 @@ class ShowRecording:
             except GreenroomError as error:  # it was lost
                 failure = error.what
             else:
-                if "show" in message:
+                if "name" in message:
                     self.close()
-                    return message["show"], msgspec.convert(message["totals"], Totals)
+                    return message["name"], msgspec.convert(message["totals"], Totals)
                 failure = message["failed"]
                 break
             end_process(self._process)
             self._start()
         self.close()
         raise GreenroomError(
-            f"the show could not be kept yet: {failure}",
+            f"what was recorded could not be published yet: {failure}",
             then="make room on the disk, then: greenroom show recover",
         )
 
     def abandon(self) -> None:
-        """Let the recorder finish the show by itself, as after a crash."""
-        if self._show is None:
+        """Let the recorder finish by itself, as after a crash."""
+        if self._record is None:
             self.close()
             return
         for pipe in (self._process.stdin, self._process.stdout):

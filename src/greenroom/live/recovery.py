@@ -1,4 +1,4 @@
-"""Finish the record of a show whose processes were killed, from its journal and from shared memory."""
+"""Finish what was recorded where processes were killed, from its journal and from shared memory."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from filelock import Timeout
 
 from greenroom.contracts import ModelShape
 from greenroom.errors import GreenroomError
-from greenroom.live.journal import JournalHeader, ShowJournal, journals, show_of
-from greenroom.live.recorder import Recorder
+from greenroom.live.journal import JournalHeader, RecordingJournal, journals, show_of
+from greenroom.live.recorder import Recorder, read_segments
 from greenroom.live.ring import Ring
+from greenroom.live.take_recording import NO_MODEL, store_recording
 from greenroom.manifests import Shape
 from greenroom.manifests.codec import to_json
 from greenroom.store.workspace import Workspace
@@ -25,78 +27,93 @@ _PATIENCE_S = 6.0
 
 
 @dataclass(frozen=True)
-class RecoveredShow:
-    """A show that was cut off, as it was kept.
+class Recovered:
+    """A show or a take that was cut off, as it was kept.
 
     Attributes:
-        show: its hash.
-        actor: who performed.
+        kind: "show" or "take".
+        name: its hash.
+        actor: whose it is.
         frames: how many were kept.
     """
 
-    show: str
+    kind: str
+    name: str
     actor: str
     frames: int
 
+    def json(self) -> dict[str, Any]:
+        """Return it as scripts read it: its hash stands under its kind."""
+        return {self.kind: self.name, "actor": self.actor, "frames": self.frames}
+
 
 def publish_recorded(
-    workspace: Workspace, journal: ShowJournal, recorder: Recorder, header: JournalHeader
+    workspace: Workspace, journal: RecordingJournal, recorder: Recorder, header: JournalHeader
 ) -> str:
-    """Publish a show and remove its journal; after a crash in between, the same show is published.
+    """Publish a show or a take, and remove its journal.
+
+    After a crash in between, the same is published once more, which adds nothing.
 
     Args:
         workspace: where it goes.
-        journal: of the show.
+        journal: of the recording.
         recorder: which took its frames.
         header: of the journal.
+
+    Returns:
+        Its hash; "" for a take for which nothing arrived.
 
     Raises:
         GreenroomError: it cannot be written; journal and segments stay.
     """
-    if not header.final:
-        show = to_json(recorder.recorded(show_of(header)))
-        header = msgspec.structs.replace(header, show=show, final=True)
-        journal.describe(header)
-    name = workspace.publish(show_of(header), by=header.by)
+    if header.take is not None:
+        rows = read_segments(workspace, recorder.flush(), NO_MODEL)
+        name = store_recording(workspace, rows, header.take, header.by)
+    else:
+        if not header.final:
+            show = to_json(recorder.recorded(show_of(header)))
+            header = msgspec.structs.replace(header, show=show, final=True)
+            journal.describe(header)
+        name = workspace.publish(show_of(header), by=header.by)
     journal.remove()
     return name
 
 
-def recover_shows(
+def recover_recordings(
     workspace: Workspace, warn: Callable[[str], None] = lambda what: None
-) -> list[RecoveredShow]:
-    """Finish what was left by shows whose processes are all gone; return what was kept.
+) -> list[Recovered]:
+    """Finish what was left by shows and recordings whose processes are gone; return what was kept.
 
-    Where the process that supervised a show is gone and its recorder is not yet, this waits for it.
+    Where the process that supervised one is gone and its recorder is not yet, this waits for it.
 
     Args:
         workspace: where the journals are.
-        warn: called for each show that cannot be finished.
+        warn: called for each that cannot be finished.
     """
     out = []
     for journal in journals(workspace.home):
         try:
             with suppress(Timeout):
-                recovered = recover_show(workspace, journal)
+                recovered = recover_recording(workspace, journal)
                 out += [] if recovered is None else [recovered]
         except (GreenroomError, OSError) as error:
-            warn(f"a show that was cut off cannot be finished: {error}")
+            warn(f"what was cut off cannot be finished: {error}")
     return out
 
 
-def recover_show(
-    workspace: Workspace, journal: ShowJournal, ring: Ring | None = None
-) -> RecoveredShow | None:
-    """Finish one show; return None where nothing was performed, or somebody else has finished it.
+def recover_recording(
+    workspace: Workspace, journal: RecordingJournal, ring: Ring | None = None
+) -> Recovered | None:
+    """Finish one; return None where there was no frame, or somebody else has finished it.
 
     Args:
         workspace: where it goes.
-        journal: of the show.
+        journal: of the recording.
         ring: its frames in memory; None to look whether they are still there.
 
     Raises:
         filelock.Timeout: somebody records it.
-        GreenroomError: the journal cannot be read, or the show cannot be written; both stay.
+        GreenroomError: the journal cannot be read, or the result cannot be written; both stay.
     """
     header = journal.header()
     ending = header is not None and not _is_alive(header.pid)
@@ -108,23 +125,32 @@ def recover_show(
     recorder = Recorder(workspace, journal=journal)
     at = recorder.resume()
     if not header.final:
-        header = msgspec.structs.replace(header, show=header.show | {"recovered": True})
+        if header.show is not None:
+            header = msgspec.structs.replace(header, show=header.show | {"recovered": True})
         with suppress(OSError, ValueError):  # the memory is gone
             rows, _, recorder.lost = (ring or _open_ring(header)).read(at)
             for row in rows:
                 recorder.take(row)
-    show, kept = show_of(header), None
+    kept = None
     if header.final or recorder.frames:
         name = publish_recorded(workspace, journal, recorder, header)
-        kept = RecoveredShow(name, show.actor, recorder.frames)
+        kind, actor = _what(header)
+        kept = Recovered(kind, name, actor, recorder.frames) if name else None
     else:
         journal.remove()
     forget_ring(Path(header.ring))
     return kept
 
 
-def is_cut_off(journal: ShowJournal) -> bool:
-    """Tell whether the process that supervised a show is gone, and its record is not finished."""
+def _what(header: JournalHeader) -> tuple[str, str]:
+    """Return what is recorded, "show" or "take", and for which actor."""
+    if header.take is not None:
+        return "take", header.take.actor
+    return "show", show_of(header).actor
+
+
+def is_cut_off(journal: RecordingJournal) -> bool:
+    """Tell whether the process that supervised a recording is gone, and it is not finished."""
     try:
         header = journal.header()
     except GreenroomError:  # whoever recovers it says why

@@ -26,8 +26,8 @@ from greenroom.contracts import Observer, get_tensors
 from greenroom.features.conditioning import Conditioning
 from greenroom.live.journal import Totals
 from greenroom.live.recorder import latency_percentiles
-from greenroom.live.recording import ShowRecording
-from greenroom.live.recovery import recover_shows
+from greenroom.live.recording import RecorderHandle
+from greenroom.live.recovery import recover_recordings
 from greenroom.live.ref_follower import RefFollower
 from greenroom.live.ring import STAMPS, Ring, shared_folder, sweep_shared_memory
 from greenroom.live.show_notice import ShowNotice
@@ -88,9 +88,9 @@ def perform(
         GreenroomError: the engine could not start, or the show could not be kept.
     """
     retain_freed_memory()
-    for kept in recover_shows(workspace, hooks.warn):
+    for kept in recover_recordings(workspace, hooks.warn):
         hooks.warn(
-            f"a show of {kept.actor} was cut off; its {kept.frames} frames are kept: {kept.show}"
+            f"a {kept.kind} of {kept.actor} was cut off; its {kept.frames} frames are kept: {kept.name}"
         )
     for pid in sweep_shared_memory():
         hooks.warn(f"a show of process {pid} was cut off; its memory is freed")
@@ -120,7 +120,7 @@ def _perform(
     shape = order.release.role.shape
     sinks = [resolve_sink(url) for url in order.sinks]
     ring = Ring(shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}", shape, create=True)
-    recording = ShowRecording(workspace, ring, by, hooks.warn)
+    recording = RecorderHandle(workspace, ring, by, hooks.warn)
     cast: EngineSupervisor | None = None
     try:
         cast = EngineSupervisor(workspace, order, sinks, ring, warn=hooks.warn)
@@ -179,7 +179,7 @@ def _run(
     order: ShowSpec,
     cast: EngineSupervisor,
     stage: RefFollower,
-    recording: ShowRecording,
+    recording: RecorderHandle,
     watching: _Watching,
     notice: ShowNotice,
 ) -> bool:

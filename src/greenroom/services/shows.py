@@ -13,7 +13,7 @@ from greenroom.live.fallback import LostCapture
 from greenroom.live.inputs import open_inputs
 from greenroom.live.journal import journals
 from greenroom.live.playlist import Playlist, show_conditioning
-from greenroom.live.recovery import RecoveredShow, is_cut_off, recover_shows
+from greenroom.live.recovery import Recovered, is_cut_off, recover_recordings
 from greenroom.live.replay import ReplayVerdict, verify
 from greenroom.live.show import ShowHooks, ShowResult, perform
 from greenroom.live.show_notice import find_show
@@ -149,14 +149,14 @@ def control_show(workspace: Workspace, actor: str, act: Act, by: str) -> None:
     record_control(workspace, actor, act, by)
 
 
-def recover_cut_off(workspace: Workspace) -> tuple[list[RecoveredShow], list[str]]:
-    """Finish the record of shows whose processes are gone; return them, and what went wrong."""
+def recover_cut_off(workspace: Workspace) -> tuple[list[Recovered], list[str]]:
+    """Finish shows and takes whose processes are gone; return them, and what went wrong."""
     faults: list[str] = []
-    return recover_shows(workspace, faults.append), faults
+    return recover_recordings(workspace, faults.append), faults
 
 
 def cut_off_shows(workspace: Workspace) -> int:
-    """Return how many shows were cut off, and are not finished yet."""
+    """Return how many shows and takes were cut off, and are not finished yet."""
     return sum(is_cut_off(journal) for journal in journals(workspace.home))
 
 
