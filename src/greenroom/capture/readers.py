@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from greenroom.capture.formats.bvh import read_bvh
+from greenroom.capture.formats.bvh import body_to_motion, read_bvh
 from greenroom.capture.formats.deepmimic import read_deepmimic
 from greenroom.capture.formats.face_npy import is_face, read_face_npy, to_face
 from greenroom.capture.formats.pose_stream import read_pose_stream
@@ -257,7 +257,8 @@ class PoseStreamReader:
         missing = round(1 - float((body.validity > 0).mean()), 4)
         facts: dict[str, str | int | float] = {"ticks": len(body), "missing": missing}
         originals = {"body": Original(self.name, where, data)}
-        return Recording(originals, len(body) / TICK_HZ, body=body, facts=facts)
+        motion, seconds = body_to_motion(body), len(body) / TICK_HZ
+        return Recording(originals, seconds, motion=motion, body=body, facts=facts)
 
 
 class _PlugInReader:

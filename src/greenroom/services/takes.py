@@ -275,9 +275,8 @@ def _draw_body(recording: Recording, ending: str) -> bytes:
 
 def _encode_medium(recording: Recording, humanoid: bool) -> bytes:
     """Return a body as BVH, a face as CSV, or the original bytes of a voice."""
-    if recording.body is not None:
-        own = None if humanoid else recording.motion
-        return write_bvh(own or body_to_motion(recording.body))
+    if recording.motion is not None and recording.body is not None:
+        return write_bvh(body_to_motion(recording.body) if humanoid else recording.motion)
     if recording.face is not None:
         return write_face(recording.face)
     return recording.originals["audio"].data
