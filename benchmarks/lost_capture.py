@@ -161,7 +161,7 @@ def main() -> None:
         bodies = recorded[:: max(1, len(recorded) // options.most)][: options.most]
         if not options.recordings:
             takes = [clips[name] for name in embedded.TEST]
-            body = open_playlist(workspace, takes, 900).body
+            body = open_playlist(workspace, takes, 900).body()
             assert body is not None
             bodies = [("embedded test clips", body)]
         if options.quiet:

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.capture.readers import read_recording
-from greenroom.capture.sequence import SEAM_TICKS, concatenate, mirror_body, yaw
+from greenroom.capture.sequence import SEAM_TICKS, Rounds, concatenate, mirror_body, yaw
 from greenroom.capture.skeleton.mapping import AUTOMATIC
-from greenroom.frames import BONE, HUMANOID, Body
+from greenroom.frames import BONE, BONES, HUMANOID, Body
 from greenroom.rotations import angle_between, from_euler, from_vector, multiply, normalise
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -162,3 +162,34 @@ def test_a_recording_joined_to_itself_goes_on(person: Callable[..., bytes]) -> N
     along = joined.root[:, [0, 2]]
     steps = np.linalg.norm(np.diff(along, axis=0), axis=1)
     assert steps[29] < 1e-4 and np.linalg.norm(along[-1] - along[0]) > 1.2
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(0, 60))
+def test_rounds_are_what_all_of_them_joined_would_be(seed: int, count: int, first: int) -> None:
+    draws = np.random.default_rng(seed)
+    bodies = []
+    for _ in range(count):
+        ticks = int(draws.integers(1, 20))
+        turns = draws.normal(size=(len(BONES), 3)) / 2
+        turns = turns + np.linspace(0, 1, ticks)[:, None, None] * draws.normal(size=(len(BONES), 3))
+        root = np.cumsum(draws.normal(size=(ticks, 3)), axis=0).astype(np.float32)
+        rotations = from_vector(turns).astype(np.float32)
+        bodies.append(Body(HUMANOID, root, rotations, np.ones((ticks, len(BONES)), np.float32)))
+    rounds = Rounds(bodies)
+    times = first // len(rounds) + 3
+    joined = concatenate(bodies * times)
+    last = first + 2 * len(rounds)
+    part = rounds.body(first, last)
+    assert np.allclose(part.root, joined.root[first:last], atol=2e-3)
+    assert float(angle_between(part.rotations, joined.rotations[first:last]).max()) < 0.2
+
+
+def test_rounds_of_a_body_whose_hips_are_missing_stay_finite() -> None:
+    rotations = np.tile(np.float32([0, 0, 0, 1]), (4, len(BONES), 1))
+    rotations[3, 0] = np.nan
+    validity = np.ones((4, len(BONES)), dtype=np.float32)
+    validity[3, 0] = 0
+    body = Body(HUMANOID, np.zeros((4, 3), dtype=np.float32), rotations, validity)
+    part = Rounds([body]).body(0, 12)
+    assert np.isfinite(part.root).all() and np.isfinite(part.rotations[:, 1:]).all()
+    assert np.isnan(part.rotations[[3, 7, 11], 0]).all() and np.isfinite(part.rotations[4:7]).all()

@@ -1,19 +1,26 @@
 """What plays: a body with the voice that was recorded with it, other voices where it has none."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from greenroom.capture.formats.wav import write_wav
 from greenroom.capture.ingest import store_take
 from greenroom.capture.labels import Tiers
+from greenroom.capture.packets import AUDIO_BYTES, is_body
 from greenroom.capture.readers import Recording, join_media, read_recording
+from greenroom.capture.receivers.selection import root_of
+from greenroom.capture.sequence import concatenate
 from greenroom.capture.skeleton.mapping import Mapping
+from greenroom.clock import tick_ns
 from greenroom.errors import BadInput
-from greenroom.frames import SAMPLES_PER_TICK, Floats
-from greenroom.live.playlist import open_playlist, show_conditioning
+from greenroom.frames import BONES, HUMANOID, SAMPLES_PER_TICK, Body, Floats
+from greenroom.live.playlist import Playlist, Scene, Voice, open_playlist, show_conditioning
 from greenroom.monitoring.script import ScriptScene
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
@@ -35,9 +42,9 @@ def play(tmp_path: Path, person: Callable[..., bytes]) -> Callable[..., tuple[Fl
 
     def play(takes: list[tuple[int, int, float]], ticks: int | None = None):
         playlist = open_playlist(workspace, [take(*one) for one in takes], ticks)
-        if playlist.audio is None:
+        if playlist.sound(0) is None:
             return None, list(playlist.clips)
-        levels = playlist.audio.reshape(-1, SAMPLES_PER_TICK)
+        levels = np.stack([playlist.sound(tick) for tick in range(playlist.ticks)])
         assert (levels == levels[:, :1]).all()
         return levels[:, 0].round(1).tolist(), list(playlist.clips)
 
@@ -104,3 +111,61 @@ def test_phonemes_are_told_when_they_are_heard(
     alone = open_playlist(workspace, takes[3:], 9).phonemes
     assert list(alone) == [(0, 2, "C"), (3, 4, "D"), (5, 7, "C"), (8, 9, "D")]
     assert show_conditioning(open_playlist(workspace, takes[1:2], 9), []) == {}
+
+
+def made(length: int, voice: int, level: float) -> Scene:
+    """A body of so many ticks that are told apart, with a voice of so many, or none."""
+    rotations = np.tile(np.float32([0, 0, 0, 1]), (length, len(BONES), 1))
+    root = (level + np.arange(length, dtype=np.float32) / 100)[:, None] * np.float32([1, 0, 0])
+    body = Body(HUMANOID, root, rotations, np.ones((length, len(BONES)), dtype=np.float32))
+    samples = np.full(voice * SAMPLES_PER_TICK, level, dtype=np.float32)
+    return Scene("", body, Voice(samples) if voice else None)
+
+
+lengths = st.integers(1, 4)
+
+
+@given(
+    st.lists(st.tuples(lengths, st.integers(0, 5)), min_size=1, max_size=4),
+    st.lists(st.integers(1, 5), max_size=3),
+    st.integers(1, 40),
+)
+def test_a_tick_is_heard_and_seen_as_if_all_rounds_were_joined(
+    bodies: list[tuple[int, int]], voices: list[int], ticks: int
+) -> None:
+    scenes = [made(length, voice, 1.0 + k) for k, (length, voice) in enumerate(bodies)]
+    others = [made(1, voice, 0.1 * (k + 1)).voice for k, voice in enumerate(voices)]
+    playlist = Playlist(tuple(scenes), tuple(v for v in others if v), ticks=ticks)
+    levels = [0.1 * (k + 1) for k, voice in enumerate(voices) for _ in range(voice)]
+    heard: list[float] = []
+    while len(heard) < ticks:
+        for k, (length, voice) in enumerate(bodies):
+            if voice:
+                heard += [1.0 + k if tick < voice else 0.0 for tick in range(length)]
+            else:
+                spoken = sum(1 for each in heard if 0 < each < 1)
+                heard += [
+                    (levels[(spoken + i) % len(levels)] if levels else 0) for i in range(length)
+                ]
+    body, joined = playlist.body(), concatenate([scene.body for scene in scenes * 40])
+    assert body is not None
+    assert np.allclose(body.root, joined.root[:ticks], atol=1e-5)
+    if not voices and not any(voice for _, voice in bodies):
+        assert playlist.sound(0) is None
+    else:
+        got = [float(playlist.sound(tick)[0]) for tick in range(ticks)]  # type: ignore[index]
+        assert got == pytest.approx(heard[:ticks])
+    packets = [p for tick in range(ticks) for p in playlist.player(first=tick).poll(tick_ns(tick))]
+    roots = [root_of(packet.data) for packet in packets if is_body(packet.data)]
+    assert np.allclose(np.stack(roots), body.root)  # type: ignore[arg-type]
+
+
+def test_a_week_takes_no_more_memory_than_a_minute() -> None:
+    week = 7 * 24 * 3600 * 30
+    scene = made(900, 900, 1.0)
+    tracemalloc.start()
+    playlist = Playlist((scene,), (), ticks=week)
+    [_, sound] = playlist.player(first=week - 1).poll(tick_ns(week))
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(sound.data) == AUDIO_BYTES and used < 16 << 20

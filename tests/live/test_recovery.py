@@ -27,7 +27,7 @@ from greenroom.live.journal import JournalHeader, RecordingJournal, journals
 from greenroom.live.recorder import SEGMENT, Recorder, read_ledger
 from greenroom.live.recovery import is_cut_off, recover_recordings
 from greenroom.live.replay import verify
-from greenroom.live.ring import Ring, shared_folder
+from greenroom.live.ring import Ring, shared_folder, slot_type
 from greenroom.manifests import Show, ShowParents
 from greenroom.manifests.codec import to_json
 from greenroom.store.attribution import Attribution
@@ -341,3 +341,29 @@ def test_a_kill_at_any_moment_loses_at_most_a_second(running: RunningShow, seed:
     outcome = check_killed(running, whom, after_s)
     print(f"\n{seed} {whom} after {after_s:.2f} s: {outcome}", flush=True)
     assert outcome["lost_s"] <= 1 and outcome["dark_s"] <= 0.5
+
+
+def test_disk_is_reserved_and_given_back_segment_by_segment(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "home")
+    journal = RecordingJournal(workspace.home / "recording" / "show-1")
+    journal.open()
+    journal.reserve(1_000_000)
+    path = journal.folder / "reserved"
+    assert path.stat().st_blocks * 512 >= 1_000_000
+    journal.reserve(5_000_000)  # another recorder goes on
+    assert path.stat().st_size == 1_000_000
+    row = np.zeros((), dtype=slot_type(stand_in.SHAPE))
+    recorder = Recorder(workspace, journal=journal)
+    for tick in range(2 * SEGMENT):
+        row["tick"] = row["seq"] = tick
+        recorder.take(row.copy())
+    kept = sum(workspace.objects.path(line.segment).stat().st_size for line in journal.lines())
+    assert path.stat().st_size == 1_000_000 - kept
+
+
+def test_a_show_that_does_not_fit_on_the_disk_does_not_begin(tmp_path: Path) -> None:
+    journal = RecordingJournal(tmp_path / "recording" / "show-1")
+    journal.open()
+    with pytest.raises(GreenroomError, match="needs 1000000.0 GB of disk: .* GB are free"):
+        journal.reserve(10**15)
+    assert not (journal.folder / "reserved").exists()

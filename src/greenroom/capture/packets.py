@@ -153,8 +153,13 @@ def newest_samples(packets: Iterable[Packet]) -> tuple[BodySample | None, Floats
     return body, sound
 
 
-def _rows(body: Body) -> Floats:
-    """Return what packets hold after their head, shape (T, 3 + 5 * 55)."""
+def body_packet(tick: int, row: Floats, is_first: bool) -> bytes:
+    """Return the packet of one tick, of a row of :func:`body_rows`; whether it begins a clip."""
+    return _HEAD.pack(_MAGIC, BODY, FIRST_OF_CLIP if is_first else 0, tick) + row.tobytes()
+
+
+def body_rows(body: Body) -> Floats:
+    """Return what body packets hold after their head, shape (T, 3 + 5 * 55)."""
     ticks = len(body)
     parts = (body.root, body.rotations.reshape(ticks, 4 * _J), body.validity)
     return np.concatenate(parts, axis=1, dtype=_F4)
@@ -180,7 +185,7 @@ class TakePlayer:
         first: int = 0,
     ) -> None:
         """Keep what plays, a row a tick as packets have it; they are made when they are due."""
-        self._rows = None if body is None else _rows(body)
+        self._rows = None if body is None else body_rows(body)
         self.audio = None if audio is None else np.ascontiguousarray(audio, _F4)
         self.firsts, self.cuts = frozenset(firsts), tuple(cuts)
         self._next = first
@@ -201,8 +206,7 @@ class TakePlayer:
     def _packets(self, tick: int) -> list[bytes]:
         out = []
         if self._rows is not None and not any(a <= tick < b for a, b in self.cuts):
-            flags = FIRST_OF_CLIP if tick in self.firsts else 0
-            out.append(_HEAD.pack(_MAGIC, BODY, flags, tick) + self._rows[tick].tobytes())
+            out.append(body_packet(tick, self._rows[tick], tick in self.firsts))
         if self.audio is not None:
             samples = self.audio[tick * SAMPLES_PER_TICK : (tick + 1) * SAMPLES_PER_TICK]
             if len(samples) < SAMPLES_PER_TICK:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from greenroom.frames import BONE, Body, Floats, other_side
 from greenroom.rotations import from_vector, inverse, multiply, rotate, to_vector
@@ -21,7 +22,7 @@ def yaw(hips: Floats) -> Floats:
     """Return the twist about +Y of a hips rotation (4,), as a quaternion with w ≥ 0."""
     twist = np.asarray([0, hips[1], 0, hips[3]], dtype=np.float64)
     length = float(np.hypot(twist[1], twist[3]))
-    if length < 1e-4:
+    if not length >= 1e-4:  # or the hips are missing
         return np.asarray([0, 0, 0, 1], dtype=np.float32)
     return (twist / length * (-1 if twist[3] < 0 else 1)).astype(np.float32)
 
@@ -72,3 +73,77 @@ def _ease(root: Floats, rotations: Floats, old_root: Floats, old: Floats, ticks:
     turn = from_vector(offset[None] * fade[:, None, None])
     rotations[:ticks] = multiply(turn, rotations[:ticks])
     root[:ticks] += (old_root - root[0])[None] * fade[:, None]
+
+
+class Rounds:
+    """Bodies that play over and over, each round set down where the one before ended.
+
+    In memory are the first round and the second one; a later one is the second, turned and moved.
+
+    Args:
+        bodies: at least one; the first one's skeleton is kept.
+    """
+
+    def __init__(self, bodies: Sequence[Body]) -> None:
+        """Join the first two rounds."""
+        self.first = concatenate(bodies)
+        length = len(self.first)
+        both = concatenate([self.first, *bodies])
+        self.again = Body(
+            both.skeleton, both.root[length:], both.rotations[length:], both.validity[length:]
+        )
+        ends = [(body.root[-1], yaw(body.rotations[-1, 0])) for body in (self.first, self.again)]
+        (old, old_yaw), (new, new_yaw) = ends
+        twist = multiply(new_yaw, inverse(old_yaw))
+        self._turn = 2 * float(np.arctan2(twist[1], twist[3]))
+        """Radians about +Y by which a round is turned against the one before."""
+        self._shift = _floor(new) - np.exp(1j * self._turn) * _floor(old)
+
+    def __len__(self) -> int:
+        """Return the ticks of a round."""
+        return len(self.first)
+
+    def body(self, first: int, last: int) -> Body:
+        """Return what plays from tick `first` to before `last`, counted over all rounds."""
+        parts: list[Body] = []
+        while first < last or not parts:
+            number, at = divmod(first, len(self))
+            end = min(len(self), at + last - first)
+            parts.append(self._part(number, slice(at, end)))
+            first += end - at
+        if len(parts) == 1:
+            return parts[0]
+        return Body(
+            self.first.skeleton,
+            np.concatenate([part.root for part in parts]),
+            np.concatenate([part.rotations for part in parts]),
+            np.concatenate([part.validity for part in parts]),
+        )
+
+    def _part(self, number: int, rows: slice) -> Body:
+        """Return some ticks of one round."""
+        source = self.again if number else self.first
+        root, rotations = source.root[rows].copy(), source.rotations[rows].copy()
+        if number > 1:
+            turn, root = self._placement(number, root)
+            rotations[:, 0] = multiply(turn, rotations[:, 0])
+        return Body(source.skeleton, root, rotations, source.validity[rows].copy())
+
+    def _placement(self, number: int, root: Floats) -> tuple[Floats, Floats]:
+        """Return a round's turn against the second, and where roots (n, 3) of that are in it."""
+        steps = number - 1
+        turned = np.exp(1j * self._turn * steps)
+        if abs(np.exp(1j * self._turn) - 1) < 1e-9:
+            moved = steps * self._shift
+        else:
+            moved = self._shift * (turned - 1) / (np.exp(1j * self._turn) - 1)
+        floor = turned * _floor(root) + moved
+        place = np.stack([floor.imag, root[..., 1], floor.real], axis=-1).astype(np.float32)
+        half = self._turn * steps / 2
+        turn = np.asarray([0, np.sin(half), 0, np.cos(half)], dtype=np.float32)
+        return turn, place
+
+
+def _floor(root: Floats) -> NDArray[np.complex128]:
+    """Return places on the floor as z + ix, so that a turn about +Y by φ is a factor of e^(iφ)."""
+    return np.asarray(root[..., 2] + 1j * root[..., 0].astype(np.float64))

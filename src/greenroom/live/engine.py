@@ -29,14 +29,14 @@ import numpy as np
 from greenroom.clock import PERIOD_NS, Clock, Pacer, WallClock, tick_ns
 from greenroom.contracts import ModelShape, Packet, Receiver, Sink, flat_width, get_tensors
 from greenroom.errors import GreenroomError
-from greenroom.frames import Floats
+from greenroom.frames import Body, Floats
 from greenroom.live.control import NOTHING
 from greenroom.live.fallback import RUNGS
 from greenroom.live.inputs import open_inputs
 from greenroom.live.ipc import MessageStream, send
 from greenroom.live.loaded_model import LoadedModel
 from greenroom.live.performer import Performer, TickResult
-from greenroom.live.playlist import degrade_capture
+from greenroom.live.playlist import Playlist, degrade_capture
 from greenroom.live.ring import Ring, frame_of, get_packets, newest_fitting, put_packets, slot_type
 from greenroom.live.sinks import open_sink, sink_report
 from greenroom.manifests import Shape
@@ -230,13 +230,16 @@ class Engine:
         row["capture"] = outcome.capture is not None
 
 
-def _prepare() -> None:
-    """Ask for real-time scheduling, where it is allowed; keep the collector out of the loop."""
+def _prepare() -> bool:
+    """Ask for real-time scheduling; keep the collector out of the loop. Tell whether it is allowed."""
+    is_prompt = False
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+        is_prompt = True
     gc.collect()
     gc.freeze()
     gc.disable()
+    return is_prompt
 
 
 def _lead(backend: ShapedBackend) -> int:
@@ -275,6 +278,19 @@ def _performer(
     )
 
 
+def _darkened(
+    playlist: Playlist, stretches: Sequence[tuple[int, int]], seed: int
+) -> list[tuple[int, Body]]:
+    """Return the stretches of a playlist in which the light fails, as they play then."""
+    out = []
+    for first, last in stretches:
+        body = playlist.body(first, last)
+        if body is not None:
+            degrade_capture(body, first, seed)
+            out.append((first, body))
+    return out
+
+
 def main() -> int:
     """Read the order from standard input, perform when told, and report on standard output."""
     lines = MessageStream(sys.stdin.fileno())
@@ -289,11 +305,9 @@ def main() -> int:
     inputs.prepare()
     sinks = [open_sink(url, release.skeleton.offsets) for url in order["sinks"]]
     ring = Ring(Path(order["ring"]), ModelShape.load(msgspec.convert(order["room"], Shape)))
-    for first, last in order["dark"]:
-        degrade_capture(inputs.playlist.body, first, last, order["seed"])
-    _prepare()
-    fingerprint = backend.fingerprint()
-    send(sys.stdout.buffer, {"ready": True, "lead": lead, "fingerprint": fingerprint})
+    dark = _darkened(inputs.playlist, order["dark"], order["seed"])
+    facts = {"lead": lead, "fingerprint": backend.fingerprint(), "prompt": _prepare()}
+    send(sys.stdout.buffer, {"ready": True, **facts})
     calls: deque[dict[str, Any]] = deque()
     performed = 0
     while not lines.closed:
@@ -305,7 +319,7 @@ def main() -> int:
             continue
         performer = _performer(order, release.role, backend, previous)
         height = float(release.role.rest[6 * release.role.shape.joints])
-        receiver = inputs.receiver(order["cuts"], call["first"], height)
+        receiver = inputs.receiver(order["cuts"], call["first"], height=height, dark=dark)
         billing = (call["release"], -1 if previous is None else call["previous"])
         engine = Engine(
             performer, receiver, sinks=sinks, ring=ring, clock=WallClock(), billing=billing

@@ -14,7 +14,7 @@ from greenroom.capture.receivers.datagrams import ReceiverCounts
 from greenroom.capture.receivers.selection import has_pose, kind_of, root_of, with_root
 from greenroom.capture.receivers.take import SCHEME
 from greenroom.contracts import Packet, Receiver
-from greenroom.frames import HUMANOID, Floats
+from greenroom.frames import HUMANOID, Body, Floats
 from greenroom.live.playlist import Playlist, open_playlist
 from greenroom.store.workspace import Workspace
 
@@ -165,6 +165,7 @@ class Inputs:
         cuts: Sequence[tuple[int, int]] = (),
         first: int = 0,
         height: float = float(HUMANOID.offsets[0, 1]),
+        dark: Sequence[tuple[int, Body]] = (),
     ) -> Receiver:
         """Return the open receiver of all inputs.
 
@@ -172,8 +173,9 @@ class Inputs:
             cuts: (first, one past the last) ticks without capture from the takes.
             first: tick at which it begins.
             height: metres of the hips of a body of which nobody says where it stands.
+            dark: (first tick, body) of stretches that play in place of the takes.
         """
-        player = self.playlist.player(cuts, first)
+        player = self.playlist.player(cuts, first, dark)
         if not self.urls:
             return player
         receivers = [open_receiver(url, self.workspace, first) for url in self.urls]
@@ -197,6 +199,6 @@ def open_inputs(workspace: Workspace, urls: Sequence[str], ticks: int | None) ->
     takes = [url.removeprefix(SCHEME) for url in urls if url.startswith(SCHEME)]
     live = tuple(url for url in urls if not url.startswith(SCHEME))
     if live and not takes:
-        return Inputs(workspace, Playlist(None, None, (), False), live)
+        return Inputs(workspace, Playlist(), live)
     rank = next((i for i, url in enumerate(urls) if url.startswith(SCHEME)), 0)
     return Inputs(workspace, open_playlist(workspace, takes, ticks), live, rank)

@@ -7,8 +7,10 @@ so that what the journal names is there. A last line that was cut off in the mid
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from greenroom.store.objects import write_durably
 
 FOLDER = "recording"
 """Under a workspace's home."""
+RESERVE = "reserved"
+"""File that holds the disk which the rest of the show will need."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,8 +126,40 @@ class RecordingJournal:
                 then="move its folder away to go on without that recording",
             ) from error
 
-    def append(self, line: JournalLine) -> None:
-        """Add a segment, durably."""
+    def reserve(self, size: int) -> None:
+        """Take so many bytes of disk, which `append` gives back bit by bit; twice is once.
+
+        Raises:
+            GreenroomError: there is less.
+        """
+        path = self.folder / RESERVE
+        if path.exists() or not size:
+            return
+        free = shutil.disk_usage(self.folder).free
+        try:
+            if free < size:
+                raise OSError(errno.ENOSPC, f"{free / 1e9:.1f} GB are free")
+            with path.open("wb") as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise GreenroomError(
+                f"recording this needs {size / 1e9:.1f} GB of disk: {error.strerror}",
+                where=str(self.folder.parent),
+                then="free some, give fewer --seconds, or use --home on a larger disk",
+            ) from error
+
+    def append(self, line: JournalLine, size: int = 0) -> None:
+        """Add a segment, durably, and give back what was reserved for it.
+
+        Args:
+            line: the segment and the totals.
+            size: bytes of the segment.
+        """
+        with suppress(OSError):
+            path = self.folder / RESERVE
+            os.truncate(path, max(0, path.stat().st_size - size))
         with (self.folder / "segments.jsonl").open("ab") as file:
             file.write(msgspec.json.encode(line) + b"\n")
             file.flush()

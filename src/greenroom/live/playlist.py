@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import cycle
 from typing import NamedTuple
 
@@ -15,10 +16,10 @@ import numpy as np
 
 from greenroom.capture.annotations import take_tiers
 from greenroom.capture.ingest import load_take
-from greenroom.capture.packets import TakePlayer
-from greenroom.capture.sequence import concatenate
-from greenroom.clock import TICK_HZ
-from greenroom.contracts import PHONEMES
+from greenroom.capture.packets import body_packet, body_rows, encode_audio
+from greenroom.capture.sequence import Rounds
+from greenroom.clock import TICK_HZ, tick_ns
+from greenroom.contracts import PHONEMES, Packet
 from greenroom.errors import BadInput
 from greenroom.frames import BONE, LIMBS, SAMPLES_PER_TICK, Body, Floats
 from greenroom.monitoring.script import ScriptScene, tiers_of
@@ -29,38 +30,158 @@ Stretches = Sequence[tuple[int, int, str]]
 """(first tick, one past the last, what is said)."""
 
 
+class Voice(NamedTuple):
+    """A sound (S,), and the phonemes in it where its take has them."""
+
+    samples: Floats
+    phonemes: Stretches = ()
+
+
+class Scene(NamedTuple):
+    """A body that plays, its name, and its own voice if it has one."""
+
+    title: str
+    body: Body
+    voice: Voice | None = None
+
+
 @dataclass(frozen=True)
 class Playlist:
-    """What plays.
+    """What plays: one round of scenes, over and over, in memory that does not grow with the show.
 
     Attributes:
-        body: the bodies, joined; None if there is none.
-        audio: each body's own voice, and the other voices one after another where it has none.
+        scenes: the bodies in order, each with its own voice if it has one.
+        voices: that go on, one after another, wherever a body has none.
+        ticks: how long it lasts.
         clips: (first tick, name, whether it is a repeat) of each body.
-        repeats: whether the takes were too short and play again.
-        apart: whether a voice plays beside a body that it was not recorded with.
         phonemes: of what is said in it, where the takes have a tier of them.
     """
 
-    body: Body | None
-    audio: Floats | None
-    clips: tuple[tuple[int, str, bool], ...]
-    repeats: bool
-    apart: bool = False
+    scenes: tuple[Scene, ...] = ()
+    voices: tuple[Voice, ...] = ()
+    ticks: int = 0
+    clips: tuple[tuple[int, str, bool], ...] = ()
     phonemes: Stretches = ()
 
     @property
-    def ticks(self) -> int:
-        """How long it lasts."""
-        if self.body is not None:
-            return len(self.body)
-        return 0 if self.audio is None else -(-len(self.audio) // SAMPLES_PER_TICK)
+    def repeats(self) -> bool:
+        """Whether the takes are too short, and play again."""
+        return any(clip[2] for clip in self.clips)
 
-    def player(self, cuts: Sequence[tuple[int, int]] = (), first: int = 0) -> TakePlayer:
-        """Return a receiver that plays it from tick `first` on."""
-        return TakePlayer(
-            self.body, self.audio, firsts=[clip[0] for clip in self.clips], cuts=cuts, first=first
-        )
+    @property
+    def apart(self) -> bool:
+        """Whether a voice plays beside a body that it was not recorded with."""
+        return bool(self.voices) and any(scene.voice is None for scene in self.scenes)
+
+    @cached_property
+    def _rounds(self) -> Rounds | None:
+        return Rounds([scene.body for scene in self.scenes]) if self.scenes else None
+
+    @cached_property
+    def _soundtrack(self) -> _Soundtrack | None:
+        if not self.voices and all(scene.voice is None for scene in self.scenes):
+            return None
+        return _Soundtrack(self.scenes, self.voices)
+
+    def body(self, first: int = 0, last: int | None = None) -> Body | None:
+        """Return the bodies from one tick to another, joined; None if there is none."""
+        if self._rounds is None:
+            return None
+        return self._rounds.body(first, self.ticks if last is None else min(last, self.ticks))
+
+    def sound(self, tick: int) -> Floats | None:
+        """Return what is heard at a tick (800,); None if nothing speaks at all."""
+        return None if self._soundtrack is None else self._soundtrack.tick(tick)
+
+    def player(
+        self,
+        cuts: Sequence[tuple[int, int]] = (),
+        first: int = 0,
+        dark: Sequence[tuple[int, Body]] = (),
+    ) -> PlaylistPlayer:
+        """Return a receiver that plays it.
+
+        Args:
+            cuts: (first tick, one past the last) in which the body is lost.
+            first: tick to begin at.
+            dark: (first tick, body) of stretches that play in place of what is there.
+        """
+        return PlaylistPlayer(self, cuts, first, dark)
+
+
+class PlaylistPlayer:
+    """Play a playlist in real time, as if it were captured now; made by :meth:`Playlist.player`."""
+
+    def __init__(
+        self,
+        playlist: Playlist,
+        cuts: Sequence[tuple[int, int]],
+        first: int,
+        dark: Sequence[tuple[int, Body]],
+    ) -> None:
+        """Packets are made when they are due."""
+        self.playlist, self.cuts = playlist, tuple(cuts)
+        self._dark = [(begin, body_rows(body)) for begin, body in dark]
+        self._firsts = frozenset(clip[0] for clip in playlist.clips)
+        self._next = first
+        playlist.sound(0)  # laid out now: at the first tick there is no time for it
+        playlist.body(0, 0)
+
+    def poll(self, now_ns: int) -> list[Packet]:
+        """Return the packets of every tick that is due."""
+        out = []
+        while self._next < self.playlist.ticks and tick_ns(self._next) <= now_ns:
+            out += [Packet(now_ns, data) for data in self._packets(self._next)]
+            self._next += 1
+        return out
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _packets(self, tick: int) -> list[bytes]:
+        out = []
+        body = self.playlist.body(tick, tick + 1)
+        if body is not None and not any(a <= tick < b for a, b in self.cuts):
+            row = body_rows(body)[0]
+            for begin, rows in self._dark:
+                if begin <= tick < begin + len(rows):
+                    row = rows[tick - begin]
+            out.append(body_packet(tick, row, tick in self._firsts))
+        sound = self.playlist.sound(tick)
+        if sound is not None:
+            out.append(encode_audio(tick, sound))
+        return out
+
+
+class _Soundtrack:
+    """What is heard along the rounds of scenes, a tick at a time: silence where nothing speaks."""
+
+    def __init__(self, scenes: Sequence[Scene], voices: Sequence[Voice]) -> None:
+        ticks = sum(len(scene.body) for scene in scenes)
+        self._own = np.zeros((ticks, SAMPLES_PER_TICK), dtype=np.float32)
+        is_open = np.zeros(ticks, dtype=np.int64)  # where the other voices go on
+        offset = 0
+        for scene in scenes:
+            end = offset + len(scene.body)
+            if scene.voice is None:
+                is_open[offset:end] = bool(voices)
+            else:
+                flat = self._own[offset:end].reshape(-1)
+                samples = scene.voice.samples[: len(flat)]
+                flat[: len(samples)] = samples
+            offset = end
+        self._is_open = is_open
+        self._before = np.concatenate([[0], np.cumsum(is_open)])
+        self._others = np.concatenate([voice.samples for voice in voices]) if voices else None
+
+    def tick(self, tick: int) -> Floats:
+        rounds, at = divmod(tick, len(self._own)) if len(self._own) else (0, 0)
+        if len(self._own) and not self._is_open[at]:
+            return np.asarray(self._own[at])
+        assert self._others is not None
+        count = rounds * int(self._before[-1]) + int(self._before[at]) if len(self._own) else tick
+        first = count * SAMPLES_PER_TICK
+        return np.take(self._others, np.arange(first, first + SAMPLES_PER_TICK), mode="wrap")
 
 
 def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None) -> Playlist:
@@ -74,30 +195,26 @@ def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None)
     Raises:
         BadInput: no take can play.
     """
-    bodies: list[_Scene] = []
-    voices: list[_Voice] = []
+    scenes: list[Scene] = []
+    voices: list[Voice] = []
     for name in takes:
         recording = load_take(workspace, name)
         voice = None
         if recording.audio is not None:
             spans = take_tiers(workspace, name).get(PHONEMES, ())
-            voice = _Voice(recording.audio.samples, () if isinstance(spans, str) else spans)
+            voice = Voice(recording.audio.samples, () if isinstance(spans, str) else spans)
         if recording.body is not None:
-            bodies.append(_Scene(workspace.attributions.name(name), recording.body, voice))
+            scenes.append(Scene(workspace.attributions.name(name), recording.body, voice))
         elif voice is not None:
             voices.append(voice)
-    if not bodies and not voices:
+    if not scenes and not voices:
         raise BadInput("there is nothing to play", then="give --in take:HASH")
-    if not bodies:
-        sound = _looped(voices, 0, ticks)
-        phonemes = _looped_phonemes(voices, 0, -(-len(sound) // SAMPLES_PER_TICK))
-        return Playlist(None, sound, (), False, phonemes=phonemes)
-    scenes = _scenes(bodies, ticks)
-    body, clips = _bodies(scenes, len(bodies), ticks)
-    apart = bool(voices) and any(scene.voice is None for scene in scenes)
-    repeats = any(clip[2] for clip in clips)
-    audio, phonemes = _sound(scenes, voices, len(body))
-    return Playlist(body, audio, clips=clips, repeats=repeats, apart=apart, phonemes=phonemes)
+    if ticks is None:
+        samples = sum(len(voice.samples) for voice in voices)
+        ticks = sum(len(s.body) for s in scenes) if scenes else -(-samples // SAMPLES_PER_TICK)
+    clips = _clips(scenes, ticks)
+    phonemes = _phonemes(scenes, voices, clips, ticks)
+    return Playlist(tuple(scenes), tuple(voices), ticks=ticks, clips=clips, phonemes=phonemes)
 
 
 def show_conditioning(playlist: Playlist, script: Sequence[ScriptScene]) -> dict[str, Stretches]:
@@ -108,106 +225,63 @@ def show_conditioning(playlist: Playlist, script: Sequence[ScriptScene]) -> dict
     return out
 
 
-def degrade_capture(body: Body | None, first: int, last: int, seed: int) -> None:
+def degrade_capture(body: Body, first: int, seed: int) -> None:
     """Let the light fail on a body, in place: joints jitter, limbs are lost, nothing is trusted whole.
 
     A simulation, for rehearsals of what to do then: 4° of jitter in every joint (rms), the right arm
     lost in every other second, and 0.4 of visibility.
 
     Args:
-        body: what plays; None does nothing.
-        first: the first tick.
-        last: one past the last.
+        body: of the stretch in which it fails.
+        first: the stretch's first tick.
         seed: of the jitter.
     """
-    if body is None:
-        return
-    part = slice(first, min(last, len(body)))
     random = np.random.default_rng([seed, first])
-    turns = body.rotations[part]
-    shake = np.deg2rad(4) / np.sqrt(3) * random.standard_normal((*turns.shape[:2], 3))
-    shaken = multiply(from_vector(shake.astype(np.float32)), turns).astype(np.float32)
-    body.rotations[part] = normalise(shaken)
-    body.validity[part] *= np.float32(0.4)
+    shake = np.deg2rad(4) / np.sqrt(3) * random.standard_normal((*body.rotations.shape[:2], 3))
+    shaken = multiply(from_vector(shake.astype(np.float32)), body.rotations).astype(np.float32)
+    body.rotations[:] = normalise(shaken)
+    body.validity[:] *= np.float32(0.4)
     arm = [BONE[name] for name in LIMBS["right arm"]]
-    seconds = np.arange(part.start, part.start + len(turns)) // TICK_HZ
+    seconds = np.arange(first, first + len(body)) // TICK_HZ
     for tick in np.flatnonzero(seconds % 2 == 0):
-        body.validity[part.start + tick, arm] = 0
+        body.validity[tick, arm] = 0
 
 
-class _Voice(NamedTuple):
-    """A sound (S,), and the phonemes in it where its take has them."""
-
-    samples: Floats
-    phonemes: Stretches
-
-
-class _Scene(NamedTuple):
-    """A body that plays, its name, and its own voice if it has one."""
-
-    title: str
-    body: Body
-    voice: _Voice | None
-
-
-def _scenes(bodies: Sequence[_Scene], ticks: int | None) -> list[_Scene]:
+def _clips(scenes: Sequence[Scene], ticks: int) -> tuple[tuple[int, str, bool], ...]:
     """Return what plays in order, again from the start until `ticks` are covered."""
-    if ticks is None:
-        return list(bodies)
     out, offset = [], 0
-    for scene in cycle(bodies):
+    for k, scene in enumerate(cycle(scenes)):
         if offset >= ticks:
             break
-        out.append(scene)
+        out.append((offset, scene.title, k >= len(scenes)))
         offset += len(scene.body)
-    return out
+    return tuple(out)
 
 
-def _bodies(
-    scenes: Sequence[_Scene], once: int, ticks: int | None
-) -> tuple[Body, tuple[tuple[int, str, bool], ...]]:
-    clips, offset = [], 0
-    for k, scene in enumerate(scenes):
-        clips.append((offset, scene.title, k >= once))
-        offset += len(scene.body)
-    joined = concatenate([scene.body for scene in scenes])
-    if ticks is not None:
-        joined = Body(
-            joined.skeleton, joined.root[:ticks], joined.rotations[:ticks], joined.validity[:ticks]
-        )
-    return joined, tuple(clips)
-
-
-def _sound(
-    scenes: Sequence[_Scene], voices: Sequence[_Voice], ticks: int
-) -> tuple[Floats | None, Stretches]:
-    """Return what is heard along the scenes, silence where nothing speaks, and its phonemes.
-
-    The sound is None if nothing speaks at all.
-    """
-    if not voices and all(scene.voice is None for scene in scenes):
-        return None, ()
-    out_phonemes: list[tuple[int, int, str]] = []
-    out = np.zeros(ticks * SAMPLES_PER_TICK, dtype=np.float32)
-    sample_offset, voice_offset = 0, 0
-    for scene in scenes:
-        segment = out[sample_offset : sample_offset + len(scene.body) * SAMPLES_PER_TICK]
-        first, length = sample_offset // SAMPLES_PER_TICK, len(segment) // SAMPLES_PER_TICK
-        phonemes: Stretches = ()
+def _phonemes(
+    scenes: Sequence[Scene],
+    voices: Sequence[Voice],
+    clips: Sequence[tuple[int, str, bool]],
+    ticks: int,
+) -> Stretches:
+    """Return what is said along the clips: in a body's own voice, else in the others, which go on."""
+    if not scenes:
+        return _looped_phonemes(voices, 0, ticks)
+    out: list[tuple[int, int, str]] = []
+    spoken = 0  # ticks of the other voices so far
+    for k, (first, _, _) in enumerate(clips):
+        scene = scenes[k % len(scenes)]
+        length = min(len(scene.body), ticks - first)
         if scene.voice is not None:
-            scene_samples = scene.voice.samples[: len(segment)]
-            segment[: len(scene_samples)] = scene_samples
             phonemes = _cut(scene.voice.phonemes, 0, length)
-        elif voices:
-            segment[:] = _looped(voices, voice_offset, length)
-            phonemes = _looped_phonemes(voices, voice_offset // SAMPLES_PER_TICK, length)
-            voice_offset += len(segment)
-        out_phonemes += [(first + a, first + b, symbol) for a, b, symbol in phonemes]
-        sample_offset += len(segment)
-    return out, tuple(out_phonemes)
+        else:
+            phonemes = _looped_phonemes(voices, spoken, length)
+            spoken += length
+        out += [(first + a, first + b, symbol) for a, b, symbol in phonemes]
+    return tuple(out)
 
 
-def _looped_phonemes(voices: Sequence[_Voice], first: int, ticks: int) -> Stretches:
+def _looped_phonemes(voices: Sequence[Voice], first: int, ticks: int) -> Stretches:
     """Return the phonemes of looped voices from tick `first` on, to the nearest tick."""
     out: list[tuple[int, int, str]] = []
     total = sum(len(voice.samples) for voice in voices) / SAMPLES_PER_TICK
@@ -228,11 +302,3 @@ def _cut(stretches: Stretches, first: int, ticks: int) -> Stretches:
     """Return the parts of stretches that lie in so many ticks from `first` on, counted from there."""
     clipped = [(max(0, a - first), min(b - first, ticks), value) for a, b, value in stretches]
     return tuple(stretch for stretch in clipped if stretch[0] < stretch[1])
-
-
-def _looped(voices: Sequence[_Voice], first: int, ticks: int | None) -> Floats:
-    """Return voices one after another from sample `first` on, over and over for `ticks` ticks."""
-    once = np.concatenate([voice.samples for voice in voices])
-    if ticks is None:
-        return once
-    return np.take(once, np.arange(first, first + ticks * SAMPLES_PER_TICK), mode="wrap")

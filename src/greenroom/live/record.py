@@ -12,9 +12,10 @@ from greenroom.capture.packets import NewestSamples
 from greenroom.clock import PERIOD_NS, TICK_HZ, Clock, Pacer, WallClock, tick_ns
 from greenroom.errors import BadInput
 from greenroom.live.inputs import open_inputs
+from greenroom.live.recorder import disk_for
 from greenroom.live.recording import RecorderHandle
-from greenroom.live.recovery import recover_recordings
-from greenroom.live.ring import Ring, shared_folder, sweep_shared_memory
+from greenroom.live.recovery import clean_up
+from greenroom.live.ring import Ring, shared_folder
 from greenroom.live.take_recording import NO_MODEL, TakeCapture
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
@@ -81,17 +82,17 @@ def record_take(
         BadInput: an input cannot be opened, or nothing arrived.
         GreenroomError: the take could not be kept; `show recover` tries again.
     """
-    for kept in recover_recordings(workspace, hooks.warn):
-        hooks.warn(f"a {kept.kind} of {kept.actor} was cut off, and is kept: {kept.name}")
-    sweep_shared_memory()
+    clean_up(workspace, hooks.warn)
     inputs = open_inputs(workspace, list(spec.inputs), None)
     inputs.prepare()
     path = shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}"
     ring = Ring(path, NO_MODEL, create=True)
-    recorder = RecorderHandle(workspace, ring, by, hooks.warn)
+    reserve = 0 if spec.ticks is None else disk_for(NO_MODEL, spec.ticks)
+    recorder = RecorderHandle(workspace, ring, by, warn=hooks.warn, reserve=reserve)
     receiver = inputs.receiver()
     reports: Reports = getattr(receiver, "reports", list)
     try:
+        recorder.wait_ready()
         recorder.describe(spec.attribution)
         capture, clock = TakeCapture(receiver, ring), clock or WallClock()
         ticks = _capture(capture, spec, recorder, hooks=hooks, clock=clock)

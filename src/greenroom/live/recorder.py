@@ -29,6 +29,11 @@ SEGMENT = 30
 """Frames of a segment: a second."""
 
 
+def disk_for(shape: ModelShape, ticks: int) -> int:
+    """Return the bytes of disk that a show of so many ticks may take: half of what its rows are."""
+    return slot_type(shape).itemsize * ticks // 2
+
+
 def chain(before: bytes, frame: Frame) -> bytes:
     """Return the digest after one more frame; `before` is empty at the start."""
     state = hashlib.sha256(before)
@@ -108,10 +113,15 @@ class Recorder:
             data, totals = self._waiting[0]
             segment = self.workspace.objects.put(data)
             if self.journal is not None:
-                self.journal.append(JournalLine(segment=segment, totals=totals))
+                self.journal.append(JournalLine(segment=segment, totals=totals), len(data))
             self._segments.append(segment)
             del self._waiting[0]
         return list(self._segments)
+
+    @property
+    def pending(self) -> int:
+        """How many rows were taken since the last segment."""
+        return len(self._rows)
 
     def totals(self) -> Totals:
         """Return what was taken so far."""

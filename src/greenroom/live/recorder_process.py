@@ -44,6 +44,11 @@ class _Recording:
         self.ring = Ring(Path(order["ring"]), shape)
         self.journal = RecordingJournal(Path(order["journal"]))
         self.journal.open()
+        try:
+            self.journal.reserve(order["reserve"])
+        except GreenroomError:
+            self.journal.remove()
+            raise
         self.recorder = Recorder(self.workspace, warn, self.journal)
         self._at = self.recorder.resume()
         self._kept_s = self._heard_s = time.monotonic()
@@ -59,6 +64,7 @@ class _Recording:
             self._heard_s = now
         if now - self._kept_s > _LONGEST_S:
             self.recorder.keep()
+        if not self.recorder.pending:
             self._kept_s = now
         return bool(rows)
 
@@ -97,7 +103,12 @@ def main() -> int:
         with suppress(OSError):
             send(sys.stdout.buffer, {"warning": what})
 
-    recording = _Recording(order, warn)
+    try:
+        recording = _Recording(order, warn)
+    except GreenroomError as error:
+        send(sys.stdout.buffer, {"refused": [error.what, error.where, error.then]})
+        return 1
+    send(sys.stdout.buffer, {"ready": True})
     finish: dict[str, Any] | None = None
     while True:
         for message in lines.read():

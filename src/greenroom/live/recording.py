@@ -34,10 +34,16 @@ class RecorderHandle:
         ring: its frames.
         by: who records it, for the log.
         warn: called with what went wrong.
+        reserve: bytes of disk that the rest will need; 0 where its length is not known.
     """
 
     def __init__(
-        self, workspace: Workspace, ring: Ring, by: str, warn: Callable[[str], None]
+        self,
+        workspace: Workspace,
+        ring: Ring,
+        by: str,
+        warn: Callable[[str], None],
+        reserve: int = 0,
     ) -> None:
         """Start the process; it reads from the ring's first frame."""
         self.warn = warn
@@ -49,6 +55,7 @@ class RecorderHandle:
             "room": ring.shape.manifest(),
             "by": by,
             "pid": os.getpid(),
+            "reserve": reserve,
         }
         self._record: dict[str, Any] | None = None
         self._starts = 0
@@ -66,11 +73,23 @@ class RecorderHandle:
         self._record = msgspec.to_builtins(record)
         send(self._process.stdin, {"record": self._record})
 
+    def wait_ready(self) -> None:
+        """Wait until the disk is reserved.
+
+        Raises:
+            GreenroomError: there is too little of it, or the recorder does not start.
+        """
+        message = self._lines.wait(_FINISH_S)
+        if "refused" in message:
+            what, where, then = message["refused"]
+            raise GreenroomError(what, where=where, then=then)
+
     def check(self) -> None:
         """Replace a recorder that is gone; the ring holds a minute of frames for the next one."""
         for message in self._lines.read():
             self._starts = 0
-            self.warn(message.get("warning", message.get("failed", "")))
+            if "warning" in message:
+                self.warn(message["warning"])
         status = self._process.poll()
         if status is not None and self._starts < _MOST_STARTS:
             self.warn(f"the recorder ended with status {status}; another goes on where it was")
@@ -96,8 +115,9 @@ class RecorderHandle:
             send(self._process.stdin, {"finish": ticks})
             try:
                 message = self._lines.wait(_FINISH_S)
-                while "warning" in message:
-                    self.warn(message["warning"])
+                while "name" not in message and "failed" not in message:
+                    if "warning" in message:
+                        self.warn(message["warning"])
                     message = self._lines.wait(_FINISH_S)
             except GreenroomError as error:  # it was lost
                 failure = error.what

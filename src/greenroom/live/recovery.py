@@ -16,7 +16,7 @@ from greenroom.contracts import ModelShape
 from greenroom.errors import GreenroomError
 from greenroom.live.journal import JournalHeader, RecordingJournal, journals, show_of
 from greenroom.live.recorder import Recorder, read_segments
-from greenroom.live.ring import Ring
+from greenroom.live.ring import Ring, sweep_shared_memory
 from greenroom.live.take_recording import NO_MODEL, store_recording
 from greenroom.manifests import Shape
 from greenroom.manifests.codec import to_json
@@ -99,6 +99,20 @@ def recover_recordings(
         except (GreenroomError, OSError) as error:
             warn(f"what was cut off cannot be finished: {error}")
     return out
+
+
+def clean_up(workspace: Workspace, warn: Callable[[str], None]) -> None:
+    """Finish what was cut off, and free what it left in memory; say so.
+
+    Args:
+        workspace: where the journals are.
+        warn: called with a line for each.
+    """
+    for kept in recover_recordings(workspace, warn):
+        frames = f"its {kept.frames} frames are kept"
+        warn(f"a {kept.kind} of {kept.actor} was cut off; {frames}: {kept.name}")
+    for pid in sweep_shared_memory():
+        warn(f"process {pid} was cut off; what it left in shared memory is freed")
 
 
 def recover_recording(

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from greenroom.contracts import Observer, get_tensors
 from greenroom.features.conditioning import Conditioning
 from greenroom.live.journal import Totals
-from greenroom.live.recorder import latency_percentiles
+from greenroom.live.recorder import disk_for, latency_percentiles
 from greenroom.live.recording import RecorderHandle
-from greenroom.live.recovery import recover_recordings
+from greenroom.live.recovery import clean_up
 from greenroom.live.ref_follower import RefFollower
-from greenroom.live.ring import STAMPS, Ring, shared_folder, sweep_shared_memory
+from greenroom.live.ring import STAMPS, Ring, shared_folder
 from greenroom.live.show_notice import ShowNotice
 from greenroom.live.sinks import resolve_sink
 from greenroom.live.supervisor import EngineSupervisor, ShowSpec
@@ -88,12 +88,7 @@ def perform(
         GreenroomError: the engine could not start, or the show could not be kept.
     """
     retain_freed_memory()
-    for kept in recover_recordings(workspace, hooks.warn):
-        hooks.warn(
-            f"a {kept.kind} of {kept.actor} was cut off; its {kept.frames} frames are kept: {kept.name}"
-        )
-    for pid in sweep_shared_memory():
-        hooks.warn(f"a show of process {pid} was cut off; its memory is freed")
+    clean_up(workspace, hooks.warn)
     # From the first look at the stage on, interruptions wait until the record is written.
     with ShowNotice(workspace.home, order.release.actor) as notice, interruptible() as interrupted:
 
@@ -120,11 +115,13 @@ def _perform(
     shape = order.release.role.shape
     sinks = [resolve_sink(url) for url in order.sinks]
     ring = Ring(shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}", shape, create=True)
-    recording = RecorderHandle(workspace, ring, by, hooks.warn)
+    reserve = disk_for(shape, order.ticks)
+    recording = RecorderHandle(workspace, ring, by, warn=hooks.warn, reserve=reserve)
     cast: EngineSupervisor | None = None
     try:
         cast = EngineSupervisor(workspace, order, sinks, ring, warn=hooks.warn)
         stage = RefFollower(workspace, order.release.actor, cast, by, warn=hooks.warn)
+        recording.wait_ready()
         cast.start()
         watching = _Watching(ring, list(observers), hooks)
         ended_early = _run(

@@ -162,6 +162,8 @@ class EngineSupervisor:
     def _hear(self, engine: _Engine, line: dict[str, Any]) -> None:
         if "ready" in line:
             engine.lead = line.get("lead", LEAD_TICKS)
+            if not self.fingerprint and not line.get("prompt", True):
+                self.warn("real-time priority is not allowed here: other work can make frames late")
             self.fingerprint = self.fingerprint or line.get("fingerprint", {})
         else:
             self.links.add(engine.process.pid, line)

@@ -147,7 +147,7 @@ def _lost(
     manifest = workspace.objects.read(show, Show)
     if not manifest.playlist:
         return None
-    body = open_playlist(workspace, manifest.playlist, manifest.ticks).body
+    body = open_playlist(workspace, manifest.playlist, manifest.ticks).body()
     ticks = np.asarray(staged.ticks)
     missing = ~np.isfinite(staged.captured[..., 0]).any(axis=1)
     ends = np.where(missing, -1, np.arange(len(ticks)))

@@ -23,6 +23,7 @@ from greenroom.capture.receivers import LISTENING, open_receiver, try_receiver
 from greenroom.capture.receivers.addresses import with_allowed
 from greenroom.clock import NS_PER_S, PERIOD_NS, TICK_HZ, Pacer, WallClock
 from greenroom.errors import GreenroomError
+from greenroom.live.recorder import disk_for
 from greenroom.live.ring import SLOTS, shared_folder, slot_type
 from greenroom.live.show_notice import find_show
 from greenroom.live.sinks import resolve_sink
@@ -179,7 +180,7 @@ def _shared_memory(release: Release) -> Check:
 
 
 def _disk(workspace: Workspace, release: Release, hours: float) -> Check:
-    needed = int(slot_type(release.role.shape).itemsize * TICK_HZ * 3600 * hours)
+    needed = disk_for(release.role.shape, round(TICK_HZ * 3600 * hours))
     free = shutil.disk_usage(workspace.home).free
     ok = free >= needed
     then = "" if ok else "free some disk, or perform with --home on a larger one"
