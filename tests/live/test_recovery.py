@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -141,6 +141,7 @@ def test_a_full_disk_leaves_all_that_is_needed_to_try_again(
     assert kept.frames == SEGMENT + 7
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 4 * SEGMENT), st.integers(0, 2000))
 def test_a_journal_cut_off_anywhere_gives_whole_segments(
     tmp_path_factory: pytest.TempPathFactory, ticks: int, cut: int
