@@ -1,5 +1,6 @@
 """Shows as a service: what a request needs, and what a demo's replay has to be."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from greenroom.errors import BadInput, CheckFailed
 from greenroom.live.show import ShowResult
 from greenroom.services.demo import DemoResult
 from greenroom.services.show_results import replay_line
+from greenroom.services.show_session import read_outputs, require_no_loop
 from greenroom.services.shows import ReplayResult, replay_show
 from greenroom.store.workspace import Workspace
 
@@ -49,3 +51,26 @@ def test_a_replay_has_something_to_do(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no show|show"):
         replay_show(workspace, "0" * 64, progress=None)
     assert not ReplayResult(None, None).differs
+
+
+@pytest.mark.parametrize(
+    ("receivers", "sinks", "loops"),
+    [
+        (["vmc://:39540"], ["vmc://127.0.0.1:39540"], True),
+        (["vmc://0.0.0.0:4000?allow=10.0.0.0/8"], ["vmc://localhost:4000"], True),
+        (["vmc://"], ["vmc://[::1]:39540"], True),
+        (["vmc://:39540"], ["vmc://127.0.0.1:39539"], False),
+        (["vmc://:39540"], ["vmc://10.0.0.7:39540"], False),
+        (["livelink://:39540"], ["vmc://127.0.0.1:39540"], False),
+    ],
+)
+def test_an_output_that_feeds_its_own_input_is_refused(
+    receivers: list[str], sinks: list[str], loops: bool
+) -> None:
+    with pytest.raises(BadInput, match="receive what it sends") if loops else nullcontext():
+        require_no_loop(receivers, sinks)
+
+
+def test_an_output_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(BadInput, match="given twice"):
+        read_outputs(["vmc://127.0.0.1:39539", "vmc://127.0.0.1:39539"])

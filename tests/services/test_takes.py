@@ -50,7 +50,7 @@ def test_a_take_is_listed_described_and_exported(tmp_path: Path, clip: Path) -> 
 @pytest.mark.parametrize(
     ("request_", "sentence"),
     [
-        (IngestRequest([], "a/b"), "is no name"),
+        (IngestRequest([], "a/b"), "has no usable name"),
         (IngestRequest([], "mira", participant="p"), "belong together"),
         (IngestRequest([], "mira", rights="MIT"), "belong together"),
     ],

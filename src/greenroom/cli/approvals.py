@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from greenroom.cli.context import Context, answer, as_json, short
+from greenroom.cli.context import ActorName, Context, answer, as_json, short
 from greenroom.registry.approval import revoke
 from greenroom.registry.auto_approval import read_auto_approval
 from greenroom.registry.policy import PolicyRules, missing_approvals, set_policy
@@ -108,7 +108,7 @@ def revoke_key_command(context: Context, name: str, as_json: bool) -> None:
 
 
 @click.command("policy")
-@click.argument("actor")
+@click.argument("actor", type=ActorName())
 @click.option("--by", required=True, metavar="NAME", help="Who signs it.")
 @click.option("--needed", default=1, show_default=True, type=click.IntRange(1), help="Approvals.")
 @click.option("--approver", multiple=True, metavar="NAME", help="Who may approve; default anybody.")

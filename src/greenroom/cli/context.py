@@ -126,6 +126,22 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+class ActorName(click.ParamType[str]):
+    """The name of an actor, checked before anything is looked up by it."""
+
+    name = "actor"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the name.
+
+        Raises:
+            BadInput: it cannot be one.
+        """
+        from greenroom.store.attribution import require_actor_name
+
+        return require_actor_name(value)
+
+
 class Heavy(click.Command):
     """A command that may take long while a show is on: it stands back behind it."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from greenroom.cli.context import Context, FiniteRange, answer, as_json
+from greenroom.cli.context import ActorName, Context, FiniteRange, answer, as_json
 from greenroom.services.doctor import (
     DoctorRequest,
     diagnosis_json,
@@ -17,7 +17,7 @@ from greenroom.services.doctor import (
 
 
 @click.command("doctor")
-@click.argument("actor")
+@click.argument("actor", type=ActorName())
 @click.option(
     "--in",
     "inputs",

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
+from greenroom.cli.context import ActorName, Context, Heavy, answer, as_json, meter, short
 from greenroom.clock import NS_PER_S
 from greenroom.errors import BadInput, MissingExtra
 from greenroom.retraining.requests import FAILED, PROMOTED, REJECTED, Run, request_run, runs
@@ -48,7 +48,7 @@ def need_extras() -> None:
 
 
 @click.command("retrain", cls=Heavy)
-@click.argument("actor")
+@click.argument("actor", type=ActorName())
 @click.option("--why", default="somebody asked for it", show_default=True, help="For the record.")
 @click.option("--preset", help="Of what is trained; default the policy's.")
 @click.option("--steps", type=click.IntRange(1), help="Of the training; default the policy's.")
@@ -89,7 +89,7 @@ def run_group() -> None:
 
 
 @run_group.command("list")
-@click.argument("actor", required=False)
+@click.argument("actor", type=ActorName(), required=False)
 @as_json
 @click.pass_obj
 def list_command(context: Context, actor: str | None, as_json: bool) -> None:

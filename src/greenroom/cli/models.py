@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from greenroom.cli.context import Context, Heavy, answer, as_json, meter, short
+from greenroom.cli.context import ActorName, Context, Heavy, answer, as_json, meter, short
 from greenroom.cli.experiments import table
 from greenroom.cli.training_progress import TrainingProgress
 from greenroom.registry.promote import promote, rollback
@@ -230,7 +230,7 @@ def card_command(context: Context, release: str, as_json: bool) -> None:
 
 
 @click.command("promote")
-@click.argument("actor")
+@click.argument("actor", type=ActorName())
 @click.argument("release")
 @as_json
 @click.pass_obj
@@ -244,7 +244,7 @@ def promote_command(context: Context, actor: str, release: str, as_json: bool) -
 
 
 @click.command("rollback")
-@click.argument("actor")
+@click.argument("actor", type=ActorName())
 @as_json
 @click.pass_obj
 def rollback_command(context: Context, actor: str, as_json: bool) -> None:

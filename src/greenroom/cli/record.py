@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from greenroom.capture.packets import NewestSamples
-from greenroom.cli.context import Context, FiniteRange, answer, as_json
+from greenroom.cli.context import ActorName, Context, FiniteRange, answer, as_json
 from greenroom.clock import TICK_HZ
 from greenroom.frames import ARKIT, BONES
 from greenroom.live.record import RecordHooks, Reports
@@ -25,7 +25,7 @@ LONGEST_S = 24 * 3600.0
 
 
 @click.command("record")
-@click.argument("actor")
+@click.argument("actor", type=ActorName())
 @click.option(
     "--in",
     "inputs",

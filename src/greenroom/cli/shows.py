@@ -12,7 +12,16 @@ from typing import Any
 import click
 from prometheus_client import CollectorRegistry
 
-from greenroom.cli.context import Context, FiniteRange, Heavy, answer, as_json, meter, short
+from greenroom.cli.context import (
+    ActorName,
+    Context,
+    FiniteRange,
+    Heavy,
+    answer,
+    as_json,
+    meter,
+    short,
+)
 from greenroom.demo.program import RECORDINGS_NEED
 from greenroom.errors import BadInput
 from greenroom.live.control import ACTS, Act
@@ -46,7 +55,7 @@ TOKEN: dict[str, Any] = {
 
 
 @click.command("perform")
-@click.argument("actor")
+@click.argument("actor", type=ActorName())
 @click.option(
     "--in",
     "inputs",
@@ -171,7 +180,7 @@ def _perform(context: Context, request: PerformRequest, token: bytes | None, as_
 
 
 @click.command("control")
-@click.argument("actor")
+@click.argument("actor", type=ActorName())
 @click.argument("act", type=click.Choice(ACTS))
 @as_json
 @click.pass_obj

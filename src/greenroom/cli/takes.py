@@ -11,7 +11,7 @@ import msgspec
 
 from greenroom.capture.ingest import IngestResult
 from greenroom.capture.labels import Tiers
-from greenroom.cli.context import Context, Heavy, answer, as_json, counted, meter, short
+from greenroom.cli.context import ActorName, Context, Heavy, answer, as_json, counted, meter, short
 from greenroom.cli.listing import listing, plain_words
 from greenroom.datasets.build import build_dataset, read_heldout
 from greenroom.services.takes import (
@@ -27,7 +27,9 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 @click.command("ingest", cls=Heavy)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--actor", required=True, help="The virtual performer.")
+@click.option(
+    "--actor", required=True, type=ActorName(), metavar="ACTOR", help="The virtual performer."
+)
 @click.option("--participant", default="", help="The person in the recording, or a pseudonym.")
 @click.option("--rights", default="", metavar="FILE|LICENCE", help="A JSON record, or a licence.")
 @click.option("--mapping", type=_FILE, help="Joint names, unit, up; a face's rate and channels.")
@@ -159,7 +161,7 @@ def dataset_group() -> None:
 
 @dataset_group.command("build", cls=Heavy)
 @click.argument("name")
-@click.option("--actor", required=True)
+@click.option("--actor", required=True, type=ActorName(), metavar="ACTOR")
 @click.option(
     "--held",
     "heldout",

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from greenroom.cli.context import Context, answer, as_json, short
+from greenroom.cli.context import ActorName, Context, answer, as_json, short
 from greenroom.contracts import CAUSES
 from greenroom.monitoring.alerts import LoggedAlert, alert_json, list_alerts
 from greenroom.monitoring.satisfaction import (
@@ -23,7 +23,7 @@ from greenroom.monitoring.satisfaction import (
 
 
 @click.command("alerts")
-@click.argument("actor", required=False)
+@click.argument("actor", type=ActorName(), required=False)
 @click.option("--cause", type=click.Choice(CAUSES), help="Only those of one likely cause.")
 @as_json
 @click.pass_obj

@@ -30,7 +30,7 @@ from greenroom.live.sinks import resolve_sink
 from greenroom.plugins import host_port, scheme_of
 from greenroom.registry.promote import live_release
 from greenroom.registry.release import Release, load_release
-from greenroom.services.show_session import PAGE_PORT
+from greenroom.services.show_session import PAGE_PORT, read_inputs
 from greenroom.serving import DEFAULT_BACKEND, open_backend
 from greenroom.serving.onnx_backend import self_test, warm_up
 from greenroom.store.workspace import Workspace
@@ -133,8 +133,7 @@ def examine(
     make("descriptors", _descriptors)
     make("processors", _processors)
     for url in request.inputs:
-        if not url.startswith("take:"):
-            make(url, lambda url=url: _sender(workspace, request, url))  # type: ignore[misc]
+        make(url, lambda url=url: _sender(workspace, request, url))  # type: ignore[misc]
     for url in request.outputs:
         make(url, lambda url=url: _output(url))  # type: ignore[misc]
     return Diagnosis(all(check.ok for check in checks), checks)
@@ -278,13 +277,16 @@ def _gpu() -> str:
 
 
 def _sender(workspace: Workspace, request: DoctorRequest, url: str) -> Check:
-    """Listen for a moment: an open port is not enough, somebody has to send.
+    """Listen for a moment: an open port is not enough, somebody has to send. A take has to be allowed.
 
     A show that is on is left alone: what is heard here, it would not hear.
     """
     if find_show(workspace.home, request.actor) is not None:
         then = "ask again after its end; what it hears is on its page"
         return Check(url, False, f"not tried: a show of {request.actor} is on", then=then)
+    if url.startswith("take:"):
+        [take], _, _ = read_inputs(workspace, [url])
+        return Check(url, True, f"may be performed: {workspace.attributions.name(take)}")
     if scheme_of(url) in LISTENING:
         url = with_allowed(url, request.allow)
     try_receiver(url, workspace)

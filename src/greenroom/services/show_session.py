@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 from prometheus_client import CollectorRegistry
 
 from greenroom.capture.receivers import LISTENING, RECEIVERS, resolve_receiver, try_receiver
-from greenroom.capture.receivers.addresses import with_allowed
+from greenroom.capture.receivers.addresses import is_local, with_allowed
+from greenroom.capture.receivers.vmc import PORT as VMC_INPUT
 from greenroom.clock import NS_PER_S, TICK_HZ
 from greenroom.consent.gate import refusal_reason, require_rights
 from greenroom.contracts import Alert
@@ -61,6 +63,8 @@ def read_outputs(urls: Sequence[str]) -> Outputs:
     """
     out = Outputs()
     for url in urls:
+        if urls.count(url) > 1:
+            raise BadInput(f"'--out {url}' is given twice", then="give it once")
         if scheme_of(url) == "ws":
             out.page = host_port(url, PAGE_PORT)
         elif scheme_of(url) in SINKS.names():
@@ -126,6 +130,28 @@ def read_inputs(workspace: Workspace, urls: Sequence[str], allow: Sequence[str] 
             then="name an address that they reach: vmc://0.0.0.0:39540",
         )
     return InputUrls(takes, receivers, len(receivers) if rank is None else rank)
+
+
+def require_no_loop(receivers: Sequence[str], sinks: Sequence[str]) -> None:
+    """Pass where no output of a show is an input of the same show.
+
+    Args:
+        receivers: URLs of live inputs.
+        sinks: URLs of outputs.
+
+    Raises:
+        BadInput: what a sink sends would be received again.
+    """
+    listening = {
+        urlsplit(url).port or VMC_INPUT: url for url in receivers if scheme_of(url) == "vmc"
+    }
+    for sink in sinks:
+        parts = urlsplit(sink)
+        if parts.scheme == "vmc" and parts.port in listening and is_local(parts.hostname or ""):
+            raise BadInput(
+                f"the show would receive what it sends: --out {sink} is --in {listening[parts.port]}",
+                then="send to the avatar program's port, 39539 as a rule",
+            )
 
 
 class PageServer(Protocol):

@@ -28,6 +28,7 @@ from greenroom.services.show_session import (
     ShowSession,
     read_inputs,
     read_outputs,
+    require_no_loop,
     warned,
 )
 from greenroom.serving import DEFAULT_BACKEND, open_backend
@@ -114,6 +115,7 @@ def perform_actor(
     scenes = [] if script is None else read_script(script.read_bytes(), str(script))
     outputs = read_outputs(request.outputs)
     order, playlist = _plan(workspace, request, outputs.sinks, scenes)
+    require_no_loop(order.receivers, order.sinks)
     release = order.release
     serve = open_page(outputs.page)
     session = ShowSession(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -23,14 +22,12 @@ from greenroom.errors import BadInput
 from greenroom.manifests import Take, to_json
 from greenroom.render.clips import ClipPanel, picture, side_by_side
 from greenroom.services.listing import date_text
-from greenroom.store.attribution import Attribution
+from greenroom.store.attribution import Attribution, require_actor_name
 from greenroom.store.objects import write_durably
 from greenroom.store.workspace import Workspace
 
 CLIP_TICKS = 900
 """A drawn clip's length at most: 30 s."""
-_NAME = re.compile(r"\w[\w.-]{0,99}")
-"""An actor is a part of a ref's name and of addresses."""
 _PICTURES = (".png", ".webp", ".gif")
 _MEDIUM_BY_ENDING = {
     **dict.fromkeys((".bvh", *_PICTURES), "body"),
@@ -67,11 +64,7 @@ class IngestRequest:
         Raises:
             BadInput: the actor's name is unusable, or only one of participant and rights is given.
         """
-        if not _NAME.fullmatch(self.actor):
-            raise BadInput(
-                f"--actor '{self.actor}' is no name",
-                then="give letters, digits, '-', '_', '.': --actor mira",
-            )
+        require_actor_name(self.actor)
         if bool(self.participant) != bool(self.rights):
             raise BadInput(
                 "--participant and --rights belong together",

@@ -7,6 +7,7 @@ newest of each annotator counts.
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,21 @@ from greenroom.manifests import Rights, to_json
 from greenroom.store.log import Entry, Log
 
 INGEST, ANNOTATE = "ingest", "annotate"
+_ACTOR = re.compile(r"\w[\w.-]{0,99}")
+
+
+def require_actor_name(actor: str) -> str:
+    """Return an actor's name, which is a part of a ref's name, of files' names and of addresses.
+
+    Raises:
+        BadInput: it has other signs than these can hold.
+    """
+    if not _ACTOR.fullmatch(actor):
+        raise BadInput(
+            f"the actor '{actor}' has no usable name",
+            then="give letters, digits, '-', '_', '.', such as mira",
+        )
+    return actor
 
 
 @dataclass(frozen=True)
