@@ -5,16 +5,15 @@ from hypothesis import strategies as st
 
 from greenroom.frames import Floats
 from greenroom.live.fallback import (
-    HOLD,
     HOLD_HALF_LIFE,
     ROOT_SPEED,
-    RUNGS,
     STAND_HALF_LIFE,
     SWITCH_HALF_LIFE,
     TURN_SPEED,
     WALK_SPEED,
     Inertializer,
 )
+from greenroom.live.sources import HOLD, RUNGS
 from greenroom.rotations import angle_between, from_vector, multiply, normalise
 
 REST = np.tile(np.asarray([0, 0, 0, 1], np.float32), (55, 1))

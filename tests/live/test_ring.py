@@ -15,7 +15,6 @@ from greenroom.contracts import ModelShape, Packet
 from greenroom.errors import GreenroomError
 from greenroom.live import ring as module
 from greenroom.live.control import CUT
-from greenroom.live.fallback import RUNGS
 from greenroom.live.ring import (
     PACKET_BYTES,
     PACKETS,
@@ -28,6 +27,7 @@ from greenroom.live.ring import (
     slot_type,
     sweep_shared_memory,
 )
+from greenroom.live.sources import RUNGS
 from tests.live.stand_in import body_packet, sound_packet
 
 SHAPE = ModelShape(joints=2, state=16, speech_channels=3, history=2, speech=2, noise=1, lags=(1, 2))

@@ -13,9 +13,9 @@ from greenroom import embedded
 from greenroom.capture.packets import encode_body
 from greenroom.contracts import Packet, get_tensors
 from greenroom.frames import BONES
-from greenroom.live.fallback import CAPTURE, HOLD, RUNGS
 from greenroom.live.ring import Ring, put_packets, slot_type
 from greenroom.live.show_notice import ShowNotice
+from greenroom.live.sources import CAPTURE, HOLD, RUNGS
 from greenroom.registry.approval import sign_approval
 from greenroom.registry.promote import live_release
 from greenroom.registry.release import Release, load_release

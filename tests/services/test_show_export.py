@@ -18,6 +18,7 @@ from greenroom.errors import BadInput, GreenroomError, MissingExtra, Refused
 from greenroom.frames import BONES
 from greenroom.manifests import ShowParents
 from greenroom.services import show_export
+from greenroom.services.replays import replay_show
 from greenroom.services.show_export import (
     KINDS,
     ExportRequest,
@@ -26,7 +27,6 @@ from greenroom.services.show_export import (
     parse_kinds,
     parse_tick,
 )
-from greenroom.services.shows import replay_show
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 from tests.live.recorded import record_show, voice

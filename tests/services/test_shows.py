@@ -10,9 +10,9 @@ from greenroom.demo.program import ProgramRequest
 from greenroom.errors import BadInput, CheckFailed
 from greenroom.live.show import ShowResult
 from greenroom.services.demo import DemoResult
+from greenroom.services.replays import ReplayResult, replay_show
 from greenroom.services.show_results import replay_line
 from greenroom.services.show_session import read_outputs, require_no_loop
-from greenroom.services.shows import ReplayResult, replay_show
 from greenroom.store.workspace import Workspace
 
 

@@ -22,8 +22,8 @@ from prometheus_client import CollectorRegistry
 
 from greenroom.clock import PERIOD_NS, tick_ns
 from greenroom.contracts import Alert, ModelShape, get_tensors
-from greenroom.live.fallback import RUNGS
 from greenroom.live.ring import slot_type
+from greenroom.live.sources import RUNGS
 from greenroom.monitoring.alerts import LoggedAlert, list_alerts
 from greenroom.monitoring.dashboard import queries
 from greenroom.monitoring.exporter import Metrics

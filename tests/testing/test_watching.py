@@ -113,7 +113,7 @@ def test_made_up_data_fits_the_limbs() -> None:
 def test_the_metrics_observer_passes() -> None:
     from prometheus_client import CollectorRegistry, generate_latest
 
-    from greenroom.live.fallback import RUNGS
+    from greenroom.live.sources import RUNGS
     from greenroom.monitoring.exporter import Metrics
 
     registry = CollectorRegistry()

@@ -25,8 +25,8 @@ from greenroom.cli.context import (
 from greenroom.demo.program import RECORDINGS_NEED
 from greenroom.errors import BadInput
 from greenroom.live.control import ACTS, Act
-from greenroom.live.fallback import RUNGS, LostCapture
 from greenroom.live.show import interruptible
+from greenroom.live.sources import RUNGS, LostCapture
 from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.observers.hub import Hub
 from greenroom.registry.release import Release
@@ -38,7 +38,6 @@ from greenroom.services.shows import (
     control_show,
     perform_actor,
     read_avatar,
-    replay_show,
 )
 from greenroom.serving import DEFAULT_BACKEND
 from greenroom.stage.access import read_token, require_token
@@ -211,6 +210,8 @@ def replay_command(
     ctx: click.Context, show: str, check: bool, export: Path | None, threads: int, as_json: bool
 ) -> None:
     """Replay a show bit for bit, or export it."""
+    from greenroom.services.replays import replay_show
+
     context: Context = ctx.obj
     replayed = replay_show(
         context.workspace,

@@ -17,10 +17,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from greenroom.frames import SAMPLE_RATE, SAMPLES_PER_TICK, Doubles, Floats
 
@@ -35,6 +35,14 @@ CHANNELS = (*(f"mel{i:02d}" for i in range(BANDS)), "level_db", "log_f0", "voici
 _VOICED = 0.5
 _QUIET_DB = -60.0
 _BLOCK = 64
+
+
+@cache
+def _fft() -> Any:
+    """Return SciPy's transforms, which are imported by who hears, and by nobody else."""
+    from scipy import fft
+
+    return fft
 
 
 def mel_scale(hz: Doubles) -> Doubles:
@@ -78,7 +86,7 @@ def _hann() -> Doubles:
 
 def power(windows: Doubles) -> Doubles:
     """Return the power (T, 769) of Hann-weighted windows (T, 1024), padded with zeros."""
-    spectrum = fft.rfft(windows * _hann(), PADDED, axis=-1)
+    spectrum = _fft().rfft(windows * _hann(), PADDED, axis=-1)
     squares = spectrum.view(np.float64)
     squares *= squares
     out: Doubles = squares[:, ::2] + squares[:, 1::2]
@@ -116,7 +124,7 @@ _OCTAVE_COST = 0.03
 @cache
 def _of_window() -> tuple[Doubles, Doubles]:
     """Return what scales each searched lag by the window's autocorrelation, and each lag's cost."""
-    own = fft.irfft(power(np.ones((1, WINDOW)))[0, :_TOP], _LAGS)
+    own = _fft().irfft(power(np.ones((1, WINDOW)))[0, :_TOP], _LAGS)
     lags = np.arange(_LOW, _HIGH + 1)
     return own[0] / own[lags], _OCTAVE_COST * np.log2(lags / _LOW)
 
@@ -128,7 +136,7 @@ def pitch(powers: Doubles, levels: Sequence[float]) -> list[tuple[float, float]]
         powers: (T, 769), of :func:`power`.
         levels: (T,), dB; quieter than -60 dB is unvoiced.
     """
-    correlation = fft.irfft(powers[:, :_TOP], _LAGS, axis=-1)
+    correlation = _fft().irfft(powers[:, :_TOP], _LAGS, axis=-1)
     scale, cost = _of_window()
     strength = correlation[:, _LOW : _HIGH + 1] * scale
     # A power of nothing has no lag to choose; what is that quiet is unvoiced below.

@@ -31,7 +31,6 @@ from greenroom.contracts import ModelShape, Packet, Receiver, Sink, flat_width, 
 from greenroom.errors import GreenroomError
 from greenroom.frames import Body, Floats
 from greenroom.live.control import NOTHING
-from greenroom.live.fallback import RUNGS
 from greenroom.live.inputs import open_inputs
 from greenroom.live.ipc import MessageStream, send
 from greenroom.live.loaded_model import LoadedModel
@@ -39,6 +38,7 @@ from greenroom.live.performer import Performer, TickResult
 from greenroom.live.playlist import Playlist, degrade_capture
 from greenroom.live.ring import Ring, frame_of, get_packets, newest_fitting, put_packets, slot_type
 from greenroom.live.sinks import open_sink, sink_report
+from greenroom.live.sources import RUNGS
 from greenroom.manifests import Shape
 from greenroom.registry.release import PerformerSpec, load_release
 from greenroom.serving import ShapedBackend, open_backend

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +23,6 @@ from greenroom.features.pose import AHEAD, Heading, PoseDecoder
 from greenroom.frames import BONE, BONES, Floats, Frame
 from greenroom.registry.release import PerformerSpec
 from greenroom.rotations import from_vector, inverse, multiply, normalise, rotate, to_vector
-
-RUNGS = ("capture", "speech", "previous", "idle", "free", "hold")
-CAPTURE, SPEECH, PREVIOUS, IDLE, FREE, HOLD = RUNGS
-LostCapture = Literal["idle", "free", "hold"]
-"""What the performer does when nothing is captured any more."""
 
 SWITCH_HALF_LIFE = 0.10
 IDLE_HALF_LIFE = 0.22

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from greenroom.capture.packets import decode
 from greenroom.clock import Timecode
 from greenroom.errors import BadInput
 from greenroom.frames import ARKIT, SAMPLES_PER_TICK, Body, Face, Floats
 from greenroom.live.recorder import read_ledger
-from greenroom.live.ring import get_packets
+from greenroom.live.ring import place_sounds, sounds_of
 from greenroom.manifests import Show
 from greenroom.registry.release import load_release
 from greenroom.store.workspace import Workspace
@@ -107,23 +103,3 @@ def _stretch(ticks: list[int], first: int | None, last: int | None) -> tuple[int
             then=f"give ticks from {ticks[0]} to {end}",
         )
     return first, last
-
-
-def sounds_of(row: NDArray[Any]) -> Iterator[Floats]:
-    """Yield the sounds (800,) of a row's packets, as they arrived; damaged ones are passed over."""
-    for packet in get_packets(row):
-        try:
-            content = decode(packet.data)
-        except BadInput:
-            continue
-        if isinstance(content, np.ndarray):
-            yield content
-
-
-def place_sounds(sounds: dict[int, Floats], tick: int, arrived: list[Floats]) -> None:
-    """Lay the newest sound at its row's tick, and earlier ones at the silent ticks just before it."""
-    for sound in reversed(arrived):
-        if tick < 0 or tick in sounds:
-            return
-        sounds[tick] = sound
-        tick -= 1

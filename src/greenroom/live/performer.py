@@ -24,24 +24,18 @@ from greenroom.frames import BONE, BONES, HUMANOID, SAMPLES_PER_TICK, Floats, Fr
 from greenroom.live.control import CUT, HELD, NOTHING
 from greenroom.live.face import FaceBlender
 from greenroom.live.fallback import (
-    CAPTURE,
-    FREE,
-    HOLD,
     HOLD_HALF_LIFE,
-    IDLE,
     IDLE_HALF_LIFE,
-    PREVIOUS,
     RETURN_HALF_LIFE,
-    SPEECH,
     SWITCH_HALF_LIFE,
     Inertializer,
-    LostCapture,
     rest_pose,
     rest_root,
 )
 from greenroom.live.idle import Idle, RisingFloor, keep_on_floor, lift
 from greenroom.live.kinematics import BodyKinematics
 from greenroom.live.loaded_model import LoadedModel
+from greenroom.live.sources import CAPTURE, FREE, HOLD, IDLE, PREVIOUS, SPEECH, LostCapture
 from greenroom.registry.release import PerformerSpec
 
 SILENT_TICKS = 15

@@ -19,9 +19,9 @@ from greenroom.clock import PERIOD_NS
 from greenroom.contracts import ModelShape
 from greenroom.errors import GreenroomError
 from greenroom.frames import Frame
-from greenroom.live.fallback import RUNGS
 from greenroom.live.journal import JournalLine, RecordingJournal, Totals
 from greenroom.live.ring import frame_of, rung_of, slot_type
+from greenroom.live.sources import RUNGS
 from greenroom.manifests import Show, ShowBlobs
 from greenroom.store.workspace import Workspace
 

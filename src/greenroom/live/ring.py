@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES, NewestSamples, newest
+from greenroom.capture.packets import AUDIO_BYTES, BODY_BYTES, NewestSamples, decode, newest
 from greenroom.contracts import ModelShape, Packet, flat_width
-from greenroom.errors import GreenroomError
-from greenroom.frames import ARKIT, BONES, Frame
+from greenroom.errors import BadInput, GreenroomError
+from greenroom.frames import ARKIT, BONES, Floats, Frame
 from greenroom.live.control import CUT
-from greenroom.live.fallback import RUNGS
+from greenroom.live.sources import RUNGS
 
 SLOTS = 1800
 """A minute: as long as a recorder may be busy before frames are lost to it."""
@@ -249,3 +249,23 @@ def frame_of(row: NDArray[Any]) -> Frame:
 def rung_of(row: NDArray[Any]) -> str:
     """Return the rung's name."""
     return RUNGS[int(row["rung"])]
+
+
+def sounds_of(row: NDArray[Any]) -> Iterator[Floats]:
+    """Yield the sounds (800,) of a row's packets, as they arrived; damaged ones are passed over."""
+    for packet in get_packets(row):
+        try:
+            content = decode(packet.data)
+        except BadInput:
+            continue
+        if isinstance(content, np.ndarray):
+            yield content
+
+
+def place_sounds(sounds: dict[int, Floats], tick: int, arrived: list[Floats]) -> None:
+    """Lay the newest sound at its row's tick, and earlier ones at the silent ticks just before it."""
+    for sound in reversed(arrived):
+        if tick < 0 or tick in sounds:
+            return
+        sounds[tick] = sound
+        tick -= 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from greenroom.features.conditioning import Conditioning
-from greenroom.live.fallback import LostCapture
+from greenroom.live.sources import LostCapture
 from greenroom.registry.release import Release
 from greenroom.serving import DEFAULT_BACKEND
 

@@ -23,9 +23,17 @@ from greenroom.capture.skeleton.mapping import AUTOMATIC, Mapping
 from greenroom.clock import PERIOD_NS, TICK_HZ, tick_ns
 from greenroom.contracts import ModelShape, Packet, Receiver
 from greenroom.frames import ARKIT, BONES, SAMPLES_PER_TICK, Floats
-from greenroom.live.fallback import HOLD, RUNGS
-from greenroom.live.performance import place_sounds, sounds_of
-from greenroom.live.ring import STAMPS, Ring, newest_fitting, put_packets, samples_of, slot_type
+from greenroom.live.ring import (
+    STAMPS,
+    Ring,
+    newest_fitting,
+    place_sounds,
+    put_packets,
+    samples_of,
+    slot_type,
+    sounds_of,
+)
+from greenroom.live.sources import HOLD, RUNGS
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 

@@ -26,19 +26,13 @@ from greenroom.errors import GreenroomError
 from greenroom.features.pose import heading_of
 from greenroom.frames import Frame
 from greenroom.live.face import FADE as FACE_FADE
-from greenroom.live.fallback import (
-    HOLD,
-    HOLD_HALF_LIFE,
-    RUNGS,
-    Inertializer,
-    rest_pose,
-    rest_root,
-)
+from greenroom.live.fallback import HOLD_HALF_LIFE, Inertializer, rest_pose, rest_root
 from greenroom.live.ipc import MessageStream
 from greenroom.live.recovery import forget_ring
 from greenroom.live.ring import Ring, frame_of, slot_type
 from greenroom.live.sinks import open_sink
 from greenroom.live.sinks.vmc import no_face
+from greenroom.live.sources import HOLD, RUNGS
 from greenroom.manifests import Shape
 from greenroom.registry.release import PerformerSpec, load_release
 from greenroom.store import open_store

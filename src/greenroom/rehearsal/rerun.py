@@ -9,12 +9,12 @@ import numpy as np
 from greenroom.clock import TICK_HZ
 from greenroom.contracts import Backend
 from greenroom.frames import BONE, BONES, PARENTS, Body, Floats, Frame, Skeleton
-from greenroom.live.fallback import HOLD
 from greenroom.live.performer import Performer, TickResult
 from greenroom.live.playlist import open_playlist
 from greenroom.live.recorder import read_ledger
 from greenroom.live.replay import opening_release
 from greenroom.live.ring import get_packets
+from greenroom.live.sources import HOLD
 from greenroom.live.watchdog import ENGINE_LOST
 from greenroom.manifests import Show
 from greenroom.metrics.motion import SufficientStats

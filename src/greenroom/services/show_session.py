@@ -20,10 +20,10 @@ from greenroom.clock import NS_PER_S, TICK_HZ
 from greenroom.consent.gate import refusal_reason, require_rights
 from greenroom.contracts import Alert
 from greenroom.errors import BadInput
-from greenroom.live.fallback import RUNGS
 from greenroom.live.playlist import Playlist
 from greenroom.live.show import ShowResult
 from greenroom.live.sinks import SINKS, resolve_sink
+from greenroom.live.sources import RUNGS
 from greenroom.monitoring.exporter import Metrics
 from greenroom.monitoring.script import ScriptScene, excused
 from greenroom.observers import installed_observers

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
 
 from greenroom.clock import Timecode
 from greenroom.errors import BadInput
@@ -103,6 +102,8 @@ def _at_24k(samples: Doubles, rate: int) -> Doubles:
     if max(up, down) > 24_000:  # an odd rate: the filter would be longer than the recording
         positions = np.arange(math.ceil(len(samples) * SAMPLE_RATE / rate)) * (rate / SAMPLE_RATE)
         return np.asarray(np.interp(positions, np.arange(len(samples)), samples), dtype=np.float64)
+    from scipy.signal import resample_poly  # 45 MB, which no show needs
+
     out: Doubles = resample_poly(samples, up, down)
     return out
 
