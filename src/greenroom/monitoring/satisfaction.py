@@ -12,8 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from scipy.special import ndtri
+from statistics import NormalDist
 
 from greenroom.errors import BadInput
 from greenroom.manifests import ReleaseManifest, Show, Survey, SurveyParents, kind_of
@@ -98,7 +97,7 @@ def satisfaction(scores: Sequence[int], level: float = 0.95) -> Satisfaction:
     if n == 0:
         raise BadInput("a survey has one answer at least")
     p = sum(score >= SATISFIED for score in scores) / n
-    z = float(ndtri(0.5 + level / 2))
+    z = NormalDist().inv_cdf(0.5 + level / 2)
     below = 1 + z * z / n
     middle = (p + z * z / (2 * n)) / below
     half = z / below * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
