@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from greenroom.capture.formats.wav import write_wav
 from greenroom.capture.ingest import store_take
 from greenroom.capture.labels import Tiers
-from greenroom.capture.packets import AUDIO_BYTES, is_body
+from greenroom.capture.packets import AUDIO_BYTES, is_body, newest
 from greenroom.capture.readers import Recording, join_media, read_recording
 from greenroom.capture.receivers.selection import root_of
 from greenroom.capture.sequence import concatenate
 from greenroom.capture.skeleton.mapping import Mapping
 from greenroom.clock import tick_ns
 from greenroom.errors import BadInput
-from greenroom.frames import BONES, HUMANOID, SAMPLES_PER_TICK, Body, Floats
+from greenroom.frames import ARKIT, BONES, HUMANOID, SAMPLES_PER_TICK, Body, Floats
 from greenroom.live.playlist import Playlist, Scene, Voice, open_playlist, show_conditioning
 from greenroom.monitoring.script import ScriptScene
 from greenroom.store.attribution import Attribution
@@ -169,3 +169,33 @@ def test_a_week_takes_no_more_memory_than_a_minute() -> None:
     used = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(sound.data) == AUDIO_BYTES and used < 16 << 20
+
+
+def test_the_face_of_a_take_plays_with_its_body_or_its_voice() -> None:
+    def face(ticks: int, level: float) -> Floats:
+        return np.full((ticks, len(ARKIT)), level, dtype=np.float32)
+
+    own = made(4, 4, 1.0)._replace(face=face(3, 0.5))  # the face was lost at the fourth tick
+    silent = made(3, 0, 2.0)
+    talk = Voice(np.full(2 * SAMPLES_PER_TICK, 0.3, dtype=np.float32), (), face(2, 0.25))
+    playlist = Playlist((own, silent), (talk,), ticks=14)
+    seen = [playlist.face(tick) for tick in range(14)]
+    once = [0.5, 0.5, 0.5, None, 0.25, 0.25, 0.25]
+    assert [None if row is None else float(row[0]) for row in seen] == 2 * once
+    [packets, cut] = [
+        newest(playlist.player(cuts=cuts).poll(tick_ns(2))) for cuts in ([], [(0, 3)])
+    ]
+    assert packets.face is not None and packets.face.weights[0] == np.float32(0.5)
+    assert cut.face is None and cut.sound is not None
+
+
+def test_a_recorded_face_of_arkits_names_plays_alone(tmp_path: Path) -> None:
+    np.save(tmp_path / "f.npy", np.float32([[0.25], [0.5]]))
+    mapping = Mapping(channels=("jawOpen",))
+    face = read_recording((tmp_path / "f.npy").read_bytes(), "f.npy", mapping)
+    workspace = Workspace(tmp_path / "home")
+    take = store_take(workspace, face, Attribution("a"), "test")
+    playlist = open_playlist(workspace, [take], None)
+    assert playlist.ticks == 2
+    jaw = ARKIT.index("jawOpen")
+    assert [float(playlist.face(tick)[jaw]) for tick in range(2)] == [0.25, 0.5]  # type: ignore[index]

@@ -18,7 +18,7 @@ import numpy as np
 from greenroom.clock import tick_ns
 from greenroom.contracts import Packet
 from greenroom.errors import BadInput
-from greenroom.frames import ARKIT, BONES, SAMPLES_PER_TICK, Body, Floats
+from greenroom.frames import ARKIT, BONES, SAMPLES_PER_TICK, Body, Face, Floats
 
 BODY, AUDIO, FACE = 1, 2, 3
 FIRST_OF_CLIP = 1
@@ -163,6 +163,24 @@ def body_rows(body: Body) -> Floats:
     ticks = len(body)
     parts = (body.root, body.rotations.reshape(ticks, 4 * _J), body.validity)
     return np.concatenate(parts, axis=1, dtype=_F4)
+
+
+def arkit_rows(face: Face | None) -> Floats | None:
+    """Return a recorded face's ARKit weights (T, 52), NaN where missing; None where it has none.
+
+    >>> rows = arkit_rows(Face(("jawOpen", "smirk"), np.float32([[0.5, 1.0]])))
+    >>> rows is not None and int(np.isfinite(rows).sum()), arkit_rows(Face(("a",), np.ones((1, 1))))
+    (1, None)
+    """
+    if face is None:
+        return None
+    columns = {name: i for i, name in enumerate(face.channels) if name in ARKIT}
+    if not columns:
+        return None
+    out = np.full((len(face), len(ARKIT)), np.nan, dtype=np.float32)
+    for name, column in columns.items():
+        out[:, ARKIT.index(name)] = face.weights[:, column]
+    return out
 
 
 class TakePlayer:

@@ -16,12 +16,12 @@ import numpy as np
 
 from greenroom.capture.annotations import take_tiers
 from greenroom.capture.ingest import load_take
-from greenroom.capture.packets import body_packet, body_rows, encode_audio
+from greenroom.capture.packets import arkit_rows, body_packet, body_rows, encode_audio, encode_face
 from greenroom.capture.sequence import Rounds
 from greenroom.clock import TICK_HZ, tick_ns
 from greenroom.contracts import PHONEMES, Packet
 from greenroom.errors import BadInput
-from greenroom.frames import BONE, LIMBS, SAMPLES_PER_TICK, Body, Floats
+from greenroom.frames import ARKIT, BONE, LIMBS, SAMPLES_PER_TICK, Body, Floats
 from greenroom.monitoring.script import ScriptScene, tiers_of
 from greenroom.rotations import from_vector, multiply, normalise
 from greenroom.store.workspace import Workspace
@@ -31,18 +31,20 @@ Stretches = Sequence[tuple[int, int, str]]
 
 
 class Voice(NamedTuple):
-    """A sound (S,), and the phonemes in it where its take has them."""
+    """A sound (S,), with its take's phonemes and its face (T, 52), NaN where missing, if it has them."""
 
     samples: Floats
     phonemes: Stretches = ()
+    face: Floats | None = None
 
 
 class Scene(NamedTuple):
-    """A body that plays, its name, and its own voice if it has one."""
+    """A body that plays, its name, and its own voice and face (T, 52) if it has them."""
 
     title: str
     body: Body
     voice: Voice | None = None
+    face: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,31 @@ class Playlist:
         """Return what is heard at a tick (800,); None if nothing speaks at all."""
         return None if self._soundtrack is None else self._soundtrack.tick(tick)
 
+    @cached_property
+    def _own_faces(self) -> Floats | None:
+        """The faces of one round (T, 52); None where no scene has one."""
+        if all(scene.face is None for scene in self.scenes):
+            return None
+        parts = []
+        for scene in self.scenes:
+            part = np.full((len(scene.body), len(ARKIT)), np.nan, dtype=np.float32)
+            if scene.face is not None:
+                part[: len(scene.face)] = scene.face[: len(part)]
+            parts.append(part)
+        return np.concatenate(parts)
+
+    def face(self, tick: int) -> Floats | None:
+        """Return the captured face at a tick (52,), NaN where missing; None if there is none.
+
+        It is the body's own, else that of the voice that goes on.
+        """
+        weights = None
+        if self._own_faces is not None:
+            weights = self._own_faces[tick % len(self._own_faces)]
+        if (weights is None or np.isnan(weights).all()) and self._soundtrack is not None:
+            weights = self._soundtrack.face(tick)
+        return None if weights is None or np.isnan(weights).all() else weights
+
     def player(
         self,
         cuts: Sequence[tuple[int, int]] = (),
@@ -102,7 +129,7 @@ class Playlist:
         """Return a receiver that plays it.
 
         Args:
-            cuts: (first tick, one past the last) in which the body is lost.
+            cuts: (first tick, one past the last) in which body and face are lost.
             first: tick to begin at.
             dark: (first tick, body) of stretches that play in place of what is there.
         """
@@ -126,6 +153,7 @@ class PlaylistPlayer:
         self._next = first
         playlist.sound(0)  # laid out now: at the first tick there is no time for it
         playlist.body(0, 0)
+        playlist.face(0)
 
     def poll(self, now_ns: int) -> list[Packet]:
         """Return the packets of every tick that is due."""
@@ -140,13 +168,17 @@ class PlaylistPlayer:
 
     def _packets(self, tick: int) -> list[bytes]:
         out = []
-        body = self.playlist.body(tick, tick + 1)
-        if body is not None and not any(a <= tick < b for a, b in self.cuts):
+        is_cut = any(a <= tick < b for a, b in self.cuts)
+        body = None if is_cut else self.playlist.body(tick, tick + 1)
+        if body is not None:
             row = body_rows(body)[0]
             for begin, rows in self._dark:
                 if begin <= tick < begin + len(rows):
                     row = rows[tick - begin]
             out.append(body_packet(tick, row, tick in self._firsts))
+        face = None if is_cut else self.playlist.face(tick)
+        if face is not None:
+            out.append(encode_face(tick, face))
         sound = self.playlist.sound(tick)
         if sound is not None:
             out.append(encode_audio(tick, sound))
@@ -170,18 +202,41 @@ class _Soundtrack:
                 samples = scene.voice.samples[: len(flat)]
                 flat[: len(samples)] = samples
             offset = end
+        self._voices = tuple(voices)
         self._is_open = is_open
         self._before = np.concatenate([[0], np.cumsum(is_open)])
         self._others = np.concatenate([voice.samples for voice in voices]) if voices else None
 
+    def _other(self, tick: int) -> int | None:
+        """Return the sample at which the other voices are; None where they wait."""
+        if self._others is None or not len(self._others):
+            return None
+        if not len(self._own):
+            return tick * SAMPLES_PER_TICK
+        rounds, at = divmod(tick, len(self._own))
+        spoken = rounds * int(self._before[-1]) + int(self._before[at])
+        return spoken * SAMPLES_PER_TICK if self._is_open[at] else None
+
     def tick(self, tick: int) -> Floats:
-        rounds, at = divmod(tick, len(self._own)) if len(self._own) else (0, 0)
-        if len(self._own) and not self._is_open[at]:
-            return np.asarray(self._own[at])
-        assert self._others is not None
-        count = rounds * int(self._before[-1]) + int(self._before[at]) if len(self._own) else tick
-        first = count * SAMPLES_PER_TICK
+        """Return what is heard at a tick (800,)."""
+        first = self._other(tick)
+        if first is None or self._others is None:
+            return np.asarray(self._own[tick % len(self._own)])
         return np.take(self._others, np.arange(first, first + SAMPLES_PER_TICK), mode="wrap")
+
+    def face(self, tick: int) -> Floats | None:
+        """Return the face of the other voice that is heard at a tick (52,); None where none is."""
+        first = self._other(tick)
+        if first is None or self._others is None:
+            return None
+        first %= len(self._others)
+        for voice in self._voices:
+            if first < len(voice.samples):
+                at = first // SAMPLES_PER_TICK
+                has_it = voice.face is not None and at < len(voice.face)
+                return voice.face[at] if has_it and voice.face is not None else None
+            first -= len(voice.samples)
+        return None
 
 
 def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None) -> Playlist:
@@ -199,12 +254,17 @@ def open_playlist(workspace: Workspace, takes: Sequence[str], ticks: int | None)
     voices: list[Voice] = []
     for name in takes:
         recording = load_take(workspace, name)
-        voice = None
+        voice, face = None, arkit_rows(recording.face)
         if recording.audio is not None:
             spans = take_tiers(workspace, name).get(PHONEMES, ())
-            voice = Voice(recording.audio.samples, () if isinstance(spans, str) else spans)
+            spans = () if isinstance(spans, str) else spans
+            voice = Voice(recording.audio.samples, spans, face)
+        elif face is not None and recording.body is None:  # it says nothing
+            silence = np.zeros(len(face) * SAMPLES_PER_TICK, dtype=np.float32)
+            voice = Voice(silence, (), face)
         if recording.body is not None:
-            scenes.append(Scene(workspace.attributions.name(name), recording.body, voice))
+            title = workspace.attributions.name(name)
+            scenes.append(Scene(title, recording.body, voice, face))
         elif voice is not None:
             voices.append(voice)
     if not scenes and not voices:
