@@ -9,6 +9,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from greenroom.capture.packets import NewestSamples, newest
 from greenroom.capture.receivers import open_receiver
+from greenroom.capture.receivers.jitter_buffer import JitterBuffer, LiveSample
 from greenroom.clock import tick_ns
 from greenroom.contracts import Packet
 
@@ -32,6 +33,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def decoded(decoder: Any, now_ns: int = 0) -> LiveSample:
+    """What a decoder gives at once, without a delay."""
+    buffer = JitterBuffer(0)
+    for frame in decoder.frames(now_ns):
+        buffer.put(frame)
+    return buffer.sample(now_ns)
+
+
 class Line:
     """A receiver of this machine, and a socket that sends to it.
 
@@ -40,7 +49,7 @@ class Line:
         options: of its URL, with the question mark.
     """
 
-    def __init__(self, scheme: str, options: str = "") -> None:
+    def __init__(self, scheme: str, options: str = "?buffer=0") -> None:
         self.port = free_port()
         self.url = f"{scheme}://127.0.0.1:{self.port}{options}"
         self.receiver: Any = open_receiver(self.url, None)  # type: ignore[arg-type]
