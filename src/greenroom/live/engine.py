@@ -309,7 +309,7 @@ def main() -> int:
     self_test(backend, release.golden)
     lead = _lead(backend)
     previous = _behind(workspace, order["previous"], order["backend"])
-    inputs = open_inputs(workspace, order["inputs"], order["ticks"])
+    inputs = open_inputs(workspace, order["inputs"], order["ticks"], release.actor)
     inputs.prepare()
     sinks = [open_sink(url, release.skeleton.offsets) for url in order["sinks"]]
     ring = Ring(Path(order["ring"]), ModelShape.load(msgspec.convert(order["room"], Shape)))

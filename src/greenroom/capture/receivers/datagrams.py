@@ -98,6 +98,7 @@ class ReceiverCounts:
             "delay_ms": None,
             "buffer_ms": None,
             "skew_ppm": None,
+            "calibrated": False,
         }
 
 

@@ -97,10 +97,27 @@ def _read_items(data: bytes, count: int) -> _Items:
 
 def _make_pose(places: Doubles, turns: Doubles, there: NDArray[np.bool_]) -> Pose:
     """Return the pose of local rotations of segments, (23, 3) and (23, 4) in the world."""
-    if _hangs(places, turns, there):
-        turns[_ARM_ROWS] = multiply(turns[_ARM_ROWS], _ARM_UNDO)
+    turns = _from_tpose(places, turns, there)
     rotations = np.tile(np.asarray([0.0, 0, 0, 1]), (len(BONES), 1))
     valid = np.zeros(len(BONES), dtype=np.bool_)
+    bones, above = _tree(there)
+    if bones:
+        own = turns[[_BODY[bone] for bone in bones]]
+        parents = np.concatenate([turns, np.asarray([[0.0, 0, 0, 1]])])[above]
+        rotations[bones], valid[bones] = multiply(inverse(parents), own), True
+    return make_pose(rotations, valid, places[0] if there[0] else None)
+
+
+def _from_tpose(places: Doubles, turns: Doubles, there: NDArray[np.bool_]) -> Doubles:
+    """Return the segments' rotations (23, 4) relative to the T-pose."""
+    turns = turns.copy()
+    if _hangs(places, turns, there):
+        turns[_ARM_ROWS] = multiply(turns[_ARM_ROWS], _ARM_UNDO)
+    return turns
+
+
+def _tree(there: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
+    """Return the bones that are there, and the segment above each; -1 above the hips."""
     bones = [bone for bone, row in _BODY.items() if there[row]]
     above: list[int] = []
     for bone in bones:
@@ -108,11 +125,7 @@ def _make_pose(places: Doubles, turns: Doubles, there: NDArray[np.bool_]) -> Pos
         while parent >= 0 and not (parent in _BODY and there[_BODY[parent]]):
             parent = PARENTS[parent]
         above.append(_BODY[parent] if parent >= 0 else -1)
-    if bones:
-        own = turns[[_BODY[bone] for bone in bones]]
-        parents = np.concatenate([turns, np.asarray([[0.0, 0, 0, 1]])])[above]
-        rotations[bones], valid[bones] = multiply(inverse(parents), own), True
-    return make_pose(rotations, valid, places[0] if there[0] else None)
+    return bones, above
 
 
 def _hangs(places: Doubles, turns: Doubles, there: NDArray[np.bool_]) -> bool:
@@ -174,6 +187,17 @@ class MvnDecoder:
         """Return the frames that were read since the last call."""
         frames, self._frames = self._frames, []
         return frames
+
+    def offsets(self) -> Doubles:
+        """Return the bones in their parents' axes (55, 3), metres; NaN where nothing was sent."""
+        out = np.full((len(BONES), 3), np.nan)
+        places, there = self._latest.places, self._latest.times > NEVER
+        turns = _from_tpose(places, self._latest.turns, there)
+        for bone, parent in zip(*_tree(there), strict=True):
+            if parent >= 0:
+                away = places[_BODY[bone]] - places[parent]
+                out[bone] = rotate(inverse(turns[parent]), away)
+        return out
 
     def greetings(self, now_ns: int) -> Sequence[bytes]:
         """Return nothing: MVN sends unasked."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from greenroom.capture.receivers.datagrams import DatagramReceiver, ReceiverCounts, listen
 from greenroom.capture.receivers.face_names import arkit_weights
 from greenroom.capture.receivers.jitter_buffer import LOST, LiveFrame
@@ -24,7 +26,7 @@ from greenroom.capture.receivers.live_state import (
 )
 from greenroom.capture.receivers.osc import Argument, parse_osc
 from greenroom.clock import NS_PER_S
-from greenroom.frames import BONES
+from greenroom.frames import BONES, Doubles
 from greenroom.store.workspace import Workspace
 
 PORT = 39540
@@ -84,6 +86,7 @@ class VmcDecoder:
         self._body, self._face = LiveBody(), LiveFace()
         self._bones: dict[int, tuple[float, ...]] = {}
         self._hips: tuple[float, ...] | None = None
+        self._offsets: dict[int, tuple[float, ...]] = {}
         self._expressions: dict[str, float] = {}
         self._frames: list[LiveFrame] = []
         self._timed_ns = self._fed_ns = NEVER
@@ -127,6 +130,7 @@ class VmcDecoder:
             self._bones, self._hips, self._is_spoilt = {}, None, True  # until the next time
             raise
         self._bones[bone] = rotation
+        self._offsets[bone] = position
         if bone == 0:
             self._hips = position
 
@@ -193,6 +197,14 @@ class VmcDecoder:
             frames = [replace(frame, body=None) for frame in frames]
             return [*frames, LiveFrame(now_ns, body=LOST)]
         return frames
+
+    def offsets(self) -> Doubles:
+        """Return the bones in their parents' axes (55, 3), metres; NaN where nothing was sent."""
+        out = np.full((len(BONES), 3), np.nan)
+        for bone, position in self._offsets.items():
+            if bone and any(position):  # a sender that leaves places out sends zeros
+                out[bone] = position
+        return out
 
     def greetings(self, now_ns: int) -> Sequence[bytes]:
         """Return nothing: a Performer sends unasked."""
