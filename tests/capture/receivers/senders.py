@@ -55,6 +55,8 @@ class Line:
         self.receiver: Any = open_receiver(self.url, None)  # type: ignore[arg-type]
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.tick = 0
+        plain = getattr(self.receiver, "receiver", self.receiver)
+        plain.port.is_stamped = False  # polls are at virtual times
         self.receiver.poll(0)  # it listens from now on
 
     def send(self, *datagrams: bytes) -> None:

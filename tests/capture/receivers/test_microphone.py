@@ -59,6 +59,19 @@ def test_each_tick_gets_its_sound_a_moment_later(portaudio: SimpleNamespace) -> 
     assert receiver.poll(tick_ns(50)) == []
 
 
+def test_after_a_stall_each_tick_has_its_own_sound(portaudio: SimpleNamespace) -> None:
+    receiver: Any = open_receiver("mic://", None)  # type: ignore[arg-type]
+    receiver.poll(0)
+    for tick in (*range(1, 20), 25):
+        FakeStream.last.give(0.1)
+        FakeStream.last.give(0.1)
+        packets = receiver.poll(tick_ns(tick))
+        assert receiver.poll(tick_ns(tick)) == []
+    numbers = [int.from_bytes(packet.data[4:8], "little") for packet in packets]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) and 1 <= len(numbers) <= 6
+    receiver.close()
+
+
 def test_sound_that_is_no_number_is_counted_and_passed_over(portaudio: SimpleNamespace) -> None:
     receiver: Any = open_receiver("mic://", None)  # type: ignore[arg-type]
     receiver.poll(0)

@@ -28,6 +28,8 @@ from greenroom.store.workspace import Workspace
 BLOCK = SAMPLES_PER_TICK // 2
 """Samples that the card gives at once: 17 ms."""
 _MOST_BLOCKS = 64
+_MOST_TICKS = 8
+"""Ticks whose sound is given after a stall."""
 
 Block = tuple[NDArray[np.float32], int]
 
@@ -49,7 +51,7 @@ class Microphone:
         self._stream: Any = None
         self.buffer = SoundBuffer()
         self._blocks: deque[Block] = deque(maxlen=_MOST_BLOCKS)
-        self._received = self._faults = 0
+        self._received = self._faults = self._next = 0
         self._closed = False
         self._next_try_ns: int | None = None
         self._opening: threading.Thread | None = None
@@ -77,18 +79,20 @@ class Microphone:
         self._blocks.append((np.array(samples[:, 0], dtype=np.float32), monotonic_ns()))
 
     def poll(self, now_ns: int) -> list[Packet]:
-        """Return this tick's sound, where it has come."""
+        """Return the sound of each tick that is due, where it came; after a stall, of the last ones."""
         if self._closed:
             return []
         if self._stream is None:
             self._try(now_ns)
         self._take_blocks(now_ns)
-        tick = tick_at(max(0, now_ns))
-        sound = self.buffer.pull(tick_ns(tick))
-        if sound is None:
-            return []
-        self._received += 1
-        return [Packet(now_ns, encode_audio(tick & 0xFFFFFFFF, sound))]
+        tick, packets = tick_at(max(0, now_ns)), []
+        for due in range(max(self._next, tick - _MOST_TICKS + 1), tick + 1):
+            sound = self.buffer.pull(tick_ns(due))
+            if sound is not None:
+                packets.append(Packet(now_ns, encode_audio(due & 0xFFFFFFFF, sound)))
+        self._next = tick + 1
+        self._received += len(packets)
+        return packets
 
     def _take_blocks(self, now_ns: int) -> None:
         """Hand to the buffer what the card's thread has left, at the times at which it came."""

@@ -27,7 +27,9 @@ _RECEIVE_BUFFER = 1 << 20
 _STAMP_OPTION = 35
 """SO_TIMESTAMPNS of Linux, which Python's socket module does not name."""
 _STAMP = struct.Struct("@qq")
-_CAN_STAMP = sys.platform == "linux"
+
+
+Notes = list[tuple[int, int, bytes]]
 
 
 class Datagram(NamedTuple):
@@ -45,12 +47,14 @@ class UdpPort:
 
     Attributes:
         refused: datagrams from senders that are not allowed.
+        is_stamped: whether the kernel is asked when each datagram arrived.
     """
 
     def __init__(self, address: ListenAddress) -> None:
         """Store the address; the port is bound when it is first read."""
         self.address = address
         self.refused = 0
+        self.is_stamped = sys.platform == "linux"
         self._socket: socket.socket | None = None
         self._next_try_ns = -(1 << 62)
         self._is_closed = False
@@ -81,7 +85,7 @@ class UdpPort:
                 opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-            if _CAN_STAMP:
+            if self.is_stamped:
                 with suppress(OSError):
                     opened.setsockopt(socket.SOL_SOCKET, _STAMP_OPTION, 1)
             opened.bind((self.address.host, self.address.port))
@@ -104,7 +108,7 @@ class UdpPort:
         utc_ns = time.time_ns()
         for _ in range(MOST_DATAGRAMS):
             try:
-                data, notes, sender = _receive(opened)
+                data, notes, sender = self._receive(opened)
             except BlockingIOError:
                 break
             except OSError:  # such as an answer that nobody was there
@@ -122,6 +126,13 @@ class UdpPort:
             except OSError:  # tried before the show; it may come back
                 self._next_try_ns = now_ns + _RETRY_NS
         return self._socket
+
+    def _receive(self, opened: socket.socket) -> tuple[bytes, Notes, tuple[str, int]]:
+        if not self.is_stamped:
+            data, sender = opened.recvfrom(_LONGEST)
+            return data, [], sender
+        data, notes, _, sender = opened.recvmsg(_LONGEST, 64)
+        return data, notes, sender
 
     def _is_allowed(self, host: str) -> bool:
         if not self.address.allowed:
@@ -145,19 +156,11 @@ class UdpPort:
             self._socket = None
 
 
-Notes = list[tuple[int, int, bytes]]
-
-
-def _receive(opened: socket.socket) -> tuple[bytes, Notes, tuple[str, int]]:
-    if not _CAN_STAMP:
-        data, sender = opened.recvfrom(_LONGEST)
-        return data, [], sender
-    data, notes, _, sender = opened.recvmsg(_LONGEST, 64)
-    return data, notes, sender
-
-
 def _age_ns(notes: Notes, utc_ns: int) -> int:
-    """Return how long ago the kernel stamped a datagram; 0 where it did not, and at most a second."""
+    """Return how long ago the kernel stamped a datagram, at most a second; 0 where it did not.
+
+    It begins to stamp a moment after a port was bound; until then the stamp is that of the reading.
+    """
     for level, kind, value in notes:
         if (level, kind) == (socket.SOL_SOCKET, _STAMP_OPTION) and len(value) == _STAMP.size:
             seconds, nanoseconds = _STAMP.unpack(value)
