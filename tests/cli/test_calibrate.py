@@ -99,6 +99,7 @@ def test_what_gives_no_body_is_refused_at_once(home: Path) -> None:
     for url, match in (
         (f"livelink://:{free_port()}", "no body: face"),
         ("take:123456", "no live input"),
+        ("wav:voice.wav", "no live input"),
         ("tv://1", "no live input"),
     ):
         with pytest.raises(BadInput, match=match):

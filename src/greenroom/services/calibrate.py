@@ -42,6 +42,8 @@ COUNTDOWN_S = 2.0
 LOST_S = 1.0
 """Without a body for so long, the measurement ends."""
 
+_RECORDED = ("take", "wav")
+
 Progress = Callable[[str, str], None]
 """Called with the stage, and a line for people."""
 
@@ -163,8 +165,8 @@ def _no_offsets() -> Any:
 def _open(workspace: Workspace, request: CalibrateRequest) -> Receiver:
     """Return the open receiver, without a jitter buffer's options or a choice of kinds."""
     scheme = scheme_of(request.url)
-    if scheme not in RECEIVERS.names() or scheme == "take":
-        known = ", ".join(f"{name}:" for name in RECEIVERS.names() if name != "take")
+    if scheme not in RECEIVERS.names() or scheme in _RECORDED:
+        known = ", ".join(f"{name}:" for name in RECEIVERS.names() if name not in _RECORDED)
         raise BadInput(f"'{request.url}' is no live input", then=f"known: {known}")
     url, _ = split_use(request.url)
     url = with_allowed(url, request.allow) if scheme in LISTENING else resolve_receiver(url)

@@ -175,3 +175,16 @@ def test_no_sample_of_a_suit_of_240_hertz_is_lost() -> None:
     line.close()
     assert report["received"] == 720
     assert (report["lost"], report["late"], report["malformed"]) == (0, 0, 0)
+
+
+def test_the_bones_are_where_the_suit_says() -> None:
+    """In the parents' axes, for a calibration: in the T-pose the segments' own places."""
+    decoder = MvnDecoder(ReceiverCounts())
+    positions, turns = standing()
+    half = np.sqrt(0.5)
+    turned = np.tile([half, 0, 0, half], (23, 1))  # a person who faces the suit's +Y
+    decoder.feed(packet(1, positions @ [[0, 1, 0], [-1, 0, 0], [0, 0, 1]], turned), 0)
+    offsets = decoder.offsets()
+    along = positions[13] - positions[12]  # of the left arm: left, which is our +X
+    np.testing.assert_allclose(offsets[BONE["leftLowerArm"]], along[[1, 2, 0]], atol=1e-6)
+    assert np.isnan(offsets[0]).all() and np.isnan(offsets[BONE["leftIndexProximal"]]).all()
