@@ -139,7 +139,7 @@ def seed(request: pytest.FixtureRequest) -> Iterator[int]:
 def shows_truth(evening: Evening, first: int, last: int, within_s: float = 0.03) -> None:
     """Body and face are where the person was a buffer and a way ago, give or take `within_s`."""
     for row in evening.rows[first:last]:
-        frame, at_s = frame_of(row), int(row["tick"]) / 30 - 0.023
+        frame, at_s = frame_of(row), int(row["tick"]) / 30 - 0.013
         assert abs(frame.root[0] - sway(at_s)) < 0.4 * within_s + 0.005, int(row["tick"])
         weight = frame.face[ARKIT.index("jawOpen")]
         assert abs(weight - jaw(at_s)) < 1.2 * within_s + 0.08, int(row["tick"])

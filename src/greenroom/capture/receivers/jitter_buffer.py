@@ -23,8 +23,8 @@ from greenroom.rotations import slerp
 
 HOLD_NS = 150_000_000
 """How long the last sample stands in for one that is late: senders are no metronomes."""
-DEFAULT_BUFFER_MS = 20.0
-"""With a tick's own wait of up to 33 ms: a median under 45 ms, a 99th percentile under 65."""
+DEFAULT_BUFFER_MS = 10.0
+"""With a tick's own wait of up to 33 ms, no sender's phase brings the median over 45 ms."""
 MOST_BUFFER_MS = 200.0
 _MOST_ENTRIES = 256
 _DELAYS = 1800
