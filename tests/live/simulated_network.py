@@ -44,6 +44,7 @@ class Fault:
         overtaken: share that comes after the next one.
         restart_s: second at which the sender begins anew, its clock at 0.
         jump: (second, by how many seconds) the sender's clock jumps.
+        pace: of the sender's clock: 1 is ours, 0 a clock that stands.
         absurd: share that has a number in it that no body and no face has.
         jitter_s: mean of the exponential delay beyond the least.
     """
@@ -55,6 +56,7 @@ class Fault:
     overtaken: float = 0.0
     restart_s: float | None = None
     jump: tuple[float, float] = (math.inf, 0.0)
+    pace: float = 1.0
     absurd: float = 0.0
     jitter_s: float = 0.001
 
@@ -154,7 +156,7 @@ class SimulatedPort:
 
     def _message(self, k: int, arrival_s: float, absurd: float | None) -> Message:
         at_s = k / RATE
-        clock_s = 100.0 + at_s
+        clock_s = 100.0 + at_s * self.fault.pace
         restart_s = self.fault.restart_s
         if restart_s is not None and at_s >= restart_s:
             clock_s = at_s - restart_s

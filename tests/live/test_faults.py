@@ -236,6 +236,17 @@ def test_a_clock_that_jumps_by_an_hour(
         shows_truth(evening, 2 * WARM, len(evening.rows))
 
 
+@pytest.mark.parametrize("pace", [0.0, 0.5, 0.98, 1.001, 2.0])
+def test_a_clock_of_another_pace(
+    release: Release, tmp_path: Path, seed: int, pace: float, request: pytest.FixtureRequest
+) -> None:
+    """A clock that stands, one that counts frames of another rate: what is newest is played."""
+    with replayable(seed, request):
+        evening = perform(release, tmp_path, seed, Fault(pace=pace))
+        assert set(evening.sources[WARM:]) == {"capture"}
+        shows_truth(evening, 2 * WARM, len(evening.rows))
+
+
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_numbers_that_no_person_has(
     release: Release, tmp_path: Path, seed: int, share: float, request: pytest.FixtureRequest
