@@ -22,3 +22,15 @@ def test_engines_are_added_up_and_one_that_comes_back_is_counted_once() -> None:
 def test_before_any_report_there_is_nothing() -> None:
     links = LinkReports()
     assert (links.receivers, links.sinks, links.lost_datagrams) == ([], [], 0)
+
+
+def test_times_are_of_the_last_engine_and_not_summed() -> None:
+    links = LinkReports()
+    for skew, calibrated in ((1.0, True), (2.0, True)):
+        link = {"url": "vmc://:1", "received": 1, "buffer_ms": 20.0, "delay_ms": skew}
+        link |= {"skew_ppm": skew, "calibrated": calibrated}
+        links.add(1, {"receivers": [link], "sinks": []})
+    assert links.receivers == [
+        {"url": "vmc://:1", "received": 2, "buffer_ms": 20.0, "delay_ms": 2.0}
+        | {"skew_ppm": 2.0, "calibrated": True}
+    ]

@@ -90,7 +90,7 @@ def test_what_another_program_hears_is_not_taken_from_it(workspace: Workspace) -
         request = DoctorRequest("mira", inputs=[url], listen_s=0.1)
         check = named(examine(workspace, request), url)
         assert not check.ok and "in use" in check.value and check.then
-        sender.sendto(b"anything", ("127.0.0.1", running.address.port))
+        sender.sendto(b"anything", ("127.0.0.1", running.port.address.port))
     running.poll(1)
     assert running.reports()[0]["received"] == 1
     running.close()

@@ -76,6 +76,11 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "doctor": Lazy(
             "doctor", "doctor_command", "Check this machine before a show: go or no-go."
         ),
+        "calibrate": Lazy(
+            "calibrate",
+            "calibrate_command",
+            "Fit a live body to an actor by a T-pose of three seconds.",
+        ),
         "demo": Lazy(
             "shows",
             "demo_command",

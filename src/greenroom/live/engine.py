@@ -54,6 +54,7 @@ FOLLOWED = 45
 """Ticks that an engine follows before it takes over: 1.5 s, more than any model's past."""
 LEAD_TICKS = 5
 """Between an engine's being called and its first tick, beside the time that it follows."""
+_WORK_TICKS = 1800
 _FOLLOW_NS = 5_000_000
 """Before it takes over, when it stops to wait for one more frame to follow."""
 
@@ -108,6 +109,7 @@ class Engine:
         self._at = 0
         self._packets: Sequence[Packet] = ()
         self._duration_ns = _LONGEST_NS
+        self._work_ns: deque[int] = deque(maxlen=_WORK_TICKS)
         self._understudy = Performer(performer.role, _Mute(performer.role), 0)
         performer.mark = self._mark
 
@@ -204,9 +206,15 @@ class Engine:
         for sink in self.sinks:
             sink.send(outcome.frame)
         row["emit"] = self.clock.now_ns() - self.start_ns
+        self._work_ns.append(int(row["emit"]) - now)
         self._fill(row, tick, late=late, packets=packets, outcome=outcome)
         self.ring.write(row)
         return outcome
+
+    @property
+    def work_ms(self) -> float:
+        """Median from a tick's poll to its datagrams, of the last minute, milliseconds."""
+        return float(np.median(self._work_ns)) / 1e6 if self._work_ns else 0.0
 
     def _mark(self, name: str) -> None:
         self.row[name] = self.clock.now_ns() - self.start_ns
@@ -301,7 +309,7 @@ def main() -> int:
     self_test(backend, release.golden)
     lead = _lead(backend)
     previous = _behind(workspace, order["previous"], order["backend"])
-    inputs = open_inputs(workspace, order["inputs"], order["ticks"])
+    inputs = open_inputs(workspace, order["inputs"], order["ticks"], release.actor)
     inputs.prepare()
     sinks = [open_sink(url, release.skeleton.offsets) for url in order["sinks"]]
     ring = Ring(Path(order["ring"]), ModelShape.load(msgspec.convert(order["room"], Shape)))
@@ -329,7 +337,8 @@ def main() -> int:
         frames = engine.run(call["start_ns"], call["first"], order["ticks"], is_stopped)
         receiver.close()
         performed += frames
-        send(sys.stdout.buffer, _report(receiver, sinks, frames, performed))
+        report = _report(receiver, sinks, frames, performed=performed, work_ms=engine.work_ms)
+        send(sys.stdout.buffer, report)
         if engine.until == order["ticks"]:
             break
     for sink in sinks:
@@ -338,14 +347,20 @@ def main() -> int:
 
 
 def _report(
-    receiver: Receiver, sinks: Sequence[Sink], frames: int, performed: int
+    receiver: Receiver, sinks: Sequence[Sink], frames: int, performed: int, work_ms: float
 ) -> dict[str, Any]:
-    """Return what became of a stretch: of its inputs in it, of the sinks since the process began."""
-    reports = getattr(receiver, "reports", list)
+    """Return what became of a stretch: of its inputs in it, of the sinks since the process began.
+
+    `delay_ms` becomes the time from a packet's arrival to its datagram.
+    """
+    receivers: list[dict[str, Any]] = getattr(receiver, "reports", list)()
+    for report in receivers:
+        if report.get("delay_ms") is not None:
+            report["delay_ms"] = round(report["delay_ms"] + work_ms, 3)
     return {
         "frames": frames,
         "lost_datagrams": sum(sink.lost for sink in sinks),
-        "receivers": reports(),
+        "receivers": receivers,
         "sinks": [sink_report(sink, performed) for sink in sinks],
     }
 

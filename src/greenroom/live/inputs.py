@@ -10,6 +10,7 @@ import numpy as np
 
 from greenroom.capture.packets import FIRST_OF_CLIP, is_body
 from greenroom.capture.receivers import open_receiver, prepare_receiver
+from greenroom.capture.receivers.calibrated import calibrated
 from greenroom.capture.receivers.datagrams import ReceiverCounts
 from greenroom.capture.receivers.selection import has_pose, kind_of, root_of, with_root
 from greenroom.capture.receivers.take import SCHEME
@@ -144,12 +145,14 @@ class Inputs:
         playlist: the takes, joined; empty without any.
         urls: of the live receivers.
         rank: how many of these were named before the first take.
+        actor: who performs, whose calibrations of live receivers count; "" for none.
     """
 
     workspace: Workspace
     playlist: Playlist
     urls: tuple[str, ...] = ()
     rank: int = 0
+    actor: str = ""
 
     def prepare(self) -> None:
         """Decode and load what live receivers need; no port is bound and no device opened.
@@ -178,20 +181,29 @@ class Inputs:
         player = self.playlist.player(cuts, first, dark)
         if not self.urls:
             return player
-        receivers = [open_receiver(url, self.workspace, first) for url in self.urls]
+        receivers = [self._open(url, first) for url in self.urls]
         receivers.insert(self.rank, player)
         names = list(self.urls)
         names.insert(self.rank, "")
         return MergedReceiver(receivers, names, height)
 
+    def _open(self, url: str, first: int) -> Receiver:
+        receiver = open_receiver(url, self.workspace, first)
+        if not self.actor:
+            return receiver
+        return calibrated(receiver, self.workspace, self.actor, url=url)
 
-def open_inputs(workspace: Workspace, urls: Sequence[str], ticks: int | None) -> Inputs:
+
+def open_inputs(
+    workspace: Workspace, urls: Sequence[str], ticks: int | None, actor: str = ""
+) -> Inputs:
     """Return the inputs that URLs name; live receivers are opened when they are needed.
 
     Args:
         workspace: where takes are.
         urls: take:HASH, or of a live receiver.
         ticks: length of the show; takes repeat until then.
+        actor: who performs, whose calibrations of live receivers count; "" for none.
 
     Raises:
         BadInput: no take can play, and there is no live receiver.
@@ -199,6 +211,6 @@ def open_inputs(workspace: Workspace, urls: Sequence[str], ticks: int | None) ->
     takes = [url.removeprefix(SCHEME) for url in urls if url.startswith(SCHEME)]
     live = tuple(url for url in urls if not url.startswith(SCHEME))
     if live and not takes:
-        return Inputs(workspace, Playlist(), live)
+        return Inputs(workspace, Playlist(), live, actor=actor)
     rank = next((i for i, url in enumerate(urls) if url.startswith(SCHEME)), 0)
-    return Inputs(workspace, open_playlist(workspace, takes, ticks), live, rank)
+    return Inputs(workspace, open_playlist(workspace, takes, ticks), live, rank=rank, actor=actor)

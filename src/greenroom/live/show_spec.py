@@ -53,6 +53,9 @@ class ShowSpec:
         return [*self.receivers[: self.rank], *takes, *self.receivers[self.rank :]]
 
 
+_OF_THE_LAST = ("delay_ms", "skew_ppm")
+
+
 class LinkReports:
     """What became of the live inputs and of the outputs of a show, over all of its engines."""
 
@@ -75,11 +78,11 @@ class LinkReports:
                 self._receivers[link["url"]] = dict(link)
             else:
                 _sum_counts(total, link)
-                total["delay_ms"] = link["delay_ms"]
+                total.update({name: link[name] for name in _OF_THE_LAST if name in link})
 
     @property
     def receivers(self) -> list[dict[str, Any]]:
-        """Each live input's counts; `delay_ms` is of the last engine."""
+        """Each live input's counts; its times are of the last engine."""
         return list(self._receivers.values())
 
     @property
@@ -102,5 +105,5 @@ class LinkReports:
 
 def _sum_counts(total: dict[str, Any], more: dict[str, Any]) -> None:
     for name, value in more.items():
-        if isinstance(value, int):
+        if isinstance(value, int) and not isinstance(value, bool):
             total[name] = total.get(name, 0) + value

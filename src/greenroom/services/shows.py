@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from greenroom.capture.body_calibration import load_calibration
 from greenroom.clock import TICK_HZ
 from greenroom.errors import BadInput
 from greenroom.live.control import Act, record_control
@@ -183,6 +184,7 @@ def _plan(
 ) -> tuple[ShowSpec, Playlist]:
     """Return the show that a request describes, and its playlist."""
     takes, receivers, rank = read_inputs(workspace, request.inputs, request.allow)
+    _say_calibrated(workspace, request.actor, receivers)
     if receivers and not request.seconds:
         raise BadInput(f"'{receivers[0]}' has no end", then="say how long: --seconds 60")
     release = load_release(workspace, live_release(workspace, request.actor))
@@ -204,6 +206,20 @@ def _plan(
         conditioning=show_conditioning(playlist, scenes),
     )
     return order, playlist
+
+
+def _say_calibrated(workspace: Workspace, actor: str, receivers: Sequence[str]) -> None:
+    """Say on stderr which live inputs are corrected by a calibration.
+
+    Raises:
+        BadInput: a calibration is damaged.
+    """
+    for url in receivers:
+        calibration = load_calibration(workspace, actor, url)
+        if calibration is not None:
+            day = workspace.day_of(calibration.made_utc_ns)
+            forget = f"greenroom calibrate {actor} --in {calibration.url} --forget"
+            warned(f"{url}: calibrated on {day}; without it: {forget}")
 
 
 def _watch(

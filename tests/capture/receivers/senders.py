@@ -9,6 +9,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from greenroom.capture.packets import NewestSamples, newest
 from greenroom.capture.receivers import open_receiver
+from greenroom.capture.receivers.jitter_buffer import JitterBuffer, LiveSample
 from greenroom.clock import tick_ns
 from greenroom.contracts import Packet
 
@@ -32,6 +33,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def decoded(decoder: Any, now_ns: int = 0) -> LiveSample:
+    """What a decoder gives at once, without a delay."""
+    buffer = JitterBuffer(0)
+    for frame in decoder.frames(now_ns):
+        buffer.put(frame)
+    return buffer.sample(now_ns)
+
+
 class Line:
     """A receiver of this machine, and a socket that sends to it.
 
@@ -40,12 +49,14 @@ class Line:
         options: of its URL, with the question mark.
     """
 
-    def __init__(self, scheme: str, options: str = "") -> None:
+    def __init__(self, scheme: str, options: str = "?buffer=0") -> None:
         self.port = free_port()
         self.url = f"{scheme}://127.0.0.1:{self.port}{options}"
         self.receiver: Any = open_receiver(self.url, None)  # type: ignore[arg-type]
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.tick = 0
+        plain = getattr(self.receiver, "receiver", self.receiver)
+        plain.port.is_stamped = False  # polls are at virtual times
         self.receiver.poll(0)  # it listens from now on
 
     def send(self, *datagrams: bytes) -> None:

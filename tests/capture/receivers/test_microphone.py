@@ -27,7 +27,7 @@ class FakeStream:
     def close(self) -> None:
         pass
 
-    def give(self, value: float, frames: int = 800) -> None:
+    def give(self, value: float, frames: int = 400) -> None:
         samples = np.full((frames, 1), value, np.float32)
         self.callback(samples, frames, None, False)
 
@@ -39,17 +39,45 @@ def portaudio(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return module
 
 
-def test_each_tick_gets_its_sound_and_old_sound_is_dropped(portaudio: SimpleNamespace) -> None:
+def test_each_tick_gets_its_sound_a_moment_later(portaudio: SimpleNamespace) -> None:
     receiver: Any = open_receiver("mic://USB%20Mic", None)  # type: ignore[arg-type]
     assert receiver.poll(0) == [] and FakeStream.last.options["device"] == "USB Mic"
     assert FakeStream.last.options["samplerate"] == 24_000
-    for value in (0.1, 0.2, 0.3, 0.4, 0.5):
-        FakeStream.last.give(value)
-    sounds = [newest(receiver.poll(tick_ns(tick))).sound for tick in range(1, 5)]
-    assert [None if s is None else round(float(s[0]), 1) for s in sounds] == [0.3, 0.4, 0.5, None]
-    assert receiver.reports()[0]["received"] == 3 and receiver.reports()[0]["lost"] == 2
+    sounds = []
+    for tick in range(1, 40):
+        FakeStream.last.give(tick / 40)
+        FakeStream.last.give(tick / 40)
+        sounds.append(newest(receiver.poll(tick_ns(tick))).sound)
+    assert sounds[0] is None
+    for tick, sound in enumerate(sounds[3:], start=4):  # 30 ms: nine tenths of a tick
+        assert sound is not None and float(sound[-1]) == pytest.approx(tick / 40, abs=1e-3)
+        assert float(sound[0]) == pytest.approx((tick - 1) / 40, abs=1e-3)
+    [report] = receiver.reports()
+    assert report["received"] >= 37 and report["lost"] == report["malformed"] == 0
+    assert report["buffer_ms"] == 30 and 0 <= report["delay_ms"] < 40
     receiver.close()
-    assert receiver.poll(tick_ns(9)) == []
+    assert receiver.poll(tick_ns(50)) == []
+
+
+def test_after_a_stall_each_tick_has_its_own_sound(portaudio: SimpleNamespace) -> None:
+    receiver: Any = open_receiver("mic://", None)  # type: ignore[arg-type]
+    receiver.poll(0)
+    for tick in (*range(1, 20), 25):
+        FakeStream.last.give(0.1)
+        FakeStream.last.give(0.1)
+        packets = receiver.poll(tick_ns(tick))
+        assert receiver.poll(tick_ns(tick)) == []
+    numbers = [int.from_bytes(packet.data[4:8], "little") for packet in packets]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) and 1 <= len(numbers) <= 6
+    receiver.close()
+
+
+def test_sound_that_is_no_number_is_counted_and_passed_over(portaudio: SimpleNamespace) -> None:
+    receiver: Any = open_receiver("mic://", None)  # type: ignore[arg-type]
+    receiver.poll(0)
+    FakeStream.last.give(float("nan"))
+    assert receiver.poll(tick_ns(1)) == [] and receiver.reports()[0]["malformed"] == 1
+    receiver.close()
 
 
 def test_a_device_that_fails_at_first_is_tried_again_each_second(
@@ -76,8 +104,10 @@ def test_a_device_that_fails_at_first_is_tried_again_each_second(
             receiver._opening.join()
         tries.append(Busy.tries)
     assert tries == [1, 1, 1, 2, 2, 2, 3, 3, 3] and Busy.closed == 2
-    Busy.last.give(0.1)
-    assert len(receiver.poll(tick_ns(91))) == 1
+    for tick in range(91, 96):
+        Busy.last.give(0.1, 800)
+        packets = receiver.poll(tick_ns(tick))
+    assert len(packets) == 1
     assert receiver.reports()[0]["malformed"] == 2
     receiver.close()
 
@@ -85,7 +115,7 @@ def test_a_device_that_fails_at_first_is_tried_again_each_second(
 def test_it_conforms(portaudio: SimpleNamespace) -> None:
     def feed(tick: int) -> None:
         if tick:
-            FakeStream.last.give(0.1)
+            FakeStream.last.give(0.1, 800)
 
     check_receiver(lambda: open_receiver("mic://", None), feed=feed)  # type: ignore[arg-type]
 

@@ -17,15 +17,21 @@ from tests.capture.receivers.senders import Line
 
 
 def packet(
-    sample: int, positions: np.ndarray, turns: np.ndarray, first: int = 0, part: int = 0x80
+    sample: int,
+    positions: np.ndarray,
+    turns: np.ndarray,
+    first: int = 0,
+    part: int = 0x80,
+    rate: int = 250,
 ) -> bytes:
     """MXTP02 as the streamer's manual lays it out: positions (S, 3), quaternions (S, 4) wxyz."""
     body = b"".join(
         struct.pack(">I7f", first + i + 1, *place, *turn)
         for i, (place, turn) in enumerate(zip(positions, turns, strict=True))
     )
+    time_ms = round(sample * 1000 / rate)
     head = struct.pack(
-        ">6sIBBIBBBB2xH", b"MXTP02", sample, part, len(turns), sample * 4, 0, 23, 0, 0, len(body)
+        ">6sIBBIBBBB2xH", b"MXTP02", sample, part, len(turns), time_ms, 0, 23, 0, 0, len(body)
     )
     return head + body
 
@@ -155,3 +161,30 @@ def test_it_conforms() -> None:
     line = Line("mvn")
     check_receiver(lambda: line.receiver, feed=lambda tick: line.send(packet(tick, *standing())))
     line.close()
+
+
+def test_no_sample_of_a_suit_of_240_hertz_is_lost() -> None:
+    line = Line("mvn", "?buffer=40")  # what a tick waits, and more: they come at once
+    positions, turns = standing()
+    for tick in range(90):
+        for i in range(8):
+            positions[0, 2] = 1 + (8 * tick + i) / 10_000
+            line.send(packet(8 * tick + i, positions, turns, rate=240))
+        assert line.poll().body is not None
+    report = line.report
+    line.close()
+    assert report["received"] == 720
+    assert (report["lost"], report["late"], report["malformed"]) == (0, 0, 0)
+
+
+def test_the_bones_are_where_the_suit_says() -> None:
+    """In the parents' axes, for a calibration: in the T-pose the segments' own places."""
+    decoder = MvnDecoder(ReceiverCounts())
+    positions, turns = standing()
+    half = np.sqrt(0.5)
+    turned = np.tile([half, 0, 0, half], (23, 1))  # a person who faces the suit's +Y
+    decoder.feed(packet(1, positions @ [[0, 1, 0], [-1, 0, 0], [0, 0, 1]], turned), 0)
+    offsets = decoder.offsets()
+    along = positions[13] - positions[12]  # of the left arm: left, which is our +X
+    np.testing.assert_allclose(offsets[BONE["leftLowerArm"]], along[[1, 2, 0]], atol=1e-6)
+    assert np.isnan(offsets[0]).all() and np.isnan(offsets[BONE["leftIndexProximal"]]).all()

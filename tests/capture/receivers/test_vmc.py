@@ -15,7 +15,7 @@ from greenroom.frames import ARKIT, BONE, BONES, HUMANOID, Frame
 from greenroom.live.sinks.vmc import VmcTemplate, unity_name
 from greenroom.rotations import angle_between, normalise, to_matrix
 from greenroom.testing import check_receiver
-from tests.capture.receivers.senders import Line, bundle, free_port
+from tests.capture.receivers.senders import Line, bundle, decoded, free_port
 
 HALF = math.sqrt(0.5)
 OPTIONAL = ("chest", "upperChest", "neck", "leftShoulder", "rightShoulder")
@@ -166,14 +166,6 @@ def test_decoding_ends_in_time_and_is_never_more_than_a_tick_behind(
     assert polls == [([0, 1, 2], 0), ([17, 18, 19], 14), ([20, 21, 22], 14), ([27, 28, 29], 18)]
 
 
-def test_the_delay_of_a_sender_with_a_slow_clock_does_not_grow() -> None:
-    counts = ReceiverCounts()
-    for frame in range(3 * 3600 * 30):
-        sent_s = frame / 30
-        counts.clocked(round(sent_s * 1.0001 * 1e9) + 5_000_000 * (frame % 2), sent_s)
-    assert counts.report("vmc:")["delay_ms"] < 10
-
-
 def test_what_cannot_be_read_is_counted_and_the_next_is_heard(line: Line) -> None:
     line.send(b"", b"\0", b"hello", b"#bundle\0", pose()[0][:-3])
     line.send(bundle(bone("Hips", (0.0,)), ("/VMC/Ext/T", [0.5])))
@@ -211,7 +203,7 @@ def test_whatever_comes_nothing_but_a_value_error_is_raised(messages) -> None:
     except ValueError:
         pass
     for now in (0, 33_000_000):
-        sample = decoder.sample(now)
+        sample = decoded(decoder, now)
         if sample.rotations is not None and sample.validity is not None:
             trusted = sample.rotations[sample.validity > 0]
             np.testing.assert_allclose((trusted**2).sum(axis=1), 1, atol=1e-5)
@@ -261,7 +253,7 @@ def test_every_bone_of_unity_is_known() -> None:
     decoder = VmcDecoder(ReceiverCounts())
     decoder.feed(bundle(*(bone(unity_name(name)) for name in BONES)), 0)
     decoder.feed(bundle(("/VMC/Ext/T", [0.0])), 0)
-    sample = decoder.sample(0)
+    sample = decoded(decoder)
     assert sample.validity is not None and sample.validity.tolist() == [1] * len(BONES)
 
 
@@ -276,7 +268,7 @@ def test_another_address_needs_a_list_of_senders() -> None:
 
 def test_only_allowed_senders_are_heard() -> None:
     for networks, is_heard in (("10.0.0.0/8", False), ("10.0.0.0/8,127.0.0.0/8", True)):
-        line = Line("vmc", f"?allow={networks}")
+        line = Line("vmc", f"?buffer=0&allow={networks}")
         line.send(*pose())
         assert (line.poll().body is not None) == is_heard
         assert line.report["refused"] == (0 if is_heard else 2)

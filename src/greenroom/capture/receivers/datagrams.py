@@ -1,46 +1,35 @@
-"""Receive datagrams from the network: who may send, what is counted, and what a tick gets of them.
+"""Receive datagrams from the network: what is counted, and what a tick gets of them.
 
 A receiver binds its port when it is first polled, and not when it is made: while one engine takes over
-from another, only who performs listens. Arrival is the time of the poll that found the datagram.
+from another, only who performs listens. What was decoded passes a jitter buffer.
 """
 
 from __future__ import annotations
 
-import errno
-import ipaddress
-import socket
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
-
-import numpy as np
 
 from greenroom.capture.packets import FIRST_OF_CLIP as FIRST_OF_CLIP
 from greenroom.capture.packets import encode_body, encode_face
-from greenroom.capture.receivers.addresses import ListenAddress, read_listen_url
-from greenroom.clock import NS_PER_S, tick_at
+from greenroom.capture.receivers.addresses import read_listen_url
+from greenroom.capture.receivers.jitter_buffer import (
+    DEFAULT_BUFFER_MS,
+    MOST_BUFFER_MS,
+    JitterBuffer,
+    LiveFrame,
+)
+from greenroom.capture.receivers.udp_port import Datagram, UdpPort
+from greenroom.clock import tick_at
 from greenroom.contracts import Packet
 from greenroom.errors import BadInput
-from greenroom.frames import Floats
 
-HOLD_NS = 150_000_000
-"""How long the last pose stands in for one that is late: senders are no metronomes."""
-FRESH_NS = 500_000_000
-"""How long a bone or a weight counts that was not sent again."""
-MOST_DATAGRAMS = 256
-"""Read in one poll; the others wait for the next one."""
 _MOST_NS = 3_000_000
 """Of decoding in one poll, of the processor's time; a tick has other work."""
-_LONGEST = 65_536
-_RETRY_NS = NS_PER_S
-_RECEIVE_BUFFER = 1 << 20
 _BACK = 30
 _LONGEST_GAP = 1200
 """Frames that may be lost at once; more, and the sender has begun anew."""
-_DELAYS = 1800
 
 
 @dataclass
@@ -51,10 +40,9 @@ class ReceiverCounts:
         received: that came from an allowed sender.
         lost: that never came, by the sender's own numbers, or came faster than they can be decoded.
         duplicated: that came twice.
-        reordered: that came after a later one, and were passed over.
+        reordered: that came after a later one.
         malformed: that could not be read, or held numbers that no body has.
         refused: from senders that are not allowed.
-        delays_ns: arrival less the sender's clock, of the last minute.
     """
 
     received: int = 0
@@ -63,7 +51,6 @@ class ReceiverCounts:
     reordered: int = 0
     malformed: int = 0
     refused: int = 0
-    delays_ns: deque[float] = field(default_factory=lambda: deque(maxlen=_DELAYS))
     _last: float | None = None
     _has_numbers: bool = False
 
@@ -87,8 +74,6 @@ class ReceiverCounts:
             elif number < last and steps >= -back:
                 self.reordered += 1
                 return False
-            elif number < last:
-                self.delays_ns.clear()
             elif counted and 1 < steps <= _LONGEST_GAP:
                 self.lost += steps - 1
         self._last = number
@@ -99,16 +84,8 @@ class ReceiverCounts:
         if not self._has_numbers:
             self.lost += count
 
-    def clocked(self, now_ns: int, sent_s: float) -> None:
-        """Note when a frame arrived that the sender made at `sent_s` of its own clock."""
-        self.delays_ns.append(now_ns - sent_s * NS_PER_S)
-
     def report(self, url: str) -> dict[str, Any]:
-        """Return the counts as `perform --json` prints them; the delay is beyond the minute's least."""
-        delay = None
-        if self.delays_ns:
-            median = float(np.median(self.delays_ns))
-            delay = round((median - min(self.delays_ns)) / 1e6, 3)
+        """Return the counts as `perform --json` prints them, of an input without a jitter buffer."""
         return {
             "url": url,
             "received": self.received,
@@ -117,41 +94,28 @@ class ReceiverCounts:
             "reordered": self.reordered,
             "malformed": self.malformed,
             "refused": self.refused,
-            "delay_ms": delay,
+            "late": 0,
+            "delay_ms": None,
+            "buffer_ms": None,
+            "skew_ppm": None,
+            "calibrated": False,
         }
 
 
-@dataclass(frozen=True)
-class LiveSample:
-    """What a decoder knows at one tick.
-
-    Attributes:
-        root: position of the hips (3,), metres; NaN where missing.
-        rotations: (55, 4), unit quaternions xyzw; NaN where missing.
-        validity: (55,).
-        weights: (52,), NaN where missing.
-    """
-
-    root: Floats | None = None
-    rotations: Floats | None = None
-    validity: Floats | None = None
-    weights: Floats | None = None
-
-
 class DatagramDecoder(Protocol):
-    """Read one protocol's datagrams; keep the newest body and face."""
+    """Read one protocol's datagrams."""
 
     gives: tuple[str, ...]
 
-    def feed(self, data: bytes, now_ns: int) -> None:
+    def feed(self, data: bytes, arrival_ns: int) -> None:
         """Take one datagram.
 
         Raises:
             ValueError: it cannot be read, or holds numbers that no body has.
         """
 
-    def sample(self, now_ns: int) -> LiveSample:
-        """Return what is known at `now_ns`, not older than `HOLD_NS`."""
+    def frames(self, now_ns: int) -> list[LiveFrame]:
+        """Return the frames that were read since the last call, oldest first."""
 
     def greetings(self, now_ns: int) -> Sequence[bytes]:
         """Return what is to be sent to the sender now, so that it begins or goes on."""
@@ -162,23 +126,28 @@ class DatagramReceiver:
 
     Args:
         url: its own, for errors and reports.
-        address: where it listens.
+        port: where it listens.
         decoder: reads what comes.
         counts: shared with the decoder.
+        buffer_ms: playout delay of the jitter buffer, 0 … 200.
     """
 
     def __init__(
-        self, url: str, address: ListenAddress, decoder: DatagramDecoder, counts: ReceiverCounts
+        self,
+        url: str,
+        port: UdpPort,
+        decoder: DatagramDecoder,
+        counts: ReceiverCounts,
+        buffer_ms: float = DEFAULT_BUFFER_MS,
     ) -> None:
         """Store what it is; the port is bound at the first poll."""
-        self.url, self.address = url, address
+        self.url, self.port = url, port
         self.decoder, self.counts = decoder, counts
         self.gives = decoder.gives
-        self._socket: socket.socket | None = None
-        self._next_try_ns = -(1 << 62)
+        self.buffer = JitterBuffer(round(buffer_ms * 1e6))
         self._closed = False
         self._had_body = False
-        self._waiting: list[bytes] = []
+        self._waiting: list[Datagram] = []
         self._cost_ns = 1.0
         self._is_behind = False
 
@@ -188,66 +157,24 @@ class DatagramReceiver:
         Raises:
             BadInput: somebody has it, or the address is not this machine's.
         """
-        try:
-            self._bind(shared=False).close()
-        except (OSError, OverflowError, UnicodeError) as error:
-            what = getattr(error, "strerror", None) or str(error)
-            if getattr(error, "errno", None) == errno.EADDRINUSE:
-                what = "it is in use"
-            raise BadInput(
-                f"{self.address.host}:{self.address.port} cannot be listened at: {what}",
-                where=self.url,
-                then="end the program that has the port, or give another host or port",
-            ) from error
-
-    def _bind(self, shared: bool) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self.address.host else socket.AF_INET
-        opened = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            if shared:  # the engine that leaves may not have closed it yet
-                opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-            opened.bind((self.address.host, self.address.port))
-            opened.setblocking(False)
-        except BaseException:
-            opened.close()
-            raise
-        return opened
+        self.port.try_open(self.url)
 
     def poll(self, now_ns: int) -> list[Packet]:
         """Return this tick's body and face, at most one of each."""
         if self._closed:
             return []
-        if self._socket is None and now_ns >= self._next_try_ns:
-            try:
-                self._socket = self._bind(shared=True)
-            except OSError:  # tried before the show; it may come back
-                self._next_try_ns = now_ns + _RETRY_NS
-        if self._socket is not None:
-            self._drain(self._socket, now_ns)
+        arrived = self.port.read(now_ns)
+        self.counts.received += len(arrived)
+        self.counts.refused = self.port.refused
+        self._waiting += arrived
+        self._decode()
+        for greeting in self.decoder.greetings(now_ns):
+            self.port.send(greeting)
+        for frame in self.decoder.frames(now_ns):
+            self.buffer.put(frame)
         return self._packets(now_ns)
 
-    def _drain(self, opened: socket.socket, now_ns: int) -> None:
-        for _ in range(MOST_DATAGRAMS):
-            try:
-                data, sender = opened.recvfrom(_LONGEST)
-            except BlockingIOError:
-                break
-            except OSError:  # such as an answer that nobody was there
-                continue
-            if not self._is_allowed(str(sender[0])):
-                self.counts.refused += 1
-                continue
-            self.counts.received += 1
-            self._waiting.append(data)
-        self._decode(now_ns)
-        if self.address.peer is not None:
-            for greeting in self.decoder.greetings(now_ns):
-                with suppress(OSError):
-                    opened.sendto(greeting, self.address.peer)
-
-    def _decode(self, now_ns: int) -> None:
+    def _decode(self) -> None:
         """Decode for `_MOST_NS` at most; what is left waits one poll, and then the newest go first."""
         room = max(1, int(_MOST_NS / self._cost_ns))
         late = len(self._waiting) - room
@@ -255,9 +182,9 @@ class DatagramReceiver:
             del self._waiting[:late]
             self.counts.drop(late)
         start_ns, spent_ns, done = time.thread_time_ns(), 0, 0
-        for data in self._waiting:
+        for data, arrival_ns in self._waiting:
             try:
-                self.decoder.feed(data, now_ns)
+                self.decoder.feed(data, arrival_ns)
             except (ValueError, ArithmeticError, LookupError):
                 self.counts.malformed += 1
             done += 1
@@ -269,17 +196,9 @@ class DatagramReceiver:
         del self._waiting[:done]
         self._is_behind = bool(self._waiting)
 
-    def _is_allowed(self, host: str) -> bool:
-        if not self.address.allowed:
-            return True  # the socket is bound to this machine alone
-        address = ipaddress.ip_address(host.partition("%")[0])
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self.address.allowed)
-
     def _packets(self, now_ns: int) -> list[Packet]:
         out, tick = [], tick_at(max(0, now_ns)) & 0xFFFFFFFF
-        sample = self.decoder.sample(now_ns)
+        sample = self.buffer.sample(now_ns)
         if sample.rotations is not None and sample.root is not None and sample.validity is not None:
             flags = 0 if self._had_body else FIRST_OF_CLIP
             validity = sample.validity
@@ -291,15 +210,34 @@ class DatagramReceiver:
         return out
 
     def reports(self) -> list[dict[str, Any]]:
-        """Return what became of the datagrams."""
-        return [self.counts.report(self.url)]
+        """Return what became of the datagrams; `delay_ms` is from arrival to playout, the median."""
+        delay, skew = self.buffer.delay_ms, self.buffer.clock.skew_ppm
+        timing = {
+            "late": self.buffer.late,
+            "delay_ms": None if delay is None else round(delay, 3),
+            "buffer_ms": self.buffer.delay_ns / 1e6,
+            "skew_ppm": None if skew is None else round(skew, 1),
+        }
+        return [{**self.counts.report(self.url), **timing}]
 
     def close(self) -> None:
         """Let go of the port; nothing is received afterwards."""
         self._closed = True
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self.port.close()
+
+
+def read_buffer(options: dict[str, Any], url: str) -> float:
+    """Return the playout delay of a URL's options, milliseconds; the default where it has none.
+
+    Raises:
+        BadInput: it is not within 0 … 200 ms.
+    """
+    buffer_ms = float(options.get("buffer", DEFAULT_BUFFER_MS))
+    if not 0 <= buffer_ms <= MOST_BUFFER_MS:  # NaN is not
+        raise BadInput(
+            f"a jitter buffer of {buffer_ms:g} ms", where=url, then="give ?buffer=0 to buffer=200"
+        )
+    return buffer_ms
 
 
 def listen(
@@ -308,13 +246,16 @@ def listen(
     """Return the receiver that listens where a URL says.
 
     Args:
-        url: SCHEME://[HOST]:PORT, with ?allow=NETWORK where HOST is not this machine alone.
+        url: SCHEME://[HOST]:PORT, with ?allow=NETWORK where HOST is not this machine alone, and
+            ?buffer=MS for another playout delay.
         default: port of a URL that has none.
         decoder: makes what reads the protocol.
 
     Raises:
         BadInput: the address or an option cannot be used.
     """
-    address, _ = read_listen_url(url, default)
-    counts = ReceiverCounts()
-    return DatagramReceiver(url, address, decoder(counts), counts)
+    address, options = read_listen_url(url, default, {"buffer": float})
+    buffer_ms, counts = read_buffer(options, url), ReceiverCounts()
+    return DatagramReceiver(
+        url, UdpPort(address), decoder(counts), counts=counts, buffer_ms=buffer_ms
+    )

@@ -2,7 +2,8 @@
 
 Convention (source → ours): weights by ARKit's names with _L and _R for the sides, whole numbers 0 to
 100 → [0, 1], in any order; head and eye angles follow and are not used. Version 1 separates name and
-value by "-", version 2 by "&". There is no time in it: arrival is taken. The same text twice means that
+value by "-", version 2 by "&". There is no time in it: the arrival
+counts. The same text twice means that
 the telephone has lost the face.
 """
 
@@ -17,11 +18,13 @@ from urllib.parse import urlsplit
 from greenroom.capture.receivers.addresses import ListenAddress
 from greenroom.capture.receivers.datagrams import (
     DatagramReceiver,
-    LiveSample,
     ReceiverCounts,
+    read_buffer,
 )
 from greenroom.capture.receivers.face_names import arkit_index
+from greenroom.capture.receivers.jitter_buffer import LiveFrame
 from greenroom.capture.receivers.live_state import NEVER, LiveFace
+from greenroom.capture.receivers.udp_port import UdpPort
 from greenroom.clock import NS_PER_S
 from greenroom.errors import BadInput
 from greenroom.plugins import options_of
@@ -71,10 +74,11 @@ class FacialMocapDecoder:
         """Begin with nothing."""
         self.counts = counts
         self._face = LiveFace()
+        self._frames: list[LiveFrame] = []
         self._last = b""
         self._last_ns = self._greeted_ns = NEVER
 
-    def feed(self, data: bytes, now_ns: int) -> None:
+    def feed(self, data: bytes, arrival_ns: int) -> None:
         """Take one datagram.
 
         Raises:
@@ -84,12 +88,14 @@ class FacialMocapDecoder:
             self.counts.duplicated += 1
             return
         weights = _read_weights(data.decode())
-        self._last, self._last_ns = data, now_ns
-        self._face.put(weights.items(), now_ns)
+        self._last, self._last_ns = data, arrival_ns
+        self._face.put(weights.items(), arrival_ns)
+        self._frames.append(LiveFrame(arrival_ns, face=self._face.sample(arrival_ns)))
 
-    def sample(self, now_ns: int) -> LiveSample:
-        """Return the newest face."""
-        return LiveSample(weights=self._face.sample(now_ns))
+    def frames(self, now_ns: int) -> list[LiveFrame]:
+        """Return the frames that were read since the last call."""
+        frames, self._frames = self._frames, []
+        return frames
 
     def greetings(self, now_ns: int) -> Sequence[bytes]:
         """Return the greeting at the start, and each second in which nothing came."""
@@ -103,14 +109,15 @@ def open_ifacialmocap(url: str, *, workspace: Workspace, first: int) -> Datagram
     """Return the receiver of ifacialmocap://PHONE[:49983]; nobody but the telephone is heard.
 
     Args:
-        url: with ?listen=PORT where the telephone answers to another port than 49983.
+        url: with ?listen=PORT where the telephone answers to another port than 49983, and
+            ?buffer=MS.
         workspace: not needed.
         first: not needed.
 
     Raises:
         BadInput: there is no telephone in it, or an option cannot be used.
     """
-    parts, options = options_of(url, {"listen": int})
+    parts, options = options_of(url, {"listen": int, "buffer": float})
     try:
         port = PORT if parts.port is None else parts.port
     except ValueError:
@@ -126,8 +133,9 @@ def open_ifacialmocap(url: str, *, workspace: Workspace, first: int) -> Datagram
     network = ipaddress.ip_network(phone)
     host = "127.0.0.1" if network.is_loopback else ("::" if network.version == 6 else "0.0.0.0")
     address = ListenAddress(host, listen, (network,), (phone, port))
-    counts = ReceiverCounts()
-    return DatagramReceiver(url, address, FacialMocapDecoder(counts), counts)
+    buffer_ms, counts = read_buffer(options, url), ReceiverCounts()
+    decoder = FacialMocapDecoder(counts)
+    return DatagramReceiver(url, UdpPort(address), decoder, counts=counts, buffer_ms=buffer_ms)
 
 
 def resolve_phone(url: str) -> str:

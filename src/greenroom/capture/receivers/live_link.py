@@ -11,14 +11,11 @@ import math
 import struct
 from collections.abc import Sequence
 
-from greenroom.capture.receivers.datagrams import (
-    DatagramReceiver,
-    LiveSample,
-    ReceiverCounts,
-    listen,
-)
-from greenroom.capture.receivers.live_state import LiveFace
-from greenroom.frames import ARKIT
+import numpy as np
+
+from greenroom.capture.receivers.datagrams import DatagramReceiver, ReceiverCounts, listen
+from greenroom.capture.receivers.jitter_buffer import LOST, LiveFrame
+from greenroom.frames import ARKIT, Floats
 from greenroom.store.workspace import Workspace
 
 PORT = 11111
@@ -40,6 +37,10 @@ def _name_end(data: bytes, offset: int) -> int:
     return offset + 4 + length
 
 
+def _read_face(weights: Sequence[float]) -> Floats:
+    return np.clip(np.asarray(weights, dtype=np.float32), np.float32(0), np.float32(1))
+
+
 class LiveLinkDecoder:
     """Decode Live Link Face.
 
@@ -52,9 +53,9 @@ class LiveLinkDecoder:
     def __init__(self, counts: ReceiverCounts) -> None:
         """Begin with nothing."""
         self.counts = counts
-        self._face = LiveFace()
+        self._frames: list[LiveFrame] = []
 
-    def feed(self, data: bytes, now_ns: int) -> None:
+    def feed(self, data: bytes, arrival_ns: int) -> None:
         """Take one datagram.
 
         Raises:
@@ -77,17 +78,15 @@ class LiveLinkDecoder:
             weights = struct.unpack_from(f">{len(ARKIT)}f", data, offset + 1)
             if not all(-1 <= weight <= 2 for weight in weights):  # false for NaN
                 raise ValueError("a weight is absurd")
-        if not self.counts.accept(frame, back=_BACK):
-            return
-        self.counts.clocked(now_ns, (frame + subframe) * denominator / fps)
-        if weights:
-            self._face.put(enumerate(weights), now_ns)
-        else:
-            self._face.forget()
+        is_reordered = not self.counts.accept(frame, back=_BACK)
+        sent_s = (frame + subframe) * denominator / fps
+        face = _read_face(weights) if weights else LOST
+        self._frames.append(LiveFrame(arrival_ns, sent_s, face=face, is_reordered=is_reordered))
 
-    def sample(self, now_ns: int) -> LiveSample:
-        """Return the newest face."""
-        return LiveSample(weights=self._face.sample(now_ns))
+    def frames(self, now_ns: int) -> list[LiveFrame]:
+        """Return the frames that were read since the last call."""
+        frames, self._frames = self._frames, []
+        return frames
 
     def greetings(self, now_ns: int) -> Sequence[bytes]:
         """Return nothing: the telephone sends unasked."""
@@ -98,7 +97,7 @@ def open_live_link(url: str, *, workspace: Workspace, first: int) -> DatagramRec
     """Return the receiver of livelink://[HOST]:11111.
 
     Args:
-        url: with ?allow=NETWORK where HOST is not this machine alone.
+        url: with ?allow=NETWORK where HOST is not this machine alone, and ?buffer=MS.
         workspace: not needed.
         first: not needed.
 

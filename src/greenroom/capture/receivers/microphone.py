@@ -1,25 +1,37 @@
-"""Hear a microphone through PortAudio, with the extra `sound`."""
+"""Hear a microphone through PortAudio, with the extra `sound`.
+
+Convention (source → ours): 24 kHz mono of the sound card's clock → exactly 800 samples a tick of ours.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from contextlib import suppress
+from time import monotonic_ns
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
+from numpy.typing import NDArray
 
 from greenroom.capture.packets import encode_audio
-from greenroom.clock import NS_PER_S, tick_at
+from greenroom.capture.receivers.datagrams import ReceiverCounts
+from greenroom.capture.receivers.sound_buffer import SoundBuffer
+from greenroom.clock import NS_PER_S, tick_at, tick_ns
 from greenroom.contracts import Packet
 from greenroom.errors import BadInput
 from greenroom.extras import require
 from greenroom.frames import SAMPLE_RATE, SAMPLES_PER_TICK
 from greenroom.store.workspace import Workspace
 
-MOST_TICKS = 3
-"""Ticks of sound that may wait; older sound is dropped, so that the voice is never late."""
+BLOCK = SAMPLES_PER_TICK // 2
+"""Samples that the card gives at once: 17 ms."""
+_MOST_BLOCKS = 64
+_MOST_TICKS = 8
+"""Ticks whose sound is given after a stall."""
+
+Block = tuple[NDArray[np.float32], int]
 
 
 class Microphone:
@@ -37,8 +49,9 @@ class Microphone:
         """Store what it is; the device is opened at the first poll."""
         self.url, self.device, self._portaudio = url, device, portaudio
         self._stream: Any = None
-        self._blocks: deque[np.ndarray[Any, np.dtype[np.float32]]] = deque(maxlen=4 * MOST_TICKS)
-        self._received = self._lost = self._faults = 0
+        self.buffer = SoundBuffer()
+        self._blocks: deque[Block] = deque(maxlen=_MOST_BLOCKS)
+        self._received = self._faults = self._next = 0
         self._closed = False
         self._next_try_ns: int | None = None
         self._opening: threading.Thread | None = None
@@ -63,25 +76,33 @@ class Microphone:
     def _hear(self, samples: Any, frames: int, time: Any, status: Any) -> None:
         """Take a block; called in a thread of PortAudio's."""
         self._faults += bool(status)
-        self._blocks.append(np.array(samples[:, 0], dtype=np.float32))
+        self._blocks.append((np.array(samples[:, 0], dtype=np.float32), monotonic_ns()))
 
     def poll(self, now_ns: int) -> list[Packet]:
-        """Return this tick's sound, where it has come."""
+        """Return the sound of each tick that is due, where it came; after a stall, of the last ones."""
         if self._closed:
             return []
         if self._stream is None:
             self._try(now_ns)
-        while len(self._blocks) > MOST_TICKS:
-            self._blocks.popleft()
-            self._lost += 1
-        if not self._blocks:
-            return []
-        samples = self._blocks.popleft()
-        if len(samples) != SAMPLES_PER_TICK or not np.isfinite(samples).all():
-            self._faults += 1
-            return []
-        self._received += 1
-        return [Packet(now_ns, encode_audio(tick_at(max(0, now_ns)) & 0xFFFFFFFF, samples))]
+        self._take_blocks(now_ns)
+        tick, packets = tick_at(max(0, now_ns)), []
+        for due in range(max(self._next, tick - _MOST_TICKS + 1), tick + 1):
+            sound = self.buffer.pull(tick_ns(due))
+            if sound is not None:
+                packets.append(Packet(now_ns, encode_audio(due & 0xFFFFFFFF, sound)))
+        self._next = tick + 1
+        self._received += len(packets)
+        return packets
+
+    def _take_blocks(self, now_ns: int) -> None:
+        """Hand to the buffer what the card's thread has left, at the times at which it came."""
+        offset_ns = now_ns - monotonic_ns()
+        while self._blocks:
+            samples, heard_ns = self._blocks.popleft()
+            if np.isfinite(samples).all():
+                self.buffer.push(samples, min(now_ns, heard_ns + offset_ns))
+            else:
+                self._faults += 1
 
     def _try(self, now_ns: int) -> None:
         """Open the device; where that failed, each second anew, beside the show and not in its way."""
@@ -99,7 +120,7 @@ class Microphone:
         try:
             stream = self._portaudio.InputStream(
                 samplerate=SAMPLE_RATE,
-                blocksize=SAMPLES_PER_TICK,
+                blocksize=BLOCK,
                 device=self.device,
                 channels=1,
                 dtype="float32",
@@ -118,10 +139,17 @@ class Microphone:
             self._stream = stream
 
     def reports(self) -> list[dict[str, Any]]:
-        """Return how many ticks were heard, and how many came too late."""
-        counts = {"received": self._received, "lost": self._lost, "malformed": self._faults}
-        zeros = {"duplicated": 0, "reordered": 0, "refused": 0}
-        return [{"url": self.url, **counts, **zeros, "delay_ms": None}]
+        """Return how many ticks were heard, and how many came too late; the delay is the median."""
+        delay, skew = self.buffer.delay_ms, self.buffer.clock.skew_ppm
+        counts = ReceiverCounts(
+            received=self._received, lost=self.buffer.lost, malformed=self._faults
+        )
+        timing = {
+            "delay_ms": None if delay is None else round(delay, 3),
+            "buffer_ms": self.buffer.delay_ns / 1e6,
+            "skew_ppm": None if skew is None else round(skew, 1),
+        }
+        return [{**counts.report(self.url), **timing}]
 
     def close(self) -> None:
         """Let go of the device."""

@@ -10,14 +10,13 @@ with a bad bone does not.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from greenroom.capture.receivers.datagrams import (
-    DatagramReceiver,
-    LiveSample,
-    ReceiverCounts,
-    listen,
-)
+import numpy as np
+
+from greenroom.capture.receivers.datagrams import DatagramReceiver, ReceiverCounts, listen
 from greenroom.capture.receivers.face_names import arkit_weights
+from greenroom.capture.receivers.jitter_buffer import LOST, LiveFrame
 from greenroom.capture.receivers.live_state import (
     NEVER,
     LiveBody,
@@ -27,7 +26,7 @@ from greenroom.capture.receivers.live_state import (
 )
 from greenroom.capture.receivers.osc import Argument, parse_osc
 from greenroom.clock import NS_PER_S
-from greenroom.frames import BONES
+from greenroom.frames import BONES, Doubles
 from greenroom.store.workspace import Workspace
 
 PORT = 39540
@@ -87,9 +86,11 @@ class VmcDecoder:
         self._body, self._face = LiveBody(), LiveFace()
         self._bones: dict[int, tuple[float, ...]] = {}
         self._hips: tuple[float, ...] | None = None
+        self._offsets: dict[int, tuple[float, ...]] = {}
         self._expressions: dict[str, float] = {}
-        self._timed_ns = NEVER
-        self._waited = self._is_spoilt = False
+        self._frames: list[LiveFrame] = []
+        self._timed_ns = self._fed_ns = NEVER
+        self._waited = self._is_spoilt = self._has_face = False
         self._is_loaded = self._is_tracked = True
         self._handlers: dict[str, Callable[[list[Argument], int], None]] = {
             "/VMC/Ext/Bone/Pos": self._on_bone,
@@ -100,19 +101,20 @@ class VmcDecoder:
             "/VMC/Ext/T": self._on_time,
         }
 
-    def feed(self, data: bytes, now_ns: int) -> None:
+    def feed(self, data: bytes, arrival_ns: int) -> None:
         """Take one datagram; unknown addresses are passed over.
 
         Raises:
             ValueError: it is no OSC packet, or a message in it cannot be used; the others are taken.
         """
         problem: ValueError | None = None
+        self._fed_ns = arrival_ns
         for address, arguments in parse_osc(data):
             handler = self._handlers.get(address)
             if handler is None:
                 continue
             try:
-                handler(arguments, now_ns)
+                handler(arguments, arrival_ns)
             except ValueError as error:
                 problem = error
         if problem is not None:
@@ -128,6 +130,7 @@ class VmcDecoder:
             self._bones, self._hips, self._is_spoilt = {}, None, True  # until the next time
             raise
         self._bones[bone] = rotation
+        self._offsets[bone] = position
         if bone == 0:
             self._hips = position
 
@@ -142,7 +145,7 @@ class VmcDecoder:
 
     def _on_apply(self, arguments: list[Argument], now_ns: int) -> None:
         self._face.put(arkit_weights(self._expressions).items(), now_ns)
-        self._expressions = {}
+        self._expressions, self._has_face = {}, True
 
     def _on_status(self, arguments: list[Argument], now_ns: int) -> None:
         self._is_loaded = _floats(arguments, 0, 1)[0] != 0
@@ -154,37 +157,54 @@ class VmcDecoder:
             raise ValueError("a time is absurd")
         self._timed_ns = now_ns
         before = self.counts.reordered
-        if self.counts.accept(seconds, _FRAME_S, counted=False):
-            self.counts.clocked(now_ns, seconds)
+        self.counts.accept(seconds, _FRAME_S, counted=False)
         if self.counts.reordered > before:
-            self._bones, self._hips = {}, None
-        self._commit(now_ns)
+            self._bones, self._hips, self._is_spoilt = {}, None, False
+            return
+        self._commit(now_ns, seconds)
 
-    def _commit(self, now_ns: int) -> None:
-        self._body.put(self._bones, now_ns)
-        if self._hips is not None:
-            self._body.put_hips(self._hips)
-        self._bones, self._hips, self._waited = {}, None, False
+    def _commit(self, now_ns: int, sent_s: float | None) -> None:
+        """Take what came as a frame."""
+        frame = LiveFrame(now_ns, sent_s)
+        if self._bones:
+            self._body.put(self._bones, now_ns)
+            if self._hips is not None:
+                self._body.put_hips(self._hips)
+            frame.body = self._body.pose(now_ns)
+        if self._has_face:
+            frame.face = self._face.sample(now_ns)
+        self._frames.append(frame)
+        self._bones, self._hips, self._waited, self._has_face = {}, None, False, False
         self._is_spoilt = False
 
-    def sample(self, now_ns: int) -> LiveSample:
-        """Return the newest pose and face; a pose whose time is late is waited for, one tick long."""
+    def frames(self, now_ns: int) -> list[LiveFrame]:
+        """Return the frames since the last call; one whose time is late is waited for, one tick long."""
         is_untimed = now_ns - self._timed_ns > NS_PER_S
         if is_untimed:
             self._is_spoilt = False  # each tick is a pose where no time is sent
-        if self._bones:
+        if self._bones or self._has_face:
             if self._waited or is_untimed:
-                self._commit(now_ns)
+                self._commit(self._fed_ns, None)
             else:
                 self._waited = True
+        frames, self._frames = self._frames, []
         if not self._is_loaded:
             self._body.forget()
             self._face.forget()
-        elif not self._is_tracked:
+            return [LiveFrame(now_ns, body=LOST, face=LOST)]
+        if not self._is_tracked:
             self._body.forget()
-        body = self._body.sample(now_ns)
-        weights = self._face.sample(now_ns)
-        return LiveSample(body.root, body.rotations, body.validity, weights)
+            frames = [replace(frame, body=None) for frame in frames]
+            return [*frames, LiveFrame(now_ns, body=LOST)]
+        return frames
+
+    def offsets(self) -> Doubles:
+        """Return the bones in their parents' axes (55, 3), metres; NaN where nothing was sent."""
+        out = np.full((len(BONES), 3), np.nan)
+        for bone, position in self._offsets.items():
+            if bone and any(position):  # a sender that leaves places out sends zeros
+                out[bone] = position
+        return out
 
     def greetings(self, now_ns: int) -> Sequence[bytes]:
         """Return nothing: a Performer sends unasked."""
@@ -195,7 +215,7 @@ def open_vmc_receiver(url: str, *, workspace: Workspace, first: int) -> Datagram
     """Return the receiver of vmc://[HOST]:39540.
 
     Args:
-        url: with ?allow=NETWORK where HOST is not this machine alone.
+        url: with ?allow=NETWORK where HOST is not this machine alone, and ?buffer=MS.
         workspace: not needed.
         first: not needed.
 
