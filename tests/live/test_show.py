@@ -208,7 +208,8 @@ def test_a_show_that_is_ended_early_is_kept_and_replays(
     failing, warnings = Fails(5), list[str]()
     observers = [failing, Fails(20, number)]
     done = perform(workspace, order, "test", observers, hooks=ShowHooks(warn=warnings.append))
-    assert failing.seen == 6 and len(warnings) == 1 and "no page" in warnings[0]
+    told = [line for line in warnings if "cut off" not in line]  # of another test's show
+    assert failing.seen == 6 and len(told) == 1 and "no page" in told[0]
     assert 20 < done.json["frames"] < 100
     verdict = verify(workspace, done.show)
     assert (verdict.exact, verdict.first_difference) == (done.json["frames"], None)

@@ -12,7 +12,7 @@ from greenroom.capture.packets import FIRST_OF_CLIP, is_body
 from greenroom.capture.receivers import open_receiver, prepare_receiver
 from greenroom.capture.receivers.calibrated import calibrated
 from greenroom.capture.receivers.datagrams import ReceiverCounts
-from greenroom.capture.receivers.selection import has_pose, kind_of, root_of, with_root
+from greenroom.capture.receivers.selection import has_pose, kind_of, prefetch, root_of, with_root
 from greenroom.capture.receivers.take import SCHEME
 from greenroom.contracts import Packet, Receiver
 from greenroom.frames import HUMANOID, Body, Floats
@@ -80,6 +80,11 @@ class MergedReceiver:
         self._middle = np.asarray([0, height, 0], dtype=np.float32)
         self._root: Floats | None = None
         self._body_source: _Source | None = None
+
+    def prefetch(self, now_ns: int, budget_ns: int) -> None:
+        """Let each receiver decode what has arrived."""
+        for receiver in self.receivers:
+            prefetch(receiver, now_ns, budget_ns // len(self.receivers))
 
     def poll(self, now_ns: int) -> list[Packet]:
         """Return what arrived until `now_ns`: the newest body, sound and face."""

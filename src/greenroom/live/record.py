@@ -83,7 +83,8 @@ def record_take(
         GreenroomError: the take could not be kept; `show recover` tries again.
     """
     clean_up(workspace, hooks.warn)
-    inputs = open_inputs(workspace, list(spec.inputs), None)
+    actor = spec.attribution.actor
+    inputs = open_inputs(workspace, list(spec.inputs), None, actor)
     inputs.prepare()
     path = shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}"
     ring = Ring(path, NO_MODEL, create=True)

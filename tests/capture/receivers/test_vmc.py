@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from greenroom.capture.receivers import datagrams, open_receiver, try_receiver
 from greenroom.capture.receivers.datagrams import ReceiverCounts
 from greenroom.capture.receivers.vmc import VmcDecoder
+from greenroom.clock import tick_ns
 from greenroom.errors import BadInput
 from greenroom.frames import ARKIT, BONE, BONES, HUMANOID, Frame
 from greenroom.live.sinks.vmc import VmcTemplate, unity_name
@@ -288,3 +289,19 @@ def test_a_port_in_use_and_a_foreign_address_are_told_before_the_show() -> None:
 def test_an_unusable_url_is_bad_input(url: str) -> None:
     with pytest.raises(BadInput):
         open_receiver(url, None)  # type: ignore[arg-type]
+
+
+def test_decoding_ahead_of_a_tick_changes_nothing_of_what_it_gets(line: Line) -> None:
+    other = Line("vmc")
+    try:
+        for tick in range(1, 8):
+            for each in (line, other):
+                each.send(*pose(tick / 30))
+            line.receiver.prefetch(tick_ns(tick) - 8_000_000, 10**7)
+            line.receiver.prefetch(tick_ns(tick) - 4_000_000, 1)
+            ahead, plain = (each.packets(tick_ns(tick)) for each in (line, other))
+            assert [packet.data for packet in ahead] == [packet.data for packet in plain]
+        counts = [each.receiver.reports()[0]["received"] for each in (line, other)]
+        assert counts == [14, 14]
+    finally:
+        other.close()

@@ -12,6 +12,7 @@ from greenroom.capture.body_calibration import (
     load_calibration,
 )
 from greenroom.capture.packets import FIRST_OF_CLIP, BodySample, decode, encode_body, is_body
+from greenroom.capture.receivers.selection import prefetch
 from greenroom.contracts import Packet, Receiver
 from greenroom.rotations import normalise
 from greenroom.store.workspace import Workspace
@@ -29,6 +30,10 @@ class CalibratedReceiver:
         """Prepare the correction."""
         self.receiver = receiver
         self._correction = PoseCorrection(calibration)
+
+    def prefetch(self, now_ns: int, budget_ns: int) -> None:
+        """Let the receiver decode what has arrived."""
+        prefetch(self.receiver, now_ns, budget_ns)
 
     def poll(self, now_ns: int) -> list[Packet]:
         """Return what arrived, its bodies corrected."""

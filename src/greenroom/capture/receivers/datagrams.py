@@ -159,28 +159,46 @@ class DatagramReceiver:
         """
         self.port.try_open(self.url)
 
+    def prefetch(self, now_ns: int, budget_ns: int) -> None:
+        """Decode what has arrived, so that the next poll has little left to do.
+
+        Args:
+            now_ns: as for `poll`.
+            budget_ns: of the processor's time, at most.
+        """
+        if not self._closed:
+            self._read(now_ns)
+            self._decode(min(budget_ns, _MOST_NS))
+
     def poll(self, now_ns: int) -> list[Packet]:
-        """Return this tick's body and face, at most one of each."""
+        """Return this tick's body and face, at most one of each.
+
+        What cannot be decoded within `_MOST_NS` waits for one poll; then the newest go first.
+        """
         if self._closed:
             return []
-        arrived = self.port.read(now_ns)
-        self.counts.received += len(arrived)
-        self.counts.refused = self.port.refused
-        self._waiting += arrived
-        self._decode()
+        self._read(now_ns)
+        room = max(1, int(_MOST_NS / self._cost_ns))
+        late = len(self._waiting) - room
+        if self._is_behind and late > 0:
+            del self._waiting[:late]
+            self.counts.drop(late)
+        self._decode(_MOST_NS)
+        self._is_behind = bool(self._waiting)
         for greeting in self.decoder.greetings(now_ns):
             self.port.send(greeting)
         for frame in self.decoder.frames(now_ns):
             self.buffer.put(frame)
         return self._packets(now_ns)
 
-    def _decode(self) -> None:
-        """Decode for `_MOST_NS` at most; what is left waits one poll, and then the newest go first."""
-        room = max(1, int(_MOST_NS / self._cost_ns))
-        late = len(self._waiting) - room
-        if self._is_behind and late > 0:
-            del self._waiting[:late]
-            self.counts.drop(late)
+    def _read(self, now_ns: int) -> None:
+        arrived = self.port.read(now_ns)
+        self.counts.received += len(arrived)
+        self.counts.refused = self.port.refused
+        self._waiting += arrived
+
+    def _decode(self, budget_ns: int) -> None:
+        """Decode for so long at most, of the processor's time; what is left waits."""
         start_ns, spent_ns, done = time.thread_time_ns(), 0, 0
         for data, arrival_ns in self._waiting:
             try:
@@ -189,12 +207,11 @@ class DatagramReceiver:
                 self.counts.malformed += 1
             done += 1
             spent_ns = time.thread_time_ns() - start_ns
-            if spent_ns >= _MOST_NS:
+            if spent_ns >= budget_ns:
                 break
         if done:
             self._cost_ns = max(1.0, spent_ns / done)
         del self._waiting[:done]
-        self._is_behind = bool(self._waiting)
 
     def _packets(self, now_ns: int) -> list[Packet]:
         out, tick = [], tick_at(max(0, now_ns)) & 0xFFFFFFFF

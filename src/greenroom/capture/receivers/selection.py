@@ -68,6 +68,19 @@ def with_root(data: bytes, root: Floats | None) -> bytes:
     return data[:_HEAD] + place + data[_HEAD + _ROOT :]
 
 
+def prefetch(receiver: Receiver, now_ns: int, budget_ns: int) -> None:
+    """Let a receiver decode what has arrived, before a tick is due, if it can.
+
+    Args:
+        receiver: open.
+        now_ns: as for `poll`.
+        budget_ns: of the processor's time, at most.
+    """
+    prefetch_it = getattr(receiver, "prefetch", None)
+    if prefetch_it is not None:
+        prefetch_it(now_ns, budget_ns)
+
+
 class SelectedReceiver:
     """A receiver of which only some kinds are used.
 
@@ -96,6 +109,10 @@ class SelectedReceiver:
             )
         if hasattr(self.receiver, "try_open"):
             self.receiver.try_open()
+
+    def prefetch(self, now_ns: int, budget_ns: int) -> None:
+        """Let the receiver decode what has arrived."""
+        prefetch(self.receiver, now_ns, budget_ns)
 
     def poll(self, now_ns: int) -> list[Packet]:
         """Return what is used of what arrived."""
