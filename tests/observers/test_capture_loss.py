@@ -2,9 +2,20 @@
 
 import numpy as np
 
-from greenroom.contracts import Alert
+from greenroom.capture.packets import encode_audio, encode_face
+from greenroom.contracts import Alert, Packet
+from greenroom.frames import ARKIT, SAMPLES_PER_TICK
+from greenroom.live.ring import put_packets, slot_type
 from greenroom.monitoring.alerts import alert_sentence
-from greenroom.observers.capture_loss import BACK_TICKS, LOST_TICKS, CaptureLossMonitor
+from greenroom.observers.capture_loss import (
+    BACK_TICKS,
+    BODY,
+    FACE,
+    LOST_TICKS,
+    VOICE,
+    CaptureLossMonitor,
+)
+from tests.live.stand_in import SHAPE
 
 
 def watch(captured: list[bool]) -> list[tuple[int, bool]]:
@@ -42,3 +53,39 @@ def test_a_return_that_flickers_is_no_return() -> None:
 def test_it_says_what_to_do() -> None:
     alert = Alert("capture", "capture fault", (), 1.0, tick=9, began=4, began_low=4, began_high=4)
     assert alert_sentence(alert) == "Capture lost. Check the camera, the tracker and the network."
+
+
+def test_each_source_is_missed_by_itself() -> None:
+    out: list[tuple[str, int, bool]] = []
+    monitor = CaptureLossMonitor(
+        lambda alert, begins: out.append((alert.signal, alert.tick, begins))
+    )
+    monitor.watch(FACE)
+    monitor.watch(VOICE)
+    row = np.zeros((), dtype=slot_type(SHAPE))
+    face = encode_face(0, np.full(len(ARKIT), 0.5, dtype=np.float32))
+    voice = encode_audio(0, np.zeros(SAMPLES_PER_TICK, dtype=np.float32))
+    for tick in range(90):
+        row["tick"], row["capture"] = tick, 1
+        packets = [face] * (not 20 <= tick < 50) + [voice] * (tick < 60)
+        put_packets(row, [Packet(0, data) for data in packets])
+        monitor.frame(row, {})
+    assert out == [
+        ("face", 20 + LOST_TICKS - 1, True),
+        ("face", 50 + BACK_TICKS - 1, False),
+        ("voice", 60 + LOST_TICKS - 1, True),
+    ]
+    for signal in (FACE, VOICE):
+        alert = Alert(signal, "capture fault", (), 1.0, tick=9, began=4, began_low=4, began_high=4)
+        assert alert_sentence(alert).startswith(f"{signal.capitalize()} lost. Check the ")
+
+
+def test_what_somebody_else_watches_is_left_to_them() -> None:
+    out: list[Alert] = []
+    monitor = CaptureLossMonitor(lambda alert, begins: out.append(alert))
+    monitor.ignore(BODY)
+    row = np.zeros((), dtype=slot_type(SHAPE))
+    for tick in range(60):
+        row["tick"], row["capture"] = tick, tick < 20
+        monitor.frame(row, {})
+    assert out == []

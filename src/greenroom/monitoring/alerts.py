@@ -42,6 +42,8 @@ class LoggedAlert:
 
 _SAID = {
     "capture": "Capture lost. Check the camera, the tracker and the network.",
+    "face": "Face lost. Check the telephone and its network.",
+    "voice": "Voice lost. Check the microphone.",
     "missing": "{where} lost. Check the camera or the tracker.",
     "held": "{where} frozen. Check the tracker.",
     "freeze": "{where} trembling in place. Check the tracker.",

@@ -29,7 +29,7 @@ from greenroom.monitoring.script import ScriptScene, excused
 from greenroom.observers import installed_observers
 from greenroom.observers.alert_router import AlertRouter
 from greenroom.observers.capture_buffer import CaptureRecorder
-from greenroom.observers.capture_loss import CaptureLossMonitor
+from greenroom.observers.capture_loss import BODY, FACE, VOICE, CaptureLossMonitor
 from greenroom.observers.drift_channels import load_training_reference
 from greenroom.observers.drift_monitor import DriftMonitor
 from greenroom.observers.hub import Hub
@@ -227,6 +227,11 @@ class ShowSession:
                 release.actor, release.name, confidence_base=base, ends_s=self._ends_s
             )
 
+    def watch_live_sources(self) -> None:
+        """Raise an alert where a face or a voice is lost too: takes have gaps, live inputs have faults."""
+        for signal in (FACE, VOICE):
+            self._capture_loss.watch(signal)
+
     def watch(self, workspace: Workspace, release: Release, script: list[ScriptScene]) -> list[str]:
         """Chart the capture against what the release was trained on; return what is to be said of it."""
         reference = load_training_reference(workspace, release)
@@ -239,7 +244,7 @@ class ShowSession:
         self.observers.append(self.charts)
         learning = all(each.chart.learning for each in channels)
         if not learning:  # the charts raise the same alert, and say where
-            self.observers.remove(self._capture_loss)
+            self._capture_loss.ignore(BODY)
         return unseen + ([STILL_LEARNING] if learning else [])
 
     def keep(self, workspace: Workspace, release: Release, takes: Sequence[str], by: str) -> None:

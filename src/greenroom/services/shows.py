@@ -120,6 +120,8 @@ def perform_actor(
     session = ShowSession(
         workspace, release, playlist=playlist, ticks=order.ticks, serve=serve, by=by
     )
+    if order.receivers:
+        session.watch_live_sources()
     notices = show_notices(release, playlist) + ([NO_RIGHTS] if order.receivers else [])
     notices += _watch(session, workspace, order, scenes) if request.watch else []
     try:
