@@ -228,7 +228,7 @@ class ShowSession:
             )
 
     def watch_live_sources(self) -> None:
-        """Raise an alert where a face or a voice is lost too: takes have gaps, live inputs have faults."""
+        """Raise an alert where a live face or voice is lost too; takes may have gaps."""
         for signal in (FACE, VOICE):
             self._capture_loss.watch(signal)
 
