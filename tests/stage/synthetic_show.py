@@ -2,7 +2,8 @@
 
 By hand, to look at the page: ``python tests/stage/synthetic_show.py --port 8470``; then
 ``curl -X POST localhost:8470/cue/speech`` (or capture, previous, hold, alert, calm, style, fault,
-mended, swap, learn, promoted, rejected, failed, garbage, stop, start, rewind, end, verdict, differ).
+mended, swap, miss, learn, promoted, rejected, failed, garbage, stop, start, rewind, end, verdict,
+differ).
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def hello(ticks: int | None = 1800, **changes: Any) -> dict[str, Any]:
         "lookahead_ms": 0,
         "jitter_ms": 33.3,
         "confidence_base": 0.91,
+        "confidence_low": 0.75,
         "notices": [SIMULATED, NOTICE],
         "credits": ["Motion: a synthetic walk made up for this test; no recording is played."],
         "state": "live",
@@ -214,6 +216,8 @@ def frame(
         "ms": {"features": 0.4, "model": model, "post": 0.2, "frame": model + 0.9},
         "late": 0,
         "frames": sum(counts.values()),
+        "missed": tick + 1 - sum(counts.values()),
+        "control": [],
         "rungs": counts,
         "audio": [-round(0.9 * loud, 4), round(0.85 * loud, 4)],
         "energy_db": round(-60 + 45 * loud, 2),
@@ -300,6 +304,9 @@ class SyntheticShow:
             self.alert("fault", False)
         elif name == "swap":
             self.swap()
+        elif name == "miss":
+            with self._turn:
+                self.tick += 12
         elif name == "learn":  # done with all before it, and part of the way through this one
             for step in list(STEPS)[:3]:
                 self.say(run(step, 0))

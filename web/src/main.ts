@@ -2,6 +2,7 @@
 
 import "./style.css";
 import "./rooms.css";
+import { fetchHistory } from "./backlog";
 import { Connection } from "./connection";
 import { Desk } from "./desk";
 import { clock, ms, share, span } from "./format";
@@ -42,6 +43,7 @@ let pending = 0;
 let figuresAt = 0;
 let figuresDue = true;
 let drawnTick = -1;
+let recalling = new AbortController();
 
 function openPicture(): Picture {
   try {
@@ -124,16 +126,17 @@ function readout(tick: number, cursor: number | null): void {
   const energy = at ? history.value("energy", tick) : NaN;
   const parts = at
     ? [
+        ...(cursor === null ? [] : [history.clipAt(tick) ?? ""]),
         history.rungAt(tick) ?? "",
-        `confidence ${share(history.value("confidence", tick))}`,
+        `confidence ${share(history.value("confidence", tick))}${history.value("confidence", tick) < show.low ? " (low)" : ""}`,
         `frame ${ms(history.value("frame", tick))} ms`,
         Number.isNaN(energy) ? "no voice" : `voice ${energy.toFixed(0).replace("-", "\u2212")} dB${Number.isNaN(f0) ? "" : `, ${f0.toFixed(0)} Hz`}`,
-      ]
+      ].filter((part) => part !== "")
     : ["nothing to show yet"];
   if (cursor !== null) parts.unshift(...timeline.eventsAt(tick));
   if (cursor !== null && at) parts.push(`${span((history.latest - tick) / show.hz)} before the newest frame`);
   write(byId("moment-figures"), parts.join(" · "));
-  write(byId("clip"), show.frame?.clip ?? "");
+  write(byId("clip"), (at ? history.clipAt(tick) : show.frame?.clip) ?? "");
   mark(strip, "aria-valuemin", String(history?.oldest ?? 0));
   mark(strip, "aria-valuemax", String(Math.max(history?.latest ?? 0, 0)));
   mark(strip, "aria-valuenow", String(Math.max(tick, 0)));
@@ -146,6 +149,7 @@ function receive(data: unknown): void {
     if (message === null) return;
     const before = show.history;
     show.accept(message);
+    if (message.type === "hello" && message.state !== "idle") void recall(message.actor);
     if (show.history !== before && show.hello !== null) {
       [hovered, pinned, drawnTick] = [null, null, -2];
       picture.cast(show.hello.skeleton);
@@ -158,6 +162,22 @@ function receive(data: unknown): void {
     figuresDue = true;
   }
   redraw();
+}
+
+/** The two minutes before this page was opened, or for which it was away. */
+async function recall(actor: string): Promise<void> {
+  recalling.abort();
+  recalling = new AbortController();
+  const { signal } = recalling;
+  await fetchHistory(actor, signal, (lines) => {
+    for (const line of lines) {
+      const message = read(line, show.shape);
+      if (message?.type === "frame") show.fill(message);
+    }
+    figuresDue = true;
+    redraw();
+  });
+  if (!signal.aborted) show.filled();
 }
 
 function listenToPointer(): void {

@@ -2,15 +2,18 @@
 
 Frames are worth having only while they are fresh, so a slow viewer loses the oldest. What is said
 once (`hello`, `swap`, `alert`, `end`, `verdict`) is never lost, and is said again to whoever comes
-later. Of the learning loop's `run` only the last word counts, and it outlives a show.
+later. Of the learning loop's `run` only the last word counts, and it outlives a show. The last two
+minutes of frames are kept compressed, for whoever opens the page late.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import zlib
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 QUEUE_FRAMES = 8
 """Frames that wait for one viewer, at most: a quarter of a second."""
@@ -20,6 +23,10 @@ KEPT_ALERTS = 64
 """Alerts repeated to a viewer who comes later."""
 PATIENCE = 256
 """Messages that must not be lost, at most, before a viewer who takes none is sent away."""
+BATCH_FRAMES = 60
+"""Frames compressed together in the history."""
+KEPT_BATCHES = 60
+"""Batches of the history: two minutes."""
 
 
 class Viewer:
@@ -92,6 +99,53 @@ class Viewer:
             self._closed = True
 
 
+class FrameHistory:
+    r"""The frames of the last two minutes, each compressed once, when it comes.
+
+    A batch is a zlib stream of messages, a line each.
+
+    >>> history = FrameHistory()
+    >>> history.push(b"1"), history.push(b"2")
+    (None, None)
+    >>> [zlib.decompress(batch) for batch in history.batches()]
+    [b'1\n2\n']
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._batches: deque[bytes] = deque(maxlen=KEPT_BATCHES)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._stream = zlib.compressobj()
+        self._parts: list[bytes] = []
+        self._frames = 0
+
+    def push(self, message: bytes) -> None:
+        """Add a frame's message; takes some 30 microseconds."""
+        self._parts.append(self._stream.compress(message + b"\n"))
+        self._frames += 1
+        if self._frames == BATCH_FRAMES:
+            self._batches.append(b"".join((*self._parts, self._stream.flush())))
+            self._begin()
+
+    def batches(self) -> list[bytes]:
+        """Return the batches, newest first; the newest may hold fewer frames than the others."""
+        newest = [b"".join((*self._parts, self._stream.copy().flush()))] if self._frames else []
+        return newest + list(reversed(self._batches))
+
+
+class HubDirectory(Protocol):
+    """Where a page's server finds the hub of the show that a viewer asks for."""
+
+    @property
+    def viewers(self) -> int:
+        """How many pages are listening."""
+
+    def hub_of(self, actor: str) -> Hub:
+        """Return the hub of an actor's show; of the newest show where `actor` is empty."""
+
+
 class Hub:
     """The one place where a show's messages come in and from which every page hears them.
 
@@ -111,11 +165,21 @@ class Hub:
         self._swaps: deque[bytes] = deque(maxlen=KEPT_SWAPS)
         self._alerts: deque[bytes] = deque(maxlen=KEPT_ALERTS)
         self._run: bytes | None = None
+        self._history = FrameHistory()
 
     @property
     def viewers(self) -> int:
         """How many pages are listening."""
         return len(self._viewers)
+
+    def hub_of(self, actor: str) -> Hub:
+        """Return itself: this process performs one show."""
+        return self
+
+    def history(self) -> list[bytes]:
+        """Return the frames of the last two minutes; see :meth:`FrameHistory.batches`."""
+        with self._lock:
+            return self._history.batches()
 
     def publish(self, kind: str, message: bytes) -> None:
         """Give every viewer a message, and keep what a later viewer must hear.
@@ -127,6 +191,7 @@ class Hub:
         with self._lock:
             if kind == "hello":
                 self._latest.clear()
+                self._history = FrameHistory()
                 self._swaps.clear()
                 self._alerts.clear()
             if kind == "swap":
@@ -137,6 +202,8 @@ class Hub:
                 self._run = message
             else:
                 self._latest[kind] = message
+            if kind == "frame":
+                self._history.push(message)
             for viewer in self._viewers:
                 viewer.offer(kind, message)
 

@@ -40,6 +40,9 @@ from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
 PAGE_PORT = 8030
+LAST_WORD_S = 0.3
+"""How long a page's server stays for viewers to hear the end."""
+_END = ("show", "frames", "late", "rungs", "ticks", "missed")
 
 
 @dataclass
@@ -201,6 +204,8 @@ class ShowSession:
         self.capture_recorder: CaptureRecorder | None = None
         self._new: set[str] = set()  # signals of a new style that go on
         self.home, self.by = workspace.home, by
+        self.replays = False
+        """Whether whoever performs replays the show right after it."""
         self._ends_s = workspace.log.clock.utc_ns() / NS_PER_S + ticks / TICK_HZ
         if serve is not None:
             self.handle = serve(self.hub, registry)
@@ -280,12 +285,13 @@ class ShowSession:
 
     def publish_end(self, result: ShowResult) -> None:
         """Send viewers what the show came to."""
-        self.publish("end", {key: result.json[key] for key in ("show", "frames", "late", "rungs")})
+        facts = {key: result.json[key] for key in _END}
+        self.publish("end", {**facts, "checking": self.replays})
 
     def close(self, linger_s: float = 0.0) -> None:
         """Stop the server after viewers had a moment."""
         if self.handle is not None:
-            time.sleep(linger_s)
+            time.sleep(max(linger_s, LAST_WORD_S if self.hub.viewers else 0.0))
             self.handle.stop()
 
 
