@@ -8,6 +8,7 @@ import { Desk } from "./desk";
 import { clock, ms, share, span } from "./format";
 import { listenToKeys } from "./keys";
 import { Legend } from "./legend";
+import { Operator } from "./operator";
 import { byId, mark, write } from "./page";
 import { Panel } from "./panel";
 import { Progress } from "./progress";
@@ -43,6 +44,10 @@ let pending = 0;
 let figuresAt = 0;
 let figuresDue = true;
 let drawnTick = -1;
+const operator = new Operator(show, () => {
+  figuresDue = true;
+  redraw();
+});
 let recalling = new AbortController();
 
 function openPicture(): Picture {
@@ -107,6 +112,7 @@ function draw(now: number): void {
     figuresAt = now;
     const cursor = hovered ?? pinned;
     desk.draw(show.state(performance.now()), performance.now());
+    operator.draw(show.state(performance.now()), performance.now());
     panel.draw(tick, cursor);
     progress.draw(performance.now());
     timeline.draw(cursor);
@@ -202,6 +208,7 @@ function start(): void {
     live: () => pin(null),
     edge: (end) => pin(end ? Infinity : 0),
     picture: () => picture,
+    press: (of) => operator.press(of),
   });
   const repaint = () => {
     const next = theme();

@@ -31,6 +31,7 @@ from greenroom.monitoring.exporter import Metrics, Surveys
 from greenroom.observers.hub import Hub
 from greenroom.registry.release import Release
 from greenroom.services.demo import DemoHooks, DemoResult, perform_demo
+from greenroom.services.operator import operator_token, print_addresses
 from greenroom.services.show_results import replay_line, require_no_missed_tick, show_summary
 from greenroom.services.show_session import PAGE_PORT
 from greenroom.services.shows import (
@@ -338,12 +339,12 @@ def serve_command(
 
     Until it is interrupted.
     """
-    from greenroom.stage import api, receiver
+    from greenroom.stage import api, control, receiver
 
     workspace = context.workspace
     page_token = None if token is None else read_token(token)
     require_token(host, page_token)
-    routes = api.routes(workspace)
+    routes = api.routes(workspace) + control.routes(workspace, operator_token(workspace.home))
     if alertmanager_token is not None:
         routes += receiver.routes(workspace.log, read_token(alertmanager_token))
     registry = CollectorRegistry()
@@ -353,7 +354,7 @@ def serve_command(
         Hub(), api_routes=routes, registry=registry, hosts=hosts_for(host), token=page_token
     )
     with serve_in_thread(app, host, port) as handle:
-        click.echo(f"stage page: {handle.url}", err=True)
+        print_addresses(workspace.home, handle.url)
         try:
             while True:
                 time.sleep(1)

@@ -36,6 +36,7 @@ from greenroom.observers.hub import Hub
 from greenroom.observers.page import MetricsObserver, PageObserver
 from greenroom.plugins import host_port, scheme_of
 from greenroom.registry.release import Release
+from greenroom.services.operator import print_addresses
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
@@ -276,7 +277,7 @@ class ShowSession:
         """Greet viewers; what to look at stands on stderr."""
         if self.handle is not None:
             self.hub.publish("hello", greeting)
-            print(f"stage page: {self.handle.url}", file=sys.stderr, flush=True)
+            print_addresses(self.home, self.handle.url)
 
     def publish(self, kind: str, message: dict[str, Any]) -> None:
         """Send viewers a message of one kind: "end" or "verdict"."""

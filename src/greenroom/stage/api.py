@@ -16,7 +16,9 @@ from greenroom.manifests import KINDS as MANIFESTS
 from greenroom.manifests import to_json
 from greenroom.monitoring.alerts import alert_json, list_alerts
 from greenroom.observers.hub import Hub
+from greenroom.services.operator import operator_token
 from greenroom.services.shows import AVATAR_PATH
+from greenroom.stage import control
 from greenroom.stage.access import require_token
 from greenroom.stage.server import ServerHandle, create_app, hosts_for, serve_in_thread
 from greenroom.store.workspace import Workspace
@@ -99,10 +101,11 @@ def page_server(
 
     def serve(hub: Hub, registry: CollectorRegistry) -> ServerHandle:
         hosts = hosts_for(address[0])
+        operator_routes = control.routes(workspace, operator_token(workspace.home))
         avatar_routes = [] if avatar is None else [_avatar_route(avatar)]
         app = create_app(
             hub,
-            api_routes=[*routes(workspace), *avatar_routes],
+            api_routes=[*routes(workspace), *operator_routes, *avatar_routes],
             registry=registry,
             hosts=hosts,
             token=token,

@@ -34,6 +34,7 @@ from greenroom.errors import BadInput
 from greenroom.observers.hub import HubDirectory
 from greenroom.stage import viewing
 from greenroom.stage.access import LOOPBACK, AccessGuard, error_body, is_loopback, require_token
+from greenroom.stage.control import PATH as CONTROL_PATH
 from greenroom.stage.receiver import PATH as ALERTS_PATH
 
 PAGE = Path(__file__).parent / "page"
@@ -147,7 +148,7 @@ def create_app(
         ],
         exception_handlers={HTTPException: _problem},
     )
-    open_paths = ("/healthz", ALERTS_PATH)  # the latter asks for a token of its own
+    open_paths = ("/healthz", ALERTS_PATH, CONTROL_PATH)  # the last two ask for tokens of their own
     app.add_middleware(_Compressor, minimum_size=1000, compresslevel=6)
     app.add_middleware(AccessGuard, hosts=hosts, token=token, open_paths=open_paths)
     app.state.token = token
