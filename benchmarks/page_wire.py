@@ -52,7 +52,7 @@ def messages(home: Path, show: str) -> tuple[bytes, list[bytes]]:
         def publish(self, kind: str, message: bytes) -> None:
             out.append(message)
 
-    observer = PageObserver(Kept(), release, ((0, "recorded", False),))
+    observer = PageObserver(Kept(), ((0, "recorded", False),))
     for row in read_ledger(workspace, manifest, release.role.shape):
         observer.frame(row, get_tensors(row["outputs"], release.role.shape.outputs()))
     return welcome_message(release, None, [], []), out

@@ -18,7 +18,7 @@ def messages(rows: list[tuple[int, int, int]]) -> list[dict[str, Any]]:
 
     async def main() -> list[dict[str, Any]]:
         hub = Hub()
-        observer = PageObserver(hub, None, ((0, "walk", False),))  # type: ignore[arg-type]
+        observer = PageObserver(hub, ((0, "walk", False),))
         viewer = hub.join()
         told = []
         for tick, number, control in rows:

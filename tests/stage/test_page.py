@@ -73,7 +73,7 @@ def report() -> Report:
 
 def test_without_a_show_the_page_says_how_to_start_one(report: Report) -> None:
     idle = report["said"]["idle"]
-    assert idle["word"] == "IDLE" and "greenroom demo --port" in idle["sentence"]
+    assert idle["word"] == "IDLE" and "greenroom perform ACTOR" in idle["sentence"]
 
 
 def test_live_the_performer_is_drawn_and_time_goes_on(report: Report) -> None:

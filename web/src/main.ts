@@ -218,7 +218,8 @@ function start(): void {
   };
   onThemeChange(repaint);
   new ResizeObserver(repaint).observe(strip); // the size of text depends on the window's
-  const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
+  const actor = new URLSearchParams(location.search).get("actor"); // else the newest show
+  const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws${actor === null ? "" : `?actor=${encodeURIComponent(actor)}`}`;
   const refresh = () => {
     figuresDue = true;
     redraw();

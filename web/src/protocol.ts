@@ -32,6 +32,8 @@ export interface Hello {
   credits: string[];
   /** Names of a frame's face weights, in their order; none from a server that sends no face. */
   face: string[];
+  /** What tells this show from another; null where the server does not say. */
+  show: string | null;
   /** Where the show's own avatar is; null where each viewer sees the mannequin. */
   avatar: string | null;
   state: "idle" | "live" | "ended";
@@ -178,6 +180,7 @@ function hello(f: Fields): Hello {
     notices: texts(f.notices, "hello.notices"),
     credits: texts(f.credits, "hello.credits"),
     face: f.face === undefined ? [] : texts(f.face, "hello.face"),
+    show: optional(f.show, "hello.show", text),
     avatar: optional(f.avatar ?? null, "hello.avatar", text),
     state: oneOf(f.state, "hello.state", ["idle", "live", "ended"]),
   };

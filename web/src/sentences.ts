@@ -56,7 +56,7 @@ export function tell(show: Show, state: State, now: number): Told {
       return {
         cue: "unknown",
         word: "IDLE",
-        text: "Nobody is on stage here. Start a show with a page of its own: greenroom demo --port 8031.",
+        text: `Nobody is on stage. A show that starts on this machine appears here: greenroom perform ${wantedActor()} --in take:TAKE.`,
       };
     case "offline":
       return { cue: "act", word: "OFFLINE", text: offline(show, now, silence) };
@@ -126,6 +126,12 @@ export function skippedText(skipped: number): string {
   return `This page skipped ${whole(skipped)} frame${skipped === 1 ? "" : "s"}`;
 }
 
+/** The actor that the page's address asks for. */
+function wantedActor(): string {
+  const search = globalThis.location?.search ?? "";
+  return new URLSearchParams(search).get("actor") ?? "ACTOR";
+}
+
 function offline(show: Show, now: number, silence: string): string {
   const next =
     show.retryAt === null || show.retryAt - now < 500
@@ -143,11 +149,11 @@ function live(show: Show): Told {
       ? "before this page was opened"
       : `${span((frame.tick - show.rungSince) / show.hz)} ago`;
   if (frame.control.includes("hold")) {
-    return { cue: "watch", word: "HELD", text: `Held by the operator ${ago}; the pose eases to rest. To go on: H, or greenroom control ${show.hello!.actor} resume.` };
+    return { cue: "watch", word: "HELD", text: `Held by the operator ${ago}; the pose eases to rest. To go on: Resume (H).` };
   }
   const cut = frame.control.includes("cut");
   const lost = cut ? "Capture cut by the operator" : "Capture lost";
-  const mend = cut ? `To take it again: C, or greenroom control ${show.hello!.actor} restore.` : "Check the camera.";
+  const mend = cut ? "To take it again: Restore capture (C)." : "Check the camera.";
   switch (frame.rung) {
     case "capture":
       return { cue: "fine", word: "LIVE", text: `Playing from capture. ${news(show)}Nothing to do.` };
@@ -205,7 +211,9 @@ function ended(show: Show): Told {
   const over =
     end === null
       ? "The show is over."
-      : `The show is over: ${whole(end.frames)} frames, ${missed}${whole(end.late)} late.`;
+      : end.show === null && end.frames === 0
+        ? "The show is over."
+        : `The show is over: ${whole(end.frames)} frames, ${missed}${whole(end.late)} late.`;
   if (verdict === null) return { cue: missed ? "act" : "unknown", word: "ENDED", text: `${over} ${unchecked(show)}` };
   if (verdict.exact !== verdict.frames) {
     return { cue: "act", word: "ENDED", text: `${over} The replay differs: read the verdict below.` };

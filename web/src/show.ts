@@ -137,6 +137,7 @@ export class Show {
 
   /** Whether `hello` opens the show we are watching: then nothing is forgotten. */
   private sameShow(hello: Hello): boolean {
+    if (hello.show !== null) return hello.show === this.hello?.show;
     return (
       this.rejoining &&
       this.hello !== null &&

@@ -28,7 +28,8 @@ from greenroom.live.control import ACTS, Act
 from greenroom.live.show import interruptible
 from greenroom.live.sources import RUNGS, LostCapture
 from greenroom.monitoring.exporter import Metrics, Surveys
-from greenroom.observers.hub import Hub
+from greenroom.observers.relay import ShowRelay
+from greenroom.platform import run_in_background
 from greenroom.registry.release import Release
 from greenroom.services.demo import DemoHooks, DemoResult, perform_demo
 from greenroom.services.operator import operator_token, print_addresses
@@ -337,6 +338,7 @@ def serve_command(
 ) -> None:
     """Serve page, API and metrics over this workspace.
 
+    The page shows whatever show is on, in any process of this machine; /?actor=NAME shows one actor's.
     Until it is interrupted.
     """
     from greenroom.stage import api, control, receiver
@@ -350,10 +352,16 @@ def serve_command(
     registry = CollectorRegistry()
     Metrics(registry, RUNGS)
     registry.register(Surveys(workspace))
+    relay = ShowRelay(workspace.home, warn=lambda what: click.echo(what, err=True))
     app = create_app(
-        Hub(), api_routes=routes, registry=registry, hosts=hosts_for(host), token=page_token
+        relay.hubs,
+        api_routes=[*routes, api.relayed_avatar(relay)],
+        registry=registry,
+        hosts=hosts_for(host),
+        token=page_token,
     )
-    with serve_in_thread(app, host, port) as handle:
+    with serve_in_thread(app, host, port) as handle, relay:
+        run_in_background()  # a show comes first
         print_addresses(workspace.home, handle.url)
         try:
             while True:

@@ -12,7 +12,7 @@ import asyncio
 import threading
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 QUEUE_FRAMES = 8
@@ -39,6 +39,7 @@ class Viewer:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start with an empty queue."""
         self.lost = 0
+        self.dismissed = False
         self._loop = loop
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._frames = 0
@@ -62,10 +63,10 @@ class Viewer:
             self._closed = self._closed or len(self._waiting) > PATIENCE
         self._ring()
 
-    def close(self) -> None:
-        """Let the page know that nothing more will come."""
+    def close(self, dismissed: bool = False) -> None:
+        """Let the page know that nothing more will come; `dismissed` if another hub may have more."""
         with self._lock:
-            self._closed = True
+            self._closed, self.dismissed = True, dismissed
         self._ring()
 
     async def take(self) -> bytes | None:
@@ -151,14 +152,18 @@ class Hub:
 
     ``publish`` may be called from any thread, takes microseconds and waits for nobody.
 
+    Args:
+        tap: called with the type and each message before viewers get it; None for nobody.
+
     >>> hub = Hub()
     >>> hub.publish("hello", b'{"type": "hello"}')
     >>> hub.viewers
     0
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tap: Callable[[str, bytes], None] | None = None) -> None:
         """Start with nothing said and nobody listening."""
+        self._tap = tap
         self._lock = threading.Lock()
         self._viewers: set[Viewer] = set()
         self._latest: dict[str, bytes] = {}
@@ -188,24 +193,47 @@ class Hub:
             kind: the message's ``type``: hello, swap, frame, run, alert, end or verdict.
             message: the whole message, UTF-8 JSON.
         """
+        if self._tap is not None:
+            self._tap(kind, message)
         with self._lock:
-            if kind == "hello":
-                self._latest.clear()
-                self._history = FrameHistory()
-                self._swaps.clear()
-                self._alerts.clear()
-            if kind == "swap":
-                self._swaps.append(message)
-            elif kind == "alert":
-                self._alerts.append(message)
-            elif kind == "run":
-                self._run = message
-            else:
-                self._latest[kind] = message
-            if kind == "frame":
+            self._publish(kind, message)
+
+    def begin(self, greeting: bytes, past: Sequence[tuple[str, bytes]]) -> None:
+        """Open a show that others have seen for a while; viewers get its past as their history.
+
+        Args:
+            greeting: its `hello`.
+            past: (type, message) of frames and swaps, oldest first.
+        """
+        frames = [message for kind, message in past if kind == "frame"]
+        with self._lock:
+            self._publish("hello", greeting)
+            for kind, message in past:
+                if kind != "frame":
+                    self._publish(kind, message)
+            for message in frames[:-1]:
                 self._history.push(message)
-            for viewer in self._viewers:
-                viewer.offer(kind, message)
+            for message in frames[-1:]:
+                self._publish("frame", message)
+
+    def _publish(self, kind: str, message: bytes) -> None:
+        if kind == "hello":
+            self._latest.clear()
+            self._history = FrameHistory()
+            self._swaps.clear()
+            self._alerts.clear()
+        if kind == "swap":
+            self._swaps.append(message)
+        elif kind == "alert":
+            self._alerts.append(message)
+        elif kind == "run":
+            self._run = message
+        else:
+            self._latest[kind] = message
+        if kind == "frame":
+            self._history.push(message)
+        for viewer in self._viewers:
+            viewer.offer(kind, message)
 
     def join(self) -> Viewer:
         """Return a new viewer who has already been told all that was said; call it in its loop."""
@@ -219,6 +247,12 @@ class Hub:
                     viewer.offer(kind, message)
             self._viewers.add(viewer)
         return viewer
+
+    def dismiss(self) -> None:
+        """Let every viewer look for the hub that is now theirs."""
+        with self._lock:
+            for viewer in self._viewers:
+                viewer.close(dismissed=True)
 
     def leave(self, viewer: Viewer) -> None:
         """Forget a viewer who went away."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -103,20 +104,31 @@ def welcome_message(
     )
 
 
+def swap_message(release: Release, tick: int) -> bytes:
+    """Return the message that a release performs from a tick on."""
+    return msgspec.json.encode(
+        {
+            "type": "swap",
+            "tick": tick,
+            "release": release.name,
+            "joints": list(release.role.spec.joints),
+            "confidence_base": release.manifest.reference.confidence_mean,
+            "lookahead_ms": release.role.look_ahead_ms,
+        }
+    )
+
+
 class PageObserver:
     """Publish each frame to the page.
 
     Args:
         hub: of the viewers.
-        release: that performs.
         clips: (first tick, name, whether a repeat) of what plays.
     """
 
-    def __init__(
-        self, hub: Hub, release: Release, clips: tuple[tuple[int, str, bool], ...]
-    ) -> None:
+    def __init__(self, hub: Hub, clips: Sequence[tuple[int, str, bool]]) -> None:
         """Start counting."""
-        self.hub, self.release, self.clips = hub, release, clips
+        self.hub, self.clips = hub, clips
         self.frames = self.late = self.missed = 0
         self._next: tuple[int, int] | None = None  # tick and number of the row that is to follow
         self.rungs: Counter[str] = Counter()

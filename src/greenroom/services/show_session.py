@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import uuid
@@ -33,6 +34,7 @@ from greenroom.observers.capture_loss import CaptureLossMonitor
 from greenroom.observers.drift_channels import load_training_reference
 from greenroom.observers.drift_monitor import DriftMonitor
 from greenroom.observers.hub import Hub
+from greenroom.observers.message_file import MessageFile, ShowHead, message_path
 from greenroom.observers.page import MetricsObserver, PageObserver
 from greenroom.plugins import host_port, scheme_of
 from greenroom.registry.release import Release
@@ -196,7 +198,11 @@ class ShowSession:
     ) -> None:
         """Start the page's server."""
         self.handle: PageServer | None = None
-        self.hub = Hub()
+        self.messages = MessageFile(
+            message_path(workspace.home, release.actor),
+            ShowHead(uuid.uuid4().hex, os.getpid(), tuple(playlist.clips)),
+        )
+        self.hub = Hub(self.messages)
         registry = CollectorRegistry()
         self.observers: list[Any] = installed_observers()
         self.metrics: Metrics | None = None
@@ -212,9 +218,14 @@ class ShowSession:
             self.handle = serve(self.hub, registry)
             self.metrics = Metrics(registry, RUNGS)
             self._counting = MetricsObserver(self.metrics, release.role.shape)
-            self.observers += [PageObserver(self.hub, release, playlist.clips), self._counting]
+            self.observers += [PageObserver(self.hub, playlist.clips), self._counting]
         self.alert_router = AlertRouter(
-            workspace, self.hub, metrics=self.metrics, show=uuid.uuid4().hex, by=by, warn=warned
+            workspace,
+            self.hub,
+            metrics=self.metrics,
+            show=self.messages.head.show,
+            by=by,
+            warn=warned,
         )
         self._capture_loss = CaptureLossMonitor(self.alert_router.alert)
         self.observers.append(self._capture_loss)
@@ -222,6 +233,7 @@ class ShowSession:
     def staged(self, release: Release, tick: int) -> None:
         """A release comes on stage; what it was trained on is what the charts know from then on."""
         first = self.alert_router.release is None
+        self.messages.begin()  # the stage is ours: pages of other processes follow from here
         self.alert_router.staged(release, tick)
         if self.charts is not None and not first:
             workspace = Workspace(self.home)  # a log is read by one thread
@@ -274,15 +286,15 @@ class ShowSession:
                 self.capture_recorder.end()
 
     def open(self, greeting: bytes) -> None:
-        """Greet viewers; what to look at stands on stderr."""
+        """Greet viewers; where to look stands on stderr."""
+        hello = {**msgspec.json.decode(greeting), "show": self.messages.head.show}
+        self.hub.publish("hello", msgspec.json.encode(hello))
         if self.handle is not None:
-            self.hub.publish("hello", greeting)
             print_addresses(self.home, self.handle.url)
 
     def publish(self, kind: str, message: dict[str, Any]) -> None:
         """Send viewers a message of one kind: "end" or "verdict"."""
-        if self.handle is not None:
-            self.hub.publish(kind, msgspec.json.encode({"type": kind, **message}))
+        self.hub.publish(kind, msgspec.json.encode({"type": kind, **message}))
 
     def publish_end(self, result: ShowResult) -> None:
         """Send viewers what the show came to."""
@@ -291,6 +303,7 @@ class ShowSession:
 
     def close(self, linger_s: float = 0.0) -> None:
         """Stop the server after viewers had a moment."""
+        self.messages.close()
         if self.handle is not None:
             time.sleep(max(linger_s, LAST_WORD_S if self.hub.viewers else 0.0))
             self.handle.stop()

@@ -16,8 +16,9 @@ from greenroom.manifests import KINDS as MANIFESTS
 from greenroom.manifests import to_json
 from greenroom.monitoring.alerts import alert_json, list_alerts
 from greenroom.observers.hub import Hub
+from greenroom.observers.relay import ShowRelay
 from greenroom.services.operator import operator_token
-from greenroom.services.shows import AVATAR_PATH
+from greenroom.services.shows import AVATAR_PATH, read_avatar
 from greenroom.stage import control
 from greenroom.stage.access import require_token
 from greenroom.stage.server import ServerHandle, create_app, hosts_for, serve_in_thread
@@ -115,6 +116,18 @@ def page_server(
     return serve
 
 
+def relayed_avatar(relay: ShowRelay) -> Route:
+    """Return the route of the avatars of shows that other processes perform: `?actor=` says whose."""
+
+    def avatar(request: Request) -> Response:
+        path = relay.avatar(request.query_params.get("actor", ""))
+        if path is None:
+            return JSONResponse({"error": "this show has no avatar"}, 404)
+        return _answer(lambda: Response(read_avatar(path), media_type="model/gltf-binary"))
+
+    return Route(AVATAR_PATH, avatar)
+
+
 def _avatar_route(data: bytes) -> Route:
     async def avatar(request: Request) -> Response:
         return Response(data, media_type="model/gltf-binary", headers={"cache-control": "no-cache"})
@@ -126,10 +139,11 @@ def _kind(request: Request) -> str:
     return request.url.path.split("/")[2].removesuffix("s")
 
 
-def _answer(look: Callable[[], dict[str, Any]]) -> Response:
+def _answer(look: Callable[[], dict[str, Any] | Response]) -> Response:
     try:
-        return JSONResponse(look())
-    except BadInput as error:
+        found = look()
+        return found if isinstance(found, Response) else JSONResponse(found)
+    except (BadInput, FileNotFoundError) as error:
         return JSONResponse({"error": str(error)}, status_code=404)
     except GreenroomError as error:
         return JSONResponse({"error": str(error)}, status_code=500)

@@ -67,18 +67,15 @@ async def _watch(hubs: HubDirectory, socket_: WebSocket) -> None:
 async def _send_shows(hubs: HubDirectory, socket_: WebSocket) -> None:
     """Send one show after the other, where a newer one takes the place of the one asked for."""
     actor = socket_.query_params.get("actor", "")
-    hub = hubs.hub_of(actor)
     while True:
+        hub = hubs.hub_of(actor)
         viewer = hub.join()
         try:
             await _send_all(viewer, socket_)
         finally:
             hub.leave(viewer)
-            viewer.close()
-        newest = hubs.hub_of(actor)
-        if newest is hub:
+        if not viewer.dismissed:
             break
-        hub = newest
     with suppress(RuntimeError, WebSocketDisconnect):  # it may have closed first
         await socket_.close(1013)
 
