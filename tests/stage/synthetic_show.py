@@ -2,8 +2,8 @@
 
 By hand, to look at the page: ``python tests/stage/synthetic_show.py --port 8470``; then
 ``curl -X POST localhost:8470/cue/speech`` (or capture, previous, hold, alert, calm, style, fault,
-mended, swap, miss, learn, promoted, rejected, failed, garbage, stop, start, rewind, end, verdict,
-differ).
+mended, swap, miss, learn, promoted, rejected, failed, garbage, stop, start, rewind, standby, end,
+verdict, differ).
 """
 
 from __future__ import annotations
@@ -326,20 +326,24 @@ class SyntheticShow:
             self.running = name == "start"
         elif name == "rewind":
             self.rewind()
+        elif name == "standby":
+            self.rewind()
+            self.running = False
         elif name == "outage":
             self.outage.set()
         elif name == "end":
             self.running = False
             total = sum(self.counts.values())
-            self.say(
-                {"type": "end", "show": SHOW, "frames": total, "late": 0, "rungs": self.counts}
-            )
+            gaps = {"ticks": self.tick, "missed": self.tick - total}
+            end = {"type": "end", "show": SHOW, "frames": total, "late": 0, "rungs": self.counts}
+            self.say(end | gaps)
         elif name in ("verdict", "differ"):
             total = sum(self.counts.values())
             first = {"tick": 41, "why": "the model's output differs in joint leftHand by 1.2e-07"}
             exact = (total, None) if name == "verdict" else (41, first)
             verdict = {"frames": total, "exact": exact[0], "first_difference": exact[1]}
-            self.say({"type": "verdict", "class": "this machine"} | verdict)
+            gaps = {"ticks": self.tick, "missed": self.tick - total}
+            self.say({"type": "verdict", "class": "EXACT"} | verdict | gaps)
         else:
             return JSONResponse({"error": f"no cue {name}"}, 404)
         return JSONResponse({"tick": self.tick})

@@ -102,6 +102,8 @@ def test_reloading_brings_back_what_went_by(report: Report) -> None:
 def test_ticks_that_the_show_missed_are_not_frames_that_the_page_skipped(report: Report) -> None:
     assert report["missed"]["line"].startswith("The show missed 12 of ")
     assert report["missed"]["figure"].endswith("12") and not report["missed"]["skipped"]
+    assert report["missed"]["verdict"].startswith("EXACT, 12 of ")
+    assert "12 of" in report["said"]["gaps"]["sentence"] and report["said"]["gaps"]["cue"] == "act"
     said = report["said"]["missed"]
     assert said["cue"] == "act" and "The show missed 12 of" in said["sentence"]
 

@@ -20,6 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from greenroom import embedded
 from greenroom.capture.sample_data import Clip
+from greenroom.services.operator import operator_token
 from greenroom.stage import Hub, create_app, serve_in_thread
 from greenroom.store.workspace import Workspace
 
@@ -109,6 +110,15 @@ def test_a_page_that_waited_sees_one_show_after_the_other(studio: Studio, server
     assert history(server) == list(range(60))
     with connect(f"ws://{server}/ws?actor=mira") as late:  # over, and still there to look back at
         assert [message["type"] for message in hear(late, "end")] == ["hello", "frame", "end"]
+        url = f"http://{server}/api/replay/"
+        assert httpx.post(url + "mira").status_code == 401
+        shown = {"authorization": f"Bearer {operator_token(studio.home).secret}"}
+        assert httpx.post(url + "ada", headers=shown).status_code == 404
+        assert httpx.post(url + "mira", headers=shown).status_code == 202
+        assert httpx.post(url + "mira", headers=shown).status_code == 409
+        assert hear(late, "end")[-1]["checking"]
+        verdict = hear(late, "verdict")[-1]
+        assert (verdict["exact"], verdict["frames"], verdict["class"]) == (60, 60, "EXACT")
 
 
 def test_a_server_that_comes_late_has_the_shows_past(studio: Studio) -> None:

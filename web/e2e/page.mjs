@@ -212,6 +212,11 @@ async function missed(page) {
     figure: await text(page, "missed"),
     skipped: await page.locator("#skipped-line").isVisible(),
   };
+  await cue("end");
+  await cue("verdict");
+  await page.waitForFunction(() => document.getElementById("verdict-class").textContent.includes("missed"), null, WAIT);
+  report.missed.verdict = await text(page, "verdict-class");
+  await say(page, "gaps");
 }
 
 async function states(page) {
@@ -314,10 +319,14 @@ await learns(page);
 took("learns(page)");
 await reload(page);
 await states(page);
-await missed(page);
 took("states(page)");
 await over(page);
 took("over(page)");
+await cue("rewind");
+await until(page, "state", "live");
+await frames(page, 5);
+await missed(page);
+took("missed(page)");
 await page.context().close();
 await cue("rewind");
 await fits(PHONE, "dark", "phone-dark");

@@ -70,6 +70,9 @@ export class Operator {
       write(button.firstElementChild as HTMLElement, on ? SWITCHES[of].on : SWITCHES[of].off);
     }
     write(byId("operator-note"), this.note);
+    const { end, verdict } = this.show;
+    const unchecked = state === "ended" && end !== null && end.show !== null && !end.checking && verdict === null;
+    byId("replay-check").hidden = !unchecked || this.token === null || !this.show.connected;
   }
 
   private holds(of: Switch): boolean {
@@ -87,6 +90,7 @@ export class Operator {
       this.buttons.set(of, button);
       byId("operator-buttons").append(button);
     }
+    byId("replay-check").addEventListener("click", () => void this.send("/api/replay/", { method: "POST" }));
     byId("operator-open").addEventListener("click", () => this.ask(""));
     byId("operator-cancel").addEventListener("click", () => byId<HTMLDialogElement>("operator-dialog").close());
     byId("operator-form").addEventListener("submit", () => {
@@ -122,13 +126,16 @@ export class Operator {
   }
 
   /** Send an act, or ask whether the token is the right one. */
-  private async order(act: string | null): Promise<void> {
+  private order(act: string | null): Promise<void> {
+    return this.send("/api/control/", act === null ? {} : { method: "POST", body: JSON.stringify({ act }) });
+  }
+
+  private async send(path: string, request: RequestInit): Promise<void> {
     const actor = encodeURIComponent(this.show.hello?.actor || "-");
     const headers = { authorization: `Bearer ${this.token}` };
-    const request = act === null ? { headers } : { headers, method: "POST", body: JSON.stringify({ act }) };
     let problem = "";
     try {
-      const answer = await fetch(`/api/control/${actor}`, request);
+      const answer = await fetch(path + actor, { ...request, headers });
       if (answer.status === 401) {
         this.token = null;
         sessionStorage.removeItem(KEPT);

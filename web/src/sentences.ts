@@ -229,7 +229,7 @@ function ended(show: Show): Told {
 /** What is to be done about a replay that has not been checked. */
 function unchecked({ end, connected }: Show): string {
   if (end !== null && end.show === null) {
-    return "Its process ended before its record was closed. See what was kept: greenroom show list.";
+    return "Its process ended before its record was closed. To keep what was recorded: greenroom show recover.";
   }
   const command = `greenroom replay ${end === null ? "SHOW" : end.show!.slice(0, 12)} --verify`;
   if (end !== null && !end.checking) return `To check that every frame comes out the same: ${command}.`;

@@ -34,7 +34,7 @@ from greenroom.registry.release import Release
 from greenroom.services.demo import DemoHooks, DemoResult, perform_demo
 from greenroom.services.operator import operator_token, print_addresses
 from greenroom.services.show_results import replay_line, require_no_missed_tick, show_summary
-from greenroom.services.show_session import PAGE_PORT
+from greenroom.services.show_session import PAGE_PORT, warned
 from greenroom.services.shows import (
     PerformRequest,
     control_show,
@@ -341,21 +341,23 @@ def serve_command(
     The page shows whatever show is on, in any process of this machine; /?actor=NAME shows one actor's.
     Until it is interrupted.
     """
-    from greenroom.stage import api, control, receiver
+    from greenroom.stage import api, control, receiver, replays
 
     workspace = context.workspace
     page_token = None if token is None else read_token(token)
     require_token(host, page_token)
-    routes = api.routes(workspace) + control.routes(workspace, operator_token(workspace.home))
+    operator = operator_token(workspace.home)
+    routes = api.routes(workspace) + control.routes(workspace, operator)
     if alertmanager_token is not None:
         routes += receiver.routes(workspace.log, read_token(alertmanager_token))
     registry = CollectorRegistry()
     Metrics(registry, RUNGS)
     registry.register(Surveys(workspace))
-    relay = ShowRelay(workspace.home, warn=lambda what: click.echo(what, err=True))
+    relay = ShowRelay(workspace.home, warn=warned)
+    routes += [*replays.routes(relay, operator, warned), api.relayed_avatar(relay)]
     app = create_app(
         relay.hubs,
-        api_routes=[*routes, api.relayed_avatar(relay)],
+        api_routes=routes,
         registry=registry,
         hosts=hosts_for(host),
         token=page_token,

@@ -181,6 +181,10 @@ class Hub:
         """Return itself: this process performs one show."""
         return self
 
+    def latest(self, kind: str) -> bytes | None:
+        """Return the last `hello`, `frame`, `end` or `verdict` of the show; None where there is none."""
+        return self._latest.get(kind)
+
     def history(self) -> list[bytes]:
         """Return the frames of the last two minutes; see :meth:`FrameHistory.batches`."""
         with self._lock:

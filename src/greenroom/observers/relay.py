@@ -217,6 +217,11 @@ class ShowRelay:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="greenroom-relay", daemon=True)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether any show is on."""
+        return any(relay.on for relay in list(self._relays.values()))
+
     def avatar(self, actor: str) -> Path | None:
         """Return the avatar's file of an actor's show; None where it has none."""
         relay = self._relays.get(actor)
@@ -247,6 +252,5 @@ class ShowRelay:
                     if what != warned:
                         self.warn(what)
                     warned = what
-            on = any(relay.on for relay in self._relays.values())
-            if self._stop.wait(POLL_S if on else IDLE_POLL_S):
+            if self._stop.wait(POLL_S if self.is_on else IDLE_POLL_S):
                 return

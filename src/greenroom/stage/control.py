@@ -81,7 +81,7 @@ def routes(workspace: Workspace, token: OperatorToken) -> list[BaseRoute]:
             control_show(thread_workspace, actor, act, token.name)
 
     async def control(request: Request) -> Response:
-        refusal = _refusal(request, token, limit, wrong_tokens)
+        refusal = refusal_of(request, token, limit, wrong_tokens)
         if refusal is not None:
             return refusal
         actor = request.path_params["actor"]
@@ -92,17 +92,17 @@ def routes(workspace: Workspace, token: OperatorToken) -> list[BaseRoute]:
         async for chunk in request.stream():
             data += chunk
             if len(data) > LARGEST:
-                return _problem(413, f"more than {LARGEST:,} bytes", _FORM)
+                return problem(413, f"more than {LARGEST:,} bytes", _FORM)
         try:
             act = msgspec.json.decode(bytes(data), type=_Order).act
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return _problem(422, "this is no act", _FORM)
+            return problem(422, "this is no act", _FORM)
         try:
             await run_in_threadpool(enter, actor, act)
         except BadInput as error:
-            return _problem(404, error.what, error.then or "greenroom show list")
+            return problem(404, error.what, error.then or "greenroom show list")
         except (GreenroomError, OSError) as error:
-            return _problem(500, f"the log could not be written: {error}", "greenroom fsck")
+            return problem(500, f"the log could not be written: {error}", "greenroom fsck")
         return JSONResponse({"actor": actor, "act": act, "by": token.name})
 
     return [Route(PATH + "{actor}", control, methods=["GET", "POST"])]
@@ -111,26 +111,34 @@ def routes(workspace: Workspace, token: OperatorToken) -> list[BaseRoute]:
 _FORM = 'send {"act": "hold"}, or ' + ", ".join(ACTS[1:])
 
 
-def _refusal(
+def refusal_of(
     request: Request, token: OperatorToken, limit: RateLimit, wrong_tokens: RateLimit
 ) -> Response | None:
-    """Return why a request may not act; None where it may."""
+    """Return why a request may not act; None where it may.
+
+    Args:
+        request: what came.
+        token: that it has to show.
+        limit: of requests that show it.
+        wrong_tokens: of the others.
+    """
     if not is_same_origin(request):
-        return _problem(403, "this request comes from another page", "open the show's own page")
+        return problem(403, "this request comes from another page", "open the show's own page")
     authorization = request.headers.get("authorization", "").encode("latin-1")
     right = hmac.compare_digest(authorization, f"Bearer {token.secret}".encode())
     wait_s = (limit if right else wrong_tokens).wait_s()
     if wait_s:
-        answer = _problem(429, "too many requests", f"wait {wait_s:.1f} s")
+        answer = problem(429, "too many requests", f"wait {wait_s:.1f} s")
         answer.headers["retry-after"] = str(int(wait_s) + 1)
         return answer
     if right:
         return None
     then = f"send Authorization: Bearer TOKEN; the token is in {token.path.name} of the workspace"
-    answer = _problem(401, "this is not the operator's token", then)
+    answer = problem(401, "this is not the operator's token", then)
     answer.headers["www-authenticate"] = "Bearer"
     return answer
 
 
-def _problem(status: int, what: str, then: str) -> Response:
+def problem(status: int, what: str, then: str) -> Response:
+    """Return the answer to a request that is refused."""
     return JSONResponse(error_body(what, then), status)

@@ -36,6 +36,7 @@ from greenroom.stage import viewing
 from greenroom.stage.access import LOOPBACK, AccessGuard, error_body, is_loopback, require_token
 from greenroom.stage.control import PATH as CONTROL_PATH
 from greenroom.stage.receiver import PATH as ALERTS_PATH
+from greenroom.stage.replays import PATH as REPLAY_PATH
 
 PAGE = Path(__file__).parent / "page"
 """Where `npm run build` in `web/` puts the page; the wheel carries it."""
@@ -148,7 +149,8 @@ def create_app(
         ],
         exception_handlers={HTTPException: _problem},
     )
-    open_paths = ("/healthz", ALERTS_PATH, CONTROL_PATH)  # the last two ask for tokens of their own
+    # All but the first ask for tokens of their own.
+    open_paths = ("/healthz", ALERTS_PATH, CONTROL_PATH, REPLAY_PATH)
     app.add_middleware(_Compressor, minimum_size=1000, compresslevel=6)
     app.add_middleware(AccessGuard, hosts=hosts, token=token, open_paths=open_paths)
     app.state.token = token
