@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+import os
 import zlib
+from pathlib import Path
 
 from greenroom.observers.hub import Hub
-from greenroom.observers.relay import ShowHubs
+from greenroom.observers.message_file import MessageFile, ShowHead, message_path
+from greenroom.observers.relay import SILENT_S, ActorRelay, ShowHubs
+from greenroom.store.workspace import Workspace
 
 
 def message(kind: str, **fields: object) -> bytes:
@@ -33,6 +37,28 @@ def test_who_names_nobody_follows_the_newest_show_and_others_stay() -> None:
         assert hubs.hub_of("nobody") is nobody
 
     asyncio.run(main())
+
+
+def test_a_show_that_left_nothing_but_messages_is_over(tmp_path: Path) -> None:
+    """Its process was killed, and after a restart another one has its number."""
+
+    async def main() -> dict[str, object]:
+        hubs = ShowHubs()
+        with MessageFile(message_path(tmp_path, "mira"), ShowHead("a", os.getpid(), ())) as file:
+            file("hello", message("hello", actor="mira"))
+            file.begin()
+            relay = ActorRelay(Workspace(tmp_path), "mira", hubs)
+            relay.step()
+            assert relay.on
+            relay._heard_s -= SILENT_S + 1
+            relay.step()
+        assert not relay.on
+        viewer = hubs.hub_of("mira").join()
+        told = [json.loads(await viewer.take() or b"") for _ in range(2)]
+        return dict(told[-1])
+
+    end = asyncio.run(main())
+    assert (end["type"], end["show"], end["frames"]) == ("end", None, 0)
 
 
 def test_the_past_of_a_show_is_history_and_not_news() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ POLL_S, IDLE_POLL_S = 0.015, 0.25
 """How often frames are looked for while a show is on, and shows while none is."""
 CLOSE_ROWS = 3
 """Rows behind the show's newest, at most, when viewers are greeted."""
+SILENT_S = 30.0
+"""Without a frame for this long, and without a ring, a show is over."""
 MARGIN = 90
 """Rows of a full ring that are left to the writer: three seconds."""
 
@@ -97,6 +100,7 @@ class ActorRelay:
         self._hub = Hub()
         self._observer = PageObserver(self._hub, ())
         self._at = self._shown = 0
+        self._heard_s = 0.0  # when the last row came, or the show began
 
     def step(self) -> None:
         """Pass on what is new."""
@@ -119,7 +123,7 @@ class ActorRelay:
     def _begin(self, head: ShowHead, line: bytes) -> None:
         """Greet viewers of a new show, and give them what has passed of it."""
         self._head, self._view, self.on, self._at = head, None, True, 0
-        self._releases = {}
+        self._releases, self._heard_s = {}, time.monotonic()
         self.avatar = None if head.avatar is None else Path(head.avatar)
         greeting = msgspec.json.decode(line)
         if self.avatar is not None:
@@ -151,6 +155,8 @@ class ActorRelay:
             if self._view is None:
                 return 0
         rows, self._at, _ = self._view.ring.read(self._at)
+        if rows:
+            self._heard_s = time.monotonic()
         for row in rows:
             release = self._release(int(row["release"]))
             if release is None:
@@ -181,8 +187,10 @@ class ActorRelay:
         except ProcessLookupError:
             return False
         except OSError:
-            return True
-        return True
+            pass
+        # After a restart, another process may have the number of one that was killed.
+        silent = time.monotonic() - self._heard_s > SILENT_S
+        return not silent or find_show(self.workspace.home, self.actor) is not None
 
     def _cut_off(self) -> None:
         """Tell viewers that a show ended without saying so."""
