@@ -290,6 +290,11 @@ class SyntheticShow:
             if self.running:
                 self.step()
 
+    def gaps(self, frames: int) -> dict[str, int]:
+        """Return how many ticks there were and were missed; a frame may be on its way."""
+        ticks = max(self.tick, frames)
+        return {"ticks": ticks, "missed": ticks - frames}
+
     async def cue(self, request: Request) -> JSONResponse:
         """Do what a test asks for."""
         name = request.path_params["name"]
@@ -334,7 +339,7 @@ class SyntheticShow:
         elif name == "end":
             self.running = False
             total = sum(self.counts.values())
-            gaps = {"ticks": self.tick, "missed": self.tick - total}
+            gaps = self.gaps(total)
             end = {"type": "end", "show": SHOW, "frames": total, "late": 0, "rungs": self.counts}
             self.say(end | gaps)
         elif name in ("verdict", "differ"):
@@ -342,7 +347,7 @@ class SyntheticShow:
             first = {"tick": 41, "why": "the model's output differs in joint leftHand by 1.2e-07"}
             exact = (total, None) if name == "verdict" else (41, first)
             verdict = {"frames": total, "exact": exact[0], "first_difference": exact[1]}
-            gaps = {"ticks": self.tick, "missed": self.tick - total}
+            gaps = self.gaps(total)
             self.say({"type": "verdict", "class": "EXACT"} | verdict | gaps)
         else:
             return JSONResponse({"error": f"no cue {name}"}, 404)

