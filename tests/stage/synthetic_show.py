@@ -2,7 +2,8 @@
 
 By hand, to look at the page: ``python tests/stage/synthetic_show.py --port 8470``; then
 ``curl -X POST localhost:8470/cue/speech`` (or capture, previous, hold, alert, calm, style, fault,
-mended, swap, learn, promoted, rejected, failed, garbage, stop, start, rewind, end, verdict, differ).
+mended, swap, miss, learn, promoted, rejected, failed, garbage, stop, start, rewind, standby, end,
+verdict, differ).
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def hello(ticks: int | None = 1800, **changes: Any) -> dict[str, Any]:
         "lookahead_ms": 0,
         "jitter_ms": 33.3,
         "confidence_base": 0.91,
+        "confidence_low": 0.75,
         "notices": [SIMULATED, NOTICE],
         "credits": ["Motion: a synthetic walk made up for this test; no recording is played."],
         "state": "live",
@@ -214,6 +216,8 @@ def frame(
         "ms": {"features": 0.4, "model": model, "post": 0.2, "frame": model + 0.9},
         "late": 0,
         "frames": sum(counts.values()),
+        "missed": tick + 1 - sum(counts.values()),
+        "control": [],
         "rungs": counts,
         "audio": [-round(0.9 * loud, 4), round(0.85 * loud, 4)],
         "energy_db": round(-60 + 45 * loud, 2),
@@ -286,6 +290,11 @@ class SyntheticShow:
             if self.running:
                 self.step()
 
+    def gaps(self, frames: int) -> dict[str, int]:
+        """Return how many ticks there were and were missed; a frame may be on its way."""
+        ticks = max(self.tick, frames)
+        return {"ticks": ticks, "missed": ticks - frames}
+
     async def cue(self, request: Request) -> JSONResponse:
         """Do what a test asks for."""
         name = request.path_params["name"]
@@ -300,6 +309,9 @@ class SyntheticShow:
             self.alert("fault", False)
         elif name == "swap":
             self.swap()
+        elif name == "miss":
+            with self._turn:
+                self.tick += 12
         elif name == "learn":  # done with all before it, and part of the way through this one
             for step in list(STEPS)[:3]:
                 self.say(run(step, 0))
@@ -319,20 +331,24 @@ class SyntheticShow:
             self.running = name == "start"
         elif name == "rewind":
             self.rewind()
+        elif name == "standby":
+            self.rewind()
+            self.running = False
         elif name == "outage":
             self.outage.set()
         elif name == "end":
             self.running = False
             total = sum(self.counts.values())
-            self.say(
-                {"type": "end", "show": SHOW, "frames": total, "late": 0, "rungs": self.counts}
-            )
+            gaps = self.gaps(total)
+            end = {"type": "end", "show": SHOW, "frames": total, "late": 0, "rungs": self.counts}
+            self.say(end | gaps)
         elif name in ("verdict", "differ"):
             total = sum(self.counts.values())
             first = {"tick": 41, "why": "the model's output differs in joint leftHand by 1.2e-07"}
             exact = (total, None) if name == "verdict" else (41, first)
             verdict = {"frames": total, "exact": exact[0], "first_difference": exact[1]}
-            self.say({"type": "verdict", "class": "this machine"} | verdict)
+            gaps = self.gaps(total)
+            self.say({"type": "verdict", "class": "EXACT"} | verdict | gaps)
         else:
             return JSONResponse({"error": f"no cue {name}"}, 404)
         return JSONResponse({"tick": self.tick})

@@ -73,7 +73,7 @@ def report() -> Report:
 
 def test_without_a_show_the_page_says_how_to_start_one(report: Report) -> None:
     idle = report["said"]["idle"]
-    assert idle["word"] == "IDLE" and "greenroom demo --port" in idle["sentence"]
+    assert idle["word"] == "IDLE" and "greenroom perform ACTOR" in idle["sentence"]
 
 
 def test_live_the_performer_is_drawn_and_time_goes_on(report: Report) -> None:
@@ -90,6 +90,22 @@ def test_any_recent_moment_can_be_looked_at(report: Report) -> None:
     look = report["look"]
     assert look["at"] == look["paused"] - 2 and look["mode"] == "paused at"
     assert look["help"] and look["hovered"] <= look["paused"]
+
+
+def test_reloading_brings_back_what_went_by(report: Report) -> None:
+    seen = report["reload"]
+    assert seen["last"] > 60 and seen["first"] == "0"
+    assert seen["clip"] == "synthetic walk"
+    assert "synthetic walk · capture · confidence" in seen["told"]
+
+
+def test_ticks_that_the_show_missed_are_not_frames_that_the_page_skipped(report: Report) -> None:
+    assert report["missed"]["line"].startswith("The show missed 12 of ")
+    assert report["missed"]["figure"].endswith("12") and not report["missed"]["skipped"]
+    assert report["missed"]["verdict"].startswith("EXACT, 12 of ")
+    assert "12 of" in report["said"]["gaps"]["sentence"] and report["said"]["gaps"]["cue"] == "act"
+    said = report["said"]["missed"]
+    assert said["cue"] == "act" and "The show missed 12 of" in said["sentence"]
 
 
 def test_a_swap_changes_the_release_and_its_baseline_and_marks_the_axis(report: Report) -> None:
@@ -144,6 +160,7 @@ def test_learning_says_how_far_it_is_and_when_there_is_nothing(report: Report) -
         ),
         ("previous", "watch", "PREVIOUS", "playing from the one before it"),
         ("hold", "act", "HOLD", "holding the pose. Check the capture"),
+        ("speech", "watch", "SPEECH", "Confidence is low: 0."),
         ("stale", "act", "STALE", "No frame for 2 s"),
         ("error", "act", "ERROR", "frame.rotations is 4 values, expected 220 numbers"),
         ("offline", "act", "OFFLINE", "Connection lost"),

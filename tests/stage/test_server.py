@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from greenroom.errors import BadInput
-from greenroom.observers.hub import KEPT_SWAPS, PATIENCE, QUEUE_FRAMES
+from greenroom.observers.hub import BATCH_FRAMES, KEPT_BATCHES, KEPT_SWAPS, PATIENCE, QUEUE_FRAMES
 from greenroom.stage import Hub, ServerHandle, create_app, serve_in_thread
 from greenroom.stage.api import _avatar_route
 from tests.stage.synthetic_show import frame, hello
@@ -259,6 +260,38 @@ def test_what_is_large_is_compressed_on_the_wire(server: ServerHandle, page: Pat
         server.url + "assets/large-1a2b3c.js", headers={"accept-encoding": "identity"}
     )
     assert "content-encoding" not in plain.headers and plain.content == answer.content
+
+
+def test_frames_are_compressed_on_the_wire(server: ServerHandle, hub: Hub) -> None:
+    hub.publish("hello", json.dumps(hello()).encode())
+    with connect(ws_url(server)) as viewer:
+        assert [e.name for e in viewer.protocol.extensions] == ["permessage-deflate"]
+        assert hear(viewer)["type"] == "hello"
+
+
+def test_a_late_viewer_gets_the_last_two_minutes(server: ServerHandle, hub: Hub) -> None:
+    total = BATCH_FRAMES * (KEPT_BATCHES + 2) + 7
+    say(hub, "hello")
+    for tick in range(total):
+        say(hub, "frame", tick=tick)
+    answer = httpx.get(server.url + "history?actor=mira")
+    assert answer.headers["cache-control"] == "no-store"
+    assert "content-encoding" not in answer.headers  # it is compressed as it is
+    ticks = history_ticks(answer.content)
+    assert ticks[:8] == [*range(total - 7, total), total - 7 - BATCH_FRAMES]  # newest batch first
+    assert sorted(ticks) == list(range(total - BATCH_FRAMES * KEPT_BATCHES - 7, total))
+    say(hub, "hello")
+    assert httpx.get(server.url + "history").content == b""
+
+
+def history_ticks(data: bytes) -> list[int]:
+    ticks: list[int] = []
+    while data:
+        length = int.from_bytes(data[:4], "big")
+        lines = zlib.decompress(data[4 : 4 + length]).splitlines()
+        ticks += [json.loads(line)["tick"] for line in lines]
+        data = data[4 + length :]
+    return ticks
 
 
 def test_an_avatar_is_sent_as_it_is(hub: Hub, page: Path) -> None:

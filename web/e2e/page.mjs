@@ -189,6 +189,36 @@ async function learns(page) {
   report.learning = learning;
 }
 
+/** Reload: what went by comes back, and the clip of a moment with it. */
+async function reload(page) {
+  const last = Number((await data(page)).tick);
+  await page.reload();
+  await until(page, "state", "live");
+  await page.waitForFunction(() => document.getElementById("timeline").getAttribute("aria-valuemin") === "0", null, WAIT);
+  await page.keyboard.press("Home");
+  await page.waitForFunction(() => document.documentElement.dataset.tick === "0", null, WAIT);
+  await page.waitForTimeout(300);
+  report.reload = { last, first: (await data(page)).tick, told: await text(page, "moment-figures"), clip: await text(page, "clip") };
+  await picture(page, "laptop-dark-reload");
+  await page.keyboard.press("l");
+}
+
+async function missed(page) {
+  await cue("miss");
+  await page.waitForFunction(() => !document.getElementById("missed-line").hidden, null, WAIT);
+  await say(page, "missed");
+  report.missed = {
+    line: await text(page, "missed-line"),
+    figure: await text(page, "missed"),
+    skipped: await page.locator("#skipped-line").isVisible(),
+  };
+  await cue("end");
+  await cue("verdict");
+  await page.waitForFunction(() => document.getElementById("verdict-class").textContent.includes("missed"), null, WAIT);
+  report.missed.verdict = await text(page, "verdict-class");
+  await say(page, "gaps");
+}
+
 async function states(page) {
   await cue("alert");
   for (const rung of ["speech", "previous", "hold"]) {
@@ -287,10 +317,16 @@ await look(page);
 took("look(page)");
 await learns(page);
 took("learns(page)");
+await reload(page);
 await states(page);
 took("states(page)");
 await over(page);
 took("over(page)");
+await cue("rewind");
+await until(page, "state", "live");
+await frames(page, 5);
+await missed(page);
+took("missed(page)");
 await page.context().close();
 await cue("rewind");
 await fits(PHONE, "dark", "phone-dark");

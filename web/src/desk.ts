@@ -2,7 +2,7 @@
 
 import { clock } from "./format";
 import { byId, hashButton, make, mark, write } from "./page";
-import { LADDER, tell, verdictText } from "./sentences";
+import { LADDER, missedText, rungCue, skippedText, tell, verdictClass, verdictText } from "./sentences";
 import type { Show, State } from "./show";
 
 export class Desk {
@@ -38,9 +38,10 @@ export class Desk {
     for (const [name, item] of this.rungs) {
       const here = playing && name === rung;
       mark(item, "aria-current", here ? "true" : null);
-      mark(item, "data-cue", here ? told.cue : null);
+      mark(item, "data-cue", here ? rungCue(rung) : null); // its own, whatever else is wrong
     }
     this.names();
+    this.gaps();
     this.verdict(state);
     const title = show.hello === null ? "Greenroom" : `${told.word} · ${show.hello.actor} · Greenroom`;
     if (document.title !== title) document.title = title;
@@ -73,16 +74,28 @@ export class Desk {
     byId("credits").hidden = hello.credits.length === 0;
   }
 
+  /** Ticks that the show missed stand on the status line; frames that only this page lacks beside them. */
+  private gaps(): void {
+    const { frame, end, skipped } = this.show;
+    const missed = end?.missed ?? frame?.missed ?? 0;
+    byId("missed-line").hidden = missed === 0;
+    write(byId("missed-line"), missedText(missed, end?.ticks ?? (frame?.tick ?? 0) + 1));
+    byId("skipped-line").hidden = skipped === 0;
+    write(byId("skipped-line"), skippedText(skipped));
+  }
+
   private verdict(state: State): void {
     const { end, verdict } = this.show;
     const card = byId("verdict");
     card.hidden = state !== "ended" || (end === null && verdict === null);
     if (card.hidden) return;
-    const good = verdict !== null && verdict.exact === verdict.frames;
+    const good = verdict !== null && verdict.exact === verdict.frames && verdict.missed === 0;
     mark(byId("verdict-cue"), "data-cue", verdict === null ? "unknown" : good ? "fine" : "act");
-    write(byId("verdict-text"), verdict === null ? "Replaying the show to check every frame…" : verdictText(this.show));
-    write(byId("verdict-class"), verdict?.class ? `Holds for: ${verdict.class}.` : "");
-    byId("show-line").hidden = end === null;
-    if (end !== null) hashButton(byId<HTMLButtonElement>("show-hash"), end.show, "show");
+    const waits = end?.checking === false ? "This show has not been replayed yet." : "Replaying the show to check every frame…";
+    write(byId("verdict-text"), verdict === null ? waits : verdictText(this.show));
+    write(byId("verdict-class"), verdict === null ? "" : `${verdictClass(verdict)}.`);
+    const hash = end?.show ?? null;
+    byId("show-line").hidden = hash === null;
+    if (hash !== null) hashButton(byId<HTMLButtonElement>("show-hash"), hash, "show");
   }
 }

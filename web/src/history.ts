@@ -19,6 +19,8 @@ export class History {
   private readonly rung = new Uint8Array(KEPT_TICKS);
   private readonly late = new Uint32Array(KEPT_TICKS);
   private readonly frames = new Uint32Array(KEPT_TICKS);
+  private readonly missed = new Uint32Array(KEPT_TICKS);
+  private readonly clips = new Array<string | null>(KEPT_TICKS).fill(null);
   private readonly series: Record<Series, Float32Array>;
   private readonly root = new Float32Array(KEPT_TICKS * 3);
   private readonly rotations: Float32Array;
@@ -48,14 +50,18 @@ export class History {
     this.attention = new Float32Array(KEPT_TICKS * (bones + 1));
   }
 
-  push(frame: Frame): void {
+  /** Remember a frame, the newest or an earlier one; returns whether it was new and not too old. */
+  push(frame: Frame): boolean {
     const i = frame.tick % KEPT_TICKS;
+    if (this.ticks[i] >= frame.tick || frame.tick <= this.latest - KEPT_TICKS) return false;
     this.ticks[i] = frame.tick;
-    if (this.first < 0) this.first = frame.tick;
+    this.first = this.first < 0 ? frame.tick : Math.min(this.first, frame.tick);
     this.latest = Math.max(this.latest, frame.tick);
     this.rung[i] = this.rungNumber(frame.rung);
     this.late[i] = frame.late;
     this.frames[i] = frame.frames;
+    this.missed[i] = frame.missed;
+    this.clips[i] = frame.clip;
     this.low[i] = frame.audio?.[0] ?? NaN;
     this.high[i] = frame.audio?.[1] ?? NaN;
     this.series.frame[i] = frame.ms.frame ?? NaN;
@@ -75,6 +81,7 @@ export class History {
       this.ghostValid.set(frame.ghost.valid, i * this.bones);
     }
     this.keepAttention(frame, i);
+    return true;
   }
 
   /** Whether `tick` was received and is still remembered. */
@@ -113,6 +120,37 @@ export class History {
 
   framesAt(tick: number): number {
     return this.has(tick) ? this.frames[tick % KEPT_TICKS] : 0;
+  }
+
+  /** Ticks that nobody had performed until a tick. */
+  missedAt(tick: number): number {
+    return this.has(tick) ? this.missed[tick % KEPT_TICKS] : 0;
+  }
+
+  /** Name of what played; null where it is not known. */
+  clipAt(tick: number): string | null {
+    return this.has(tick) ? this.clips[tick % KEPT_TICKS] : null;
+  }
+
+  /** Ticks right before `tick` at which nobody performed, as far as its neighbours are remembered. */
+  gapBefore(tick: number): number {
+    if (!this.has(tick) || this.has(tick - 1)) return 0;
+    let before = tick - 1;
+    while (before > this.oldest && !this.has(before)) before -= 1;
+    const known = this.has(before) ? this.missedAt(before) : tick === this.first ? this.missedAt(tick) : 0;
+    return Math.min(this.missedAt(tick) - known, tick - before - 1);
+  }
+
+  /** The first tick of the stretch on one rung that ends at `tick`; null where it began too early. */
+  rungStart(tick: number): number | null {
+    const rung = this.rungAt(tick);
+    let start = tick;
+    for (let t = tick; t >= this.oldest; t--) {
+      if (!this.has(t)) continue;
+      if (this.rungAt(t) !== rung) return start;
+      start = t;
+    }
+    return start === 0 ? 0 : null;
   }
 
   poseAt(tick: number): { root: Float32Array; rotations: Float32Array } {

@@ -1,6 +1,7 @@
 // The keyboard: everything that the pointer can do, and the list of keys.
 
 import { byId } from "./page";
+import type { Switch } from "./operator";
 import type { Picture } from "./stage";
 
 export interface Hands {
@@ -9,6 +10,7 @@ export interface Hands {
   live(): void;
   edge(end: boolean): void;
   picture(): Picture;
+  press(of: Switch): void;
 }
 
 export function listenToKeys(hands: Hands): void {
@@ -30,10 +32,14 @@ export function listenToKeys(hands: Hands): void {
     "+": () => hands.picture().closer(0.9),
     "-": () => hands.picture().closer(1.1),
     "0": () => hands.picture().reset(),
+    h: () => hands.press("hold"),
+    c: () => hands.press("cut"),
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target as HTMLElement;
+    if (event.repeat && "hc".includes(event.key.toLowerCase())) return; // held down is pressed once
+    if (target.closest("input, dialog:not(#help)")) return;
     if (event.key === " " && target.closest("button, summary")) return; // a button presses itself
     if (help.open && event.key !== "?") return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;

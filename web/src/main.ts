@@ -2,11 +2,13 @@
 
 import "./style.css";
 import "./rooms.css";
+import { fetchHistory } from "./backlog";
 import { Connection } from "./connection";
 import { Desk } from "./desk";
 import { clock, ms, share, span } from "./format";
 import { listenToKeys } from "./keys";
 import { Legend } from "./legend";
+import { Operator } from "./operator";
 import { byId, mark, write } from "./page";
 import { Panel } from "./panel";
 import { Progress } from "./progress";
@@ -42,6 +44,11 @@ let pending = 0;
 let figuresAt = 0;
 let figuresDue = true;
 let drawnTick = -1;
+const operator = new Operator(show, () => {
+  figuresDue = true;
+  redraw();
+});
+let recalling = new AbortController();
 
 function openPicture(): Picture {
   try {
@@ -105,6 +112,7 @@ function draw(now: number): void {
     figuresAt = now;
     const cursor = hovered ?? pinned;
     desk.draw(show.state(performance.now()), performance.now());
+    operator.draw(show.state(performance.now()), performance.now());
     panel.draw(tick, cursor);
     progress.draw(performance.now());
     timeline.draw(cursor);
@@ -124,16 +132,17 @@ function readout(tick: number, cursor: number | null): void {
   const energy = at ? history.value("energy", tick) : NaN;
   const parts = at
     ? [
+        ...(cursor === null ? [] : [history.clipAt(tick) ?? ""]),
         history.rungAt(tick) ?? "",
-        `confidence ${share(history.value("confidence", tick))}`,
+        `confidence ${share(history.value("confidence", tick))}${history.value("confidence", tick) < show.low ? " (low)" : ""}`,
         `frame ${ms(history.value("frame", tick))} ms`,
         Number.isNaN(energy) ? "no voice" : `voice ${energy.toFixed(0).replace("-", "\u2212")} dB${Number.isNaN(f0) ? "" : `, ${f0.toFixed(0)} Hz`}`,
-      ]
+      ].filter((part) => part !== "")
     : ["nothing to show yet"];
   if (cursor !== null) parts.unshift(...timeline.eventsAt(tick));
   if (cursor !== null && at) parts.push(`${span((history.latest - tick) / show.hz)} before the newest frame`);
   write(byId("moment-figures"), parts.join(" · "));
-  write(byId("clip"), show.frame?.clip ?? "");
+  write(byId("clip"), (at ? history.clipAt(tick) : show.frame?.clip) ?? "");
   mark(strip, "aria-valuemin", String(history?.oldest ?? 0));
   mark(strip, "aria-valuemax", String(Math.max(history?.latest ?? 0, 0)));
   mark(strip, "aria-valuenow", String(Math.max(tick, 0)));
@@ -146,6 +155,7 @@ function receive(data: unknown): void {
     if (message === null) return;
     const before = show.history;
     show.accept(message);
+    if (message.type === "hello" && message.state !== "idle") void recall(message.actor);
     if (show.history !== before && show.hello !== null) {
       [hovered, pinned, drawnTick] = [null, null, -2];
       picture.cast(show.hello.skeleton);
@@ -158,6 +168,22 @@ function receive(data: unknown): void {
     figuresDue = true;
   }
   redraw();
+}
+
+/** The two minutes before this page was opened, or for which it was away. */
+async function recall(actor: string): Promise<void> {
+  recalling.abort();
+  recalling = new AbortController();
+  const { signal } = recalling;
+  await fetchHistory(actor, signal, (lines) => {
+    for (const line of lines) {
+      const message = read(line, show.shape);
+      if (message?.type === "frame") show.fill(message);
+    }
+    figuresDue = true;
+    redraw();
+  });
+  if (!signal.aborted) show.filled();
 }
 
 function listenToPointer(): void {
@@ -182,6 +208,7 @@ function start(): void {
     live: () => pin(null),
     edge: (end) => pin(end ? Infinity : 0),
     picture: () => picture,
+    press: (of) => operator.press(of),
   });
   const repaint = () => {
     const next = theme();
@@ -191,7 +218,8 @@ function start(): void {
   };
   onThemeChange(repaint);
   new ResizeObserver(repaint).observe(strip); // the size of text depends on the window's
-  const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
+  const actor = new URLSearchParams(location.search).get("actor"); // else the newest show
+  const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws${actor === null ? "" : `?actor=${encodeURIComponent(actor)}`}`;
   const refresh = () => {
     figuresDue = true;
     redraw();

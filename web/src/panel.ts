@@ -4,9 +4,8 @@ import { Axis, curve, line, sheet } from "./chart";
 import { clock, ms, share, whole } from "./format";
 import type { Series } from "./history";
 import { byId, make, mark, write } from "./page";
-import type { Alert } from "./protocol";
-import { causeCue, worstAlert } from "./sentences";
-import type { Show } from "./show";
+import { causeCue, isLow } from "./sentences";
+import type { AlertSpan, Show } from "./show";
 import { spoken } from "./skeleton";
 import type { Theme } from "./theme";
 
@@ -61,9 +60,12 @@ export class Panel {
     write(byId("delay"), hello === null || release === null ? "" : `look-ahead ${ms(release.lookahead_ms)} ms, jitter buffer ${ms(hello.jitter_ms)} ms`);
     const confidence = history?.value("confidence", tick) ?? NaN;
     write(byId("confidence"), share(confidence));
+    const low = isLow(this.show, Number.isNaN(confidence) ? null : confidence);
+    mark(byId("confidence"), "data-cue", low ? "watch" : null);
+    write(byId("confidence-note"), low ? `low: below ${share(this.show.low)}` : "");
     write(byId("confidence-base"), share(release?.confidence_base));
     this.late(tick);
-    this.alerts();
+    this.alerts(cursor);
     this.why(tick);
     this.charts(tick, cursor, limit);
     this.unreadable();
@@ -73,20 +75,27 @@ export class Panel {
     const { history, end } = this.show;
     const late = history?.lateAt(tick) ?? end?.late ?? 0;
     const frames = history?.framesAt(tick) ?? end?.frames ?? 0;
+    const missed = history?.missedAt(tick) ?? end?.missed ?? 0;
     write(byId("late"), whole(late));
     write(byId("frames"), whole(frames));
     mark(byId("late"), "data-cue", late > 0 ? "watch" : null);
+    write(byId("missed"), whole(missed));
+    write(byId("ticks"), whole(frames + missed));
+    mark(byId("missed"), "data-cue", missed > 0 ? "act" : null);
   }
 
-  private alerts(): void {
-    const faults = (alert: Alert) => (causeCue(alert.cause) === "act" ? 1 : 0);
-    const active = [...this.show.alerts.values()].sort((a, b) => faults(b) - faults(a));
-    const key = JSON.stringify(active);
+  /** The alerts of now, or of the moment looked at. */
+  private alerts(cursor: number | null): void {
+    const faults = (alert: AlertSpan) => (causeCue(alert.cause) === "act" ? 1 : 0);
+    const at = cursor === null ? this.show.alertsNow() : this.show.alertsAt(cursor);
+    const active = at.sort((a, b) => faults(b) - faults(a));
+    const key = JSON.stringify([active, cursor === null]);
     if (key === this.alertsShown) return;
     this.alertsShown = key;
+    write(byId("alert-title"), cursor === null ? "alerts" : "alerts at this moment");
     write(byId("alert-count"), active.length === 0 ? "none" : String(active.length));
-    const worst = worstAlert(this.show);
-    mark(byId("alert-count"), "data-cue", worst === undefined ? null : causeCue(worst.cause));
+    mark(byId("alert-count"), "data-cue", active.length === 0 ? null : causeCue(active[0].cause));
+    mark(byId("alerts"), "data-active", active.length === 0 ? null : "");
     this.alertList.replaceChildren(
       ...active.map((alert) => {
         const item = make("li", "alert");
@@ -97,7 +106,7 @@ export class Panel {
           cue,
           make("strong", "", ` ${alert.name}`),
           make("span", "cause", alert.cause ?? ""),
-          make("span", "quiet", `${of} since ${clock(alert.since_tick, this.show.hz)}. `),
+          make("span", "quiet", `${of} since ${clock(alert.from, this.show.hz)}. `),
           make("span", "", alert.text),
         );
         return item;

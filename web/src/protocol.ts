@@ -26,10 +26,14 @@ export interface Hello {
   lookahead_ms: number;
   jitter_ms: number;
   confidence_base: number | null;
+  /** Below this the model is not sure of itself; null where the server does not say. */
+  confidence_low: number | null;
   notices: string[];
   credits: string[];
   /** Names of a frame's face weights, in their order; none from a server that sends no face. */
   face: string[];
+  /** What tells this show from another; null where the server does not say. */
+  show: string | null;
   /** Where the show's own avatar is; null where each viewer sees the mannequin. */
   avatar: string | null;
   state: "idle" | "live" | "ended";
@@ -55,6 +59,10 @@ export interface Frame {
   ms: { features: number | null; model: number | null; post: number | null; frame: number | null };
   late: number;
   frames: number;
+  /** Ticks at which nobody performed, so far. */
+  missed: number;
+  /** What the operator has ordered and not undone: "hold", "cut". */
+  control: string[];
   rungs: Record<string, number>;
   audio: [number, number] | null;
   energy_db: number | null;
@@ -100,9 +108,14 @@ export interface Alert {
 
 export interface End {
   type: "end";
-  show: string;
+  /** Its hash; null where its process ended before it was kept. */
+  show: string | null;
   frames: number;
   late: number;
+  ticks: number;
+  missed: number;
+  /** Whether a replay runs already; else somebody has to ask for it. */
+  checking: boolean;
   rungs: Record<string, number>;
 }
 
@@ -110,6 +123,8 @@ export interface Verdict {
   type: "verdict";
   frames: number;
   exact: number;
+  ticks: number;
+  missed: number;
   first_difference: Record<string, unknown> | null;
   class: string | null;
 }
@@ -161,9 +176,11 @@ function hello(f: Fields): Hello {
     lookahead_ms: number(f.lookahead_ms, "hello.lookahead_ms"),
     jitter_ms: number(f.jitter_ms, "hello.jitter_ms"),
     confidence_base: optional(f.confidence_base, "hello.confidence_base", number),
+    confidence_low: optional(f.confidence_low, "hello.confidence_low", number),
     notices: texts(f.notices, "hello.notices"),
     credits: texts(f.credits, "hello.credits"),
     face: f.face === undefined ? [] : texts(f.face, "hello.face"),
+    show: optional(f.show, "hello.show", text),
     avatar: optional(f.avatar ?? null, "hello.avatar", text),
     state: oneOf(f.state, "hello.state", ["idle", "live", "ended"]),
   };
@@ -215,6 +232,8 @@ function frame(f: Fields, shape: Shape): Frame {
     },
     late: count(f.late, "frame.late"),
     frames: count(f.frames, "frame.frames"),
+    missed: f.missed === undefined ? 0 : count(f.missed, "frame.missed"),
+    control: f.control === undefined ? [] : texts(f.control, "frame.control"),
     rungs: counts(f.rungs, "frame.rungs"),
     audio: audio === null ? null : [audio[0], audio[1]],
     energy_db: optional(f.energy_db, "frame.energy_db", number),
@@ -258,11 +277,19 @@ function alert(f: Fields): Alert {
   };
 }
 
+/** How many ticks a show had, and at how many of them somebody performed. */
+function performed(f: Fields, of: string): { frames: number; ticks: number; missed: number } {
+  const frames = count(f.frames, `${of}.frames`);
+  const missed = f.missed === undefined ? 0 : count(f.missed, `${of}.missed`);
+  return { frames, missed, ticks: f.ticks === undefined ? frames + missed : count(f.ticks, `${of}.ticks`) };
+}
+
 function end(f: Fields): End {
   return {
     type: "end",
-    show: text(f.show, "end.show"),
-    frames: count(f.frames, "end.frames"),
+    show: optional(f.show, "end.show", text),
+    ...performed(f, "end"),
+    checking: f.checking === undefined ? true : truth(f.checking, "end.checking"),
     late: count(f.late, "end.late"),
     rungs: counts(f.rungs, "end.rungs"),
   };
@@ -271,7 +298,7 @@ function end(f: Fields): End {
 function verdict(f: Fields): Verdict {
   return {
     type: "verdict",
-    frames: count(f.frames, "verdict.frames"),
+    ...performed(f, "verdict"),
     exact: count(f.exact, "verdict.exact"),
     first_difference: optional(f.first_difference, "verdict.first_difference", object),
     class: optional(f.class, "verdict.class", text),

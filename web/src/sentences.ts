@@ -1,7 +1,7 @@
 // Every state in a word, a cue and a sentence that says what to do.
 
-import { span, whole } from "./format";
-import type { Alert, Run } from "./protocol";
+import { share, span, whole } from "./format";
+import type { Alert, Run, Verdict } from "./protocol";
 import type { Show, State } from "./show";
 
 /** fine, watch and act are the three cue colours; unknown is the fourth. */
@@ -56,7 +56,7 @@ export function tell(show: Show, state: State, now: number): Told {
       return {
         cue: "unknown",
         word: "IDLE",
-        text: "Nobody is on stage here. Start a show with a page of its own: greenroom demo --port 8031.",
+        text: `Nobody is on stage. A show that starts on this machine appears here: greenroom perform ${wantedActor()} --in take:TAKE.`,
       };
     case "offline":
       return { cue: "act", word: "OFFLINE", text: offline(show, now, silence) };
@@ -74,13 +74,62 @@ export function tell(show: Show, state: State, now: number): Told {
       };
     case "ended":
       return ended(show);
-    case "live": {
-      const told = live(show);
-      const alert = worstAlert(show);
-      if (alert === undefined || WEIGHT[causeCue(alert.cause)] <= WEIGHT[told.cue]) return told;
-      return { ...told, cue: causeCue(alert.cause), text: alert.text };
-    }
+    case "live":
+      return noted(show, alerted(show));
   }
+}
+
+/** The rung's sentence, or that of an alert which asks for more. */
+function alerted(show: Show): Told {
+  const told = live(show);
+  const alert = worstAlert(show);
+  if (alert === undefined || WEIGHT[causeCue(alert.cause)] <= WEIGHT[told.cue]) return told;
+  const ordered = alert.signal === "capture" && show.frame!.control.includes("cut");
+  return ordered ? told : { ...told, cue: causeCue(alert.cause), text: alert.text };
+}
+
+/** For this long a gap in the frames is news, seconds. */
+const NEWS_S = 10;
+
+/** Whether the model says that it is not sure of itself. */
+export function isLow(show: Show, confidence: number | null): boolean {
+  return confidence !== null && confidence < show.low;
+}
+
+/** Add what else has to be known now: missed ticks, low confidence, and frames that this page skipped. */
+function noted(show: Show, told: Told): Told {
+  const frame = show.frame!;
+  const age = (tick: number | null) => (tick === null ? Infinity : (frame.tick - tick) / show.hz);
+  const parts = [told.text];
+  let { cue } = told;
+  const raise = (to: Cue) => (cue = WEIGHT[to] > WEIGHT[cue] ? to : cue);
+  if (age(show.missedTick) < NEWS_S) {
+    raise("act");
+    parts.push(`${missedText(frame.missed, frame.tick + 1)}, the last ${span(age(show.missedTick))} ago: stop other work on this machine.`);
+  }
+  if (isLow(show, frame.confidence)) {
+    raise("watch");
+    parts.push(`Confidence is low: ${share(frame.confidence)}, below ${share(show.low)}.`);
+  }
+  if (age(show.skippedTick) < NEWS_S) parts.push(`${skippedText(show.skipped)}; the show did not miss them.`);
+  if (cue !== told.cue && parts[0].endsWith("Nothing to do.")) parts[0] = parts[0].replace(" Nothing to do.", "");
+  return { ...told, cue, text: parts.join(" ") };
+}
+
+/** "The show missed 68 of 900 ticks". */
+export function missedText(missed: number, ticks: number): string {
+  return `The show missed ${whole(missed)} of ${whole(ticks)} ticks`;
+}
+
+/** "This page skipped 12 frames". */
+export function skippedText(skipped: number): string {
+  return `This page skipped ${whole(skipped)} frame${skipped === 1 ? "" : "s"}`;
+}
+
+/** The actor that the page's address asks for. */
+function wantedActor(): string {
+  const search = globalThis.location?.search ?? "";
+  return new URLSearchParams(search).get("actor") ?? "ACTOR";
 }
 
 function offline(show: Show, now: number, silence: string): string {
@@ -99,6 +148,12 @@ function live(show: Show): Told {
     show.rungSince === null
       ? "before this page was opened"
       : `${span((frame.tick - show.rungSince) / show.hz)} ago`;
+  if (frame.control.includes("hold")) {
+    return { cue: "watch", word: "HELD", text: `Held by the operator ${ago}; the pose eases to rest. To go on: Resume (H).` };
+  }
+  const cut = frame.control.includes("cut");
+  const lost = cut ? "Capture cut by the operator" : "Capture lost";
+  const mend = cut ? "To take it again: Restore capture (C)." : "Check the camera.";
   switch (frame.rung) {
     case "capture":
       return { cue: "fine", word: "LIVE", text: `Playing from capture. ${news(show)}Nothing to do.` };
@@ -106,19 +161,19 @@ function live(show: Show): Told {
       return {
         cue: "watch",
         word: "SPEECH",
-        text: `Capture lost ${ago}; standing at ease, driven by the voice. Check the camera.`,
+        text: `${lost} ${ago}; standing at ease, driven by the voice. ${mend}`,
       };
     case "idle":
       return {
         cue: "watch",
         word: "STANDING BY",
-        text: `Capture and voice lost ${ago}; standing at ease. Check the camera.`,
+        text: `${cut ? lost : "Capture and voice lost"} ${ago}; standing at ease. ${mend}`,
       };
     case "free":
       return {
         cue: "watch",
         word: "FREE",
-        text: `Capture lost ${ago}; moving by the model alone. Check the camera.`,
+        text: `${lost} ${ago}; moving by the model alone. ${mend}`,
       };
     case "previous":
       return {
@@ -152,19 +207,41 @@ function news(show: Show): string {
 
 function ended(show: Show): Told {
   const { end, verdict } = show;
+  const missed = end === null || end.missed === 0 ? "" : `${whole(end.missed)} of ${whole(end.ticks)} ticks missed, `;
   const over =
     end === null
       ? "The show is over."
-      : `The show is over: ${whole(end.frames)} frames, ${whole(end.late)} late.`;
-  if (verdict === null) {
-    const wait = show.connected
-      ? "Replaying it to check that every frame comes out the same…"
-      : "The connection was lost before the replay was checked; run greenroom replay --verify.";
-    return { cue: "unknown", word: "ENDED", text: `${over} ${wait}` };
+      : end.show === null && end.frames === 0
+        ? "The show is over."
+        : `The show is over: ${whole(end.frames)} frames, ${missed}${whole(end.late)} late.`;
+  if (verdict === null) return { cue: missed ? "act" : "unknown", word: "ENDED", text: `${over} ${unchecked(show)}` };
+  if (verdict.exact !== verdict.frames) {
+    return { cue: "act", word: "ENDED", text: `${over} The replay differs: read the verdict below.` };
   }
-  return verdict.exact === verdict.frames
-    ? { cue: "fine", word: "ENDED", text: `${over} The replay is bit-exact. Nothing to do.` }
-    : { cue: "act", word: "ENDED", text: `${over} The replay differs: read the verdict below.` };
+  const dark = verdict.missed > 0;
+  return {
+    cue: dark ? "act" : "fine",
+    word: "ENDED",
+    text: `${over} The replay is bit-exact. ${dark ? "Find out what held up this machine." : "Nothing to do."}`,
+  };
+}
+
+/** What is to be done about a replay that has not been checked. */
+function unchecked({ end, connected }: Show): string {
+  if (end !== null && end.show === null) {
+    return "Its process ended before its record was closed. To keep what was recorded: greenroom show recover.";
+  }
+  const command = `greenroom replay ${end === null ? "SHOW" : end.show!.slice(0, 12)} --verify`;
+  if (end !== null && !end.checking) return `To check that every frame comes out the same: ${command}.`;
+  return connected
+    ? "Replaying it to check that every frame comes out the same…"
+    : `The connection was lost before the replay was checked; run ${command}.`;
+}
+
+/** "EXACT, 68 of 900 ticks missed": the verdict in its shortest form, as the terminal has it. */
+export function verdictClass({ exact, frames, missed, ticks, class: of }: Verdict): string {
+  const kind = exact === frames ? (of ?? "EXACT") : "DIFFERS";
+  return missed > 0 ? `${kind}, ${whole(missed)} of ${whole(ticks)} ticks missed` : kind;
 }
 
 /** "Replayed bit-exactly: 2,700 of 2,700 frames." or what differed first and why. */

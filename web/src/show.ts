@@ -16,7 +16,9 @@ const READABLE_AGAIN = 30;
 /** A stretch of an alert, for the time axis; `to` is null while it lasts. */
 export interface AlertSpan {
   name: string;
+  signal: string | null;
   cause: string | null;
+  text: string;
   from: number;
   to: number | null;
 }
@@ -33,6 +35,11 @@ export class Show {
   readonly alertSpans: AlertSpan[] = [];
   /** Tick at which the present rung began; null when it began before this page listened. */
   rungSince: number | null = null;
+  /** Tick of the frame before which the show missed ticks, the last time; null for never. */
+  missedTick: number | null = null;
+  /** Frames that the show performed and this page did not get, and the tick of the last such gap. */
+  skipped = 0;
+  skippedTick: number | null = null;
   received = 0;
   unreadable = 0;
   error: string | null = null;
@@ -43,6 +50,7 @@ export class Show {
   private readableInRow = 0;
   private rejoining = false;
   private openedAt = 0;
+  private firstHeard = 0;
 
   /** What frames are held against; null before `hello`. */
   get shape(): Shape | null {
@@ -95,6 +103,11 @@ export class Show {
     else this.verdict = message;
   }
 
+  /** Confidence below which the model is not sure of itself; 0 where nobody says. */
+  get low(): number {
+    return this.hello?.confidence_low ?? 0;
+  }
+
   /** Seconds since the last frame, or since the page began to wait for one. */
   silence(now: number): number {
     return (now - this.lastHeard) / 1000;
@@ -124,6 +137,7 @@ export class Show {
 
   /** Whether `hello` opens the show we are watching: then nothing is forgotten. */
   private sameShow(hello: Hello): boolean {
+    if (hello.show !== null) return hello.show === this.hello?.show;
     return (
       this.rejoining &&
       this.hello !== null &&
@@ -151,8 +165,8 @@ export class Show {
     this.verdict = null;
     this.alerts.clear();
     this.alertSpans.length = 0;
-    this.rungSince = null;
-    this.received = 0;
+    this.rungSince = this.missedTick = this.skippedTick = null;
+    this.received = this.skipped = 0;
     this.lastHeard = performance.now();
   }
 
@@ -163,25 +177,60 @@ export class Show {
     if (frame.tick === this.frame?.tick) return; // said again because we came back
     if (this.frame === null) this.rungSince = frame.tick === 0 ? 0 : null;
     else if (frame.rung !== this.frame.rung) this.rungSince = frame.tick;
+    this.countGaps(frame, this.frame);
+    if (this.frame === null) this.firstHeard = frame.tick;
     this.frame = frame;
     this.received += 1;
     this.lastHeard = performance.now();
     this.history?.push(frame);
   }
 
+  /** Tell ticks that nobody performed from frames that did not reach this page. */
+  private countGaps(frame: Frame, before: Frame | null): void {
+    const missed = frame.missed - (before?.missed ?? 0);
+    if (missed > 0) this.missedTick = frame.tick;
+    if (before === null) return;
+    const skipped = frame.tick - before.tick - 1 - missed;
+    if (skipped <= 0) return;
+    this.skipped += skipped;
+    this.skippedTick = frame.tick;
+  }
+
+  /** Remember a frame of the server's history, whether it was before this page opened or missed here. */
+  fill(frame: Frame): void {
+    const { history } = this;
+    if (history === null || this.frame === null) return;
+    const missing = frame.tick > this.firstHeard && frame.tick < this.frame.tick;
+    if (frame.tick < this.frame.tick && history.push(frame) && missing) {
+      this.skipped = Math.max(0, this.skipped - 1);
+    }
+  }
+
+  /** The server's history is filled in: what is known of the past may be more. */
+  filled(): void {
+    if (this.frame !== null && this.rungSince === null) {
+      this.rungSince = this.history?.rungStart(this.frame.tick) ?? null;
+    }
+  }
+
   private alert(alert: Alert): void {
-    const { name, cause, since_tick: tick } = alert;
+    const { name, signal, cause, text, since_tick: tick } = alert;
     const running = this.alertSpans.find((s) => s.name === name && s.to === null);
     if (alert.active) {
       this.alerts.set(name, alert);
       const known = this.alertSpans.some((s) => s.name === name && s.from === tick); // said again
-      if (running === undefined && !known) this.alertSpans.push({ name, cause, from: tick, to: null });
+      if (running === undefined && !known) this.alertSpans.push({ name, signal, cause, text, from: tick, to: null });
     } else {
       this.alerts.delete(name);
       if (running !== undefined) {
         running.to = tick > running.from ? tick : Math.max(this.frame?.tick ?? 0, running.from);
       }
     }
+  }
+
+  /** The alerts that hold now. */
+  alertsNow(): AlertSpan[] {
+    return this.alertSpans.filter(({ to }) => to === null);
   }
 
   /** The alerts that held at `tick`. */

@@ -244,7 +244,48 @@ export class Timeline {
       if (base !== null) line(c, axis.x(from), y(base), axis.x(to), y(base), this.theme.quiet, [4, 4]);
     }
     if (history === null) return;
+    this.lowConfidence(c, axis, top, height);
     curve(c, axis, history.oldest, history.latest, (t) => history.value("confidence", t), y, this.theme.text);
+  }
+
+  /** Where the model was not sure of itself: a band up to the limit, hatched so that it needs no hue. */
+  private lowConfidence(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
+    const { history, low } = this.show;
+    if (history === null || low <= 0) return;
+    const tall = height * low;
+    c.save();
+    c.beginPath();
+    axis.columns(history.oldest, history.latest, (x, width, a, b) => {
+      for (let t = a; t <= b; t++) {
+        if (!(history.value("confidence", t) < low)) continue;
+        c.rect(x, top + height - tall, width + 0.3, tall);
+        return;
+      }
+    });
+    c.clip();
+    c.globalAlpha = 0.22;
+    c.fillStyle = this.theme.cue.watch;
+    c.fillRect(axis.left, top + height - tall, axis.right - axis.left, tall);
+    c.globalAlpha = 1;
+    c.strokeStyle = this.theme.cue.watch;
+    c.lineWidth = 1;
+    c.beginPath();
+    for (let x = axis.left - tall; x < axis.right; x += 6) {
+      c.moveTo(x, top + height);
+      c.lineTo(x + tall, top + height - tall);
+    }
+    c.stroke();
+    c.restore();
+  }
+
+  /** Ticks at which nobody performed: dark from top to bottom; frames only this page lacks stay blank. */
+  private missed(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
+    const history = this.show.history!;
+    c.fillStyle = this.theme.cue.act;
+    for (let t = Math.max(history.oldest, axis.from); t <= history.latest; t++) {
+      const gap = history.gapBefore(t);
+      if (gap > 0) c.fillRect(axis.x(t - gap), top, Math.max(axis.x(t) - axis.x(t - gap), 2), height);
+    }
   }
 
   private frame(c: CanvasRenderingContext2D, axis: Axis, top: number, height: number): void {
@@ -260,6 +301,7 @@ export class Timeline {
         if (history.value("frame", t) > limit) c.fillRect(x - 1, top, width + 2, height);
       }
     });
+    this.missed(c, axis, top, height);
   }
 
   /** One above the other where several hold at once. */
@@ -333,6 +375,8 @@ export class Timeline {
         : performs === null
           ? []
           : [`release ${performs.release.slice(0, 6)}`];
+    const missed = this.show.history?.gapBefore(this.show.history.nearest(tick)) ?? 0;
+    if (missed > 0) release.unshift(`${missed} tick${missed === 1 ? "" : "s"} missed`);
     const alerts = this.show.alertsAt(tick).map(({ name, cause }) => `${name}${cause === null ? "" : ` (${cause})`}`);
     return [...release, ...alerts];
   }

@@ -1,6 +1,7 @@
 // The page's own logic, without a browser: messages at the door, forward kinematics, sentences.
 import assert from "node:assert/strict";
 import test from "node:test";
+import { deflateSync } from "node:zlib";
 import { runnerImport } from "vite";
 
 const load = async (path) => (await runnerImport(path)).module;
@@ -10,8 +11,9 @@ const { History, KEPT_TICKS } = await load("./src/history.ts");
 const { Releases } = await load("./src/releases.ts");
 const { Learning } = await load("./src/learning.ts");
 const { Show } = await load("./src/show.ts");
-const { tell, tellRun, causeCue } = await load("./src/sentences.ts");
+const { tell, tellRun, causeCue, verdictClass } = await load("./src/sentences.ts");
 const { Wardrobe } = await load("./src/wardrobe.ts");
+const { batches } = await load("./src/backlog.ts");
 const { clock, span } = await load("./src/format.ts");
 
 const HELLO = {
@@ -96,6 +98,80 @@ test("history forgets what is older than two minutes and knows what it missed", 
   assert.equal(history.nearest(2), 3);
   assert.equal(history.nearest(1e9), KEPT_TICKS + 1);
   assert.deepEqual(history.percentiles("frame", KEPT_TICKS + 1, 10, [50]), [1]);
+});
+
+test("the history is read batch by batch, however it is cut on the way", async () => {
+  const packed = [["3", "4"], ["1", "2"]].map((lines) => {
+    const data = deflateSync(lines.map((line) => `${line}\n`).join(""));
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(data.length);
+    return Buffer.concat([length, data]);
+  });
+  const sent = new Uint8Array(Buffer.concat(packed));
+  for (const size of [1, 7, sent.length]) {
+    const body = new ReadableStream({
+      start(controller) {
+        for (let at = 0; at < sent.length; at += size) controller.enqueue(sent.slice(at, at + size));
+        controller.close();
+      },
+    });
+    const read = [];
+    for await (const lines of batches(body)) read.push(lines);
+    assert.deepEqual(read, [["3", "4"], ["1", "2"]]);
+  }
+});
+
+test("a page that opens late learns the past, and when the present source began", () => {
+  const show = new Show();
+  const frame = (tick, changes = {}) => read(say(FRAME, { tick, clip: `clip ${tick}`, ...changes }), SHAPE);
+  show.accept(read(say(HELLO), null));
+  show.accept(frame(100, { rung: "speech" }));
+  for (let tick = 99; tick >= 0; tick--) show.fill(frame(tick, tick > 60 ? { rung: "speech" } : {}));
+  show.filled();
+  assert.equal(show.rungSince, 61);
+  assert.deepEqual([show.history.oldest, show.history.clipAt(7), show.frame.tick], [0, "clip 7", 100]);
+  show.fill(frame(100, { clip: "another" })); // what is known already stays
+  assert.equal(show.history.clipAt(100), "clip 100");
+});
+
+test("ticks that the show missed are told from frames that this page skipped", () => {
+  const show = new Show();
+  const hear = (tick, changes) => show.accept(read(say(FRAME, { tick, ...changes }), SHAPE));
+  show.accept(read(say(HELLO, { confidence_low: 0.5 }), null));
+  hear(0, { missed: 0 });
+  hear(10, { missed: 0, confidence: 0.9 });
+  assert.deepEqual([show.skipped, show.missedTick], [9, null]);
+  assert.deepEqual([tell(show, "live", 0).cue, /skipped 9 frames/.test(tell(show, "live", 0).text)], ["fine", true]);
+  hear(30, { missed: 15, confidence: 0.4 });
+  assert.deepEqual([show.skipped, show.missedTick, show.history.gapBefore(30)], [13, 30, 15]);
+  const told = tell(show, "live", 0);
+  assert.equal(told.cue, "act");
+  assert.match(told.text, /The show missed 15 of 31 ticks, the last 0 s ago.* Confidence is low: 0\.40, below 0\.50/);
+  show.fill(read(say(FRAME, { tick: 5 }), SHAPE));
+  assert.equal(show.skipped, 12);
+});
+
+test("the verdict says how many ticks were missed", () => {
+  const verdict = { frames: 832, exact: 832, ticks: 900, missed: 68, class: "EXACT" };
+  assert.equal(verdictClass(verdict), "EXACT, 68 of 900 ticks missed");
+  assert.equal(verdictClass({ ...verdict, missed: 0 }), "EXACT");
+  const show = new Show();
+  const end = { type: "end", show: "9c1a2f", frames: 832, late: 3, ticks: 900, missed: 68, rungs: {}, checking: false };
+  show.accept(read(say(HELLO), null));
+  show.accept(read(say(end), SHAPE));
+  assert.match(tell(show, "ended", 0).text, /832 frames, 68 of 900 ticks missed, 3 late\. .*greenroom replay 9c1a2f --verify/);
+  show.accept(read(say({ type: "verdict", ...verdict, first_difference: null }), SHAPE));
+  assert.deepEqual([tell(show, "ended", 0).cue, /bit-exact/.test(tell(show, "ended", 0).text)], ["act", true]);
+});
+
+test("an operator's act is not told as a fault", () => {
+  const show = new Show();
+  show.accept(read(say(HELLO), null));
+  show.accept(read(say(FRAME, { rung: "hold", control: ["hold"] }), SHAPE));
+  assert.deepEqual([tell(show, "live", 0).word, tell(show, "live", 0).cue], ["HELD", "watch"]);
+  show.accept(read(say(FRAME, { tick: 1, rung: "speech", control: ["cut"] }), SHAPE));
+  show.accept(read(say(ALERT, { name: "capture", signal: "capture", cause: "capture fault" }), SHAPE));
+  assert.match(tell(show, "live", 0).text, /^Capture cut by the operator 0 s ago/);
 });
 
 test("each tick has its release, whatever was said twice or out of order", () => {

@@ -28,11 +28,13 @@ from greenroom.live.control import ACTS, Act
 from greenroom.live.show import interruptible
 from greenroom.live.sources import RUNGS, LostCapture
 from greenroom.monitoring.exporter import Metrics, Surveys
-from greenroom.observers.hub import Hub
+from greenroom.observers.relay import ShowRelay
+from greenroom.platform import run_in_background
 from greenroom.registry.release import Release
 from greenroom.services.demo import DemoHooks, DemoResult, perform_demo
+from greenroom.services.operator import operator_token, print_addresses
 from greenroom.services.show_results import replay_line, require_no_missed_tick, show_summary
-from greenroom.services.show_session import PAGE_PORT
+from greenroom.services.show_session import PAGE_PORT, warned
 from greenroom.services.shows import (
     PerformRequest,
     control_show,
@@ -336,24 +338,33 @@ def serve_command(
 ) -> None:
     """Serve page, API and metrics over this workspace.
 
+    The page shows whatever show is on, in any process of this machine; /?actor=NAME shows one actor's.
     Until it is interrupted.
     """
-    from greenroom.stage import api, receiver
+    from greenroom.stage import api, control, receiver, replays
 
     workspace = context.workspace
     page_token = None if token is None else read_token(token)
     require_token(host, page_token)
-    routes = api.routes(workspace)
+    operator = operator_token(workspace.home)
+    routes = api.routes(workspace) + control.routes(workspace, operator)
     if alertmanager_token is not None:
         routes += receiver.routes(workspace.log, read_token(alertmanager_token))
     registry = CollectorRegistry()
     Metrics(registry, RUNGS)
     registry.register(Surveys(workspace))
+    relay = ShowRelay(workspace.home, warn=warned)
+    routes += [*replays.routes(relay, operator, warned), api.relayed_avatar(relay)]
     app = create_app(
-        Hub(), api_routes=routes, registry=registry, hosts=hosts_for(host), token=page_token
+        relay.hubs,
+        api_routes=routes,
+        registry=registry,
+        hosts=hosts_for(host),
+        token=page_token,
     )
-    with serve_in_thread(app, host, port) as handle:
-        click.echo(f"stage page: {handle.url}", err=True)
+    with serve_in_thread(app, host, port) as handle, relay:
+        run_in_background()  # a show comes first
+        print_addresses(workspace.home, handle.url)
         try:
             while True:
                 time.sleep(1)

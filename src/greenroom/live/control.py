@@ -34,6 +34,15 @@ def controlled(state: int, act: str) -> int:
     return state | bit if sets else state & ~bit
 
 
+def acts_in_force(state: int) -> list[Act]:
+    """Return the acts that hold under a control.
+
+    >>> acts_in_force(HELD | CUT), acts_in_force(NOTHING)
+    (['hold', 'cut'], [])
+    """
+    return [act for act in ACTS if _BITS[act][1] and state & _BITS[act][0]]
+
+
 def record_control(workspace: Workspace, actor: str, act: Act, by: str) -> None:
     """Enter an act in the log; the actor's show reads it there within two frames."""
     workspace.log.append(EVENT, {"actor": actor, "act": act}, by=by)

@@ -126,15 +126,19 @@ class Ring:
         path: the file.
         shape: of the model that opens the show; it decides the layout.
         create: make it anew (the supervisor), else open it.
+        writable: False for who only looks.
     """
 
-    def __init__(self, path: Path, shape: ModelShape, create: bool = False) -> None:
+    def __init__(
+        self, path: Path, shape: ModelShape, create: bool = False, writable: bool = True
+    ) -> None:
         """Map the file."""
         self.path, self.shape = path, shape
         kind = slot_type(shape)
         if create:
             allocate(path, SLOTS * kind.itemsize)
-        self.slots: NDArray[Any] = np.memmap(path, dtype=kind, mode="r+", shape=(SLOTS,))
+        mode: Any = "r+" if writable else "r"
+        self.slots: NDArray[Any] = np.memmap(path, dtype=kind, mode=mode, shape=(SLOTS,))
         if create:
             self.slots["seq"] = -1
         self.written = 0

@@ -101,7 +101,8 @@ def find_show(home: Path, actor: str) -> ShowView | None:
     message = _read(home / "on-air" / f"{actor}.json")
     try:
         os.kill(message["pid"], 0)  # a show that was killed takes nothing down
-        ring = Ring(Path(message["ring"]), ModelShape.load(msgspec.convert(message["room"], Shape)))
+        shape = ModelShape.load(msgspec.convert(message["room"], Shape))
+        ring = Ring(Path(message["ring"]), shape, writable=False)
     except (ValueError, OSError, KeyError):
         return None
     return ShowView(ring, tuple(message["releases"]))

@@ -12,6 +12,7 @@ from greenroom.errors import GreenroomError
 from greenroom.monitoring.alerts import AlertOrigin, alert_sentence, record_alert
 from greenroom.monitoring.exporter import Metrics
 from greenroom.observers.hub import Hub
+from greenroom.observers.page import swap_message
 from greenroom.registry.release import Release
 from greenroom.store.workspace import Workspace
 
@@ -46,14 +47,7 @@ class AlertRouter:
     def staged(self, release: Release, tick: int) -> None:
         """A release comes on stage; the first one was in the greeting."""
         if self.release is not None:
-            self._publish(
-                "swap",
-                tick=tick,
-                release=release.name,
-                joints=list(release.role.spec.joints),
-                confidence_base=release.manifest.reference.confidence_mean,
-                lookahead_ms=release.role.look_ahead_ms,
-            )
+            self.hub.publish("swap", swap_message(release, tick))
         self.release = release
 
     def alert(self, alert: Alert, begins: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +12,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from greenroom.capture.packets import BodySample
 from greenroom.clock import PERIOD_NS
 from greenroom.contracts import ModelShape, get_tensors
 from greenroom.features.speech import BANDS, SpeechExtractor
 from greenroom.frames import ARKIT, SAMPLES_PER_TICK, Floats
+from greenroom.live.control import acts_in_force
+from greenroom.live.performer import CONFIDENT
 from greenroom.live.ring import rung_of, samples_of
 from greenroom.monitoring.exporter import FrameMetrics, Metrics
 from greenroom.observers.hub import Hub
@@ -90,6 +94,7 @@ def welcome_message(
             "lookahead_ms": release.role.look_ahead_ms,
             "jitter_ms": 0,
             "confidence_base": release.manifest.reference.confidence_mean,
+            "confidence_low": CONFIDENT,
             "notices": notices,
             "credits": credits,
             "face": list(ARKIT),
@@ -99,21 +104,33 @@ def welcome_message(
     )
 
 
+def swap_message(release: Release, tick: int) -> bytes:
+    """Return the message that a release performs from a tick on."""
+    return msgspec.json.encode(
+        {
+            "type": "swap",
+            "tick": tick,
+            "release": release.name,
+            "joints": list(release.role.spec.joints),
+            "confidence_base": release.manifest.reference.confidence_mean,
+            "lookahead_ms": release.role.look_ahead_ms,
+        }
+    )
+
+
 class PageObserver:
     """Publish each frame to the page.
 
     Args:
         hub: of the viewers.
-        release: that performs.
         clips: (first tick, name, whether a repeat) of what plays.
     """
 
-    def __init__(
-        self, hub: Hub, release: Release, clips: tuple[tuple[int, str, bool], ...]
-    ) -> None:
+    def __init__(self, hub: Hub, clips: Sequence[tuple[int, str, bool]]) -> None:
         """Start counting."""
-        self.hub, self.release, self.clips = hub, release, clips
-        self.frames = self.late = 0
+        self.hub, self.clips = hub, clips
+        self.frames = self.late = self.missed = 0
+        self._next: tuple[int, int] | None = None  # tick and number of the row that is to follow
         self.rungs: Counter[str] = Counter()
         self._hearing = SpeechExtractor()
 
@@ -121,6 +138,7 @@ class PageObserver:
         """Publish one frame."""
         self.frames += 1
         self.late += bool(row["emit"] > row["due"] + PERIOD_NS)
+        self.missed += self._gap(row)
         self.rungs[rung_of(row)] += 1
         capture, sound, _ = samples_of(row)
         if sound is None:
@@ -138,15 +156,7 @@ class PageObserver:
             "rung": rung_of(row),
             "root": _numbers(row["root"]),
             "rotations": _numbers(row["rotations"]),
-            "ghost": None
-            if capture is None
-            else {
-                "root": _numbers(capture.root),
-                "rotations": _numbers(
-                    np.where(capture.validity[:, None] > 0, capture.rotations, _STRAIGHT)
-                ),
-                "valid": _numbers(capture.validity),
-            },
+            "ghost": _ghost(capture),
             "face": _weights(row["face"]),
             "confidence": round(float(np.mean(outputs["confidence"])), 4) if model_asked else None,
             "attention": None
@@ -160,6 +170,8 @@ class PageObserver:
             },
             "late": self.late,
             "frames": self.frames,
+            "missed": self.missed,
+            "control": acts_in_force(int(row["control"])),
             "rungs": dict(self.rungs),
             "audio": [round(float(sound.min()), 4), round(float(sound.max()), 4)],
             "energy_db": round(level, 2),
@@ -167,6 +179,13 @@ class PageObserver:
             "f0_hz": round(float(np.exp(log_f0)), 1) if voicing > 0 else 0,
         }
         self.hub.publish("frame", msgspec.json.encode(message))
+
+    def _gap(self, row: NDArray[Any]) -> int:
+        """Return how many ticks before a row nobody performed; rows lost on the way here are none."""
+        tick, number = int(row["tick"]), int(row["seq"])
+        next_tick, next_number = (0, 0) if self._next is None else self._next
+        self._next = tick + 1, number + 1
+        return max(0, (tick - next_tick) - max(0, number - next_number))
 
     def _hear(self, sound: Floats) -> list[float]:
         """Return level in dB, ln f0 and voicing of this tick's sound."""
@@ -186,6 +205,18 @@ def _weights(face: Floats) -> list[float | None] | None:
     if not np.isfinite(face).any():
         return None
     return [round(weight, 4) if math.isfinite(weight) else None for weight in face.tolist()]
+
+
+def _ghost(capture: BodySample | None) -> dict[str, list[float]] | None:
+    """Return what was captured, a bone that was not as straight; None where nothing was."""
+    if capture is None:
+        return None
+    seen = capture.validity[:, None] > 0
+    return {
+        "root": _numbers(capture.root),
+        "rotations": _numbers(np.where(seen, capture.rotations, _STRAIGHT)),
+        "valid": _numbers(capture.validity),
+    }
 
 
 def _numbers(values: Floats) -> list[float]:

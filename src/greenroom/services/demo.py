@@ -98,6 +98,7 @@ def perform_demo(workspace: Workspace, seconds: float, by: str, hooks: DemoHooks
     session = ShowSession(
         workspace, release, playlist=playlist, ticks=ticks, serve=hooks.open_page()
     )
+    session.replays = True
     linger_s = 0.0
     try:
         notices = show_notices(release, playlist)

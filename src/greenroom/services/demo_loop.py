@@ -217,6 +217,7 @@ class _LoopShow:
         self.session = ShowSession(
             workspace, release, playlist=playlist, ticks=self.ticks, serve=serve, by=by
         )
+        self.session.replays = True
         self.folder = Path(tempfile.mkdtemp(prefix="greenroom-loop-"))
         self.capture_recorder = CaptureRecorder(
             workspace,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import uuid
@@ -33,13 +34,18 @@ from greenroom.observers.capture_loss import BODY, FACE, VOICE, CaptureLossMonit
 from greenroom.observers.drift_channels import load_training_reference
 from greenroom.observers.drift_monitor import DriftMonitor
 from greenroom.observers.hub import Hub
+from greenroom.observers.message_file import MessageFile, ShowHead, message_path
 from greenroom.observers.page import MetricsObserver, PageObserver
 from greenroom.plugins import host_port, scheme_of
 from greenroom.registry.release import Release
+from greenroom.services.operator import print_addresses
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
 PAGE_PORT = 8030
+LAST_WORD_S = 0.3
+"""How long a page's server stays for viewers to hear the end."""
+_END = ("show", "frames", "late", "rungs", "ticks", "missed")
 
 
 @dataclass
@@ -192,7 +198,11 @@ class ShowSession:
     ) -> None:
         """Start the page's server."""
         self.handle: PageServer | None = None
-        self.hub = Hub()
+        self.messages = MessageFile(
+            message_path(workspace.home, release.actor),
+            ShowHead(uuid.uuid4().hex, os.getpid(), tuple(playlist.clips)),
+        )
+        self.hub = Hub(self.messages)
         registry = CollectorRegistry()
         self.observers: list[Any] = installed_observers()
         self.metrics: Metrics | None = None
@@ -201,14 +211,21 @@ class ShowSession:
         self.capture_recorder: CaptureRecorder | None = None
         self._new: set[str] = set()  # signals of a new style that go on
         self.home, self.by = workspace.home, by
+        self.replays = False
+        """Whether whoever performs replays the show right after it."""
         self._ends_s = workspace.log.clock.utc_ns() / NS_PER_S + ticks / TICK_HZ
         if serve is not None:
             self.handle = serve(self.hub, registry)
             self.metrics = Metrics(registry, RUNGS)
             self._counting = MetricsObserver(self.metrics, release.role.shape)
-            self.observers += [PageObserver(self.hub, release, playlist.clips), self._counting]
+            self.observers += [PageObserver(self.hub, playlist.clips), self._counting]
         self.alert_router = AlertRouter(
-            workspace, self.hub, metrics=self.metrics, show=uuid.uuid4().hex, by=by, warn=warned
+            workspace,
+            self.hub,
+            metrics=self.metrics,
+            show=self.messages.head.show,
+            by=by,
+            warn=warned,
         )
         self._capture_loss = CaptureLossMonitor(self.alert_router.alert)
         self.observers.append(self._capture_loss)
@@ -216,6 +233,7 @@ class ShowSession:
     def staged(self, release: Release, tick: int) -> None:
         """A release comes on stage; what it was trained on is what the charts know from then on."""
         first = self.alert_router.release is None
+        self.messages.begin()  # the stage is ours: pages of other processes follow from here
         self.alert_router.staged(release, tick)
         if self.charts is not None and not first:
             workspace = Workspace(self.home)  # a log is read by one thread
@@ -273,24 +291,26 @@ class ShowSession:
                 self.capture_recorder.end()
 
     def open(self, greeting: bytes) -> None:
-        """Greet viewers; what to look at stands on stderr."""
+        """Greet viewers; where to look stands on stderr."""
+        hello = {**msgspec.json.decode(greeting), "show": self.messages.head.show}
+        self.hub.publish("hello", msgspec.json.encode(hello))
         if self.handle is not None:
-            self.hub.publish("hello", greeting)
-            print(f"stage page: {self.handle.url}", file=sys.stderr, flush=True)
+            print_addresses(self.home, self.handle.url)
 
     def publish(self, kind: str, message: dict[str, Any]) -> None:
         """Send viewers a message of one kind: "end" or "verdict"."""
-        if self.handle is not None:
-            self.hub.publish(kind, msgspec.json.encode({"type": kind, **message}))
+        self.hub.publish(kind, msgspec.json.encode({"type": kind, **message}))
 
     def publish_end(self, result: ShowResult) -> None:
         """Send viewers what the show came to."""
-        self.publish("end", {key: result.json[key] for key in ("show", "frames", "late", "rungs")})
+        facts = {key: result.json[key] for key in _END}
+        self.publish("end", {**facts, "checking": self.replays})
 
     def close(self, linger_s: float = 0.0) -> None:
         """Stop the server after viewers had a moment."""
+        self.messages.close()
         if self.handle is not None:
-            time.sleep(linger_s)
+            time.sleep(max(linger_s, LAST_WORD_S if self.hub.viewers else 0.0))
             self.handle.stop()
 
 

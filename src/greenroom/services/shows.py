@@ -125,7 +125,10 @@ def perform_actor(
     notices = show_notices(release, playlist) + ([NO_RIGHTS] if order.receivers else [])
     notices += _watch(session, workspace, order, scenes) if request.watch else []
     try:
-        avatar = AVATAR_PATH if request.avatar is not None else None
+        avatar = None
+        if request.avatar is not None:
+            avatar = AVATAR_PATH
+            session.messages.name_avatar(request.avatar)
         session.open(welcome_message(release, order.ticks, notices, [], avatar=avatar))
         return perform_in_session(workspace, order, session, by, progress=progress)
     finally:

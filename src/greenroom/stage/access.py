@@ -110,7 +110,7 @@ class AccessGuard:
         app: what is guarded.
         hosts: names that it answers to; "*" for every name.
         token: what has to be shown; None where nothing has to.
-        open_paths: paths that ask for no token, or for their own.
+        open_paths: paths that ask for no token, or for their own; after a "/", each name below it.
     """
 
     def __init__(
@@ -147,6 +147,9 @@ class AccessGuard:
         else:
             await refusal(scope, receive, send_guarded)
 
+    def _is_open(self, path: str) -> bool:
+        return path in self.open_paths or path.rpartition("/")[0] + "/" in self.open_paths - {"/"}
+
     def _refusal(self, scope: Scope) -> Response | None:
         """Return the answer that takes the place of the app's; None where it may answer."""
         host = host_name(Headers(scope=scope).get("host", ""))
@@ -155,7 +158,7 @@ class AccessGuard:
                 "this page answers only on this machine", f"open http://{LOOPBACK[0]}"
             )
             return JSONResponse(body, 421)
-        if self.token is None or scope["path"] in self.open_paths:
+        if self.token is None or self._is_open(scope["path"]):
             return None
         connection = HTTPConnection(scope)
         authorization = connection.headers.get("authorization", "").encode()

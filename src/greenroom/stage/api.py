@@ -16,7 +16,10 @@ from greenroom.manifests import KINDS as MANIFESTS
 from greenroom.manifests import to_json
 from greenroom.monitoring.alerts import alert_json, list_alerts
 from greenroom.observers.hub import Hub
-from greenroom.services.shows import AVATAR_PATH
+from greenroom.observers.relay import ShowRelay
+from greenroom.services.operator import operator_token
+from greenroom.services.shows import AVATAR_PATH, read_avatar
+from greenroom.stage import control
 from greenroom.stage.access import require_token
 from greenroom.stage.server import ServerHandle, create_app, hosts_for, serve_in_thread
 from greenroom.store.workspace import Workspace
@@ -99,10 +102,11 @@ def page_server(
 
     def serve(hub: Hub, registry: CollectorRegistry) -> ServerHandle:
         hosts = hosts_for(address[0])
+        operator_routes = control.routes(workspace, operator_token(workspace.home))
         avatar_routes = [] if avatar is None else [_avatar_route(avatar)]
         app = create_app(
             hub,
-            api_routes=[*routes(workspace), *avatar_routes],
+            api_routes=[*routes(workspace), *operator_routes, *avatar_routes],
             registry=registry,
             hosts=hosts,
             token=token,
@@ -110,6 +114,18 @@ def page_server(
         return serve_in_thread(app, *address)
 
     return serve
+
+
+def relayed_avatar(relay: ShowRelay) -> Route:
+    """Return the route of the avatars of shows that other processes perform: `?actor=` says whose."""
+
+    def avatar(request: Request) -> Response:
+        path = relay.avatar(request.query_params.get("actor", ""))
+        if path is None:
+            return JSONResponse({"error": "this show has no avatar"}, 404)
+        return _answer(lambda: Response(read_avatar(path), media_type="model/gltf-binary"))
+
+    return Route(AVATAR_PATH, avatar)
 
 
 def _avatar_route(data: bytes) -> Route:
@@ -123,10 +139,11 @@ def _kind(request: Request) -> str:
     return request.url.path.split("/")[2].removesuffix("s")
 
 
-def _answer(look: Callable[[], dict[str, Any]]) -> Response:
+def _answer(look: Callable[[], dict[str, Any] | Response]) -> Response:
     try:
-        return JSONResponse(look())
-    except BadInput as error:
+        found = look()
+        return found if isinstance(found, Response) else JSONResponse(found)
+    except (BadInput, FileNotFoundError) as error:
         return JSONResponse({"error": str(error)}, status_code=404)
     except GreenroomError as error:
         return JSONResponse({"error": str(error)}, status_code=500)

@@ -10,13 +10,11 @@ Nothing here is in the show's way: the engine publishes into a :class:`Hub` and 
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +24,19 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from greenroom.errors import BadInput
-from greenroom.observers.hub import Hub, Viewer
+from greenroom.observers.hub import HubDirectory
+from greenroom.stage import viewing
 from greenroom.stage.access import LOOPBACK, AccessGuard, error_body, is_loopback, require_token
+from greenroom.stage.control import PATH as CONTROL_PATH
 from greenroom.stage.receiver import PATH as ALERTS_PATH
+from greenroom.stage.replays import PATH as REPLAY_PATH
 
 PAGE = Path(__file__).parent / "page"
 """Where `npm run build` in `web/` puts the page; the wheel carries it."""
@@ -59,22 +59,14 @@ class _Assets(StaticFiles):
 
 
 class _Compressor(GZipMiddleware):
-    """Compress what is large, but no avatar: its pictures are compressed, and each viewer would wait."""
+    """Compress what is large, but neither an avatar nor the history, which are compressed already."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].endswith(".vrm"):
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path.endswith(".vrm") or path == viewing.HISTORY_PATH:
             await self.app(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
-
-
-def _same_origin(connection: HTTPConnection) -> bool:
-    """Return whether the page that connects came from this very server; programs send no origin."""
-    origin = connection.headers.get("origin")
-    if origin is None:
-        return True
-    scheme, _, netloc = origin.partition("://")
-    return scheme in ("http", "https") and netloc == connection.headers.get("host")
 
 
 async def _problem(request: Request, error: Exception) -> Response:
@@ -82,7 +74,9 @@ async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         what = f"there is nothing at {request.url.path}"
-        return JSONResponse(error_body(what, "try / (page), /ws, /metrics or /healthz"), 404)
+        return JSONResponse(
+            error_body(what, "try / (page), /ws, /history, /metrics or /healthz"), 404
+        )
     return JSONResponse(
         error_body(error.detail, "see docs/how-to/stage-page.md"),
         error.status_code,
@@ -102,7 +96,7 @@ def hosts_for(host: str) -> tuple[str, ...]:
 
 
 def create_app(
-    hub: Hub,
+    hub: HubDirectory,
     *,
     api_routes: Sequence[BaseRoute] = (),
     registry: CollectorRegistry | None = None,
@@ -110,18 +104,19 @@ def create_app(
     token: bytes | None = None,
     page: Path = PAGE,
 ) -> Starlette:
-    """Build the web app: `/` (page), `/ws`, `/healthz`, `/metrics` and what `api_routes` adds.
+    """Build the web app: `/` (page), `/ws`, `/history`, `/healthz`, `/metrics` and `api_routes`.
 
     Args:
-        hub: where the show's messages come from.
+        hub: where the messages of the show, or of each actor's show, come from.
         api_routes: further routes, such as the contracts over HTTP.
         registry: what `/metrics` shows; nothing when None.
         hosts: names under which the page may be asked for; ("*",) for every name.
         token: what has to be shown (see `greenroom.stage.access`); None where nothing has to.
         page: folder of the built page.
 
+    >>> from greenroom.observers.hub import Hub
     >>> [route.path for route in create_app(Hub()).routes]
-    ['/', '/overlay', '/favicon.svg', '/ws', '/healthz', '/metrics', '/assets']
+    ['/', '/overlay', '/favicon.svg', '/ws', '/history', '/healthz', '/metrics', '/assets']
     """
     metrics = registry if registry is not None else CollectorRegistry()
 
@@ -141,18 +136,12 @@ def create_app(
     async def exposition(request: Request) -> Response:
         return Response(generate_latest(metrics), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    async def ws(socket_: WebSocket) -> None:
-        if not _same_origin(socket_):
-            await socket_.close(1008)
-            return
-        await _watch(hub, socket_)
-
     app = Starlette(
         routes=[
             Route("/", index),
             Route("/overlay", index),
             Route("/favicon.svg", favicon),
-            WebSocketRoute("/ws", ws),
+            *viewing.routes(hub),
             Route("/healthz", healthz),
             Route("/metrics", exposition),
             *api_routes,
@@ -160,34 +149,12 @@ def create_app(
         ],
         exception_handlers={HTTPException: _problem},
     )
-    open_paths = ("/healthz", ALERTS_PATH)  # the latter asks for a token of its own
-    app.add_middleware(_Compressor, minimum_size=1000)
+    # All but the first ask for tokens of their own.
+    open_paths = ("/healthz", ALERTS_PATH, CONTROL_PATH, REPLAY_PATH)
+    app.add_middleware(_Compressor, minimum_size=1000, compresslevel=6)
     app.add_middleware(AccessGuard, hosts=hosts, token=token, open_paths=open_paths)
     app.state.token = token
     return app
-
-
-async def _watch(hub: Hub, socket_: WebSocket) -> None:
-    """Send one page all it must hear, until it goes or is sent away."""
-    await socket_.accept()
-    viewer = hub.join()
-    sender = asyncio.create_task(_send_all(viewer, socket_))
-    try:
-        while (await socket_.receive())["type"] != "websocket.disconnect":
-            pass  # a page has nothing to say; whatever comes is dropped
-    finally:
-        hub.leave(viewer)
-        viewer.close()
-        sender.cancel()
-        with suppress(asyncio.CancelledError, WebSocketDisconnect):
-            await sender
-
-
-async def _send_all(viewer: Viewer, socket_: WebSocket) -> None:
-    while (message := await viewer.take()) is not None:
-        await socket_.send_text(message.decode())
-    with suppress(RuntimeError, WebSocketDisconnect):  # it may have closed first
-        await socket_.close(1013)
 
 
 class ServerHandle:
@@ -250,7 +217,7 @@ def serve_in_thread(app: Starlette, host: str = LOOPBACK[0], port: int = 0) -> S
             access_log=False,
             server_header=False,
             ws_max_size=4096,
-            ws_per_message_deflate=False,
+            ws_per_message_deflate=True,
             timeout_graceful_shutdown=2,
         )
     )
