@@ -63,8 +63,8 @@ def welcome_message(
     ticks: int | None,
     notices: list[str],
     credits: list[str],
-    state: str = "live",
     avatar: str | None = None,
+    jitter_ms: float = 0.0,
 ) -> bytes:
     """Return the first message a viewer gets.
 
@@ -73,8 +73,8 @@ def welcome_message(
         ticks: of the show.
         notices: what viewers are told of it.
         credits: of what plays.
-        state: "idle", "live" or "ended".
         avatar: where the page finds the show's avatar; None for the mannequin.
+        jitter_ms: playout delay of the live inputs, the longest.
     """
     skeleton = release.skeleton
     return msgspec.json.encode(
@@ -92,14 +92,14 @@ def welcome_message(
             "joints": list(release.role.spec.joints),
             "ticks": ticks,
             "lookahead_ms": release.role.look_ahead_ms,
-            "jitter_ms": 0,
+            "jitter_ms": jitter_ms,
             "confidence_base": release.manifest.reference.confidence_mean,
             "confidence_low": CONFIDENT,
             "notices": notices,
             "credits": credits,
             "face": list(ARKIT),
             "avatar": avatar,
-            "state": state,
+            "state": "live",
         }
     )
 

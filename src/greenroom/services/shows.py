@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenroom.capture.body_calibration import load_calibration
+from greenroom.capture.receivers.datagrams import playout_delay_ms
 from greenroom.clock import TICK_HZ
 from greenroom.errors import BadInput
 from greenroom.live.control import Act, record_control
@@ -129,7 +130,10 @@ def perform_actor(
         if request.avatar is not None:
             avatar = AVATAR_PATH
             session.messages.name_avatar(request.avatar)
-        session.open(welcome_message(release, order.ticks, notices, [], avatar=avatar))
+        delay_ms = playout_delay_ms(order.receivers)
+        session.open(
+            welcome_message(release, order.ticks, notices, [], avatar=avatar, jitter_ms=delay_ms)
+        )
         return perform_in_session(workspace, order, session, by, progress=progress)
     finally:
         session.close()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
 
 from greenroom.capture.packets import FIRST_OF_CLIP as FIRST_OF_CLIP
 from greenroom.capture.packets import encode_body, encode_face
@@ -24,6 +25,7 @@ from greenroom.capture.receivers.udp_port import Datagram, UdpPort
 from greenroom.clock import tick_at
 from greenroom.contracts import Packet
 from greenroom.errors import BadInput
+from greenroom.plugins import scheme_of
 
 _MOST_NS = 3_000_000
 """Of decoding in one poll, of the processor's time; a tick has other work."""
@@ -276,3 +278,17 @@ def listen(
     return DatagramReceiver(
         url, UdpPort(address), decoder(counts), counts=counts, buffer_ms=buffer_ms
     )
+
+
+def playout_delay_ms(urls: Sequence[str]) -> float:
+    """Return the longest playout delay of live inputs by their URLs, ms; 0 where none comes by network.
+
+    >>> playout_delay_ms(["wav:a.wav"]), playout_delay_ms(["vmc://:39540?use=body&buffer=25"])
+    (0.0, 25.0)
+    """
+    delays = [
+        read_buffer(dict(parse_qsl(urlsplit(url).query)), url)
+        for url in urls
+        if scheme_of(url) in ("vmc", "livelink", "ifacialmocap", "mvn")
+    ]
+    return max(delays, default=0.0)
