@@ -368,3 +368,23 @@ def test_a_show_that_does_not_fit_on_the_disk_does_not_begin(tmp_path: Path) -> 
     with pytest.raises(GreenroomError, match="needs 1000000.0 GB of disk: .* GB are free"):
         journal.reserve(10**15)
     assert not (journal.folder / "reserved").exists()
+
+
+def test_a_page_server_finishes_what_was_cut_off(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "home")
+    journal_of(workspace, SEGMENT, tmp_path / "ring")
+    command = [sys.executable, "-m", "greenroom", "--home", str(workspace.home), "serve"]
+    server = subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        lines: list[str] = []
+        while not any("stage page" in line for line in lines):
+            lines.append(server.stderr.readline())
+            assert lines[-1], "the server ended"
+        assert any("was cut off; its 30 frames are kept" in line for line in lines)
+    finally:
+        server.terminate()
+        server.wait(10)
+    assert (
+        journals(workspace.home) == [] and len(Workspace(workspace.home).catalog.find("show")) == 1
+    )
