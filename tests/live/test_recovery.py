@@ -384,7 +384,7 @@ def test_a_page_server_finishes_what_was_cut_off(tmp_path: Path) -> None:
         assert any("was cut off; its 30 frames are kept" in line for line in lines)
     finally:
         server.terminate()
-        server.wait(10)
+        server.communicate(timeout=10)
     assert (
         journals(workspace.home) == [] and len(Workspace(workspace.home).catalog.find("show")) == 1
     )
