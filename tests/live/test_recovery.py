@@ -96,8 +96,6 @@ def test_a_show_that_was_being_published_is_published_once(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(RecordingJournal, "remove", killed)
         recover_recordings(workspace)
-    for journal in journals(workspace.home):
-        journal.lock.release(force=True)
     [kept] = recover_recordings(workspace)
     assert [row.object for row in workspace.catalog.find("show")] == [kept.name]
 
@@ -111,6 +109,68 @@ def test_a_show_that_is_recorded_is_left_alone(tmp_path: Path) -> None:
     with RecordingJournal(journal.folder).lock:
         assert recover_recordings(workspace) == []
     assert journals(workspace.home) and ring.exists()
+
+
+def test_a_living_show_whose_recorder_is_being_replaced_is_left_alone(tmp_path: Path) -> None:
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
+    journal = journal_of(workspace, SEGMENT, ring)
+    journal.supervise()
+    assert recover_recordings(workspace) == []
+    assert journals(workspace.home) and ring.exists()
+    journal.release()
+    assert len(recover_recordings(workspace)) == 1
+
+
+def test_a_recorder_goes_on_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
+    journal = journal_of(workspace, 2 * SEGMENT, ring)
+    with (journal.folder / "segments.jsonl").open("ab") as file:
+        file.write(b'{"segment":"0')  # killed while it wrote the line
+    recorder = Recorder(workspace, journal=RecordingJournal(journal.folder))
+    assert recorder.resume() == 2 * SEGMENT
+    row = Ring(ring, stand_in.SHAPE).slots[0].copy()
+    for tick in range(2 * SEGMENT, 4 * SEGMENT):
+        row["tick"] = row["seq"] = tick
+        recorder.take(row.copy())
+    ring.unlink()
+    [kept] = recover_recordings(workspace)
+    assert frames_of(workspace, kept.name) == list(range(4 * SEGMENT))
+
+
+def test_a_line_that_could_not_be_written_whole_is_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = journal_of(Workspace(tmp_path / "home"), SEGMENT, tmp_path / "ring")
+    [line] = journal.lines()
+
+    def full(handle: int) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr("os.fsync", full)
+        journal.append(line)
+    journal.append(line)
+    assert journal.lines() == [line, line]
+
+
+def test_frames_that_were_lost_before_the_end_are_all_counted(tmp_path: Path) -> None:
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
+    journal = journal_of(workspace, SEGMENT, ring)
+    [line] = journal.lines()
+    journal.append(replace(line, totals=replace(line.totals, lost=7)))
+    [kept] = recover_recordings(workspace)
+    assert workspace.objects.read(kept.name, Show).lost_to_recorder == 7
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    workspace, warnings = Workspace(tmp_path / "home"), list[str]()
+    (tmp_path / "home/recording/mine").mkdir(parents=True)
+    (tmp_path / "home/recording/mine/notes.txt").write_text("of the rehearsal")
+    journal = journal_of(workspace, SEGMENT, tmp_path / "ring")
+    (journal.folder / "record.json").unlink()
+    assert recover_recordings(workspace, warnings.append) == []
+    assert (tmp_path / "home/recording/mine/notes.txt").exists() and journal.lines()
+    assert len(warnings) == 1 and "nothing says of what" in warnings[0]
 
 
 def test_a_journal_that_cannot_be_read_is_told_and_stays(tmp_path: Path) -> None:
@@ -135,8 +195,6 @@ def test_a_full_disk_leaves_all_that_is_needed_to_try_again(
         patch.setattr("greenroom.store.objects.Objects.put", full)
         assert recover_recordings(workspace, warnings.append) == []
     assert "no space left" in warnings[0]
-    for journal in journals(workspace.home):
-        journal.lock.release(force=True)
     [kept] = recover_recordings(workspace)
     assert kept.frames == SEGMENT + 7
 

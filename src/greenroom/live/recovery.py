@@ -126,9 +126,19 @@ def recover_recording(
         ring: its frames in memory; None to look whether they are still there.
 
     Raises:
-        filelock.Timeout: somebody records it.
+        filelock.Timeout: somebody records or supervises it.
         GreenroomError: the journal cannot be read, or the result cannot be written; both stay.
     """
+    if ring is None:  # while the recorder of a living show is replaced, the show is not over
+        journal.supervision.acquire(timeout=0)
+    try:
+        return _finish(workspace, journal, ring)
+    finally:
+        journal.lock.release(force=True)
+        journal.release()
+
+
+def _finish(workspace: Workspace, journal: RecordingJournal, ring: Ring | None) -> Recovered | None:
     header = journal.header()
     ending = header is not None and not _is_alive(header.pid)
     journal.lock.acquire(timeout=_PATIENCE_S if ending else 0)
@@ -142,7 +152,8 @@ def recover_recording(
         if header.show is not None:
             header = msgspec.structs.replace(header, show=header.show | {"recovered": True})
         with suppress(OSError, ValueError):  # the memory is gone
-            rows, _, recorder.lost = (ring or _open_ring(header)).read(at)
+            rows, _, lost = (ring or _open_ring(header)).read(at)
+            recorder.lost += lost
             for row in rows:
                 recorder.take(row)
     kept = None
