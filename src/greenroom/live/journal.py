@@ -30,6 +30,7 @@ FOLDER = "recording"
 RESERVE = "reserved"
 """File that holds the disk which the rest of the show will need."""
 _RECORD, _SEGMENTS, _LOCK, _SUPERVISED = "record.json", "segments.jsonl", "lock", "supervised"
+_BLOCK = 4096
 _TRIES = 100
 _TRY_S = 0.02
 
@@ -166,7 +167,7 @@ class RecordingJournal:
             ) from error
 
     def reserve(self, size: int) -> None:
-        """Take so many bytes of disk, which `append` gives back bit by bit; twice is once.
+        """Take so many bytes of disk, which `give_back` frees bit by bit; twice is once.
 
         Raises:
             GreenroomError: there is less.
@@ -189,16 +190,22 @@ class RecordingJournal:
                 then="free some, give fewer --seconds, or use --home on a larger disk",
             ) from error
 
-    def append(self, line: JournalLine, size: int = 0) -> None:
-        """Add a segment, durably, and give back what was reserved for it.
-
-        Args:
-            line: the segment and the totals.
-            size: bytes of the segment.
-        """
+    def give_back(self, size: int | None = None) -> None:
+        """Free what was reserved: for so many bytes that are written next; None for all of it."""
+        path = self.folder / RESERVE
         with suppress(OSError):
-            path = self.folder / RESERVE
-            os.truncate(path, max(0, path.stat().st_size - size))
+            if size is None:
+                path.unlink()
+            else:
+                needed = -(-size // _BLOCK) * _BLOCK + 2 * _BLOCK  # its folder and its line, too
+                os.truncate(path, max(0, path.stat().st_size - needed))
+
+    def append(self, line: JournalLine) -> None:
+        """Add a segment, durably.
+
+        Raises:
+            OSError: it could not be written, and is not there.
+        """
         text = msgspec.json.encode(line) + b"\n"
         if self._size is None:
             self._size = self._read()[1]

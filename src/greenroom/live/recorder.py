@@ -109,11 +109,13 @@ class Recorder:
             packed = zlib.compress(np.stack(self._rows).tobytes(), 1)
             self._waiting.append((packed, self.totals()))
             self._rows = []
+            if self.journal is not None:
+                self.journal.give_back(len(packed))
         while self._waiting:
             data, totals = self._waiting[0]
             segment = self.workspace.objects.put(data)
             if self.journal is not None:
-                self.journal.append(JournalLine(segment=segment, totals=totals), len(data))
+                self.journal.append(JournalLine(segment=segment, totals=totals))
             self._segments.append(segment)
             del self._waiting[0]
         return list(self._segments)

@@ -66,6 +66,8 @@ def publish_recorded(
     Raises:
         GreenroomError: it cannot be written; journal and segments stay.
     """
+    recorder.flush()
+    journal.give_back()
     if header.take is not None:
         rows = read_segments(workspace, recorder.flush(), NO_MODEL)
         name = store_recording(workspace, rows, header.take, header.by)
