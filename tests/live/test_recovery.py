@@ -25,9 +25,11 @@ from greenroom.consent.records import read_rights
 from greenroom.errors import GreenroomError
 from greenroom.live.journal import JournalHeader, RecordingJournal, journals
 from greenroom.live.recorder import SEGMENT, Recorder, read_ledger
+from greenroom.live.recording import RecorderHandle
 from greenroom.live.recovery import is_cut_off, recover_recordings
 from greenroom.live.replay import verify
 from greenroom.live.ring import Ring, shared_folder, slot_type
+from greenroom.live.take_recording import NO_MODEL
 from greenroom.manifests import Show, ShowParents
 from greenroom.manifests.codec import to_json
 from greenroom.store.attribution import Attribution
@@ -160,6 +162,17 @@ def test_frames_that_were_lost_before_the_end_are_all_counted(tmp_path: Path) ->
     journal.append(replace(line, totals=replace(line.totals, lost=7)))
     [kept] = recover_recordings(workspace)
     assert workspace.objects.read(kept.name, Show).lost_to_recorder == 7
+
+
+def test_a_recorder_that_is_refused_its_disk_leaves_no_memory_and_no_journal(
+    tmp_path: Path,
+) -> None:
+    workspace, ring = Workspace(tmp_path / "home"), Ring(tmp_path / "ring", NO_MODEL, create=True)
+    handle = RecorderHandle(workspace, ring, "t", warn=print, reserve=10**15)
+    with pytest.raises(GreenroomError, match="GB of disk"):
+        handle.wait_ready()
+    handle.abandon()
+    assert not ring.path.exists() and journals(workspace.home) == []
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

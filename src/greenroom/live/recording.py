@@ -50,9 +50,13 @@ class RecorderHandle:
         Raises:
             GreenroomError: nothing can be written there.
         """
-        self.warn = warn
+        self.warn, self._ring = warn, ring
         self.journal = RecordingJournal(workspace.home / FOLDER / uuid.uuid4().hex)
-        self.journal.supervise()
+        try:
+            self.journal.supervise()
+        except GreenroomError:
+            ring.close()
+            raise
         self._order = {
             "store": str(workspace.home),
             "journal": str(self.journal.folder),
@@ -144,10 +148,11 @@ class RecorderHandle:
         )
 
     def abandon(self) -> None:
-        """Let the recorder finish by itself, as after a crash."""
+        """Let the recorder finish by itself, as after a crash; what was not begun leaves nothing."""
         if self._record is None:
             self.close()
             self.journal.remove()
+            self._ring.close()
             return
         for pipe in (self._process.stdin, self._process.stdout):
             with suppress(BrokenPipeError):
