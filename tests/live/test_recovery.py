@@ -68,7 +68,7 @@ def frames_of(workspace: Workspace, name: str) -> list[int]:
 
 
 def test_a_show_is_finished_from_its_journal_and_its_memory(tmp_path: Path) -> None:
-    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "greenroom-1-ring"
     ticks = 2 * SEGMENT + 11
     assert is_cut_off(journal_of(workspace, ticks, ring))
     [kept] = recover_recordings(workspace)
@@ -79,7 +79,7 @@ def test_a_show_is_finished_from_its_journal_and_its_memory(tmp_path: Path) -> N
 
 
 def test_without_its_memory_all_but_the_last_second_is_kept(tmp_path: Path) -> None:
-    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "greenroom-1-ring"
     journal_of(workspace, 2 * SEGMENT + 11, ring)
     ring.unlink()
     [kept] = recover_recordings(workspace)
@@ -90,7 +90,7 @@ def test_a_show_that_was_being_published_is_published_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = Workspace(tmp_path / "home")
-    journal_of(workspace, SEGMENT, tmp_path / "ring")
+    journal_of(workspace, SEGMENT, tmp_path / "greenroom-1-ring")
 
     def killed(journal: RecordingJournal) -> None:
         raise KeyboardInterrupt
@@ -103,7 +103,7 @@ def test_a_show_that_was_being_published_is_published_once(
 
 
 def test_a_show_that_is_recorded_is_left_alone(tmp_path: Path) -> None:
-    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "greenroom-1-ring"
     journal = journal_of(workspace, SEGMENT, ring)
     header = journal.header()
     assert header is not None
@@ -114,7 +114,7 @@ def test_a_show_that_is_recorded_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_living_show_whose_recorder_is_being_replaced_is_left_alone(tmp_path: Path) -> None:
-    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "greenroom-1-ring"
     journal = journal_of(workspace, SEGMENT, ring)
     journal.supervise()
     assert recover_recordings(workspace) == []
@@ -124,7 +124,7 @@ def test_a_living_show_whose_recorder_is_being_replaced_is_left_alone(tmp_path: 
 
 
 def test_a_recorder_goes_on_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
-    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "greenroom-1-ring"
     journal = journal_of(workspace, 2 * SEGMENT, ring)
     with (journal.folder / "segments.jsonl").open("ab") as file:
         file.write(b'{"segment":"0')  # killed while it wrote the line
@@ -142,7 +142,7 @@ def test_a_recorder_goes_on_after_a_line_that_was_cut_off(tmp_path: Path) -> Non
 def test_a_line_that_could_not_be_written_whole_is_written_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = journal_of(Workspace(tmp_path / "home"), SEGMENT, tmp_path / "ring")
+    journal = journal_of(Workspace(tmp_path / "home"), SEGMENT, tmp_path / "greenroom-1-ring")
     [line] = journal.lines()
 
     def full(handle: int) -> None:
@@ -156,7 +156,7 @@ def test_a_line_that_could_not_be_written_whole_is_written_once(
 
 
 def test_frames_that_were_lost_before_the_end_are_all_counted(tmp_path: Path) -> None:
-    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "greenroom-1-ring"
     journal = journal_of(workspace, SEGMENT, ring)
     [line] = journal.lines()
     journal.append(replace(line, totals=replace(line.totals, lost=7)))
@@ -167,7 +167,10 @@ def test_frames_that_were_lost_before_the_end_are_all_counted(tmp_path: Path) ->
 def test_a_recorder_that_is_refused_its_disk_leaves_no_memory_and_no_journal(
     tmp_path: Path,
 ) -> None:
-    workspace, ring = Workspace(tmp_path / "home"), Ring(tmp_path / "ring", NO_MODEL, create=True)
+    workspace, ring = (
+        Workspace(tmp_path / "home"),
+        Ring(tmp_path / "greenroom-1-ring", NO_MODEL, create=True),
+    )
     handle = RecorderHandle(workspace, ring, "t", warn=print, reserve=10**15)
     with pytest.raises(GreenroomError, match="GB of disk"):
         handle.wait_ready()
@@ -175,11 +178,31 @@ def test_a_recorder_that_is_refused_its_disk_leaves_no_memory_and_no_journal(
     assert not ring.path.exists() and journals(workspace.home) == []
 
 
+def test_a_damaged_journal_stops_nobody_and_removes_no_file_of_others(tmp_path: Path) -> None:
+    workspace, precious = Workspace(tmp_path / "home"), tmp_path / "precious.txt"
+    precious.write_text("mine")
+    first = journal_of(workspace, 2 * SEGMENT, tmp_path / "greenroom-1-ring", "show-1")
+    lines = first.lines()
+    negative = replace(lines[1], totals=replace(lines[1].totals, next_number=-1))
+    no_digest = replace(lines[1], totals=replace(lines[1].totals, digest="zz"))
+    for number, line in enumerate((negative, no_digest), 2):
+        ring = tmp_path / f"greenroom-{number}-ring"
+        journal = journal_of(workspace, 0, ring, f"show-{number}")
+        header = journal.header()
+        assert header is not None
+        journal.describe(replace(header, ring=str(precious)))
+        for each in (lines[0], line):
+            journal.append(each)
+    kept = recover_recordings(workspace)
+    assert [each.frames for each in kept] == [2 * SEGMENT, SEGMENT, SEGMENT]
+    assert precious.read_text() == "mine"
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     workspace, warnings = Workspace(tmp_path / "home"), list[str]()
     (tmp_path / "home/recording/mine").mkdir(parents=True)
     (tmp_path / "home/recording/mine/notes.txt").write_text("of the rehearsal")
-    journal = journal_of(workspace, SEGMENT, tmp_path / "ring")
+    journal = journal_of(workspace, SEGMENT, tmp_path / "greenroom-1-ring")
     (journal.folder / "record.json").unlink()
     assert recover_recordings(workspace, warnings.append) == []
     assert (tmp_path / "home/recording/mine/notes.txt").exists() and journal.lines()
@@ -188,7 +211,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_journal_that_cannot_be_read_is_told_and_stays(tmp_path: Path) -> None:
     workspace, warnings = Workspace(tmp_path / "home"), list[str]()
-    journal = journal_of(workspace, SEGMENT, tmp_path / "ring")
+    journal = journal_of(workspace, SEGMENT, tmp_path / "greenroom-1-ring")
     (journal.folder / "record.json").write_text("{")
     assert recover_recordings(workspace, warnings.append) == [] and is_cut_off(journal)
     assert len(warnings) == 1 and str(journal.folder) in warnings[0]
@@ -199,7 +222,7 @@ def test_a_full_disk_leaves_all_that_is_needed_to_try_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace, warnings = Workspace(tmp_path / "home"), list[str]()
-    journal_of(workspace, SEGMENT + 7, tmp_path / "ring")
+    journal_of(workspace, SEGMENT + 7, tmp_path / "greenroom-1-ring")
 
     def full(*_: object) -> str:
         raise GreenroomError("no space left")
@@ -218,7 +241,7 @@ def test_a_journal_cut_off_anywhere_gives_whole_segments(
     tmp_path_factory: pytest.TempPathFactory, ticks: int, cut: int
 ) -> None:
     folder = tmp_path_factory.mktemp("cut")
-    workspace, ring = Workspace(folder / "home"), folder / "ring"
+    workspace, ring = Workspace(folder / "home"), folder / "greenroom-1-ring"
     journal = journal_of(workspace, ticks, ring)
     ring.unlink()
     path = journal.folder / "segments.jsonl"

@@ -14,7 +14,7 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -35,6 +35,10 @@ _TRIES = 100
 _TRY_S = 0.02
 
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """What was recorded up to a frame.
 
@@ -49,20 +53,20 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         next_number: the ring's number of the next frame.
     """
 
-    frames: int
-    late: int
-    missed: int
-    lost: int
-    rungs: dict[str, int]
-    digest: str
-    next_tick: int
-    next_number: int
+    frames: Count
+    late: Count
+    missed: Count
+    lost: Count
+    rungs: dict[str, Count]
+    digest: Sha256
+    next_tick: Count
+    next_number: Count
 
 
 class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
     """A segment's hash, and the totals up to its end."""
 
-    segment: str
+    segment: Sha256
     totals: Totals
 
 
@@ -84,7 +88,7 @@ class JournalHeader(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     ring: str
     room: dict[str, Any]
-    pid: int
+    pid: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
     final: bool = False
 
 

@@ -16,7 +16,7 @@ from greenroom.contracts import ModelShape
 from greenroom.errors import GreenroomError
 from greenroom.live.journal import JournalHeader, RecordingJournal, journals, show_of
 from greenroom.live.recorder import Recorder, read_segments
-from greenroom.live.ring import Ring, sweep_shared_memory
+from greenroom.live.ring import RING_PREFIX, Ring, sweep_shared_memory
 from greenroom.live.take_recording import NO_MODEL, store_recording
 from greenroom.manifests import Shape
 from greenroom.manifests.codec import to_json
@@ -98,8 +98,9 @@ def recover_recordings(
             with suppress(Timeout):
                 recovered = recover_recording(workspace, journal)
                 out += [] if recovered is None else [recovered]
-        except (GreenroomError, OSError) as error:
-            warn(f"what was cut off cannot be finished: {error}")
+        except Exception as error:  # a damaged journal must not keep the next show from its stage
+            where = "" if isinstance(error, GreenroomError) else f"{journal.folder}: "
+            warn(f"what was cut off cannot be finished: {where}{error}")
     return out
 
 
@@ -165,7 +166,10 @@ def _finish(workspace: Workspace, journal: RecordingJournal, ring: Ring | None) 
         kept = Recovered(kind, name, actor, recorder.frames) if name else None
     else:
         journal.remove()
-    forget_ring(Path(header.ring))
+    if Path(header.ring).name.startswith(
+        RING_PREFIX
+    ):  # whatever else a damaged journal names, stays
+        forget_ring(Path(header.ring))
     return kept
 
 
@@ -185,7 +189,14 @@ def is_cut_off(journal: RecordingJournal) -> bool:
     return header is not None and not _is_alive(header.pid)
 
 
+def _names_ring(header: JournalHeader) -> bool:
+    """Tell whether a journal names a ring, and not, being damaged, somebody's file."""
+    return Path(header.ring).name.startswith(RING_PREFIX)
+
+
 def _open_ring(header: JournalHeader) -> Ring:
+    if not _names_ring(header):
+        raise FileNotFoundError(header.ring)
     return Ring(Path(header.ring), ModelShape.load(msgspec.convert(header.room, Shape)))
 
 
