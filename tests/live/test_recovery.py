@@ -178,6 +178,15 @@ def test_a_recorder_that_is_refused_its_disk_leaves_no_memory_and_no_journal(
     assert not ring.path.exists() and journals(workspace.home) == []
 
 
+def test_frames_that_were_lost_to_the_recorder_are_not_missed_ticks(tmp_path: Path) -> None:
+    recorder = Recorder(Workspace(tmp_path / "home"))
+    row = np.zeros((), dtype=slot_type(stand_in.SHAPE))
+    for tick, number in ((0, 0), (100, 100), (105, 103)):  # 99 and 2 were overtaken
+        row["tick"], row["seq"] = tick, number
+        recorder.take(row.copy())
+    assert recorder.missed == 2
+
+
 def test_a_damaged_journal_stops_nobody_and_removes_no_file_of_others(tmp_path: Path) -> None:
     workspace, precious = Workspace(tmp_path / "home"), tmp_path / "precious.txt"
     precious.write_text("mine")

@@ -84,7 +84,8 @@ class Recorder:
         """Keep one row."""
         self.digest = chain(self.digest, frame_of(row))
         self.frames += 1
-        self.missed += max(0, int(row["tick"]) - self._next_tick)
+        overtaken = max(0, int(row["seq"]) - self._next_number)  # performed, and lost to this side
+        self.missed += max(0, int(row["tick"]) - self._next_tick - overtaken)
         self._next_tick, self._next_number = int(row["tick"]) + 1, int(row["seq"]) + 1
         self.late += int(row["emit"] > row["due"] + PERIOD_NS)
         self.rungs[rung_of(row)] += 1

@@ -59,6 +59,8 @@ class _Recording:
         now = time.monotonic()
         rows, self._at, lost = self.ring.read(self._at)
         self.recorder.lost += lost
+        if lost:
+            self.warn(f"{lost} frames were performed and not recorded: the recorder stood still")
         for row in rows:
             self.recorder.take(row)
         if rows:
