@@ -148,6 +148,10 @@ def host_port(url: str, default: int) -> tuple[str, int]:
     return parts.hostname, port
 
 
+_WORDS = {int: "a whole number", float: "a number"}
+"""What an option's type is called."""
+
+
 def options_of(url: str, types: Mapping[str, type]) -> tuple[SplitResult, dict[str, Any]]:
     """Return a URL's parts, and the options after its question mark.
 
@@ -172,7 +176,7 @@ def options_of(url: str, types: Mapping[str, type]) -> tuple[SplitResult, dict[s
             raise BadInput(
                 f"'{value}' is no value of '{name}'",
                 where=url,
-                then=f"give {name}={types[name].__name__}",
+                then=f"give {name}= and {_WORDS.get(types[name], 'text')}",
             ) from None
     return parts, options
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from greenroom.cli.context import Context, FiniteRange, answer, as_json
+from greenroom.cli.context import ActorName, Context, FiniteRange, answer, as_json
 from greenroom.services.calibrate import CalibrateRequest, calibrate_input, forget_input
 
 
 @click.command("calibrate")
-@click.argument("actor")
+@click.argument("actor", type=ActorName())
 @click.option("--in", "url", required=True, metavar="URL", help="The live body: vmc://:39540.")
 @click.option(
     "--allow",

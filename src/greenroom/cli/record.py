@@ -13,7 +13,7 @@ from greenroom.capture.packets import NewestSamples
 from greenroom.cli.context import ActorName, Context, FiniteRange, answer, as_json
 from greenroom.clock import TICK_HZ
 from greenroom.frames import ARKIT, BONES
-from greenroom.live.record import RecordHooks, Reports
+from greenroom.live.record import LONGEST_S, RecordHooks, Reports
 from greenroom.live.show import interruptible
 from greenroom.render.terminal import braille_pose, level_bar
 from greenroom.services.recording import RecordedTake, RecordRequest, record_live
@@ -21,7 +21,6 @@ from greenroom.services.show_session import warned
 
 _DRAWN = 6
 """Ticks from one picture on the terminal to the next: five a second."""
-LONGEST_S = 24 * 3600.0
 
 
 @click.command("record")
@@ -38,7 +37,9 @@ LONGEST_S = 24 * 3600.0
 @click.option("--rights", default="", metavar="FILE|LICENCE", help="A JSON record, or a licence.")
 @click.option("--name", default="", help="Of the take; else the time of its start.")
 @click.option(
-    "--seconds", type=FiniteRange(min=0.1, max=LONGEST_S), help="How long; else until Ctrl-C."
+    "--seconds",
+    type=FiniteRange(min=0.1, max=LONGEST_S),
+    help="How long; else until Ctrl-C, an hour at most.",
 )
 @click.option(
     "--allow",
@@ -49,7 +50,7 @@ LONGEST_S = 24 * 3600.0
 @as_json
 @click.pass_obj
 def record_command(context: Context, /, actor: str, as_json: bool, **asked: Any) -> None:
-    """Record live inputs as a take, until Ctrl-C.
+    """Record live inputs as a take, until Ctrl-C or for an hour.
 
     Body, face and voice are kept on one clock, with their gaps. Each second is on the disk at once:
     after a crash, `greenroom show recover` keeps all but the last one.

@@ -20,6 +20,8 @@ from greenroom.live.take_recording import NO_MODEL, TakeCapture
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
+LONGEST_S = 3600.0
+"""Of a take: it is put together in memory, some 4 GB for an hour."""
 Reports = Callable[[], list[dict[str, Any]]]
 
 
@@ -127,12 +129,14 @@ def _capture(
     """
     pacer = Pacer(clock, clock.now_ns() + PERIOD_NS)
     reports: Reports = getattr(capture.receiver, "reports", list)
-    tick = 0
-    while (spec.ticks is None or tick < spec.ticks) and not hooks.enough():
+    tick, ticks = 0, round(LONGEST_S * TICK_HZ) if spec.ticks is None else spec.ticks
+    while tick < ticks and not hooks.enough():
         pacer.wait(tick)
         now = clock.now_ns() - pacer.start_ns
         samples = capture.tick(tick, min(now, tick_ns(tick + 1)))
         hooks.arrived(tick, samples, reports)
         recorder.check()
         tick += 1
+    if spec.ticks is None and tick == ticks:
+        hooks.warn("an hour is recorded, the most that one take holds; start another for the rest")
     return tick
