@@ -7,9 +7,10 @@ import pytest
 
 from greenroom.capture.ingest import load_take
 from greenroom.capture.packets import encode_audio, encode_body, encode_face
-from greenroom.clock import TICK_HZ, tick_ns
+from greenroom.clock import TICK_HZ, VirtualClock, tick_ns
 from greenroom.contracts import Packet
 from greenroom.frames import ARKIT, BONES, HUMANOID, SAMPLES_PER_TICK
+from greenroom.live import record
 from greenroom.live.ring import Ring
 from greenroom.live.take_recording import NO_MODEL, TakeCapture, make_recording, store_recording
 from greenroom.store.attribution import Attribution
@@ -85,3 +86,27 @@ def test_nothing_that_arrived_is_no_take(tmp_path: Path) -> None:
     rows = rows_of(Sends(set(), set(), set()), 8, tmp_path / "ring")
     workspace = Workspace(tmp_path / "home")
     assert store_recording(workspace, rows, Attribution("mira", name="live"), "test") == ""
+
+
+class CountsChecks:
+    """Stands for the recorder's handle: it counts how often it was looked at."""
+
+    def __init__(self) -> None:
+        self.checks = 0
+
+    def check(self) -> None:
+        self.checks += 1
+
+
+@pytest.mark.parametrize(("ticks", "told"), [(None, 1), (2, 0)])
+def test_a_take_ends_by_itself_before_it_is_too_long_for_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ticks: int | None, told: int
+) -> None:
+    monkeypatch.setattr(record, "LONGEST_S", 0.1)
+    ring, warnings = Ring(tmp_path / "ring", NO_MODEL, create=True), list[str]()
+    recorder, hooks = CountsChecks(), record.RecordHooks(warn=warnings.append)
+    spec = record.TakeSpec(Attribution("mira", name="live"), [], ticks)
+    capture = TakeCapture(Sends({1}, set(), set()), ring)
+    done = record._capture(capture, spec, recorder, hooks=hooks, clock=VirtualClock())  # type: ignore[arg-type]
+    assert done == recorder.checks == (3 if ticks is None else 2) and len(warnings) == told
+    assert len(ring.read(0)[0]) == done
