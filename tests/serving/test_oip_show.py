@@ -20,11 +20,14 @@ from greenroom.live.recorder import read_ledger
 from greenroom.live.replay import verify
 from greenroom.live.show import ShowResult, perform
 from greenroom.live.show_spec import ShowSpec
-from greenroom.live.sources import CAPTURE, HOLD, RUNGS
+from greenroom.live.sources import CAPTURE, HOLD, PREVIOUS, RUNGS
 from greenroom.manifests import Show
+from greenroom.registry.approval import sign_approval
 from greenroom.registry.release import Release, load_release
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
+from tests import examples
+from tests.people import with_key
 from tests.serving.model_servers import (
     end_model_server,
     free_tcp_port,
@@ -74,7 +77,7 @@ def performed(
     url: str,
     seconds: float,
     meanwhile: Callable[[], None],
-    previous: str | None = None,
+    previous: Release | None = None,
 ) -> ShowResult:
     """Perform a show, while something is done beside it."""
     ticks = round(30 * seconds)
@@ -168,3 +171,24 @@ def test_another_model_starts_no_show(house: House, server: subprocess.Popen[str
         done = greenroom(house, "perform", "mira", *words)
     assert done.returncode == 2 and "the server has the model 000000000000" in done.stderr
     assert house.workspace.catalog.find("show") == []
+
+
+@pytest.mark.slow
+def test_the_release_before_performs_on_this_machine_while_the_server_is_away(
+    house: House, server: subprocess.Popen[str]
+) -> None:
+    """It is a release of the same model here; the server is never asked for it."""
+    manifest = examples.noted_release(house.workspace, house.release.name, "before")
+    before = house.workspace.publish(manifest, by="test")
+    sign_approval(house.workspace, before, with_key(house.workspace, "test"))
+
+    def kill() -> None:
+        time.sleep(4)
+        end_model_server(server)
+        time.sleep(1)
+        restarted.append(start_model_server(house.workspace.home, house.port))
+
+    restarted: list[subprocess.Popen[str]] = []
+    done = performed(house, house.url, 12, kill, load_release(house.workspace, before))
+    end_model_server(restarted[0])
+    check(house, done, PREVIOUS)

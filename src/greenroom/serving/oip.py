@@ -48,7 +48,7 @@ class Tensor(msgspec.Struct, omit_defaults=True):
     name: str
     shape: list[int] = []
     datatype: str = ""
-    parameters: TensorParameters = TensorParameters()
+    parameters: TensorParameters | None = None
     data: list[Any] | None = None
 
 
@@ -66,9 +66,9 @@ class InferResponse(msgspec.Struct, omit_defaults=True):
 
     outputs: list[Tensor]
     model_name: str = ""
-    model_version: str = ""
-    id: str = ""
-    parameters: dict[str, Any] = {}
+    model_version: str | None = None
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
 
 
 class MetadataTensor(msgspec.Struct):
@@ -180,7 +180,7 @@ def unpack(tensors: list[Tensor], raw: bytes, shapes: Shapes) -> dict[str, Float
         if tuple(tensor.shape) != shape:
             what = f"the tensor {tensor.name} has the shape {tensor.shape}"
             raise BadInput(what, then=f"send {list(shape)}")
-        size = tensor.parameters.binary_data_size
+        size = None if tensor.parameters is None else tensor.parameters.binary_data_size
         if size is None:
             arrays[tensor.name] = _from_json(tensor, shape)
             continue

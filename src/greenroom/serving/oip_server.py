@@ -142,9 +142,10 @@ class ServedModel:
             if output.name not in self.outputs:
                 then = f"there are: {', '.join(self.outputs)}"
                 raise BadInput(f"there is no output '{output.name}'", then=then)
-            if output.parameters.classification:
+            wanted = output.parameters or oip.TensorParameters()
+            if wanted.classification:
                 raise BadInput("no output is a classification", then="ask for the tensor itself")
-            binary = output.parameters.binary_data
+            binary = wanted.binary_data
             requested[output.name] = default if binary is None else binary
         return requested
 
