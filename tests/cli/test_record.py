@@ -16,6 +16,7 @@ import soundfile
 
 from greenroom.capture.ingest import load_take
 from greenroom.clock import TICK_HZ
+from greenroom.live.ring import shared_folder
 from greenroom.store.workspace import Workspace
 from tests.capture.receivers.senders import free_port
 from tests.cli.test_perform_live import Studio
@@ -96,6 +97,15 @@ def test_what_cannot_be_recorded_is_refused_before_anything_starts(tmp_path: Pat
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 2 and problem in errors.decode(), errors
     assert not (tmp_path / "recording").exists()
+
+
+def test_a_recording_that_cannot_be_kept_does_not_begin_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "recording").write_text("no folder")  # also root cannot make one in its place
+    process = start(tmp_path, "--in", f"vmc://:{free_port()}", "--seconds", "60")
+    out, errors = process.communicate(timeout=30)
+    assert process.returncode == 1 and out == b"" and b"Traceback" not in errors
+    assert b"a recording cannot be kept here" in errors
+    assert list(shared_folder().glob(f"greenroom-{process.pid}-*")) == []
 
 
 def test_silence_is_no_take(tmp_path: Path) -> None:

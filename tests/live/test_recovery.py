@@ -25,9 +25,11 @@ from greenroom.consent.records import read_rights
 from greenroom.errors import GreenroomError
 from greenroom.live.journal import JournalHeader, RecordingJournal, journals
 from greenroom.live.recorder import SEGMENT, Recorder, read_ledger
+from greenroom.live.recording import RecorderHandle
 from greenroom.live.recovery import is_cut_off, recover_recordings
 from greenroom.live.replay import verify
 from greenroom.live.ring import Ring, shared_folder, slot_type
+from greenroom.live.take_recording import NO_MODEL
 from greenroom.manifests import Show, ShowParents
 from greenroom.manifests.codec import to_json
 from greenroom.store.attribution import Attribution
@@ -66,7 +68,7 @@ def frames_of(workspace: Workspace, name: str) -> list[int]:
 
 
 def test_a_show_is_finished_from_its_journal_and_its_memory(tmp_path: Path) -> None:
-    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "greenroom-1-ring"
     ticks = 2 * SEGMENT + 11
     assert is_cut_off(journal_of(workspace, ticks, ring))
     [kept] = recover_recordings(workspace)
@@ -77,7 +79,7 @@ def test_a_show_is_finished_from_its_journal_and_its_memory(tmp_path: Path) -> N
 
 
 def test_without_its_memory_all_but_the_last_second_is_kept(tmp_path: Path) -> None:
-    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "greenroom-1-ring"
     journal_of(workspace, 2 * SEGMENT + 11, ring)
     ring.unlink()
     [kept] = recover_recordings(workspace)
@@ -88,7 +90,7 @@ def test_a_show_that_was_being_published_is_published_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = Workspace(tmp_path / "home")
-    journal_of(workspace, SEGMENT, tmp_path / "ring")
+    journal_of(workspace, SEGMENT, tmp_path / "greenroom-1-ring")
 
     def killed(journal: RecordingJournal) -> None:
         raise KeyboardInterrupt
@@ -96,14 +98,12 @@ def test_a_show_that_was_being_published_is_published_once(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(RecordingJournal, "remove", killed)
         recover_recordings(workspace)
-    for journal in journals(workspace.home):
-        journal.lock.release(force=True)
     [kept] = recover_recordings(workspace)
     assert [row.object for row in workspace.catalog.find("show")] == [kept.name]
 
 
 def test_a_show_that_is_recorded_is_left_alone(tmp_path: Path) -> None:
-    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "ring"
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "greenroom-1-ring"
     journal = journal_of(workspace, SEGMENT, ring)
     header = journal.header()
     assert header is not None
@@ -113,9 +113,114 @@ def test_a_show_that_is_recorded_is_left_alone(tmp_path: Path) -> None:
     assert journals(workspace.home) and ring.exists()
 
 
+def test_a_living_show_whose_recorder_is_being_replaced_is_left_alone(tmp_path: Path) -> None:
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "greenroom-1-ring"
+    journal = journal_of(workspace, SEGMENT, ring)
+    journal.supervise()
+    assert recover_recordings(workspace) == []
+    assert journals(workspace.home) and ring.exists()
+    journal.release()
+    assert len(recover_recordings(workspace)) == 1
+
+
+def test_a_recorder_goes_on_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "greenroom-1-ring"
+    journal = journal_of(workspace, 2 * SEGMENT, ring)
+    with (journal.folder / "segments.jsonl").open("ab") as file:
+        file.write(b'{"segment":"0')  # killed while it wrote the line
+    recorder = Recorder(workspace, journal=RecordingJournal(journal.folder))
+    assert recorder.resume() == 2 * SEGMENT
+    row = Ring(ring, stand_in.SHAPE).slots[0].copy()
+    for tick in range(2 * SEGMENT, 4 * SEGMENT):
+        row["tick"] = row["seq"] = tick
+        recorder.take(row.copy())
+    ring.unlink()
+    [kept] = recover_recordings(workspace)
+    assert frames_of(workspace, kept.name) == list(range(4 * SEGMENT))
+
+
+def test_a_line_that_could_not_be_written_whole_is_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = journal_of(Workspace(tmp_path / "home"), SEGMENT, tmp_path / "greenroom-1-ring")
+    [line] = journal.lines()
+
+    def full(handle: int) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr("os.fsync", full)
+        journal.append(line)
+    journal.append(line)
+    assert journal.lines() == [line, line]
+
+
+def test_frames_that_were_lost_before_the_end_are_all_counted(tmp_path: Path) -> None:
+    workspace, ring = Workspace(tmp_path / "home"), tmp_path / "greenroom-1-ring"
+    journal = journal_of(workspace, SEGMENT, ring)
+    [line] = journal.lines()
+    journal.append(replace(line, totals=replace(line.totals, lost=7)))
+    [kept] = recover_recordings(workspace)
+    assert workspace.objects.read(kept.name, Show).lost_to_recorder == 7
+
+
+def test_a_recorder_that_is_refused_its_disk_leaves_no_memory_and_no_journal(
+    tmp_path: Path,
+) -> None:
+    workspace, ring = (
+        Workspace(tmp_path / "home"),
+        Ring(tmp_path / "greenroom-1-ring", NO_MODEL, create=True),
+    )
+    handle = RecorderHandle(workspace, ring, "t", warn=print, reserve=10**15)
+    with pytest.raises(GreenroomError, match="GB of disk"):
+        handle.wait_ready()
+    handle.abandon()
+    assert not ring.path.exists() and journals(workspace.home) == []
+
+
+def test_frames_that_were_lost_to_the_recorder_are_not_missed_ticks(tmp_path: Path) -> None:
+    recorder = Recorder(Workspace(tmp_path / "home"))
+    row = np.zeros((), dtype=slot_type(stand_in.SHAPE))
+    for tick, number in ((0, 0), (100, 100), (105, 103)):  # 99 and 2 were overtaken
+        row["tick"], row["seq"] = tick, number
+        recorder.take(row.copy())
+    assert recorder.missed == 2
+
+
+def test_a_damaged_journal_stops_nobody_and_removes_no_file_of_others(tmp_path: Path) -> None:
+    workspace, precious = Workspace(tmp_path / "home"), tmp_path / "precious.txt"
+    precious.write_text("mine")
+    first = journal_of(workspace, 2 * SEGMENT, tmp_path / "greenroom-1-ring", "show-1")
+    lines = first.lines()
+    negative = replace(lines[1], totals=replace(lines[1].totals, next_number=-1))
+    no_digest = replace(lines[1], totals=replace(lines[1].totals, digest="zz"))
+    for number, line in enumerate((negative, no_digest), 2):
+        ring = tmp_path / f"greenroom-{number}-ring"
+        journal = journal_of(workspace, 0, ring, f"show-{number}")
+        header = journal.header()
+        assert header is not None
+        journal.describe(replace(header, ring=str(precious)))
+        for each in (lines[0], line):
+            journal.append(each)
+    kept = recover_recordings(workspace)
+    assert [each.frames for each in kept] == [2 * SEGMENT, SEGMENT, SEGMENT]
+    assert precious.read_text() == "mine"
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    workspace, warnings = Workspace(tmp_path / "home"), list[str]()
+    (tmp_path / "home/recording/mine").mkdir(parents=True)
+    (tmp_path / "home/recording/mine/notes.txt").write_text("of the rehearsal")
+    journal = journal_of(workspace, SEGMENT, tmp_path / "greenroom-1-ring")
+    (journal.folder / "record.json").unlink()
+    assert recover_recordings(workspace, warnings.append) == []
+    assert (tmp_path / "home/recording/mine/notes.txt").exists() and journal.lines()
+    assert len(warnings) == 1 and "nothing says of what" in warnings[0]
+
+
 def test_a_journal_that_cannot_be_read_is_told_and_stays(tmp_path: Path) -> None:
     workspace, warnings = Workspace(tmp_path / "home"), list[str]()
-    journal = journal_of(workspace, SEGMENT, tmp_path / "ring")
+    journal = journal_of(workspace, SEGMENT, tmp_path / "greenroom-1-ring")
     (journal.folder / "record.json").write_text("{")
     assert recover_recordings(workspace, warnings.append) == [] and is_cut_off(journal)
     assert len(warnings) == 1 and str(journal.folder) in warnings[0]
@@ -126,7 +231,7 @@ def test_a_full_disk_leaves_all_that_is_needed_to_try_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace, warnings = Workspace(tmp_path / "home"), list[str]()
-    journal_of(workspace, SEGMENT + 7, tmp_path / "ring")
+    journal_of(workspace, SEGMENT + 7, tmp_path / "greenroom-1-ring")
 
     def full(*_: object) -> str:
         raise GreenroomError("no space left")
@@ -135,8 +240,6 @@ def test_a_full_disk_leaves_all_that_is_needed_to_try_again(
         patch.setattr("greenroom.store.objects.Objects.put", full)
         assert recover_recordings(workspace, warnings.append) == []
     assert "no space left" in warnings[0]
-    for journal in journals(workspace.home):
-        journal.lock.release(force=True)
     [kept] = recover_recordings(workspace)
     assert kept.frames == SEGMENT + 7
 
@@ -147,7 +250,7 @@ def test_a_journal_cut_off_anywhere_gives_whole_segments(
     tmp_path_factory: pytest.TempPathFactory, ticks: int, cut: int
 ) -> None:
     folder = tmp_path_factory.mktemp("cut")
-    workspace, ring = Workspace(folder / "home"), folder / "ring"
+    workspace, ring = Workspace(folder / "home"), folder / "greenroom-1-ring"
     journal = journal_of(workspace, ticks, ring)
     ring.unlink()
     path = journal.folder / "segments.jsonl"
@@ -359,7 +462,29 @@ def test_disk_is_reserved_and_given_back_segment_by_segment(tmp_path: Path) -> N
         row["tick"] = row["seq"] = tick
         recorder.take(row.copy())
     kept = sum(workspace.objects.path(line.segment).stat().st_size for line in journal.lines())
-    assert path.stat().st_size == 1_000_000 - kept
+    assert 900_000 < path.stat().st_size < 1_000_000 - kept
+
+
+def test_what_is_reserved_is_there_when_the_rest_of_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path / "home")
+    journal = RecordingJournal(workspace.home / "recording" / "show-1")
+    journal.open()
+    journal.reserve(1_000_000)
+    path, put = journal.folder / "reserved", workspace.objects.put
+
+    def put_on_a_full_disk(data: bytes) -> str:
+        assert 1_000_000 - path.stat().st_size >= len(data), "no space left"
+        return put(data)
+
+    monkeypatch.setattr(workspace.objects, "put", put_on_a_full_disk)
+    row = np.zeros((), dtype=slot_type(stand_in.SHAPE))
+    recorder = Recorder(workspace, journal=journal)
+    for tick in range(SEGMENT):
+        row["tick"] = row["seq"] = tick
+        recorder.take(row.copy())
+    assert len(journal.lines()) == 1
 
 
 def test_a_show_that_does_not_fit_on_the_disk_does_not_begin(tmp_path: Path) -> None:
@@ -368,3 +493,23 @@ def test_a_show_that_does_not_fit_on_the_disk_does_not_begin(tmp_path: Path) -> 
     with pytest.raises(GreenroomError, match="needs 1000000.0 GB of disk: .* GB are free"):
         journal.reserve(10**15)
     assert not (journal.folder / "reserved").exists()
+
+
+def test_a_page_server_finishes_what_was_cut_off(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "home")
+    journal_of(workspace, SEGMENT, tmp_path / "ring")
+    command = [sys.executable, "-m", "greenroom", "--home", str(workspace.home), "serve"]
+    server = subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        lines: list[str] = []
+        while not any("stage page" in line for line in lines):
+            lines.append(server.stderr.readline())
+            assert lines[-1], "the server ended"
+        assert any("was cut off; its 30 frames are kept" in line for line in lines)
+    finally:
+        server.terminate()
+        server.communicate(timeout=10)
+    assert (
+        journals(workspace.home) == [] and len(Workspace(workspace.home).catalog.find("show")) == 1
+    )

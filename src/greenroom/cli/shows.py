@@ -25,6 +25,7 @@ from greenroom.cli.context import (
 from greenroom.demo.program import RECORDINGS_NEED
 from greenroom.errors import BadInput
 from greenroom.live.control import ACTS, Act
+from greenroom.live.recovery import clean_up
 from greenroom.live.show import interruptible
 from greenroom.live.sources import RUNGS, LostCapture
 from greenroom.monitoring.exporter import Metrics, Surveys
@@ -362,6 +363,7 @@ def serve_command(
         hosts=hosts_for(host),
         token=page_token,
     )
+    clean_up(workspace, warned)
     with serve_in_thread(app, host, port) as handle, relay:
         run_in_background()  # a show comes first
         print_addresses(workspace.home, handle.url)

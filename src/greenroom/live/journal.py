@@ -2,7 +2,8 @@
 
 A folder under HOME/recording: `record.json` says what it is, and each line of `segments.jsonl` names
 one segment that is in the object store, with the totals up to it. A line is written after its segment,
-so that what the journal names is there. A last line that was cut off in the middle is ignored.
+so that what the journal names is there. Lines count up to the first that is damaged, such as one that
+was cut off in the middle; the next one is written in its place.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from greenroom.errors import GreenroomError
 from greenroom.manifests import Show
@@ -27,6 +29,14 @@ FOLDER = "recording"
 """Under a workspace's home."""
 RESERVE = "reserved"
 """File that holds the disk which the rest of the show will need."""
+_RECORD, _SEGMENTS, _LOCK, _SUPERVISED = "record.json", "segments.jsonl", "lock", "supervised"
+_BLOCK = 4096
+_TRIES = 100
+_TRY_S = 0.02
+
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,20 +53,20 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         next_number: the ring's number of the next frame.
     """
 
-    frames: int
-    late: int
-    missed: int
-    lost: int
-    rungs: dict[str, int]
-    digest: str
-    next_tick: int
-    next_number: int
+    frames: Count
+    late: Count
+    missed: Count
+    lost: Count
+    rungs: dict[str, Count]
+    digest: Sha256
+    next_tick: Count
+    next_number: Count
 
 
 class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
     """A segment's hash, and the totals up to its end."""
 
-    segment: str
+    segment: Sha256
     totals: Totals
 
 
@@ -78,7 +88,7 @@ class JournalHeader(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     ring: str
     room: dict[str, Any]
-    pid: int
+    pid: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
     final: bool = False
 
 
@@ -92,8 +102,11 @@ class RecordingJournal:
     def __init__(self, folder: Path) -> None:
         """Nothing is written yet."""
         self.folder = folder
-        self.lock = FileLock(folder / "lock")
+        self.lock = FileLock(folder / _LOCK)
         """Held by the process that records."""
+        self.supervision = FileLock(folder / _SUPERVISED)
+        """Held by the process that supervises: while it lives, nobody else finishes the recording."""
+        self._size: int | None = None  # bytes of the lines that are whole
 
     def open(self) -> None:
         """Make the folder, and lock it.
@@ -104,9 +117,34 @@ class RecordingJournal:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lock.acquire(timeout=0)
 
+    def supervise(self) -> None:
+        """Make the folder, and hold it until `release`, also while one recorder replaces another.
+
+        Raises:
+            GreenroomError: it cannot be made.
+        """
+        for _ in range(_TRIES):
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self.supervision.acquire(timeout=0)
+                if (self.folder / _SUPERVISED).exists():
+                    return
+                self.supervision.release(force=True)
+            except (FileNotFoundError, Timeout):  # somebody tidies the empty folder away
+                pass
+            except OSError as error:
+                raise _unwritable(self.folder, error) from error
+            time.sleep(_TRY_S)
+        raise GreenroomError("the folder of a recording is held", where=str(self.folder))
+
+    def release(self) -> None:
+        """Let others finish the recording."""
+        with suppress(OSError):
+            self.supervision.release(force=True)
+
     def describe(self, header: JournalHeader) -> None:
         """Write what is recorded; whoever reads sees the old text or the new one."""
-        write_durably(self.folder / "record.json", msgspec.json.encode(header))
+        write_durably(self.folder / _RECORD, msgspec.json.encode(header))
 
     def header(self) -> JournalHeader | None:
         """Return what is recorded; None where nothing was written.
@@ -114,11 +152,17 @@ class RecordingJournal:
         Raises:
             GreenroomError: it cannot be read.
         """
-        path = self.folder / "record.json"
+        path = self.folder / _RECORD
         try:
             return msgspec.json.decode(path.read_bytes(), type=JournalHeader)
         except FileNotFoundError:
-            return None
+            if not self.lines():
+                return None
+            raise GreenroomError(
+                "a recording has segments, and nothing says of what",
+                where=str(self.folder),
+                then="restore its record.json, or move its folder away to go on without it",
+            ) from None
         except (OSError, msgspec.DecodeError) as error:
             raise GreenroomError(
                 f"the journal of a recording cannot be read: {error}",
@@ -127,7 +171,7 @@ class RecordingJournal:
             ) from error
 
     def reserve(self, size: int) -> None:
-        """Take so many bytes of disk, which `append` gives back bit by bit; twice is once.
+        """Take so many bytes of disk, which `give_back` frees bit by bit; twice is once.
 
         Raises:
             GreenroomError: there is less.
@@ -150,39 +194,66 @@ class RecordingJournal:
                 then="free some, give fewer --seconds, or use --home on a larger disk",
             ) from error
 
-    def append(self, line: JournalLine, size: int = 0) -> None:
-        """Add a segment, durably, and give back what was reserved for it.
-
-        Args:
-            line: the segment and the totals.
-            size: bytes of the segment.
-        """
+    def give_back(self, size: int | None = None) -> None:
+        """Free what was reserved: for so many bytes that are written next; None for all of it."""
+        path = self.folder / RESERVE
         with suppress(OSError):
-            path = self.folder / RESERVE
-            os.truncate(path, max(0, path.stat().st_size - size))
-        with (self.folder / "segments.jsonl").open("ab") as file:
-            file.write(msgspec.json.encode(line) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+            if size is None:
+                path.unlink()
+            else:
+                needed = -(-size // _BLOCK) * _BLOCK + 2 * _BLOCK  # its folder and its line, too
+                os.truncate(path, max(0, path.stat().st_size - needed))
+
+    def append(self, line: JournalLine) -> None:
+        """Add a segment, durably.
+
+        Raises:
+            OSError: it could not be written, and is not there.
+        """
+        text = msgspec.json.encode(line) + b"\n"
+        if self._size is None:
+            self._size = self._read()[1]
+        handle = os.open(self.folder / _SEGMENTS, os.O_WRONLY | os.O_CREAT, 0o644)
+        with open(handle, "wb", buffering=0) as file:
+            file.truncate(self._size)  # what was cut off, or could not be written whole
+            file.seek(self._size)
+            if file.write(text) != len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(handle)
+        self._size += len(text)
 
     def lines(self) -> list[JournalLine]:
         """Return the segments so far."""
-        path = self.folder / "segments.jsonl"
+        return self._read()[0]
+
+    def _read(self) -> tuple[list[JournalLine], int]:
+        """Return the lines before the first damaged one, and how many bytes they are."""
+        path = self.folder / _SEGMENTS
         if not path.exists():
-            return []
+            return [], 0
         *whole, _ = path.read_bytes().split(b"\n")
-        out = []
+        out, size = [], 0
         for text in whole:
             try:
                 out.append(msgspec.json.decode(text, type=JournalLine))
-            except msgspec.DecodeError:  # cut off, and written after since
-                continue
-        return out
+            except msgspec.DecodeError:
+                break
+            size += len(text) + 1
+        return out, size
 
     def remove(self) -> None:
         """What it names is published: let go of the folder."""
         self.lock.release(force=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.release()
+
+
+def _unwritable(folder: Path, error: OSError) -> GreenroomError:
+    return GreenroomError(
+        f"a recording cannot be kept here: {error.strerror or error}",
+        where=str(folder.parent),
+        then="make it writable, or use --home on another disk",
+    )
 
 
 def show_of(header: JournalHeader) -> Show:
@@ -198,8 +269,11 @@ def show_of(header: JournalHeader) -> Show:
 
 
 def journals(home: Path) -> list[RecordingJournal]:
-    """Return every journal of a workspace, oldest first."""
-    folders = [path for path in (home / FOLDER).glob("*") if path.is_dir()]
-    return [
-        RecordingJournal(path) for path in sorted(folders, key=lambda path: path.stat().st_mtime)
-    ]
+    """Return every journal of a workspace, oldest first; a folder of anything else is left alone."""
+    found = []
+    for path in (home / FOLDER).glob("*"):
+        with suppress(OSError):  # whoever recorded it has just published it
+            names = {entry.name for entry in path.iterdir()}
+            if not names or names & {_RECORD, _SEGMENTS, _LOCK, _SUPERVISED}:
+                found.append((path.stat().st_mtime, path))
+    return [RecordingJournal(path) for _, path in sorted(found)]

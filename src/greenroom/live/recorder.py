@@ -84,7 +84,8 @@ class Recorder:
         """Keep one row."""
         self.digest = chain(self.digest, frame_of(row))
         self.frames += 1
-        self.missed += max(0, int(row["tick"]) - self._next_tick)
+        overtaken = max(0, int(row["seq"]) - self._next_number)  # performed, and lost to this side
+        self.missed += max(0, int(row["tick"]) - self._next_tick - overtaken)
         self._next_tick, self._next_number = int(row["tick"]) + 1, int(row["seq"]) + 1
         self.late += int(row["emit"] > row["due"] + PERIOD_NS)
         self.rungs[rung_of(row)] += 1
@@ -109,11 +110,13 @@ class Recorder:
             packed = zlib.compress(np.stack(self._rows).tobytes(), 1)
             self._waiting.append((packed, self.totals()))
             self._rows = []
+            if self.journal is not None:
+                self.journal.give_back(len(packed))
         while self._waiting:
             data, totals = self._waiting[0]
             segment = self.workspace.objects.put(data)
             if self.journal is not None:
-                self.journal.append(JournalLine(segment=segment, totals=totals), len(data))
+                self.journal.append(JournalLine(segment=segment, totals=totals))
             self._segments.append(segment)
             del self._waiting[0]
         return list(self._segments)

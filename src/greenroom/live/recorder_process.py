@@ -52,18 +52,22 @@ class _Recording:
         self.recorder = Recorder(self.workspace, warn, self.journal)
         self._at = self.recorder.resume()
         self._kept_s = self._heard_s = time.monotonic()
+        self._undescribed: JournalHeader | None = None
 
     def look(self) -> bool:
         """Take the frames that came; tell whether there were any."""
         now = time.monotonic()
         rows, self._at, lost = self.ring.read(self._at)
         self.recorder.lost += lost
+        if lost:
+            self.warn(f"{lost} frames were performed and not recorded: the recorder stood still")
         for row in rows:
             self.recorder.take(row)
         if rows:
             self._heard_s = now
         if now - self._kept_s > _LONGEST_S:
             self.recorder.keep()
+            self._note()
         if not self.recorder.pending:
             self._kept_s = now
         return bool(rows)
@@ -74,7 +78,7 @@ class _Recording:
 
     def describe(self, record: dict[str, Any]) -> None:
         """Note what is recorded: a show's manifest, or whose a take is."""
-        header = JournalHeader(
+        self._undescribed = JournalHeader(
             show=record.get("show"),
             take=msgspec.convert(record.get("take"), Attribution | None),
             by=self.order["by"],
@@ -82,10 +86,23 @@ class _Recording:
             room=self.order["room"],
             pid=self.order["pid"],
         )
-        self.journal.describe(header)
+        self._note()
+
+    def _note(self) -> None:
+        """Write what is recorded; where that fails, warn, and try again later."""
+        try:
+            self._describe()
+        except (GreenroomError, OSError) as error:  # the show goes on
+            self.warn(f"what is recorded is not being noted: {error}")
+
+    def _describe(self) -> None:
+        if self._undescribed is not None:
+            self.journal.describe(self._undescribed)
+            self._undescribed = None
 
     def finish(self, ticks: int | None) -> dict[str, Any]:
         """Publish what the header names; return its hash and what was counted."""
+        self._describe()
         if ticks is not None:
             self.recorder.end_at(ticks)
         header = self.journal.header()
@@ -107,6 +124,10 @@ def main() -> int:
         recording = _Recording(order, warn)
     except GreenroomError as error:
         send(sys.stdout.buffer, {"refused": [error.what, error.where, error.then]})
+        return 1
+    except OSError as error:  # the ring is gone, or the journal
+        what = f"the recorder cannot start: {error.strerror or error}"
+        send(sys.stdout.buffer, {"refused": [what, str(error.filename or ""), ""]})
         return 1
     send(sys.stdout.buffer, {"ready": True})
     finish: dict[str, Any] | None = None

@@ -12,7 +12,7 @@ import msgspec
 
 from greenroom.errors import GreenroomError
 from greenroom.live.ipc import send
-from greenroom.live.journal import FOLDER, Totals
+from greenroom.live.journal import FOLDER, RecordingJournal, Totals
 from greenroom.live.processes import end_process, start_process
 from greenroom.live.ring import Ring
 from greenroom.manifests import Show
@@ -45,12 +45,21 @@ class RecorderHandle:
         warn: Callable[[str], None],
         reserve: int = 0,
     ) -> None:
-        """Start the process; it reads from the ring's first frame."""
-        self.warn = warn
-        journal = workspace.home / FOLDER / uuid.uuid4().hex
+        """Start the process; it reads from the ring's first frame.
+
+        Raises:
+            GreenroomError: nothing can be written there.
+        """
+        self.warn, self._ring = warn, ring
+        self.journal = RecordingJournal(workspace.home / FOLDER / uuid.uuid4().hex)
+        try:
+            self.journal.supervise()
+        except GreenroomError:
+            ring.close()
+            raise
         self._order = {
             "store": str(workspace.home),
-            "journal": str(journal),
+            "journal": str(self.journal.folder),
             "ring": str(ring.path),
             "room": ring.shape.manifest(),
             "by": by,
@@ -87,6 +96,9 @@ class RecorderHandle:
     def check(self) -> None:
         """Replace a recorder that is gone; the ring holds a minute of frames for the next one."""
         for message in self._lines.read():
+            if "refused" in message:
+                self.warn(f"the recorder cannot go on: {message['refused'][0]}")
+                continue
             self._starts = 0
             if "warning" in message:
                 self.warn(message["warning"])
@@ -136,15 +148,19 @@ class RecorderHandle:
         )
 
     def abandon(self) -> None:
-        """Let the recorder finish by itself, as after a crash."""
+        """Let the recorder finish by itself, as after a crash; what was not begun leaves nothing."""
         if self._record is None:
             self.close()
+            self.journal.remove()
+            self._ring.close()
             return
         for pipe in (self._process.stdin, self._process.stdout):
             with suppress(BrokenPipeError):
                 if pipe is not None:
                     pipe.close()
+        self.journal.release()
 
     def close(self) -> None:
         """End the process; what it has written stays."""
         end_process(self._process)
+        self.journal.release()

@@ -16,7 +16,7 @@ from greenroom.contracts import ModelShape
 from greenroom.errors import GreenroomError
 from greenroom.live.journal import JournalHeader, RecordingJournal, journals, show_of
 from greenroom.live.recorder import Recorder, read_segments
-from greenroom.live.ring import Ring, sweep_shared_memory
+from greenroom.live.ring import RING_PREFIX, Ring, sweep_shared_memory
 from greenroom.live.take_recording import NO_MODEL, store_recording
 from greenroom.manifests import Shape
 from greenroom.manifests.codec import to_json
@@ -66,6 +66,8 @@ def publish_recorded(
     Raises:
         GreenroomError: it cannot be written; journal and segments stay.
     """
+    recorder.flush()
+    journal.give_back()
     if header.take is not None:
         rows = read_segments(workspace, recorder.flush(), NO_MODEL)
         name = store_recording(workspace, rows, header.take, header.by)
@@ -96,8 +98,9 @@ def recover_recordings(
             with suppress(Timeout):
                 recovered = recover_recording(workspace, journal)
                 out += [] if recovered is None else [recovered]
-        except (GreenroomError, OSError) as error:
-            warn(f"what was cut off cannot be finished: {error}")
+        except Exception as error:  # a damaged journal must not keep the next show from its stage
+            where = "" if isinstance(error, GreenroomError) else f"{journal.folder}: "
+            warn(f"what was cut off cannot be finished: {where}{error}")
     return out
 
 
@@ -126,9 +129,19 @@ def recover_recording(
         ring: its frames in memory; None to look whether they are still there.
 
     Raises:
-        filelock.Timeout: somebody records it.
+        filelock.Timeout: somebody records or supervises it.
         GreenroomError: the journal cannot be read, or the result cannot be written; both stay.
     """
+    if ring is None:  # while the recorder of a living show is replaced, the show is not over
+        journal.supervision.acquire(timeout=0)
+    try:
+        return _finish(workspace, journal, ring)
+    finally:
+        journal.lock.release(force=True)
+        journal.release()
+
+
+def _finish(workspace: Workspace, journal: RecordingJournal, ring: Ring | None) -> Recovered | None:
     header = journal.header()
     ending = header is not None and not _is_alive(header.pid)
     journal.lock.acquire(timeout=_PATIENCE_S if ending else 0)
@@ -142,7 +155,8 @@ def recover_recording(
         if header.show is not None:
             header = msgspec.structs.replace(header, show=header.show | {"recovered": True})
         with suppress(OSError, ValueError):  # the memory is gone
-            rows, _, recorder.lost = (ring or _open_ring(header)).read(at)
+            rows, _, lost = (ring or _open_ring(header)).read(at)
+            recorder.lost += lost
             for row in rows:
                 recorder.take(row)
     kept = None
@@ -152,7 +166,10 @@ def recover_recording(
         kept = Recovered(kind, name, actor, recorder.frames) if name else None
     else:
         journal.remove()
-    forget_ring(Path(header.ring))
+    if Path(header.ring).name.startswith(
+        RING_PREFIX
+    ):  # whatever else a damaged journal names, stays
+        forget_ring(Path(header.ring))
     return kept
 
 
@@ -172,7 +189,14 @@ def is_cut_off(journal: RecordingJournal) -> bool:
     return header is not None and not _is_alive(header.pid)
 
 
+def _names_ring(header: JournalHeader) -> bool:
+    """Tell whether a journal names a ring, and not, being damaged, somebody's file."""
+    return Path(header.ring).name.startswith(RING_PREFIX)
+
+
 def _open_ring(header: JournalHeader) -> Ring:
+    if not _names_ring(header):
+        raise FileNotFoundError(header.ring)
     return Ring(Path(header.ring), ModelShape.load(msgspec.convert(header.room, Shape)))
 
 

@@ -25,6 +25,8 @@ from greenroom.live.sources import RUNGS
 
 SLOTS = 1800
 """A minute: as long as a recorder may be busy before frames are lost to it."""
+RING_PREFIX = "greenroom-"
+"""Of the names of rings in shared memory: greenroom-PID-…"""
 PACKETS = 6
 PACKET_BYTES = 2 * (BODY_BYTES + AUDIO_BYTES)
 STAMPS = ("due", "arrival", "features", "inference", "post", "emit")

@@ -313,7 +313,7 @@ def _summary(
         "show": show,
         "release": cast.performing.name,
         "swaps": [[first, cast.releases[index].name] for first, index in cast.swaps],
-        "ticks": totals.frames + totals.missed,
+        "ticks": totals.frames + totals.missed + totals.lost,
         "frames": totals.frames,
         "missed": totals.missed,
         "late": totals.late,

@@ -80,7 +80,9 @@ def _listed(faults: list[str]) -> str:
 def replay_line(verdict: dict[str, Any]) -> str:
     """Return the verdict of a replay in a process of its own, as people read it."""
     missed = missed_text(verdict).removesuffix(", ")
-    kind = f"{verdict['class']}, {missed}" if missed else verdict["class"]
+    differs = verdict["exact"] != verdict["frames"]
+    kind = "DIFFERENT" if differs else verdict["class"]
+    kind = f"{kind}, {missed}" if missed else kind
     proof = f"bit-exact {verdict['exact']}/{verdict['frames']} ({kind})"
     return f"replay in a fresh process: {proof}"
 
