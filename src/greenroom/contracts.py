@@ -233,7 +233,11 @@ class Backend(Protocol):
     """
 
     def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
-        """Return the outputs of one tick; arrays with a batch of one in front."""
+        """Return the outputs of one tick; arrays with a batch of one in front.
+
+        Raises:
+            ModelUnavailable: a server that runs the model gave no answer in time; the show falls back.
+        """
 
     def fingerprint(self) -> dict[str, str]:
         """Return what decides the bits: runtime, version, provider, options, instruction set."""

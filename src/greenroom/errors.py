@@ -5,7 +5,8 @@ GreenroomError            what went wrong, where, what to do next
 │   ├── Refused           exit 2: usable, but not allowed (rights, approval)
 │   └── MissingExtra      exit 2: a part that is not installed, with the line that installs it
 └── CheckFailed           exit 1: something that should hold does not
-    └── CorruptObject     exit 1: bytes that do not match their name
+    ├── CorruptObject     exit 1: bytes that do not match their name
+    └── ModelUnavailable  exit 1: a model's server gave no answer in time, or another model's
 """
 
 from __future__ import annotations
@@ -69,3 +70,7 @@ class CheckFailed(GreenroomError):
 
 class CorruptObject(CheckFailed):
     """Bytes in the store that do not match the hash they are kept under."""
+
+
+class ModelUnavailable(CheckFailed):
+    """A model's server gave no answer within its time, or another model's; a show falls back."""

@@ -41,3 +41,9 @@ def run_in_background() -> None:
     """Keep memory, and let everybody else have a processor first; what this process starts does too."""
     retain_freed_memory(children=True)
     os.nice(max(0, NICE - os.nice(0)))
+
+
+def run_ahead() -> None:
+    """Get a processor before other work that is not real time, where the system allows it."""
+    with suppress(OSError):  # it needs a right that not every account has
+        os.nice(-NICE - os.nice(0))

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from greenroom.capture.packets import decode, encode_body
 from greenroom.contracts import Packet, flat_width, get_tensors
+from greenroom.errors import ModelUnavailable
 from greenroom.features.conditioning import Vocabulary
 from greenroom.features.noise import NoiseWalk
-from greenroom.frames import ARKIT, BONES
+from greenroom.frames import ARKIT, BONES, Floats
 from greenroom.live.control import HELD
 from greenroom.live.loaded_model import LoadedModel
 from greenroom.live.performer import SILENT_TICKS, Performer, TickResult
@@ -384,6 +385,37 @@ def test_where_the_model_says_no_number_the_release_before_performs() -> None:
     plain = play(Performer(role(), FakeModel(), 0), range(30))
     assert steepest(outcomes) <= steepest(plain) + 1  # nobody sees it
     assert outcomes[10].outputs is not None and not np.isfinite(outcomes[10].outputs).all()
+
+
+class AwayModel(FakeModel):
+    """A model whose server gives no answer at some calls."""
+
+    def __init__(self, away: frozenset[int]) -> None:
+        super().__init__()
+        self.away, self.calls = away, 0
+
+    def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
+        self.calls += 1
+        if self.calls - 1 in self.away:
+            raise ModelUnavailable("away")
+        return super().run(inputs)
+
+
+@pytest.mark.parametrize(("stands_behind", "rung"), [(True, "previous"), (False, "hold")])
+def test_where_the_models_server_is_away_it_falls_back_and_a_replay_does_too(
+    stands_behind: bool, rung: str
+) -> None:
+    away = frozenset({10, 11})
+    behind = LoadedModel(role(), FakeModel()) if stands_behind else None
+    outcomes = play(Performer(role(), AwayModel(away), 0, previous=behind), range(20))
+    assert [o.rung for o in outcomes[9:13]] == ["capture", rung, rung, "capture"]
+    assert outcomes[10].reason == "the model's server is away" and outcomes[10].outputs is None
+    again = Performer(role(), FakeModel(), 0, previous=behind)
+    for tick, outcome in enumerate(outcomes):
+        packets = [Packet(0, body_packet(tick)), Packet(0, sound_packet(tick))]
+        replayed = again.step(tick, packets, late=False, unanswered=outcome.outputs is None)
+        assert replayed.rung == outcome.rung
+        assert replayed.frame.rotations.tobytes() == outcome.frame.rotations.tobytes()
 
 
 def test_where_both_say_no_number_it_holds() -> None:

@@ -93,6 +93,11 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "show": Lazy("listing", "show_group", "List, show and export recorded shows."),
         "replay": Lazy("shows", "replay_command", "Replay a show bit for bit, or export it."),
         "serve": Lazy("shows", "serve_command", "Serve page, API and metrics over this workspace."),
+        "serve-model": Lazy(
+            "serve_model",
+            "serve_model_command",
+            "Serve a release's model to other machines' shows.",
+        ),
     },
     "Watch": {
         "alerts": Lazy("watching", "alerts_command", "List the alerts of shows."),

@@ -42,7 +42,7 @@ from greenroom.live.sinks import open_sink, sink_report
 from greenroom.live.sources import RUNGS
 from greenroom.manifests import Shape
 from greenroom.registry.release import PerformerSpec, load_release
-from greenroom.serving import ShapedBackend, open_backend
+from greenroom.serving import ShapedBackend, fallback_backend, open_backend
 from greenroom.serving.onnx_backend import WARM_RUNS, self_test, warm_up
 from greenroom.store import open_store
 from greenroom.store.workspace import Workspace
@@ -275,7 +275,8 @@ def _behind(workspace: Workspace, name: str | None, backend: str) -> LoadedModel
         release = load_release(workspace, name)
     except GreenroomError:
         return None
-    return LoadedModel(release.role, open_backend(backend, release.graph, release.role.shape))
+    url = fallback_backend(backend)
+    return LoadedModel(release.role, open_backend(url, release.graph, release.role.shape))
 
 
 def _performer(

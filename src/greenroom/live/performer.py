@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from greenroom.capture.packets import BodySample, newest
 from greenroom.contracts import Backend, Packet, get_tensors
+from greenroom.errors import ModelUnavailable
 from greenroom.features.conditioning import Conditioning, ConditioningTrack
 from greenroom.features.model_inputs import ModelInputs
 from greenroom.features.noise import NoiseWalk
@@ -47,6 +49,7 @@ _NAN4 = np.full((len(BONES), 4), np.nan, dtype=np.float32)
 _NONE = np.zeros(len(BONES), dtype=np.float32)
 _NOTHING: Conditioning = {}
 _SILENCE = np.zeros((1, SAMPLES_PER_TICK), dtype=np.float32)
+_LATE, _NO_ANSWER = "late", "the model's server is away"
 _NO_NUMBER = "the model's output is not finite"
 _SOUND_FLAG = {has_sound: np.full(1, has_sound, dtype=np.float32) for has_sound in (True, False)}
 
@@ -82,8 +85,8 @@ class Performer:
         role: from the release.
         backend: runs the model.
         seed: of the draws by which the model goes on without capture.
-        previous: the release before, asked where this one's model says no number; it is left aside
-            if it takes other inputs.
+        previous: the release before, asked where this one's model says no number or its server is
+            away; it is left aside if it takes other inputs.
         conditioning: labels of the show: phonemes, and the scenes of its script.
         lost: what to do when nothing is captured: a standing idle, the model's free motion, or the
             damped return to rest.
@@ -120,6 +123,7 @@ class Performer:
         self.silent = SILENT_TICKS + 1
         self._is_held = self._is_standing = False
         self._captured = np.zeros(len(BONES), dtype=np.bool_)
+        self._failure = ""
         self.motion = ""
         """What moved the last frame: the model, the capture, the idle or the hold."""
         # What the model drives is taken as captured only where that is fully trusted.
@@ -150,6 +154,7 @@ class Performer:
         late: bool,
         override: Floats | None = None,
         control: int = NOTHING,
+        unanswered: bool = False,
     ) -> TickResult:
         """Perform one tick.
 
@@ -160,6 +165,7 @@ class Performer:
             override: input tensors to ask the model with instead of its own, laid out alike, for
                 judging a replay.
             control: what an operator has ordered: bits of `greenroom.live.control`.
+            unanswered: for a replay, whether the model's server gave no answer.
         """
         self._is_held = bool(control & HELD)
         sample, sound, has_sound = self._align(packets)
@@ -168,23 +174,36 @@ class Performer:
         features = self._features(sample, sound, has_sound)
         self._update_inputs(tick, features)
         self.mark("features")
-        outputs: Floats | None = None
-        prediction: tuple[LoadedModel, Floats] | None = None
-        if not late:
-            inputs = self.inputs.tensors
-            if override is not None:
-                inputs = get_tensors(override, self.role.shape.inputs())
-            outputs, finite = self.part.ask(inputs)
-            prediction = (self.part, outputs) if finite else None
-            if prediction is None and self.previous is not None:
-                fallback_outputs, finite = self.previous.ask(inputs)
-                prediction = (self.previous, fallback_outputs) if finite else None
+        outputs, prediction = None, None
+        if late:
+            self._failure = _LATE
+        else:
+            outputs, prediction = self._ask(override, unanswered)
         self.mark("inference")
         outcome = self._emit(
             tick, sample, features=features, outputs=outputs, prediction=prediction, sound=sound
         )
         self.mark("post")
         return outcome
+
+    def _ask(
+        self, override: Floats | None, unanswered: bool
+    ) -> tuple[Floats | None, tuple[LoadedModel, Floats] | None]:
+        """Return what the model says, and what is performed: of it, or of the release before."""
+        inputs = self.inputs.tensors
+        if override is not None:
+            inputs = get_tensors(override, self.role.shape.inputs())
+        outputs, self._failure = None, _NO_ANSWER
+        if not unanswered:
+            with suppress(ModelUnavailable):
+                outputs, finite = self.part.ask(inputs)
+                if finite:
+                    return outputs, (self.part, outputs)
+                self._failure = _NO_NUMBER
+        if self.previous is None:
+            return outputs, None
+        fallback_outputs, finite = self.previous.ask(inputs)
+        return outputs, (self.previous, fallback_outputs) if finite else None
 
     def _align(self, packets: Sequence[Packet]) -> tuple[BodySample | None, Floats, bool]:
         """Return the newest body sample, this tick's sound, and whether any was heard."""
@@ -237,11 +256,11 @@ class Performer:
             tick: its number.
             sample: captured.
             features: of it.
-            outputs: of this release's model; None where it was late and not asked.
+            outputs: of this release's model; None where it was not asked, or its server is away.
             prediction: whose outputs are performed, and the outputs; None where nobody's can be.
             sound: of this tick (1, S).
         """
-        source, motion, reason = self._choose(outputs, prediction)
+        source, motion, reason = self._choose(prediction)
         if prediction is None or motion == HOLD:
             frame, now = self._hold(tick), features.state[0]
             self.state = np.where(np.isfinite(now), now, self.state)
@@ -258,23 +277,19 @@ class Performer:
             frame, source, reason, flat, outputs=outputs, capture=sample, features=features
         )
 
-    def _choose(
-        self, outputs: Floats | None, prediction: tuple[LoadedModel, Floats] | None
-    ) -> tuple[str, str, str]:
+    def _choose(self, prediction: tuple[LoadedModel, Floats] | None) -> tuple[str, str, str]:
         """Return the source of this tick's frame, what moves the body, and why it is no better one."""
         if self._is_held:
             return HOLD, HOLD, "held by the operator"
-        if outputs is None:
-            return HOLD, HOLD, "late"
         if prediction is None:
-            return HOLD, HOLD, _NO_NUMBER
+            return HOLD, HOLD, self._failure
         if any(self._trust):
             better = prediction[0] is self.part
-            return (CAPTURE, CAPTURE, "") if better else (PREVIOUS, PREVIOUS, _NO_NUMBER)
+            return (CAPTURE, CAPTURE, "") if better else (PREVIOUS, PREVIOUS, self._failure)
         voice = self.silent <= SILENT_TICKS
         reason = "capture lost" if voice else "capture and voice lost"
         if prediction[0] is not self.part:
-            reason = _NO_NUMBER
+            reason = self._failure
         if self.lost == HOLD:
             return HOLD, HOLD, reason
         # Who stands at ease goes on standing: a model that grows sure of itself moves nobody.

@@ -192,6 +192,7 @@ class Replayer:
                 bool(row["late"]),
                 inputs,
                 control=int(row["control"]),
+                unanswered=not (row["late"] or row["asked"]),
             )
             frame = outcome.frame
             wrong_in = _differing(outcome.inputs, inputs, shape.inputs())

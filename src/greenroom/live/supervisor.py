@@ -24,6 +24,7 @@ from greenroom.live.ring import Ring, shape_fits
 from greenroom.live.show_spec import LinkReports
 from greenroom.live.show_spec import ShowSpec as ShowSpec
 from greenroom.registry.release import Release
+from greenroom.serving import fallback_backend
 from greenroom.store.workspace import Workspace
 
 LEAD_NS = 50_000_000
@@ -110,7 +111,6 @@ class EngineSupervisor:
             "seed": order.seed,
             "lost": order.lost,
             "conditioning": str(self._conditioning_path),
-            "backend": order.backend,
             "ring": str(ring.path),
             "room": order.release.role.shape.manifest(),
         }
@@ -124,8 +124,10 @@ class EngineSupervisor:
         if previous >= 0 and self.releases[previous].name in self._dismissed:
             previous = -1
         behind = None if previous < 0 else self.releases[previous].name
-        names = {"release": self.releases[release].name, "previous": behind}
-        return _Engine(*start_process("engine", {**self._engine_order, **names}), release, previous)
+        # A model server has the model that opened the show; others run on this machine.
+        backend = self.order.backend if release == 0 else fallback_backend(self.order.backend)
+        own = {"release": self.releases[release].name, "previous": behind, "backend": backend}
+        return _Engine(*start_process("engine", {**self._engine_order, **own}), release, previous)
 
     def _start_watchdog(self) -> subprocess.Popen[bytes]:
         release = {"release": self.order.release.name}

@@ -24,9 +24,26 @@ class OpenBackend(Protocol):
 
 
 BACKENDS: Registry[OpenBackend] = Registry(
-    "greenroom.backends", {"onnxruntime": "greenroom.serving.onnx_backend:open_onnxruntime"}
+    "greenroom.backends",
+    {
+        "onnxruntime": "greenroom.serving.onnx_backend:open_onnxruntime",
+        "oip": "greenroom.serving.oip_backend:open_oip",
+    },
 )
 """Scheme → what opens it."""
+REMOTE = ("oip",)
+"""Schemes of backends that ask a server, which has one model."""
+
+
+def fallback_backend(url: str) -> str:
+    """Return the URL of what runs the release that stands behind a show's own.
+
+    Where a server runs the show's model, this machine runs the other one.
+
+    >>> fallback_backend("oip://10.0.0.7:9000/mira"), fallback_backend("onnxruntime://cpu?threads=2")
+    ('onnxruntime://cpu', 'onnxruntime://cpu?threads=2')
+    """
+    return DEFAULT_BACKEND if scheme_of(url) in REMOTE else url
 
 
 def open_backend(url: str, graph: bytes, shape: ModelShape) -> ShapedBackend:

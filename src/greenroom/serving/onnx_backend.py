@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from greenroom.contracts import ModelShape, golden_clip
-from greenroom.errors import BadInput, CheckFailed
+from greenroom.contracts import Backend, ModelShape, golden_clip
+from greenroom.errors import BadInput, CheckFailed, ModelUnavailable
 from greenroom.frames import Floats
 from greenroom.manifests import Model
 from greenroom.plugins import options_of
@@ -23,6 +24,8 @@ from greenroom.serving import ShapedBackend
 from greenroom.store.workspace import Workspace
 
 WARM_RUNS = 20
+PATIENCE_S = 3.0
+"""How long an answer is waited for before a show."""
 
 PORTABLE_OPERATIONS = frozenset(
     """Add Sub Mul Div Sqrt Pow Neg Abs Exp Log Erf Tanh Sigmoid Relu Min Max Clip Where Cast MatMul Gemm
@@ -47,6 +50,9 @@ class OnnxBackend:
         graph: the ONNX file's bytes, already verified.
         shape: what the graph must take and give.
         threads: within an operation.
+
+    Attributes:
+        input_names: the inputs that the graph uses; a model without a task may leave some out.
 
     Raises:
         BadInput: the graph is unreadable or has other tensors.
@@ -73,11 +79,11 @@ class OnnxBackend:
         takes = tuple(shape.inputs())
         if set(names) - set(takes) or gives != self._gives:
             raise BadInput(f"this graph takes {names}, not a performer's {takes}")
-        self._used = names
+        self.input_names = names
 
     def run(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
         """Return the outputs of one tick."""
-        feed = {name: inputs[name] for name in self._used}
+        feed = {name: inputs[name] for name in self.input_names}
         return dict(zip(self._gives, self.session.run(self._gives, feed), strict=True))
 
     def fingerprint(self) -> dict[str, str]:
@@ -96,7 +102,23 @@ def warm_up(backend: ShapedBackend, runs: int = WARM_RUNS) -> None:
     sizes = backend.shape.inputs()
     zeros = {name: np.zeros((1, *size), dtype=np.float32) for name, size in sizes.items()}
     for _ in range(runs):
-        backend.run(zeros)
+        run_patiently(backend, zeros)
+
+
+def run_patiently(backend: Backend, inputs: dict[str, Floats]) -> dict[str, Floats]:
+    """Return the outputs of a backend before a show, when an answer may take a moment.
+
+    Raises:
+        ModelUnavailable: it gives none for some seconds.
+    """
+    end_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return backend.run(inputs)
+        except ModelUnavailable:
+            if time.monotonic() > end_s:
+                raise
+            time.sleep(0.02)
 
 
 def open_onnxruntime(url: str, *, graph: bytes, shape: ModelShape) -> OnnxBackend:
@@ -144,10 +166,12 @@ def self_test(backend: ShapedBackend, golden: bytes | None) -> None:
             for a model that kept none, then its outputs only have to be finite.
 
     Raises:
-        CheckFailed: it says something else, or no number.
+        CheckFailed: it says something else, or no number, or nothing.
     """
     clip = golden_clip(backend.shape)
-    outputs = np.stack([np.concatenate([*backend.run(tick).values()], axis=None) for tick in clip])
+    outputs = np.stack(
+        [np.concatenate([*run_patiently(backend, tick).values()], axis=None) for tick in clip]
+    )
     if not np.isfinite(outputs).all():
         raise CheckFailed("the graph gives no finite numbers on the golden clip")
     if golden is None:
@@ -178,10 +202,12 @@ def machine_fingerprint() -> dict[str, str]:
 def replay_class(recorded: dict[str, str], now: dict[str, str], operations: set[str]) -> str:
     """Return EXACT, PORTABLE or TOLERANT: what may be promised of a replay here.
 
-    The number of threads is left out: it was found not to change a bit.
+    The number of threads is left out: it was found not to change a bit. The protocol by which a model
+    was asked passes the bits on as they are.
     """
-    same = {k: v for k, v in recorded.items() if k != "threads"} == {
-        k: v for k, v in now.items() if k != "threads"
+    left_out = {"threads", "protocol"}
+    same = {k: v for k, v in recorded.items() if k not in left_out} == {
+        k: v for k, v in now.items() if k not in left_out
     }
     if same:
         return "EXACT"
