@@ -166,9 +166,7 @@ def _finish(workspace: Workspace, journal: RecordingJournal, ring: Ring | None) 
         kept = Recovered(kind, name, actor, recorder.frames) if name else None
     else:
         journal.remove()
-    if Path(header.ring).name.startswith(
-        RING_PREFIX
-    ):  # whatever else a damaged journal names, stays
+    if _names_ring(header):  # whatever else a damaged journal names, stays
         forget_ring(Path(header.ring))
     return kept
 
@@ -186,7 +184,14 @@ def is_cut_off(journal: RecordingJournal) -> bool:
         header = journal.header()
     except GreenroomError:  # whoever recovers it says why
         return True
-    return header is not None and not _is_alive(header.pid)
+    if header is None:
+        return False
+    try:
+        journal.supervision.acquire(timeout=0)
+    except (Timeout, OSError):
+        return False
+    journal.release()
+    return True
 
 
 def _names_ring(header: JournalHeader) -> bool:
