@@ -1,4 +1,5 @@
-from greenroom.services.show_results import link_faults
+from greenroom.live.show import ShowResult
+from greenroom.services.show_results import link_faults, show_summary
 
 
 def test_what_was_lost_is_told_and_what_was_not_is_not() -> None:
@@ -19,3 +20,10 @@ def test_what_was_lost_is_told_and_what_was_not_is_not() -> None:
         "vmc://:1: 1,200 received, 3 lost, 1 malformed",
         "mvn://:1: nothing was received",
     ]
+
+
+def test_frames_that_were_performed_and_not_recorded_are_told() -> None:
+    facts = {"frames": 90, "missed": 0, "late": 0, "rungs": {}, "sinks": [], "receivers": []}
+    assert "not recorded" not in show_summary(ShowResult("0" * 64, {**facts, "unrecorded": 0}, {}))
+    told = show_summary(ShowResult("0" * 64, {**facts, "unrecorded": 1140}, {}))
+    assert "1,140 frames were performed and not recorded" in told

@@ -28,6 +28,8 @@ def show_summary(show_result: ShowResult) -> str:
         row = "".join(f"{values[key]:9.3f}" for key in ("p50", "p99", "max"))
         lines.append(f"  {name.removesuffix('_ms'):12}{row}")
     lines += [f"  {line}" for line in link_faults(show_result.json)]
+    if show_result.json.get("unrecorded"):
+        lines.append(f"  {show_result.json['unrecorded']:,} frames were performed and not recorded")
     return "\n".join(lines)
 
 
