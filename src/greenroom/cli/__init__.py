@@ -35,7 +35,9 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "ingest": Lazy(
             "takes", "ingest_command", "Keep recordings (files, folders, archives) as takes."
         ),
-        "record": Lazy("record", "record_command", "Record live inputs as a take, until Ctrl-C."),
+        "record": Lazy(
+            "record", "record_command", "Record live inputs as a take, until Ctrl-C or for an hour."
+        ),
         "take": Lazy("takes", "take_group", "List, show and export takes."),
         "dataset": Lazy(
             "takes", "dataset_group", "Freeze takes into datasets; list and show them."
