@@ -315,7 +315,6 @@ def _summary(
         "swaps": [[first, cast.releases[index].name] for first, index in cast.swaps],
         "ticks": totals.frames + totals.lost + totals.missed,
         "frames": totals.frames + totals.lost,
-        "unrecorded": totals.lost,
         "missed": totals.missed,
         "late": totals.late,
         "rungs": rungs,
@@ -323,6 +322,8 @@ def _summary(
         "receivers": cast.links.receivers,
         "sinks": cast.links.sinks,
     }
+    if totals.lost:  # performed, and overwritten before they were recorded
+        out["unrecorded"] = totals.lost
     for name, keys in (
         ("frame_ms", ("p50", "p99", "max")),
         ("overhead_ms", ("p50", "p99")),
