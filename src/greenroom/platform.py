@@ -47,3 +47,14 @@ def run_ahead() -> None:
     """Get a processor before other work that is not real time, where the system allows it."""
     with suppress(OSError):  # it needs a right that not every account has
         os.nice(-NICE - os.nice(0))
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether there is a process of a number, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's, and alive
+        pass
+    return True

@@ -559,3 +559,15 @@ def _verified(workspace: Workspace, show: str, threads: int) -> dict[str, Any]:
     out = subprocess.run([*command, *options], capture_output=True, text=True)
     verdict: dict[str, Any] = json.loads(out.stdout)
     return verdict
+
+
+def test_a_show_that_is_ended_before_its_first_frame_is_kept_and_leaves_nothing(
+    show: tuple[Workspace, ShowResult],
+) -> None:
+    workspace, before = show
+    manifest = workspace.objects.read_any(before.show)
+    release = load_release(workspace, manifest.parents.releases[0])
+    order = ShowSpec(release, manifest.playlist, 90)
+    done = perform(workspace, order, "test", hooks=ShowHooks(enough=lambda: True))
+    assert done.json["frames"] == workspace.objects.read_any(done.show).frames < 90
+    assert list(shared_folder().glob(f"greenroom-{os.getpid()}-*")) == []

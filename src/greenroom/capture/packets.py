@@ -9,7 +9,7 @@ tick as u32. A body follows with root 3 f32 (metres), 55 × 4 f32 rotations (xyz
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -183,6 +183,24 @@ def arkit_rows(face: Face | None) -> Floats | None:
     return out
 
 
+def packets_due(
+    first: int, ticks: int, now_ns: int, packets_of: Callable[[int], list[bytes]]
+) -> tuple[list[Packet], int]:
+    """Return the packets of every tick that is due, and the next tick.
+
+    Args:
+        first: that has not played yet.
+        ticks: one past the last.
+        now_ns: since tick 0.
+        packets_of: makes the packets of a tick.
+    """
+    out, tick = [], first
+    while tick < ticks and tick_ns(tick) <= now_ns:
+        out += [Packet(now_ns, data) for data in packets_of(tick)]
+        tick += 1
+    return out, tick
+
+
 class TakePlayer:
     """Play recorded bodies and sound in real time, as if they were captured now.
 
@@ -212,10 +230,7 @@ class TakePlayer:
 
     def poll(self, now_ns: int) -> list[Packet]:
         """Return the packets of every tick that is due."""
-        out = []
-        while self._next < self.ticks and tick_ns(self._next) <= now_ns:
-            out += [Packet(now_ns, data) for data in self._packets(self._next)]
-            self._next += 1
+        out, self._next = packets_due(self._next, self.ticks, now_ns, self._packets)
         return out
 
     def close(self) -> None:

@@ -249,14 +249,14 @@ class Engine:
 
 def _prepare() -> bool:
     """Ask for real-time scheduling; keep the collector out of the loop. Tell whether it is allowed."""
-    is_prompt = False
+    is_real_time = False
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-        is_prompt = True
+        is_real_time = True
     gc.collect()
     gc.freeze()
     gc.disable()
-    return is_prompt
+    return is_real_time
 
 
 def _lead(backend: ShapedBackend) -> int:
@@ -324,7 +324,7 @@ def main() -> int:
     sinks = [open_sink(url, release.skeleton.offsets) for url in order["sinks"]]
     ring = Ring(Path(order["ring"]), ModelShape.load(msgspec.convert(order["room"], Shape)))
     dark = _darkened(inputs.playlist, order["dark"], order["seed"])
-    facts = {"lead": lead, "fingerprint": backend.fingerprint(), "prompt": _prepare()}
+    facts = {"lead": lead, "fingerprint": backend.fingerprint(), "real_time": _prepare()}
     send(sys.stdout.buffer, {"ready": True, **facts})
     calls: deque[dict[str, Any]] = deque()
     performed = 0

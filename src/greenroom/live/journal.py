@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from greenroom.errors import GreenroomError
 from greenroom.manifests import Show
+from greenroom.manifests.base import Count, Hash, OptionalHash
 from greenroom.manifests.codec import from_json
 from greenroom.store.attribution import Attribution
 from greenroom.store.objects import write_durably
@@ -35,10 +36,6 @@ _TRIES = 100
 _TRY_S = 0.02
 
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-
-
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """What was recorded up to a frame.
 
@@ -48,7 +45,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         missed: ticks without a frame.
         lost: frames that were overwritten before they were recorded.
         rungs: frames by source.
-        digest: chained hash of the frames, hex.
+        digest: chained hash of the frames, hex; "" before the first.
         next_tick: one past the last frame's tick.
         next_number: the ring's number of the next frame.
     """
@@ -58,7 +55,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     missed: Count
     lost: Count
     rungs: dict[str, Count]
-    digest: Sha256
+    digest: OptionalHash
     next_tick: Count
     next_number: Count
 
@@ -66,7 +63,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
     """A segment's hash, and the totals up to its end."""
 
-    segment: Sha256
+    segment: Hash
     totals: Totals
 
 
@@ -96,7 +93,7 @@ class RecordingJournal:
     """The journal in one folder.
 
     Args:
-        folder: made by the first `describe`.
+        folder: made by `open` or `supervise`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -231,9 +228,9 @@ class RecordingJournal:
         path = self.folder / _SEGMENTS
         if not path.exists():
             return [], 0
-        *whole, _ = path.read_bytes().split(b"\n")
+        *texts, _ = path.read_bytes().split(b"\n")
         out, size = [], 0
-        for text in whole:
+        for text in texts:
             try:
                 out.append(msgspec.json.decode(text, type=JournalLine))
             except msgspec.DecodeError:

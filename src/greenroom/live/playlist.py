@@ -16,9 +16,16 @@ import numpy as np
 
 from greenroom.capture.annotations import take_tiers
 from greenroom.capture.ingest import load_take
-from greenroom.capture.packets import arkit_rows, body_packet, body_rows, encode_audio, encode_face
+from greenroom.capture.packets import (
+    arkit_rows,
+    body_packet,
+    body_rows,
+    encode_audio,
+    encode_face,
+    packets_due,
+)
 from greenroom.capture.sequence import Rounds
-from greenroom.clock import TICK_HZ, tick_ns
+from greenroom.clock import TICK_HZ
 from greenroom.contracts import PHONEMES, Packet
 from greenroom.errors import BadInput
 from greenroom.frames import ARKIT, BONE, LIMBS, SAMPLES_PER_TICK, Body, Floats
@@ -157,10 +164,7 @@ class PlaylistPlayer:
 
     def poll(self, now_ns: int) -> list[Packet]:
         """Return the packets of every tick that is due."""
-        out = []
-        while self._next < self.playlist.ticks and tick_ns(self._next) <= now_ns:
-            out += [Packet(now_ns, data) for data in self._packets(self._next)]
-            self._next += 1
+        out, self._next = packets_due(self._next, self.playlist.ticks, now_ns, self._packets)
         return out
 
     def close(self) -> None:

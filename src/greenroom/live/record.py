@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +13,13 @@ from greenroom.live.inputs import open_inputs
 from greenroom.live.recorder import disk_for
 from greenroom.live.recording import RecorderHandle
 from greenroom.live.recovery import clean_up
-from greenroom.live.ring import Ring, shared_folder
+from greenroom.live.ring import Ring, new_ring_path
 from greenroom.live.take_recording import NO_MODEL, TakeCapture
 from greenroom.store.attribution import Attribution
 from greenroom.store.workspace import Workspace
 
 LONGEST_S = 3600.0
-"""Of a take: it is put together in memory, some 4 GB for an hour."""
+"""Of a take, for it is put together in memory."""
 Reports = Callable[[], list[dict[str, Any]]]
 
 
@@ -88,8 +86,7 @@ def record_take(
     actor = spec.attribution.actor
     inputs = open_inputs(workspace, list(spec.inputs), None, actor)
     inputs.prepare()
-    path = shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}"
-    ring = Ring(path, NO_MODEL, create=True)
+    ring = Ring(new_ring_path(), NO_MODEL, create=True)
     reserve = 0 if spec.ticks is None else disk_for(NO_MODEL, spec.ticks)
     recorder = RecorderHandle(workspace, ring, by, warn=hooks.warn, reserve=reserve)
     receiver = inputs.receiver()

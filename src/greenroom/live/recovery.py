@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from greenroom.live.ring import RING_PREFIX, Ring, sweep_shared_memory
 from greenroom.live.take_recording import NO_MODEL, store_recording
 from greenroom.manifests import Shape
 from greenroom.manifests.codec import to_json
+from greenroom.platform import is_alive
 from greenroom.store.workspace import Workspace
 
 _PATIENCE_S = 6.0
@@ -143,7 +143,7 @@ def recover_recording(
 
 def _finish(workspace: Workspace, journal: RecordingJournal, ring: Ring | None) -> Recovered | None:
     header = journal.header()
-    ending = header is not None and not _is_alive(header.pid)
+    ending = header is not None and not is_alive(header.pid)
     journal.lock.acquire(timeout=_PATIENCE_S if ending else 0)
     header = journal.header()  # whoever had the lock may have published it
     if header is None:
@@ -203,16 +203,6 @@ def _open_ring(header: JournalHeader) -> Ring:
     if not _names_ring(header):
         raise FileNotFoundError(header.ring)
     return Ring(Path(header.ring), ModelShape.load(msgspec.convert(header.room, Shape)))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
 
 
 def forget_ring(ring: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from greenroom.errors import BadInput, GreenroomError
 from greenroom.frames import ARKIT, BONES, Floats, Frame
 from greenroom.live.control import CUT
 from greenroom.live.sources import RUNGS
+from greenroom.platform import is_alive
 
 SLOTS = 1800
 """A minute: as long as a recorder may be busy before frames are lost to it."""
@@ -80,21 +82,22 @@ def shared_folder() -> Path:
     return memory if memory.is_dir() else Path(tempfile.gettempdir())
 
 
+def new_ring_path() -> Path:
+    """Return where a new ring of this process goes."""
+    return shared_folder() / f"{RING_PREFIX}{os.getpid()}-{uuid.uuid4().hex}"
+
+
 def sweep_shared_memory() -> list[int]:
     """Remove what shows of processes that are gone have left in shared memory; return their numbers."""
     dead_pids = set()
-    for path in shared_folder().glob("greenroom-*-*"):
+    for path in shared_folder().glob(f"{RING_PREFIX}*-*"):
         number = path.name.split("-")[1]
         if not number.isdecimal():
             continue
-        try:
-            os.kill(int(number), 0)
-        except ProcessLookupError:
+        if not is_alive(int(number)):
             with suppress(OSError):
                 path.unlink()
                 dead_pids.add(int(number))
-        except OSError:  # somebody else's, and alive
-            continue
     return sorted(dead_pids)
 
 

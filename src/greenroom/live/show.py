@@ -8,11 +8,9 @@ the show runs, the stage follows; where what performs is revoked, it goes back.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
-import uuid
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +27,7 @@ from greenroom.live.recorder import disk_for, latency_percentiles
 from greenroom.live.recording import RecorderHandle
 from greenroom.live.recovery import clean_up
 from greenroom.live.ref_follower import RefFollower
-from greenroom.live.ring import STAMPS, Ring, shared_folder
+from greenroom.live.ring import STAMPS, Ring, new_ring_path
 from greenroom.live.show_notice import ShowNotice
 from greenroom.live.sinks import resolve_sink
 from greenroom.live.supervisor import EngineSupervisor, ShowSpec
@@ -114,7 +112,7 @@ def _perform(
     """Perform a show whose actor's stage is reserved."""
     shape = order.release.role.shape
     sinks = [resolve_sink(url) for url in order.sinks]
-    ring = Ring(shared_folder() / f"greenroom-{os.getpid()}-{uuid.uuid4().hex}", shape, create=True)
+    ring = Ring(new_ring_path(), shape, create=True)
     reserve = disk_for(shape, order.ticks)
     recording = RecorderHandle(workspace, ring, by, warn=hooks.warn, reserve=reserve)
     cast: EngineSupervisor | None = None

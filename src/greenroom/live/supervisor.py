@@ -164,7 +164,7 @@ class EngineSupervisor:
     def _hear(self, engine: _Engine, line: dict[str, Any]) -> None:
         if "ready" in line:
             engine.lead = line.get("lead", LEAD_TICKS)
-            if not self.fingerprint and not line.get("prompt", True):
+            if not self.fingerprint and not line.get("real_time", True):
                 self.warn("real-time priority is not allowed here: other work can make frames late")
             self.fingerprint = self.fingerprint or line.get("fingerprint", {})
         else:

@@ -6,7 +6,6 @@ that is slow, or dies, is nothing to the show. What else a page is told comes fr
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from greenroom.observers.message_file import (
     message_path,
 )
 from greenroom.observers.page import PageObserver, swap_message
+from greenroom.platform import is_alive
 from greenroom.registry.release import Release, load_release
 from greenroom.store.workspace import Workspace
 
@@ -180,14 +180,8 @@ class ActorRelay:
         return self._releases[index]
 
     def _is_alive(self) -> bool:
-        if self._head is None:
+        if self._head is None or not is_alive(self._head.pid):
             return False
-        try:
-            os.kill(self._head.pid, 0)
-        except ProcessLookupError:
-            return False
-        except OSError:
-            pass
         # After a restart, another process may have the number of one that was killed.
         silent = time.monotonic() - self._heard_s > SILENT_S
         return not silent or find_show(self.workspace.home, self.actor) is not None

@@ -132,8 +132,8 @@ def _coverage(present: NDArray[np.bool_] | np.bool_) -> dict[str, Any]:
 
 
 def _ticks_with_sound(samples: Floats) -> NDArray[np.bool_]:
-    whole = samples[: len(samples) // SAMPLES_PER_TICK * SAMPLES_PER_TICK]
-    present: NDArray[np.bool_] = (whole.reshape(-1, SAMPLES_PER_TICK) != 0).any(axis=1)
+    full_ticks = samples[: len(samples) // SAMPLES_PER_TICK * SAMPLES_PER_TICK]
+    present: NDArray[np.bool_] = (full_ticks.reshape(-1, SAMPLES_PER_TICK) != 0).any(axis=1)
     return present
 
 
